@@ -1,0 +1,97 @@
+import { ExitCode } from './exit-code.ts';
+
+/**
+ * Every fault a user can meet, by name and number, so that nobody ever matches on text.
+ * Numbers are for good: a retired one is not given out again. One hundred per room.
+ */
+const catalogue = {
+  Internal: { number: 100, exit: ExitCode.Internal },
+  Usage: { number: 101, exit: ExitCode.Usage },
+  WrongRuntime: { number: 102, exit: ExitCode.Unavailable },
+  FileNotFound: { number: 103, exit: ExitCode.NoInput },
+  FileUnreadable: { number: 104, exit: ExitCode.Permission },
+  Io: { number: 105, exit: ExitCode.Io },
+
+  ConfigInvalid: { number: 200, exit: ExitCode.Config },
+  DurationInvalid: { number: 201, exit: ExitCode.Config },
+  SizeInvalid: { number: 202, exit: ExitCode.Config },
+  ProfileInvalid: { number: 203, exit: ExitCode.Config },
+
+  IdentityMissing: { number: 300, exit: ExitCode.NoInput },
+  IdentityRefused: { number: 301, exit: ExitCode.Config },
+  IdentityUntrusted: { number: 302, exit: ExitCode.Config },
+  IdentityOutOfTime: { number: 303, exit: ExitCode.Config },
+  IdentityKeyMismatch: { number: 304, exit: ExitCode.Config },
+
+  PortUnavailable: { number: 400, exit: ExitCode.Unavailable },
+  PortHeld: { number: 401, exit: ExitCode.Unavailable },
+  FrameInvalid: { number: 402, exit: ExitCode.Io },
+
+  SpoolUnavailable: { number: 500, exit: ExitCode.Io },
+  SpoolForeign: { number: 501, exit: ExitCode.Permission },
+  SpoolHeld: { number: 502, exit: ExitCode.Unavailable },
+  SpoolDamaged: { number: 503, exit: ExitCode.Io },
+  SpoolFull: { number: 504, exit: ExitCode.Io },
+  SpoolClosed: { number: 505, exit: ExitCode.Internal },
+  KeyUnavailable: { number: 506, exit: ExitCode.Permission },
+
+  UplinkRefused: { number: 600, exit: ExitCode.Unavailable },
+  UplinkClosed: { number: 601, exit: ExitCode.Unavailable },
+
+  SiloCrashed: { number: 700, exit: ExitCode.Internal },
+
+  DaemonUnreachable: { number: 800, exit: ExitCode.Unavailable },
+  ControlRefused: { number: 801, exit: ExitCode.Permission },
+
+  StreamInvalid: { number: 900, exit: ExitCode.Io },
+} as const satisfies Record<string, { number: number; exit: ExitCode }>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+export interface ErrorDetails {
+  /** What the user can do about it: one imperative sentence. */
+  hint?: string;
+  /** The thing it happened to: a path, a bus, a device, a topic. */
+  subject?: string;
+  /** True where trying again later may succeed without anybody's help. */
+  retryable?: boolean;
+  cause?: unknown;
+}
+
+/** The one error class: what is wrong (`message`), where (`subject`), what to do (`hint`). */
+export class MerestoneError extends Error {
+  override readonly name = 'MerestoneError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly subject: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = details.hint;
+    this.subject = details.subject;
+    this.retryable = details.retryable ?? false;
+  }
+
+  get number(): number {
+    return catalogue[this.code].number;
+  }
+
+  get exitCode(): ExitCode {
+    return catalogue[this.code].exit;
+  }
+
+  /** `subject: message; hint (E301)`, one line. */
+  describe(): string {
+    const where = this.subject === undefined ? '' : `${this.subject}: `;
+    const remedy = this.hint === undefined ? '' : `; ${this.hint}`;
+    return `${where}${this.message}${remedy} (E${this.number})`;
+  }
+}
+
+/** One line for any thrown value, a MerestoneError or not. */
+export function describeError(error: unknown): string {
+  if (error instanceof MerestoneError) return error.describe();
+  return error instanceof Error ? error.message : String(error);
+}

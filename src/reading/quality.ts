@@ -1,0 +1,10 @@
+/**
+ * Why a point has no value:
+ * - `timeout`: the device did not answer in time
+ * - `exception:N`: it answered with Modbus exception code N (Modbus V1.1b3 §7)
+ * - `crc`: an answer came, but damaged (check sum, length, wrong unit or function)
+ * - `invalid`: it was read, and the device marks it as not a number or the bytes make no value
+ * - `stale`: a free-running sensor has not sent it for longer than its interval allows
+ * - `offline`: the port or connection is not there, or the device is in a pause after failures
+ */
+export type Quality = 'timeout' | `exception:${number}` | 'crc' | 'invalid' | 'stale' | 'offline';

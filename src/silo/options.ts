@@ -1,0 +1,29 @@
+import type { IdentityOptions } from '../identity/options.ts';
+import type { SpoolOptions } from '../spool/options.ts';
+import type { UplinkOptions } from '../uplink/options.ts';
+
+export interface BatchOptions {
+  /** A sample waits this long for company at most; it also bounds the loss on a power cut. */
+  lingerMs: number;
+  samplesMax: number;
+  /** JSON bytes at which a batch is closed early, so that it passes the broker's message limit. */
+  bytesMax: number;
+}
+
+export interface QuotaOptions {
+  samplesPerSecond?: number;
+  uplinkBytesPerDay?: number;
+}
+
+/** Everything a silo is told about itself. It names no bus, no other silo and no tenant. */
+export interface SiloOptions {
+  /** Local label; never sent anywhere. */
+  name: string;
+  identity: IdentityOptions;
+  uplink: UplinkOptions;
+  batch: BatchOptions;
+  spool: SpoolOptions;
+  quota: QuotaOptions;
+  /** Heap limit of its isolate. */
+  memoryMbMax: number;
+}

@@ -1,0 +1,36 @@
+import type { Quality } from '../reading/quality.ts';
+import type { Value } from '../reading/sample.ts';
+import type { Origin } from './topic.ts';
+
+/** A sample as it goes out: `ts` is settled, in ms since 1970 UTC. */
+export interface PublishedSample {
+  device: string;
+  ts: number;
+  /** Present where the sample was taken before the clock was known good and its true time never came. */
+  clock?: 'estimated';
+  values: Readonly<Record<string, Value>>;
+  quality?: Readonly<Record<string, Quality>>;
+}
+
+/** Which batch of which stream. `(tenant, gateway, epoch, seq)` is the key that drops duplicates. */
+export interface BatchKey extends Origin {
+  /** ULID: one life of one spool file. */
+  epoch: string;
+  /** Counts an epoch's batches from 1 without a hole. */
+  seq: number;
+}
+
+export interface TelemetryBatch extends BatchKey {
+  v: 1;
+  samples: PublishedSample[];
+}
+
+/**
+ * The batch's bytes, made once: these are hashed into the chain, sealed into the spool and published.
+ * `samples` are the JSON texts of PublishedSamples, encoded when they came in.
+ */
+export function encodeBatch(key: BatchKey, samples: readonly string[]): Buffer {
+  const { tenant, gateway, epoch, seq } = key;
+  const head = JSON.stringify({ v: 1, tenant, gateway, epoch, seq });
+  return Buffer.from(`${head.slice(0, -1)},"samples":[${samples.join(',')}]}`);
+}

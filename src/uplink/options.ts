@@ -1,0 +1,18 @@
+export interface UplinkOptions {
+  /** `mqtts://host:port`. */
+  url: string;
+  /** Path of the CA certificates (PEM) that the broker's certificate must chain to. */
+  ca: string;
+  protocol: '5' | '3.1.1';
+  encoding: 'json';
+  compression: 'none' | 'zstd';
+  /** What PUBACK 0x10 ("no matching subscribers") does: keep the batch, or count it as delivered. */
+  noSubscribers: 'keep' | 'accept';
+  /** Whether new batches overtake the backlog after an outage. */
+  order: 'live-first' | 'fifo';
+  /** Publishes in flight at most; the broker's receive maximum lowers it. */
+  inflightMax: number;
+  /** Bytes a second that the backlog may use; undefined: as fast as the link. */
+  backlogBytesPerSecond?: number;
+  keepaliveSeconds: number;
+}
