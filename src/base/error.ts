@@ -44,6 +44,11 @@ const catalogue = {
   ControlRefused: { number: 801, exit: ExitCode.Permission },
 
   StreamInvalid: { number: 900, exit: ExitCode.Io },
+  /** A message that names another tenant or gateway than the place it was found in. */
+  StreamForeign: { number: 901, exit: ExitCode.Permission },
+  CheckpointRefused: { number: 902, exit: ExitCode.Permission },
+  BrokerRefused: { number: 903, exit: ExitCode.Unavailable },
+  StateInvalid: { number: 904, exit: ExitCode.Io },
 } as const satisfies Record<string, { number: number; exit: ExitCode }>;
 
 export type ErrorCode = keyof typeof catalogue;
@@ -60,7 +65,7 @@ export interface ErrorDetails {
 
 /** The one error class: what is wrong (`message`), where (`subject`), what to do (`hint`). */
 export class MerestoneError extends Error {
-  override readonly name = 'MerestoneError';
+  override readonly name: string = 'MerestoneError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly subject: string | undefined;

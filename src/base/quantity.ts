@@ -3,8 +3,8 @@ import { MerestoneError } from './error.ts';
 const msPerUnit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const bytesPerUnit = { B: 1, kB: 1000, MB: 1e6, GB: 1e9, TB: 1e12 } as const;
 
-const durationPattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
-const sizePattern = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)$/;
+export const durationPattern = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+export const sizePattern = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)$/;
 
 /** `250ms`, `5s`, `1m`, `1h`, `1d` → whole milliseconds. Throws DurationInvalid. */
 export function parseDuration(text: string): number {

@@ -17,3 +17,8 @@ export interface Sample {
   /** Absent where every point was read. */
   quality?: Readonly<Record<string, Quality>>;
 }
+
+/** How many points a sample speaks of, read or not: the measure of queues between threads. */
+export function readingsOf(sample: Sample): number {
+  return Object.keys(sample.values).length + Object.keys(sample.quality ?? {}).length;
+}

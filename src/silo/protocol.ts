@@ -1,41 +1,49 @@
+import type { LogFields, LogLevel } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
-import type { LogFields, LogLevel } from '../base/logger.ts';
 import type { SiloOptions } from './options.ts';
+
+/** What a silo is born with. */
+export interface SiloBirth {
+  options: SiloOptions;
+  /** Its own devices. */
+  devices: DeviceDescription[];
+  /** SHA-256 (hex) of its own part of the configuration. */
+  configSha256: string;
+}
 
 /**
  * What crosses the wall. Inwards: samples of the silo's own devices and requests about itself.
- * Outwards: credit, answers and log lines; never a sample, a key or another silo's name.
+ * Outwards: credit, answers, figures and log lines; never a sample, a key or another silo's name.
  */
 export type ToSilo =
-  | {
-      type: 'start';
-      options: SiloOptions;
-      devices: DeviceDescription[];
-      version: string;
-      configSha256: string;
-    }
+  | { type: 'start'; birth: SiloBirth }
   | { type: 'samples'; samples: Sample[] }
-  /** Samples that the gateway had to drop because this silo did not keep up. */
-  | { type: 'overrun'; samples: number; from: number; to: number }
+  /** Samples that the gateway had to drop on this silo's behalf. */
+  | { type: 'lost'; reason: LossReason; samples: number; from: number; to: number }
   | { type: 'request'; id: number; method: SiloMethod; params: unknown }
-  /** Store what came, leave the broker in good order, close the spool. */
+  /** Store what came, take leave of the broker, close the spool. */
   | { type: 'stop' };
 
+/** `overrun`: the silo did not keep up. `crash`: it died with them in its hands. */
+export type LossReason = 'overrun' | 'crash';
+
 export type FromSilo =
-  /** So many samples were taken in: the gateway may send as many more. */
-  | { type: 'credit'; samples: number }
+  /** So many readings are stored or dropped for good: the gateway may send as many more. */
+  | { type: 'credit'; readings: number }
   | { type: 'status'; status: SiloStatus }
-  | { type: 'reply'; id: number; result?: unknown; error?: { code: string; message: string; hint?: string } }
+  | { type: 'reply'; id: number; result: unknown }
+  | { type: 'failure'; id: number; message: string }
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 
-export type SiloMethod = 'audit' | 'reload-identity';
+/** `reload`: look at the certificate files again. `audit`: note an act of an operator. */
+export type SiloMethod = 'reload' | 'audit';
 
-/** One end of the wall's only door, whether it is a MessagePort or a socket between two processes. */
-export interface SiloChannel<Out, In> {
-  post(message: Out): void;
-  onMessage(listener: (message: In) => void): void;
+/** One end of the wall's only door, be it a MessagePort or a socket between two processes. */
+export interface SiloChannel {
+  post(message: FromSilo): void;
+  onMessage(listener: (message: ToSilo) => void): void;
   close(): void;
 }

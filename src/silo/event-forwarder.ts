@@ -1,0 +1,55 @@
+import type { Cancel, Clock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Spool } from '../spool/spool.ts';
+import type { Uplink } from '../uplink/uplink.ts';
+
+/** Events in flight at most: they are rare, and each is small. */
+const eventsInFlightMax = 20;
+const retryMs = 5000;
+
+/** Moves durable events from the spool to the `event` topic, in order. */
+export class EventForwarder {
+  readonly #dependencies: { clock: Clock; logger: Logger; spool: Spool; uplink: Uplink };
+  #busy = false;
+  #cancelRetry: Cancel | undefined;
+
+  constructor(dependencies: { clock: Clock; logger: Logger; spool: Spool; uplink: Uplink }) {
+    this.#dependencies = dependencies;
+  }
+
+  pump(): void {
+    if (this.#busy || !this.#dependencies.uplink.ready) return;
+    this.#cancelRetry?.();
+    this.#busy = true;
+    void this.#forward()
+      .catch((error: unknown) => {
+        this.#dependencies.logger.error('events are kept back', { reason: describeError(error) });
+        return false;
+      })
+      .then((progress) => {
+        this.#busy = false;
+        if (progress) this.pump();
+        else this.#cancelRetry = this.#dependencies.clock.after(retryMs, () => this.pump());
+      });
+  }
+
+  close(): void {
+    this.#cancelRetry?.();
+    this.#busy = true;
+  }
+
+  /** True where something was delivered, so that more may follow at once. */
+  async #forward(): Promise<boolean> {
+    const { spool, uplink } = this.#dependencies;
+    const events = spool.leaseEvents(eventsInFlightMax);
+    const outcomes = await Promise.all(
+      events.map(({ payload }) =>
+        uplink.publish({ channel: 'event', payload, contentType: 'application/json' }),
+      ),
+    );
+    const delivered = events.filter((_, index) => outcomes[index]?.kind === 'accepted').map(({ id }) => id);
+    if (delivered.length > 0) spool.settleEvents(delivered);
+    return delivered.length > 0;
+  }
+}

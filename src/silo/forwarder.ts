@@ -1,0 +1,173 @@
+import type { Cancel, Clock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BatchRef, LeasedBatch, Spool } from '../spool/spool.ts';
+import { telemetryRequest } from '../uplink/envelope.ts';
+import type { UplinkOptions } from '../uplink/options.ts';
+import type { PublishOutcome, Uplink } from '../uplink/uplink.ts';
+import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
+import type { DayQuota } from './quota.ts';
+
+export interface ForwarderDependencies {
+  clock: Clock;
+  logger: Logger;
+  spool: Spool;
+  uplink: Uplink;
+  options: UplinkOptions;
+  dayQuota: DayQuota | undefined;
+  /** So many samples were taken by the broker for good. */
+  delivered(samples: number): void;
+}
+
+/** Verdicts are settled together: one commit for all that came in this long. */
+const settleDelayMs = 20;
+
+/** A disk that takes nothing is tried again this often; nothing more is leased meanwhile. */
+const settleRetryMs = 1000;
+
+/** Moves batches from the spool to the broker, several in flight, and settles what the broker said of each. */
+export class Forwarder {
+  readonly #dependencies: ForwarderDependencies;
+  readonly #delivery = new Delivery();
+  readonly #inflight = new Set<string>();
+  /** Refused batches that are tried again later, while others go first. At most `asideMax`. */
+  readonly #aside = new Map<string, LeasedBatch>();
+  #verdicts: Required<Parameters<Spool['settle']>[0]> = emptyVerdicts();
+  #inflightMax = 1;
+  #ready = false;
+  #cancelSettle: Cancel | undefined;
+  #cancelPump: Cancel | undefined;
+
+  constructor(dependencies: ForwarderDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  sessionReady(inflightMax: number): void {
+    this.#ready = true;
+    this.#inflightMax = inflightMax;
+    this.pump();
+  }
+
+  sessionLost(): void {
+    if (this.#ready && this.#inflight.size > 0) this.#delivery.sessionLost();
+    this.#ready = false;
+  }
+
+  /** Fills the window with what is due. */
+  pump(): void {
+    this.#cancelPump?.();
+    this.#cancelPump = undefined;
+    if (!this.#ready) return;
+    const { clock, spool, options, dayQuota } = this.#dependencies;
+    const nowMs = clock.monotonicMs();
+    const waitMs = this.#delivery.pausedUntilMs - nowMs;
+    if (waitMs > 0 || dayQuota?.exhausted(clock.wallMs())) {
+      this.#cancelPump = clock.after(waitMs > 0 ? waitMs : 60_000, () => this.pump());
+      return;
+    }
+    const free = this.#delivery.window(this.#inflightMax) - this.#inflight.size;
+    if (free <= 0) return;
+    const due = this.#takeDue(nowMs, free);
+    for (const batch of due) this.#publish(batch);
+    const fresh = free > due.length ? spool.lease(free - due.length, options.order) : [];
+    for (const batch of fresh) this.#publish(batch);
+    if (fresh.length === 0 && this.#aside.size > 0) this.#cancelPump = clock.after(1000, () => this.pump());
+  }
+
+  /** Settles what has been answered; what was not stays in the spool. */
+  close(): void {
+    this.#ready = false;
+    this.#cancelPump?.();
+    this.#releaseAside();
+    this.#settle();
+  }
+
+  #takeDue(nowMs: number, count: number): LeasedBatch[] {
+    const due = [...this.#aside].filter(([id]) => this.#delivery.retryAtMs(id) <= nowMs).slice(0, count);
+    for (const [id] of due) this.#aside.delete(id);
+    return due.map(([, batch]) => batch);
+  }
+
+  #publish(batch: LeasedBatch): void {
+    const { uplink, options } = this.#dependencies;
+    const id = identify(batch.key);
+    const request = telemetryRequest(batch, options.compression);
+    this.#inflight.add(id);
+    this.#dependencies.dayQuota?.spend(request.payload.length, this.#dependencies.clock.wallMs());
+    void uplink.publish(request).then((outcome) => {
+      const alone = this.#inflight.size === 1;
+      this.#inflight.delete(id);
+      this.#conclude(id, batch, outcome, alone);
+    });
+  }
+
+  #conclude(id: string, batch: LeasedBatch, outcome: PublishOutcome, alone: boolean): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    const { epoch, seq } = batch.key;
+    const ref: BatchRef = { epoch, seq };
+    const verdict = this.#delivery.decide(id, nameOutcome(outcome), nowMs, alone);
+    switch (verdict) {
+      case 'ack':
+        this.#verdicts.acked.push(ref);
+        this.#dependencies.delivered(batch.samples);
+        break;
+      case 'reject':
+        this.#verdicts.rejected.push({ ...ref, reason: describeOutcome(outcome) });
+        break;
+      case 'release':
+        this.#verdicts.released.push(ref);
+        break;
+      case 'aside':
+        this.#aside.set(id, batch);
+        if (this.#aside.size > asideMax) this.#releaseAside();
+        break;
+    }
+    this.#cancelSettle ??= this.#dependencies.clock.after(settleDelayMs, () => this.#settle());
+  }
+
+  /** So many refusals at once speak of the broker: all go back in line. */
+  #releaseAside(): void {
+    for (const { key } of this.#aside.values())
+      this.#verdicts.released.push({ epoch: key.epoch, seq: key.seq });
+    this.#aside.clear();
+    this.#delivery.forgive();
+  }
+
+  #settle(): void {
+    this.#cancelSettle?.();
+    this.#cancelSettle = undefined;
+    const { clock, logger, spool } = this.#dependencies;
+    try {
+      spool.settle(this.#verdicts);
+    } catch (error) {
+      logger.error('the spool settles nothing', { reason: describeError(error) });
+      this.#cancelSettle = clock.after(settleRetryMs, () => this.#settle());
+      return;
+    }
+    this.#verdicts = emptyVerdicts();
+    this.pump();
+  }
+}
+
+function emptyVerdicts(): Required<Parameters<Spool['settle']>[0]> {
+  return { acked: [], rejected: [], released: [] };
+}
+
+function identify(key: { epoch: string; seq: number }): string {
+  return `${key.epoch}/${key.seq}`;
+}
+
+function nameOutcome(outcome: PublishOutcome): DeliveryOutcome {
+  return outcome.kind === 'too-large' ? 'impossible' : outcome.kind;
+}
+
+function describeOutcome(outcome: PublishOutcome): string {
+  switch (outcome.kind) {
+    case 'refused':
+      return `the broker refused it again and again: ${outcome.reason}`;
+    case 'too-large':
+      return `larger than the broker's ${outcome.bytesMax} bytes`;
+    default:
+      return 'it ended the session again and again';
+  }
+}

@@ -1,0 +1,169 @@
+import type { Cancel, Clock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import { readingsOf, type Sample } from '../reading/sample.ts';
+import type { EncodedSample, Spool } from '../spool/spool.ts';
+import { Batcher } from './batcher.ts';
+import type { LossAccount } from './loss-account.ts';
+import type { SiloOptions } from './options.ts';
+import { RateQuota } from './quota.ts';
+import type { Timekeeper, UndatedSample } from './timekeeper.ts';
+
+export interface IntakeDependencies {
+  clock: Clock;
+  logger: Logger;
+  spool: Spool;
+  timekeeper: Timekeeper;
+  losses: LossAccount;
+  /** So many readings are durable, or dropped for good: as many more may follow. */
+  settled(readings: number): void;
+  /** A batch is in the spool and waits for the uplink. */
+  stored(samples: number): void;
+}
+
+/** A disk that takes nothing is tried again this often. */
+const retryMs = 1000;
+
+/** A closed batch on its way to the disk. Undated ones are held apart until the clock is known. */
+interface ClosedBatch {
+  samples: EncodedSample[];
+  undated: boolean;
+}
+
+/**
+ * The door of a silo: samples come in untagged and leave only inside a batch that bears the tenant.
+ * Until the clock is known good they are held apart, with the monotonic time that will date them.
+ * What is in memory here is bounded by the credit that the gateway has, since `settled` returns it.
+ */
+export class Intake {
+  readonly #dependencies: IntakeDependencies;
+  readonly #batcher: Batcher;
+  readonly #quota: RateQuota | undefined;
+  #openIsUndated = false;
+  #openReadings = 0;
+  /** Batches that the disk did not take yet, oldest first. */
+  #blocked: ClosedBatch[] = [];
+  #blockedReadings = 0;
+  #cancelLinger: Cancel | undefined;
+  #cancelRetry: Cancel | undefined;
+
+  constructor(options: SiloOptions, dependencies: IntakeDependencies) {
+    this.#dependencies = dependencies;
+    this.#batcher = new Batcher(options.batch);
+    const { samplesPerSecond } = options.quota;
+    if (samplesPerSecond !== undefined) {
+      this.#quota = new RateQuota(samplesPerSecond, dependencies.clock.monotonicMs());
+    }
+  }
+
+  admit(samples: readonly Sample[]): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    const passing = this.#quota?.take(samples.length, nowMs) ?? samples.length;
+    this.#dropOverQuota(samples.slice(passing));
+    for (const sample of samples.slice(0, passing)) this.#add(sample, nowMs);
+    this.#armLinger(nowMs);
+  }
+
+  /** Dates what is held, once the clock is known or has been waited for long enough. */
+  timeModeChanged(): void {
+    this.flush();
+    if (this.#dependencies.timekeeper.mode !== 'unknown') this.dateHeld();
+  }
+
+  dateHeld(): void {
+    const { spool, timekeeper } = this.#dependencies;
+    for (const { id, payload } of spool.held()) {
+      const undated = JSON.parse(payload.toString()) as UndatedSample[];
+      const samples = undated.map((each) => encode(timekeeper.date(each)));
+      spool.enqueue(samples, { releasing: id });
+      this.#dependencies.stored(samples.length);
+    }
+  }
+
+  /** Closes the open batch and stores what the disk takes; false where something is left. */
+  flush(): boolean {
+    if (this.#batcher.size > 0) this.#close(this.#batcher.take(), this.#openReadings);
+    return this.#drain();
+  }
+
+  /** Stores what it can, and stops its timers. */
+  close(): boolean {
+    const clean = this.flush();
+    this.#cancelLinger?.();
+    this.#cancelRetry?.();
+    return clean;
+  }
+
+  #dropOverQuota(samples: readonly Sample[]): void {
+    const first = samples[0];
+    const last = samples.at(-1);
+    if (first === undefined || last === undefined) return;
+    const { losses, settled } = this.#dependencies;
+    losses.add({ reason: 'quota', samples: samples.length, from: first.wallMs, to: last.wallMs });
+    settled(samples.reduce((sum, sample) => sum + readingsOf(sample), 0));
+  }
+
+  #add(sample: Sample, nowMs: number): void {
+    const { timekeeper } = this.#dependencies;
+    const undated = timekeeper.mode === 'unknown';
+    if (undated !== this.#openIsUndated) {
+      this.flush();
+      this.#openIsUndated = undated;
+    }
+    const entry: UndatedSample = { bootId: timekeeper.bootId, sample };
+    const encoded = undated ? { json: JSON.stringify(entry), ts: 0 } : encode(timekeeper.date(entry));
+    const readingsBefore = this.#openReadings;
+    this.#openReadings += readingsOf(sample);
+    const completed = this.#batcher.add(encoded, nowMs);
+    if (completed === undefined) return;
+    this.#close(completed, this.#batcher.size === 0 ? this.#openReadings : readingsBefore);
+    this.#drain();
+  }
+
+  #close(samples: EncodedSample[], readings: number): void {
+    this.#openReadings -= readings;
+    this.#blockedReadings += readings;
+    this.#blocked.push({ samples, undated: this.#openIsUndated });
+  }
+
+  #drain(): boolean {
+    const { logger, settled } = this.#dependencies;
+    try {
+      for (let batch = this.#blocked[0]; batch !== undefined; batch = this.#blocked[0]) {
+        this.#store(batch);
+        this.#blocked.shift();
+      }
+    } catch (error) {
+      logger.error('the spool takes nothing', {
+        reason: describeError(error),
+        batches: this.#blocked.length,
+      });
+      this.#cancelRetry?.();
+      this.#cancelRetry = this.#dependencies.clock.after(retryMs, () => this.#drain());
+      return false;
+    }
+    if (this.#blockedReadings > 0) settled(this.#blockedReadings);
+    this.#blockedReadings = 0;
+    return true;
+  }
+
+  #store({ samples, undated }: ClosedBatch): void {
+    const { spool, stored } = this.#dependencies;
+    if (undated) {
+      spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`), samples.length);
+      return;
+    }
+    if (spool.enqueue(samples) !== undefined) stored(samples.length);
+  }
+
+  #armLinger(nowMs: number): void {
+    this.#cancelLinger?.();
+    const { dueAtMs } = this.#batcher;
+    if (dueAtMs === undefined) return;
+    this.#cancelLinger = this.#dependencies.clock.after(dueAtMs - nowMs, () => this.flush());
+  }
+}
+
+function encode(sample: ReturnType<Timekeeper['date']>): EncodedSample {
+  return { json: JSON.stringify(sample), ts: sample.ts };
+}

@@ -1,0 +1,39 @@
+/** A run of samples dropped for one reason, told as one event. */
+export interface SampleLoss {
+  reason: string;
+  samples: number;
+  /** Times of the first and the last, ms since 1970 UTC. */
+  from: number;
+  to: number;
+}
+
+/** Gathers dropped samples by reason, so that a flood makes one event per interval and not one per sample. */
+export class LossAccount {
+  readonly #open = new Map<string, SampleLoss>();
+  readonly #totals: Record<string, number> = {};
+
+  /** Samples dropped since the start, by reason. */
+  get totals(): Readonly<Record<string, number>> {
+    return this.#totals;
+  }
+
+  add(loss: SampleLoss): void {
+    if (loss.samples === 0) return;
+    this.#totals[loss.reason] = (this.#totals[loss.reason] ?? 0) + loss.samples;
+    const open = this.#open.get(loss.reason);
+    if (open === undefined) {
+      this.#open.set(loss.reason, { ...loss });
+      return;
+    }
+    open.samples += loss.samples;
+    open.from = Math.min(open.from, loss.from);
+    open.to = Math.max(open.to, loss.to);
+  }
+
+  /** The runs since the last call. */
+  take(): SampleLoss[] {
+    const runs = [...this.#open.values()];
+    this.#open.clear();
+    return runs;
+  }
+}

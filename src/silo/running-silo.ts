@@ -1,0 +1,216 @@
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import { version } from '../base/version.ts';
+import { loadKeyWrapper } from '../identity/key-encryption-key.ts';
+import type { LoadedIdentity } from '../identity/load.ts';
+import type { Sample } from '../reading/sample.ts';
+import type { SiloStatus } from '../reading/status.ts';
+import { Spool } from '../spool/spool.ts';
+import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
+import type { Origin } from '../stream/topic.ts';
+import { startUplink, type Uplink } from '../uplink/uplink.ts';
+import { Checkpointer } from './checkpointer.ts';
+import { EventForwarder } from './event-forwarder.ts';
+import { Forwarder } from './forwarder.ts';
+import { Intake } from './intake.ts';
+import type { LossAccount } from './loss-account.ts';
+import type { SiloBirth } from './protocol.ts';
+import { DayQuota } from './quota.ts';
+import { Timekeeper, type TimeSources } from './timekeeper.ts';
+
+export interface RunningSiloDependencies {
+  birth: SiloBirth;
+  identity: LoadedIdentity;
+  clock: Clock;
+  time: TimeSources;
+  logger: Logger;
+  losses: LossAccount;
+  settled(readings: number): void;
+}
+
+/** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */
+const uplinkStopMs = 2500;
+
+/** A silo with a verified identity: everything in it bears that one tenant's name. */
+export class RunningSilo {
+  readonly origin: Origin;
+  readonly #dependencies: RunningSiloDependencies;
+  readonly #spool: Spool;
+  readonly #timekeeper: Timekeeper;
+  readonly #intake: Intake;
+  readonly #forwarder: Forwarder;
+  readonly #events: EventForwarder;
+  readonly #checkpointer: Checkpointer;
+  readonly #uplink: Uplink;
+  #identity: LoadedIdentity;
+  #sessionSince: number;
+  #stored = 0;
+  #delivered = 0;
+
+  static async open(dependencies: RunningSiloDependencies): Promise<RunningSilo> {
+    const { birth, identity, clock, logger } = dependencies;
+    const { tenantId, gatewayId } = identity.identity;
+    // A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed.
+    const directory = join(birth.options.spool.directory, tenantId, gatewayId);
+    const keys = await loadKeyWrapper(directory);
+    const origin = { tenant: tenantId, gateway: gatewayId };
+    const spool = await Spool.open({ ...birth.options.spool, directory }, { origin, keys, clock, logger });
+    return new RunningSilo(dependencies, origin, spool);
+  }
+
+  private constructor(dependencies: RunningSiloDependencies, origin: Origin, spool: Spool) {
+    const { birth, identity, clock, time, logger, losses, settled } = dependencies;
+    const { uplink: uplinkOptions, quota } = birth.options;
+    this.origin = origin;
+    this.#dependencies = dependencies;
+    this.#spool = spool;
+    this.#identity = identity;
+    this.#sessionSince = clock.wallMs();
+    this.#timekeeper = new Timekeeper(time, Math.max(identity.identity.notBefore, spool.newestTs ?? 0));
+    this.#uplink = startUplink(
+      uplinkOptions,
+      origin,
+      identity,
+      { status: (online) => encodeJson(this.#statusDocument(online)) },
+      {
+        onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
+        onLost: () => this.#forwarder.sessionLost(),
+      },
+      { clock, logger },
+    );
+    const wiring = { clock, logger, spool, uplink: this.#uplink };
+    const dayQuota =
+      quota.uplinkBytesPerDay === undefined ? undefined : new DayQuota(quota.uplinkBytesPerDay);
+    this.#forwarder = new Forwarder({
+      ...wiring,
+      options: uplinkOptions,
+      dayQuota,
+      delivered: (samples) => {
+        this.#delivered += samples;
+      },
+    });
+    this.#events = new EventForwarder(wiring);
+    this.#checkpointer = new Checkpointer({ ...wiring, signer: () => this.#identity.signer });
+    this.#intake = new Intake(birth.options, {
+      clock,
+      logger,
+      spool,
+      timekeeper: this.#timekeeper,
+      losses,
+      settled,
+      stored: (samples) => {
+        this.#stored += samples;
+        this.#forwarder.pump();
+      },
+    });
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+  }
+
+  admit(samples: readonly Sample[]): void {
+    this.#intake.admit(samples);
+  }
+
+  /** A renewed certificate of the same tenant and gateway takes over; the spool and its stream go on. */
+  renew(identity: LoadedIdentity): void {
+    const previous = this.#identity.identity;
+    this.#identity = identity;
+    this.#timekeeper.raiseFloor(identity.identity.notBefore);
+    this.#uplink.replaceCredentials(identity);
+    const { fingerprintSha256, notAfter } = identity.identity;
+    const previousFingerprintSha256 = previous.fingerprintSha256;
+    this.#spool.note({ kind: 'identity-changed', fingerprintSha256, previousFingerprintSha256, notAfter });
+    this.#inBackground(
+      'a new data key',
+      this.#spool.rotateKey().then(() => this.#checkpointer.check(true)),
+    );
+  }
+
+  /** Once a second: the clock, what was dropped, the chain's signature. */
+  tick(): void {
+    if (this.#timekeeper.check()) {
+      this.#dependencies.logger.info('clock', { mode: this.#timekeeper.mode });
+      this.#intake.timeModeChanged();
+    }
+    this.#inBackground('the checkpoint', this.#checkpointer.check());
+    this.#events.pump();
+  }
+
+  /** Makes durable what was dropped since the last call. */
+  reportLosses(): void {
+    const runs = this.#dependencies.losses.take();
+    for (const { reason, samples, from, to } of runs) {
+      this.#spool.note({
+        kind: 'samples-dropped',
+        reason,
+        samples,
+        from: Math.round(from),
+        to: Math.round(to),
+      });
+    }
+  }
+
+  status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'clock' | 'samples'> {
+    const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
+    return {
+      identity: { fingerprintSha256, notBefore, notAfter, warnings: [...warnings] },
+      uplink: this.#uplink.status(),
+      spool: this.#spool.status(),
+      clock: this.#timekeeper.mode === 'good' ? 'good' : 'unknown',
+      samples: {
+        received: 0,
+        stored: this.#stored,
+        published: this.#delivered,
+        dropped: { ...this.#dependencies.losses.totals },
+      },
+    };
+  }
+
+  /** Stores what came, signs the head, takes leave of the broker and closes the spool. */
+  async stop(): Promise<void> {
+    this.#intake.close();
+    this.reportLosses();
+    this.#events.close();
+    await this.#checkpointer.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
+    await this.#uplink.stop(uplinkStopMs);
+    this.#forwarder.close();
+    this.#spool.close();
+  }
+
+  #sessionReady(inflightMax: number): void {
+    this.#sessionSince = this.#dependencies.clock.wallMs();
+    const meta = encodeJson(this.#metaDocument());
+    const sent = this.#uplink.publish({
+      channel: 'meta',
+      payload: meta,
+      retain: true,
+      contentType: 'application/json',
+    });
+    this.#inBackground('the meta document', sent);
+    this.#inBackground('the checkpoint', this.#checkpointer.publish());
+    this.#forwarder.sessionReady(inflightMax);
+    this.#events.pump();
+  }
+
+  #statusDocument(online: boolean): StatusDocument {
+    return { v: 1, ...this.origin, online, since: this.#sessionSince, version, epoch: this.#spool.epoch };
+  }
+
+  #metaDocument(): MetaDocument {
+    const { devices, configSha256 } = this.#dependencies.birth;
+    return { v: 1, ...this.origin, at: this.#dependencies.clock.wallMs(), version, configSha256, devices };
+  }
+
+  #inBackground(what: string, work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#warn(what, error));
+  }
+
+  #warn(what: string, error: unknown): void {
+    this.#dependencies.logger.warn(`${what} failed`, { reason: describeError(error) });
+  }
+}
+
+function encodeJson(document: MetaDocument | StatusDocument): Buffer {
+  return Buffer.from(JSON.stringify(document));
+}

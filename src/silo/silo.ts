@@ -1,0 +1,222 @@
+import type { Clock } from '../base/clock.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
+import { createLogger, type Logger } from '../base/logger.ts';
+import { releasedAtMs } from '../base/version.ts';
+import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
+import { readingsOf, type Sample } from '../reading/sample.ts';
+import type { SiloStatus } from '../reading/status.ts';
+import { LossAccount } from './loss-account.ts';
+import type { SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
+import { RunningSilo } from './running-silo.ts';
+import type { TimeSources } from './timekeeper.ts';
+
+/** How often the clock, the counters and the gateway's picture of this silo are brought up to date. */
+const tickMs = 1000;
+/** How often the certificate files are looked at: a renewal takes effect within this, without a restart. */
+const identityCheckTicks = 10;
+/** Losses are told in runs of this length, so that a flood makes few events. */
+const lossReportTicks = 10;
+
+/** The files now hold somebody else's certificate. */
+class ForeignIdentity extends MerestoneError {
+  constructor(certificate: string) {
+    super('IdentityRefused', 'the certificate names another tenant or gateway than when this silo started', {
+      subject: certificate,
+      hint: 'put the old one back, or restart the gateway if this is meant: the old spool stays sealed off',
+    });
+  }
+}
+
+type Stage =
+  | { at: 'starting' }
+  | { at: 'refused'; reason: string }
+  | { at: 'running'; silo: RunningSilo }
+  | { at: 'stopped' };
+
+/**
+ * One tenant's isolate, seen from its door. Without a verified identity it stores and sends nothing; with
+ * one, everything happens in a RunningSilo that bears it.
+ */
+export class Silo {
+  readonly #birth: SiloBirth;
+  readonly #channel: SiloChannel;
+  readonly #clock: Clock;
+  readonly #time: TimeSources;
+  readonly #logger: Logger;
+  readonly #losses = new LossAccount();
+  #stage: Stage = { at: 'starting' };
+  /** The verified identity this isolate serves: for good, renewals apart. */
+  #identity: LoadedIdentity | undefined;
+  /** Why the certificate files as they are now were not taken up. */
+  #renewalFault: string | null = null;
+  #received = 0;
+  #ticks = 0;
+
+  constructor(birth: SiloBirth, channel: SiloChannel, clock: Clock, time: TimeSources) {
+    this.#birth = birth;
+    this.#channel = channel;
+    this.#clock = clock;
+    this.#time = time;
+    this.#logger = createLogger((record) => channel.post({ type: 'log', ...record }), 'debug');
+  }
+
+  async start(): Promise<void> {
+    await this.#begin();
+    this.#scheduleTick();
+  }
+
+  async handle(message: Exclude<ToSilo, { type: 'start' }>): Promise<void> {
+    switch (message.type) {
+      case 'samples':
+        return this.#admit(message.samples);
+      case 'lost':
+        return this.#losses.add(message);
+      case 'request':
+        return this.#answer(message.id);
+      case 'stop':
+        return this.#stop();
+    }
+  }
+
+  #admit(samples: Sample[]): void {
+    this.#received += samples.length;
+    if (this.#stage.at === 'running') return this.#stage.silo.admit(samples);
+    const times = samples.map((sample) => sample.wallMs);
+    this.#losses.add({
+      reason: 'no-identity',
+      samples: samples.length,
+      from: Math.min(...times),
+      to: Math.max(...times),
+    });
+    this.#credit(samples.reduce((sum, sample) => sum + readingsOf(sample), 0));
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      this.#identity = this.#loadIdentity();
+      const silo = await RunningSilo.open({
+        birth: this.#birth,
+        identity: this.#identity,
+        clock: this.#clock,
+        time: this.#time,
+        logger: this.#logger,
+        losses: this.#losses,
+        settled: (readings) => this.#credit(readings),
+      });
+      this.#stage = { at: 'running', silo };
+      const { tenant, gateway } = silo.origin;
+      this.#logger.info('silo runs', { tenant, gateway });
+    } catch (error) {
+      this.#refuse(describeError(error));
+    }
+    this.#postStatus();
+  }
+
+  #loadIdentity(): LoadedIdentity {
+    // A clock that is still behind our own release must not make a good certificate look too young.
+    const options = this.#birth.options.identity;
+    const loaded = loadIdentity(options, Math.max(this.#clock.wallMs(), releasedAtMs));
+    const proved = this.#identity?.identity;
+    const { tenantId, gatewayId } = loaded.identity;
+    if (proved !== undefined && (tenantId !== proved.tenantId || gatewayId !== proved.gatewayId)) {
+      throw new ForeignIdentity(options.certificate);
+    }
+    return loaded;
+  }
+
+  #refuse(reason: string): void {
+    const known = this.#stage.at === 'refused' && this.#stage.reason === reason;
+    this.#stage = { at: 'refused', reason };
+    if (!known) this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
+  }
+
+  #scheduleTick(): void {
+    this.#clock.after(tickMs, () => {
+      void this.#tick().finally(() => {
+        if (this.#stage.at !== 'stopped') this.#scheduleTick();
+      });
+    });
+  }
+
+  async #tick(): Promise<void> {
+    this.#ticks += 1;
+    if (this.#ticks % identityCheckTicks === 0) await this.#checkIdentity();
+    if (this.#stage.at === 'running') {
+      this.#stage.silo.tick();
+      if (this.#ticks % lossReportTicks === 0) this.#stage.silo.reportLosses();
+    }
+    this.#postStatus();
+  }
+
+  /**
+   * Takes up a renewed certificate. One that names somebody else ends this silo's work at once; one that is
+   * damaged or out of time is refused, and the silo goes on as whom it has been proved to be.
+   */
+  async #checkIdentity(): Promise<void> {
+    if (this.#stage.at === 'refused') return this.#begin();
+    if (this.#stage.at !== 'running') return;
+    const { silo } = this.#stage;
+    try {
+      const loaded = this.#loadIdentity();
+      this.#renewalFault = null;
+      if (loaded.identity.fingerprintSha256 === this.#identity?.identity.fingerprintSha256) return;
+      this.#identity = loaded;
+      silo.renew(loaded);
+      this.#logger.info('certificate renewed', { fingerprintSha256: loaded.identity.fingerprintSha256 });
+    } catch (error) {
+      const reason = describeError(error);
+      if (error instanceof ForeignIdentity) {
+        await silo.stop();
+        this.#refuse(reason);
+      } else if (reason !== this.#renewalFault) {
+        this.#renewalFault = reason;
+        this.#logger.warn('certificate files not taken up', { reason });
+      }
+    }
+  }
+
+  async #answer(id: number): Promise<void> {
+    await this.#checkIdentity();
+    this.#channel.post({ type: 'reply', id, result: this.#status() });
+  }
+
+  async #stop(): Promise<void> {
+    const stage = this.#stage;
+    this.#stage = { at: 'stopped' };
+    if (stage.at === 'running') await stage.silo.stop();
+    this.#postStatus();
+    this.#channel.post({ type: 'stopped' });
+    this.#channel.close();
+  }
+
+  #credit(readings: number): void {
+    this.#channel.post({ type: 'credit', readings });
+  }
+
+  #postStatus(): void {
+    this.#channel.post({ type: 'status', status: this.#status() });
+  }
+
+  #status(): SiloStatus {
+    const running = this.#stage.at === 'running' ? this.#stage.silo : undefined;
+    const figures = running?.status();
+    return {
+      name: this.#birth.options.name,
+      state: this.#stage.at,
+      reason: this.#stage.at === 'refused' ? this.#stage.reason : this.#renewalFault,
+      tenant: running?.origin.tenant ?? null,
+      gateway: running?.origin.gateway ?? null,
+      identity: figures?.identity ?? null,
+      uplink: figures?.uplink ?? null,
+      spool: figures?.spool ?? null,
+      clock: figures?.clock ?? 'unknown',
+      samples: {
+        received: this.#received,
+        stored: figures?.samples.stored ?? 0,
+        published: figures?.samples.published ?? 0,
+        dropped: { ...this.#losses.totals },
+      },
+      restarts: 0,
+    };
+  }
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { importViolations, wallViolations } from './support/architecture.ts';
+
+const root = join(import.meta.dirname, '..');
+
+function readTree(...folders: string[]): Map<string, string> {
+  const sources = new Map<string, string>();
+  for (const folder of folders) {
+    for (const entry of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+      if (/\.(ts|js)$/.test(entry))
+        sources.set(join(folder, entry), readFileSync(join(root, folder, entry), 'utf8'));
+    }
+  }
+  return sources;
+}
+
+describe('the rooms of src', () => {
+  const sources = readTree('src');
+
+  it('import one another in the direction of the house', () => {
+    assert.ok(sources.size > 50, `only ${sources.size} files found`);
+    assert.deepEqual(importViolations(sources), []);
+  });
+
+  it('keep keys and tenants out of the main thread', () => {
+    assert.deepEqual(wallViolations(sources), []);
+  });
+
+  it('are found out when they do not', () => {
+    const seeded = new Map(sources);
+    seeded.set('src/spool/seeded.ts', "import { startUplink } from '../uplink/uplink.ts';\n");
+    seeded.set('src/base/seeded.ts', "const late = await import('../silo/silo.ts');\n");
+    seeded.set('src/gateway/seeded.ts', "import { loadIdentity } from '../silo/silo.ts';\n");
+    assert.deepEqual(importViolations(seeded), [
+      'src/spool/seeded.ts imports src/uplink/uplink.ts',
+      'src/base/seeded.ts imports src/silo/silo.ts',
+    ]);
+    assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/silo.ts']);
+  });
+});
+
+describe('every source file', () => {
+  const sources = readTree('src', 'test', 'scripts');
+
+  it('is a kebab-case noun and no drawer for odds and ends', () => {
+    const drawers = /^(utils?|helpers?|manager|service|common|misc)$/;
+    for (const path of sources.keys()) {
+      const name = basename(path).replace(/(\.test)?\.(ts|js)$/, '');
+      assert.match(name, /^[a-z0-9]+(-[a-z0-9]+)*$/, path);
+      assert.doesNotMatch(name, drawers, path);
+    }
+  });
+
+  it('is short enough to be read at once', () => {
+    const linesMax = 400;
+    const long = [...sources].filter(
+      ([path, text]) => path.startsWith('src/') && text.split('\n').length > linesMax,
+    );
+    assert.deepEqual(
+      long.map(([path]) => path),
+      [],
+    );
+  });
+
+  it('holds no promise and no skipped test', () => {
+    const promise = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X\\b', '\\.on' + 'ly\\('].join('|'));
+    const broken = [...sources].filter(([, text]) => promise.test(text)).map(([path]) => path);
+    assert.deepEqual(broken, []);
+  });
+});

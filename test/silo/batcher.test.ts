@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Batcher } from '../../src/silo/batcher.ts';
+
+const sample = (bytes: number): { json: string; ts: number } => ({ json: 'x'.repeat(bytes), ts: 0 });
+
+describe('batcher', () => {
+  it('is due one linger after its first sample, whatever comes later', () => {
+    const batcher = new Batcher({ lingerMs: 1000, samplesMax: 10, bytesMax: 1000 });
+    assert.equal(batcher.dueAtMs, undefined);
+    batcher.add(sample(1), 500);
+    batcher.add(sample(1), 900);
+    assert.equal(batcher.dueAtMs, 1500);
+    batcher.take();
+    assert.equal(batcher.dueAtMs, undefined);
+  });
+
+  it('keeps every sample once, in order, and never passes a limit', () => {
+    const limits = { lingerMs: 1000, samplesMax: 7, bytesMax: 50 };
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 60 }), (sizes) => {
+        const batcher = new Batcher(limits);
+        const samples = sizes.map(sample);
+        const batches = samples.flatMap((each) => {
+          const completed = batcher.add(each, 0);
+          return completed === undefined ? [] : [completed];
+        });
+        batches.push(batcher.take());
+        assert.deepEqual(batches.flat(), samples);
+        for (const batch of batches) {
+          assert.ok(batch.length <= limits.samplesMax);
+          assert.ok(batch.reduce((sum, each) => sum + each.json.length + 1, 0) <= limits.bytesMax);
+        }
+      }),
+    );
+  });
+
+  it('lets a single sample larger than the limit through alone', () => {
+    const batcher = new Batcher({ lingerMs: 1000, samplesMax: 7, bytesMax: 50 });
+    batcher.add(sample(10), 0);
+    assert.equal(batcher.add(sample(90), 0)?.length, 1);
+    assert.equal(batcher.add(sample(10), 0)?.length, 1);
+    assert.equal(batcher.size, 1);
+  });
+});

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Sample } from '../../src/reading/sample.ts';
+import { bootSettleMs, judgeClock } from '../../src/silo/clock-trust.ts';
+import { Timekeeper, undatedMaxMs } from '../../src/silo/timekeeper.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const today = Date.UTC(2026, 10, 22, 12);
+const floorMs = today - 86_400_000;
+
+describe('the clock', () => {
+  const evidence = {
+    synchronized: false,
+    setFromHardware: false,
+    wallMs: today,
+    monotonicMs: bootSettleMs,
+    floorMs,
+  };
+
+  it('is good when the kernel says that it is synchronized, whatever the floor', () => {
+    assert.equal(judgeClock({ ...evidence, synchronized: true, wallMs: 0, monotonicMs: 0 }), 'good');
+  });
+
+  it('is never good below the floor by itself', () => {
+    assert.equal(judgeClock({ ...evidence, wallMs: floorMs - 1, setFromHardware: true }), 'unknown');
+  });
+
+  it('must come from hardware in the first minute after boot', () => {
+    assert.equal(judgeClock({ ...evidence, monotonicMs: bootSettleMs - 1 }), 'unknown');
+    assert.equal(judgeClock({ ...evidence, monotonicMs: 1000, setFromHardware: true }), 'good');
+    assert.equal(judgeClock(evidence), 'good');
+  });
+});
+
+describe('timekeeper', () => {
+  const start = (wallMs: number): { clock: FakeClock; keeper: Timekeeper; take: () => Sample } => {
+    const clock = new FakeClock(wallMs, 5000);
+    const keeper = new Timekeeper(
+      { clock, bootId: 'this', synchronized: () => false, setFromHardware: true },
+      floorMs,
+    );
+    const take = (): Sample => ({
+      device: 'meter',
+      wallMs: clock.wallMs(),
+      monotonicMs: clock.monotonicMs(),
+      values: { power: 1 },
+    });
+    return { clock, keeper, take };
+  };
+
+  it('dates a sample that was taken in 1970 once the clock has been set', () => {
+    const { clock, keeper, take } = start(0);
+    assert.equal(keeper.mode, 'unknown');
+    const early = take();
+    clock.advance(30_000);
+    clock.setWall(today);
+    assert.equal(keeper.check(), true);
+    assert.equal(keeper.mode, 'good');
+    assert.deepEqual(keeper.date({ bootId: 'this', sample: early }), {
+      device: 'meter',
+      ts: today - 30_000,
+      values: { power: 1 },
+    });
+  });
+
+  it('marks a sample of another boot as estimated, and never dates it before the floor', () => {
+    const { keeper, take } = start(today);
+    const sample = { ...take(), wallMs: 1000 };
+    assert.deepEqual(keeper.date({ bootId: 'other', sample }), {
+      device: 'meter',
+      ts: floorMs,
+      clock: 'estimated',
+      values: { power: 1 },
+    });
+  });
+
+  it('waits for a good clock, but not for ever', () => {
+    const { clock, keeper, take } = start(0);
+    clock.advance(undatedMaxMs - 1);
+    keeper.check();
+    assert.equal(keeper.mode, 'unknown');
+    clock.advance(1);
+    keeper.check();
+    assert.equal(keeper.mode, 'estimating');
+    assert.equal(keeper.date({ bootId: 'this', sample: take() }).clock, 'estimated');
+  });
+
+  it("keeps a live sample's own time, and mends it where the clock was set in between", () => {
+    const { clock, keeper, take } = start(today);
+    const sample = take();
+    clock.advance(40);
+    assert.equal(keeper.date({ bootId: 'this', sample }).ts, today);
+    clock.setWall(today + 3_600_000);
+    assert.equal(keeper.date({ bootId: 'this', sample }).ts, today + 3_600_000 - 40);
+  });
+
+  it('loses its trust when the clock falls below the floor', () => {
+    const { clock, keeper } = start(today);
+    assert.equal(keeper.mode, 'good');
+    clock.setWall(floorMs - 1);
+    assert.equal(keeper.check(), true);
+    assert.equal(keeper.mode, 'unknown');
+  });
+});

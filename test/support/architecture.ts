@@ -1,0 +1,66 @@
+import { dirname, join, normalize } from 'node:path';
+
+/** Which rooms of `src/` a room may import from; its own files are always open to it. */
+const mayImport: Record<string, readonly string[]> = {
+  base: [],
+  reading: ['base'],
+  stream: ['base', 'reading'],
+  fieldbus: ['base', 'reading'],
+  identity: ['base'],
+  spool: ['base', 'reading', 'stream'],
+  uplink: ['base', 'reading', 'stream'],
+  silo: ['base', 'reading', 'stream', 'identity', 'spool', 'uplink'],
+  config: ['base', 'reading', 'fieldbus', 'identity', 'spool', 'uplink', 'silo'],
+  console: ['base', 'reading'],
+  backend: ['base', 'reading', 'stream'],
+  simulator: ['base', 'reading', 'stream'],
+  gateway: ['base', 'reading', 'stream', 'fieldbus', 'silo', 'config', 'console'],
+};
+
+/** Rooms where a running silo lives. */
+const siloRooms = ['identity', 'spool', 'uplink', 'silo'];
+
+const importPattern = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)'(\.[^']+)'/g;
+
+/**
+ * Imports against the direction of the house, as `src/a/x.ts imports src/b/y.ts`. `sources` maps paths
+ * (from the project's root, `src/…`) to texts. `cli` may import everything and be imported by nobody.
+ */
+export function importViolations(sources: ReadonlyMap<string, string>): string[] {
+  const violations: string[] = [];
+  for (const [path, text] of sources) {
+    const room = roomOf(path);
+    if (room === 'cli') continue;
+    const allowed = mayImport[room];
+    for (const match of text.matchAll(importPattern)) {
+      const target = normalize(join(dirname(path), match[1]!));
+      if (!target.startsWith('src/')) continue;
+      const targetRoom = roomOf(target);
+      if (targetRoom !== room && !allowed?.includes(targetRoom)) violations.push(`${path} imports ${target}`);
+    }
+  }
+  return violations;
+}
+
+/**
+ * What would give the main thread a tenant's key: files of `gateway`, `fieldbus` and `console` that import
+ * code (not types) of the silo's rooms, other than what the wall's gate is made of.
+ */
+export function wallViolations(sources: ReadonlyMap<string, string>): string[] {
+  const gate = new Set(['src/silo/loss-account.ts']);
+  const codeImport = /\bimport\s+(?!type\b)[^;]*?\bfrom\s+'(\.[^']+)'/g;
+  const violations: string[] = [];
+  for (const [path, text] of sources) {
+    if (!['gateway', 'fieldbus', 'console'].includes(roomOf(path))) continue;
+    for (const match of text.matchAll(codeImport)) {
+      const target = normalize(join(dirname(path), match[1]!));
+      if (siloRooms.includes(roomOf(target)) && !gate.has(target))
+        violations.push(`${path} imports ${target}`);
+    }
+  }
+  return violations;
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[1] ?? '';
+}
