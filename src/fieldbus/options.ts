@@ -1,4 +1,7 @@
 import type { Order, RegisterType } from '../reading/point.ts';
+import type { InvalidMarker } from '../reading/registers.ts';
+
+export type { InvalidMarker };
 
 /** Kernel-driven RS-485 direction control (TIOCSRS485), for boards whose transceiver needs RTS turned. */
 export interface Rs485Options {
@@ -41,9 +44,6 @@ export type BusOptions =
   | (BusBase & SerialLineOptions & { kind: 'serial' });
 
 export type ModbusTable = 'coil' | 'discrete' | 'input' | 'holding';
-
-/** Raw register contents that mean "no value": they become quality `invalid`. */
-export type InvalidMarker = number | bigint | 'nan' | 'all-ones' | 'int-min' | 'int-max';
 
 export interface ModbusPointOptions {
   name: string;
@@ -105,14 +105,18 @@ export interface ModbusDeviceOptions extends DeviceBase {
   limits: RequestLimits;
 }
 
-/** Where a serial frame begins and ends. */
+/**
+ * Where a serial frame begins and ends. A `line` or `delimiter` frame comes without its end mark, every
+ * other one whole, so that byte offsets and check sums count from the frame's first byte on the wire.
+ */
 export type Framing =
   | { by: 'line'; bytesMax: number }
   | { by: 'delimiter'; delimiter: Uint8Array; bytesMax: number }
-  | { by: 'fixed-length'; start?: Uint8Array; length: number }
+  | { by: 'fixed-length'; start: Uint8Array; length: number }
   | {
       by: 'length-field';
       start: Uint8Array;
+      /** Where the length stands, and what to add to it to have the whole frame's. */
       offset: number;
       size: 1 | 2;
       order: Order;
@@ -122,71 +126,101 @@ export type Framing =
   | {
       by: 'start-end';
       start: Uint8Array;
-      end: Uint8Array /** bytes after `end` that belong to it, e.g. a CRC */;
+      end: Uint8Array;
+      /** Bytes after `end` that belong to the frame, such as a CRC. */
       trailer: number;
       bytesMax: number;
     }
   | { by: 'silence'; silenceMs: number; bytesMax: number };
 
-export type ChecksumKind =
-  | 'none'
-  | 'nmea-0183'
-  | 'xor'
-  | 'sum8'
-  | 'sum16'
-  | 'crc8'
-  | 'crc8-maxim'
-  | 'crc16-modbus'
-  | 'crc16-arc'
-  | 'crc16-ccitt'
-  | 'crc16-xmodem';
+export const placedChecksumKinds = [
+  'xor',
+  'sum8',
+  'sum16',
+  'crc8',
+  'crc8-maxim',
+  'crc16-modbus',
+  'crc16-arc',
+  'crc16-ccitt',
+  'crc16-xmodem',
+] as const;
+export type PlacedChecksumKind = (typeof placedChecksumKinds)[number];
 
-export interface ChecksumOptions {
-  kind: ChecksumKind;
-  /** First byte covered; negative counts from the end of the frame. */
-  from: number;
-  /** One past the last byte covered; negative counts from the end. */
-  to: number;
-  /** Where the check itself stands; negative counts from the end. */
-  at: number;
-  encoding: 'binary-big' | 'binary-little' | 'hex';
-}
+export const checksumEncodings = ['binary-big', 'binary-little', 'hex', 'sdi-12'] as const;
+export type ChecksumEncoding = (typeof checksumEncodings)[number];
 
-/** One value in a serial frame. */
+export type ChecksumOptions =
+  | { kind: 'none' }
+  /** `$…*hh`: between the first character and the last `*`, which every sentence must have. */
+  | { kind: 'nmea-0183' }
+  | {
+      kind: PlacedChecksumKind;
+      /** First byte covered; negative counts from the end of the frame. */
+      from: number;
+      /** One past the last byte covered; negative counts from the end. */
+      to: number;
+      /** Where the check itself stands; negative counts from the end. */
+      at: number;
+      encoding: ChecksumEncoding;
+    };
+
+/** One value in a serial frame. Patterns run over the frame as Latin-1 text (see serial/pattern.ts). */
 export interface SerialFieldOptions {
   name: string;
   unit?: string;
   type: RegisterType;
+  /** value = raw × scale + offset. */
   scale?: number;
   offset?: number;
+  /** Values by the raw text or number. */
   enum?: Readonly<Record<string, string | number>>;
-  /** Text of the frame that means "no value". */
+  /** Raw texts or numbers that mean "no value". */
   invalid?: readonly string[];
+  /** How digits read: `degrees-minutes` is NMEA 0183's dddmm.mmmm. */
+  notation: 'decimal' | 'decimal-comma' | 'hex' | 'degrees-minutes';
+  /** The column whose text, one of `values`, turns the sign (S and W of a position). */
+  negative?: { column: number; values: readonly string[] };
+  /** Not every model sends it: it is not missed before it has come once. */
+  optional: boolean;
   from:
     | { by: 'group'; group: string }
-    | { by: 'bytes'; at: number; byteOrder: Order; wordOrder: Order; length?: number }
-    | { by: 'column'; column: number };
+    /** A pattern of its own whose first group is the value; where it is not found, the frame does not say. */
+    | { by: 'pattern'; pattern: string }
+    | { by: 'column'; column: number }
+    | { by: 'bytes'; at: number; order: Order /** bytes, where not the type's own width */; length?: number };
 }
 
 /** One kind of frame that a sensor sends. */
 export interface SerialMessageOptions {
-  /** Which frames: a regular expression over the frame as Latin-1 text, with named groups. */
-  pattern?: RegExp;
-  /** Text frames split into columns. */
+  /** Which frames; absent: every one. */
+  pattern?: string;
+  /** Frames of this kind that do not match it hold no valid value (a GPS receiver without a fix). */
+  validWhen?: string;
+  /** Splits the frame into columns, from 0. */
   separator?: string;
+  /** How often the sensor sends it, where that is rarer than the device's `everyMs`. */
+  everyMs?: number;
   fields: readonly SerialFieldOptions[];
 }
 
-/** A dialogue step of a polled serial sensor. */
+/** A step of the dialogue with a polled serial sensor. */
 export interface SerialRequestStep {
-  send: Uint8Array;
-  /** Wait this long for the answer, else the device's response timeout. */
-  timeoutMs?: number;
-  /** Baud rate to change to after this step's bytes have left (IEC 62056-21 mode C). */
-  thenBaudRate?: number;
+  /** Latin-1 text, and named groups that earlier answers of the dialogue gave; absent: it only listens. */
+  send?: readonly (string | { group: string })[];
+  /** The answer that ends the step; absent: the first frame that is one of the messages. */
+  expect?: string;
+  /** Where the answer is framed or checked otherwise than the protocol says. */
+  framing?: Framing;
+  checksum?: ChecksumOptions;
+  /** Wait this long, or the seconds that an earlier answer's group named; else the response timeout. */
+  timeout?: number | { secondsOf: string };
+  /** The dialogue goes on where no answer comes. */
+  optional: boolean;
+  /** Baud rate to change to once the bytes have left (IEC 62056-21 mode C); the dialogue's end restores it. */
+  thenBaudRate?: number | { group: string; rates: Readonly<Record<string, number>> };
 }
 
-/** How a serial sensor talks: declared in a profile, never in code. */
+/** How a serial sensor talks: declared in a profile or the configuration, never in code. */
 export interface SerialProtocol {
   framing: Framing;
   checksum: ChecksumOptions;

@@ -1,0 +1,219 @@
+import { backoffMs } from '../../base/backoff.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { describeError, MerestoneError } from '../../base/error.ts';
+import type { Logger } from '../../base/logger.ts';
+
+/** `idle`: closed by us for want of traffic; it opens again when it is wanted. */
+export type PortState =
+  | { kind: 'opening' }
+  | { kind: 'open' }
+  | { kind: 'idle' }
+  | { kind: 'lost'; reason: string }
+  | { kind: 'closed' };
+
+export type PortEvent =
+  | { kind: 'opened' }
+  | { kind: 'failed'; reason: string }
+  | { kind: 'idled' }
+  | { kind: 'wanted' }
+  | { kind: 'retried' }
+  | { kind: 'closed' };
+
+/** The whole lifecycle of a port; an event that has no meaning in a state leaves it as it is. */
+export function nextPortState(state: PortState, event: PortEvent): PortState {
+  if (state.kind === 'closed') return state;
+  switch (event.kind) {
+    case 'opened':
+      return state.kind === 'opening' ? { kind: 'open' } : state;
+    case 'failed':
+      return state.kind === 'opening' || state.kind === 'open'
+        ? { kind: 'lost', reason: event.reason }
+        : state;
+    case 'idled':
+      return state.kind === 'open' ? { kind: 'idle' } : state;
+    case 'wanted':
+      return state.kind === 'idle' ? { kind: 'opening' } : state;
+    case 'retried':
+      return state.kind === 'lost' ? { kind: 'opening' } : state;
+    case 'closed':
+      return { kind: 'closed' };
+  }
+}
+
+/** An open line or connection. A channel that has ended is thrown away; the port opens another. */
+export interface Channel {
+  /** Throws where the bytes can't be taken. */
+  write(bytes: Uint8Array): void;
+  /** What has arrived since the last call; never waits. */
+  read(): Uint8Array;
+  /** Asks for one `readable` event as soon as there is something to read. */
+  watch(): void;
+  setBaudRate(baudRate: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ChannelEvents {
+  readable(): void;
+  ended(reason: string): void;
+}
+
+/** Opens the real thing, or a test's; rejects with what a technician can act on. */
+export type OpenChannel = (events: ChannelEvents, signal: AbortSignal) => Promise<Channel>;
+
+/** A byte pipe that comes back: lost ones are reopened with growing pauses until it is closed. */
+export interface Port {
+  readonly state: PortState;
+  onState(listener: (state: PortState) => void): Cancel;
+  /** Throws PortUnavailable where the port isn't open. */
+  write(bytes: Uint8Array): void;
+  /** What has arrived and was not yet read; empty where the port isn't open. Never waits. */
+  read(): Uint8Array;
+  /** Calls back once when there is something to read. One waits at a time: a new call replaces the last. */
+  onReadable(callback: () => void): Cancel;
+  setBaudRate(baudRate: number): Promise<void>;
+  /** Opens an idle port. */
+  wake(): void;
+  /** Throws the connection away and opens another: for one that can no longer be made sense of. */
+  reset(reason: string): void;
+  close(): Promise<void>;
+}
+
+export interface PortDependencies {
+  clock: Clock;
+  logger: Logger;
+  /** Close when nothing was written for this long; 0: never. */
+  idleCloseMs?: number;
+  random?: () => number;
+}
+
+/** An adapter that was put back is in use again within 5 s; an endpoint that is down costs 12 tries a minute. */
+const reopenPause = { initialMs: 250, maxMs: 5000, jitter: 0.2 };
+
+const nothing = new Uint8Array(0);
+
+export function createPort(openChannel: OpenChannel, dependencies: PortDependencies): Port {
+  const { clock, logger, idleCloseMs = 0, random = Math.random } = dependencies;
+  const listeners = new Set<(state: PortState) => void>();
+  const aborter = new AbortController();
+  let state: PortState = { kind: 'opening' };
+  let channel: Channel | null = null;
+  let failures = 0;
+  let cancelRetry: Cancel = () => {};
+  let cancelIdle: Cancel = () => {};
+  let waiting: (() => void) | null = null;
+  let usedAt = 0;
+
+  const enter = (event: PortEvent): void => {
+    const before = state;
+    state = nextPortState(before, event);
+    if (state === before) return;
+    cancelRetry();
+    cancelIdle();
+    if (state.kind === 'open') failures = 0;
+    if (state.kind !== 'open') void dropChannel();
+    if (state.kind === 'opening') void open();
+    if (state.kind === 'lost') {
+      logger.warn('port lost', { reason: state.reason });
+      failures += 1;
+      const pause = backoffMs(failures, reopenPause, random());
+      cancelRetry = clock.after(pause, () => enter({ kind: 'retried' }));
+    }
+    if (state.kind === 'open') {
+      logger.info('port open');
+      watchIdle();
+      if (waiting) channel?.watch();
+    }
+    for (const listener of [...listeners]) listener(state);
+  };
+
+  const dropChannel = async (): Promise<void> => {
+    const dropped = channel;
+    channel = null;
+    await dropped?.close().catch((error: unknown) => {
+      logger.debug('port close', { reason: describeError(error) });
+    });
+  };
+
+  const open = async (): Promise<void> => {
+    let ended: string | null = null;
+    let opened: Channel | null = null;
+    const events: ChannelEvents = {
+      readable: () => {
+        if (opened === null || opened !== channel) return;
+        const callback = waiting;
+        waiting = null;
+        callback?.();
+      },
+      ended: (reason) => {
+        ended ??= reason;
+        if (opened !== null && opened === channel) enter({ kind: 'failed', reason });
+      },
+    };
+    try {
+      opened = await openChannel(events, aborter.signal);
+    } catch (error) {
+      enter({ kind: 'failed', reason: describeError(error) });
+      return;
+    }
+    if (state.kind !== 'opening') {
+      await opened.close().catch(() => {});
+      return;
+    }
+    channel = opened;
+    usedAt = clock.monotonicMs();
+    enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
+  };
+
+  const watchIdle = (): void => {
+    if (idleCloseMs === 0) return;
+    const left = usedAt + idleCloseMs - clock.monotonicMs();
+    cancelIdle = clock.after(Math.max(left, 1), () => {
+      if (clock.monotonicMs() >= usedAt + idleCloseMs) enter({ kind: 'idled' });
+      else watchIdle();
+    });
+  };
+
+  void open();
+  return {
+    get state() {
+      return state;
+    },
+    onState: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    write: (bytes) => {
+      if (channel === null || state.kind !== 'open') {
+        throw new MerestoneError('PortUnavailable', 'the port is not open', { retryable: true });
+      }
+      usedAt = clock.monotonicMs();
+      try {
+        channel.write(bytes);
+      } catch (error) {
+        const reason = describeError(error);
+        enter({ kind: 'failed', reason });
+        throw new MerestoneError('PortUnavailable', reason, { retryable: true, cause: error });
+      }
+    },
+    read: () => channel?.read() ?? nothing,
+    onReadable: (callback) => {
+      waiting = callback;
+      channel?.watch();
+      return () => {
+        if (waiting === callback) waiting = null;
+      };
+    },
+    setBaudRate: async (baudRate) => {
+      await channel?.setBaudRate(baudRate);
+    },
+    wake: () => enter({ kind: 'wanted' }),
+    reset: (reason) => enter({ kind: 'failed', reason }),
+    close: async () => {
+      const closing = channel;
+      aborter.abort();
+      enter({ kind: 'closed' });
+      await closing?.close().catch(() => {});
+      listeners.clear();
+    },
+  };
+}
