@@ -6,3 +6,6 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
 
 /** This program's version, as its package says. */
 export const version: string = manifest.version;
+
+/** No right clock is earlier than the day this version was made (ms since 1970 UTC). */
+export const releasedAtMs = Date.UTC(2026, 10, 22);
