@@ -1,0 +1,43 @@
+import type { Clock } from '../base/clock.ts';
+
+/** What systemd is told (sd_notify(3)). Without a service manager, telling it is a no-op. */
+export interface ServiceManager {
+  ready(): void;
+  reloading(): void;
+  stopping(): void;
+  close(): void;
+}
+
+const absent: ServiceManager = { ready() {}, reloading() {}, stopping() {}, close() {} };
+
+/**
+ * Speaks to systemd through its own library: the protocol is a datagram on a Unix socket, which Node can't
+ * send. Where the unit sets WatchdogSec, a sign of life follows twice in that time from this event loop, so
+ * that a gateway that hangs is restarted.
+ */
+export async function connectServiceManager(
+  clock: Clock,
+  environment = process.env,
+): Promise<ServiceManager> {
+  if (environment['NOTIFY_SOCKET'] === undefined) return absent;
+  const { default: koffi } = await import('koffi');
+  const notify = koffi
+    .load('libsystemd.so.0')
+    .func('int sd_notify(int unset_environment, const char *state)');
+  const tell = (state: string): void => void notify(0, state);
+
+  const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
+  let cancel = (): void => {};
+  const signOfLife = (): void => {
+    tell('WATCHDOG=1');
+    cancel = clock.after(watchdogMs / 2, signOfLife);
+  };
+  if (watchdogMs > 0) signOfLife();
+
+  return {
+    ready: () => tell('READY=1'),
+    reloading: () => tell(`RELOADING=1\nMONOTONIC_USEC=${Math.round(clock.monotonicMs() * 1000)}`),
+    stopping: () => tell('STOPPING=1'),
+    close: () => cancel(),
+  };
+}
