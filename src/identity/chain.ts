@@ -1,0 +1,167 @@
+import { MerestoneError } from '../base/error.ts';
+import type { Certificate } from './certificate.ts';
+import { anyExtendedUsage, clientAuth, KeyUsage } from './key-usage.ts';
+import { constraintBroken } from './name-constraint.ts';
+
+export type Chain = readonly [leaf: Certificate, ...authorities: Certificate[]];
+
+/** Certificates from the gateway's to the trusted one. Real chains have two or three. */
+const chainLengthMax = 6;
+
+/** Signature algorithms that still say something: ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519. */
+const soundSignatures: ReadonlySet<string> = new Set([
+  '1.2.840.10045.4.3.2',
+  '1.2.840.10045.4.3.3',
+  '1.2.840.10045.4.3.4',
+  '1.2.840.113549.1.1.11',
+  '1.2.840.113549.1.1.12',
+  '1.2.840.113549.1.1.13',
+  '1.3.101.112',
+]);
+
+/**
+ * The way from the gateway's certificate to one of `anchors`, each certificate issued by the next
+ * (RFC 5280 §6.1). An anchor may be an intermediate CA: a tenant's own is trusted without its root.
+ * Throws IdentityUntrusted, or IdentityOutOfTime where a CA's time is what is wrong, for the way that led
+ * farthest.
+ */
+export function findChain(
+  leaf: Certificate,
+  intermediates: readonly Certificate[],
+  anchors: readonly Certificate[],
+  nowMs: number,
+): Chain {
+  let farthest: { length: number; fault: MerestoneError } | undefined;
+  const blame = (chain: Chain, fault: MerestoneError): undefined => {
+    if (farthest === undefined || chain.length > farthest.length) farthest = { length: chain.length, fault };
+  };
+
+  function extend(chain: Chain): Chain | undefined {
+    const last = chain.at(-1)!;
+    const issuers = [...anchors, ...intermediates].filter(
+      (candidate) => !chain.includes(candidate) && isIssuedBy(last, candidate),
+    );
+    for (const issuer of issuers) {
+      const fault = issuerFault(issuer, chain, nowMs);
+      const longer: Chain = [...chain, issuer];
+      if (fault !== undefined) blame(longer, fault);
+      else if (anchors.includes(issuer)) return longer;
+      else if (longer.length === chainLengthMax) blame(longer, untrusted(leaf, 'its chain is too long'));
+      else {
+        const found = extend(longer);
+        if (found !== undefined) return found;
+      }
+    }
+    return issuers.length > 0
+      ? undefined
+      : blame(chain, issuerMissing(chain, [...anchors, ...intermediates]));
+  }
+
+  const chain = extend([leaf]);
+  if (chain !== undefined) return chain;
+  throw farthest!.fault;
+}
+
+/** Throws IdentityOutOfTime; one that is not valid yet is retryable, since the clock may be what is wrong. */
+export function checkTime(certificate: Certificate, nowMs: number): void {
+  const fault = timeFault(certificate, 'it', nowMs);
+  if (fault !== undefined) throw fault;
+}
+
+function isIssuedBy(certificate: Certificate, candidate: Certificate): boolean {
+  if (!certificate.issuerDer.equals(candidate.subjectDer)) return false;
+  try {
+    return certificate.x509.verify(candidate.publicKey);
+  } catch {
+    return false; // a key of another kind than the signature
+  }
+}
+
+/** Why `issuer`, which did sign the last certificate of `below`, may not stand above them all. */
+function issuerFault(issuer: Certificate, below: Chain, nowMs: number): MerestoneError | undefined {
+  const reason = authorityFault(issuer, below.length - 1) ?? signatureFault(below.at(-1)!);
+  if (reason !== undefined) return untrusted(below[0], `its issuer ${issuer.title} ${reason}`);
+  for (const each of below) {
+    const broken = constraintBroken(issuer, each);
+    if (broken !== undefined) {
+      return untrusted(
+        below[0],
+        `its issuer ${issuer.title} ${broken} as that of ${each.title} (name constraints)`,
+      );
+    }
+  }
+  return timeFault(issuer, `its issuer ${issuer.title}`, nowMs);
+}
+
+/** `authoritiesBelow` counts the CA certificates between this one and the gateway's. */
+function authorityFault(issuer: Certificate, authoritiesBelow: number): string | undefined {
+  const { isAuthority, keyUsages, extendedKeyUsages, pathLengthMax, unknownCritical } = issuer;
+  if (!isAuthority) return 'is not a CA';
+  if (keyUsages?.has(KeyUsage.certSign) === false) return 'may not sign certificates by its key usage';
+  if (extendedKeyUsages?.some((usage) => usage === clientAuth || usage === anyExtendedUsage) === false) {
+    return 'may not issue for clientAuth by its extended key usage';
+  }
+  if (pathLengthMax !== undefined && authoritiesBelow > pathLengthMax) {
+    return `allows ${pathLengthMax} CAs below it, and there are ${authoritiesBelow} (path length)`;
+  }
+  if (unknownCritical.length > 0) {
+    return `has a critical extension that is not known here (${unknownCritical.join(', ')})`;
+  }
+  return isWeak(issuer) ? 'has a key that is too weak' : undefined;
+}
+
+function isWeak({ publicKey }: Certificate): boolean {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey;
+  if (type === 'rsa') return (details?.modulusLength ?? 0) < 2048;
+  if (type === 'ec') return !['prime256v1', 'secp384r1', 'secp521r1'].includes(details?.namedCurve ?? '');
+  return type !== 'ed25519';
+}
+
+function signatureFault({ x509, title }: Certificate): string | undefined {
+  if (soundSignatures.has(x509.signatureAlgorithmOid)) return undefined;
+  return `signed ${title} with ${x509.signatureAlgorithm ?? x509.signatureAlgorithmOid}, which is not trusted`;
+}
+
+function timeFault(certificate: Certificate, who: string, nowMs: number): MerestoneError | undefined {
+  const { path, notBefore, notAfter } = certificate;
+  if (nowMs > notAfter) {
+    return new MerestoneError('IdentityOutOfTime', `${who} expired on ${iso(notAfter)}`, {
+      subject: path,
+      hint: 'have the certificate renewed',
+    });
+  }
+  if (nowMs >= notBefore) return undefined;
+  return new MerestoneError(
+    'IdentityOutOfTime',
+    `${who} is not valid before ${iso(notBefore)}, and it is ${iso(nowMs)}`,
+    { subject: path, hint: 'check that the clock is right; it is tried again', retryable: true },
+  );
+}
+
+function issuerMissing(chain: Chain, known: readonly Certificate[]): MerestoneError {
+  const [leaf] = chain;
+  const last = chain.at(-1)!;
+  const whose = chain.length === 1 ? 'it' : `its issuer ${last.title}`;
+  if (last.issuerDer.equals(last.subjectDer) && isIssuedBy(last, last)) {
+    return untrusted(leaf, `${whose} is self-signed, and not among the trusted CAs`);
+  }
+  const issuer = last.issuerTitle;
+  const namesake = known.some((each) => each.subjectDer.equals(last.issuerDer));
+  return untrusted(
+    leaf,
+    namesake
+      ? `${whose} was not signed by the ${issuer} that is known here, which has another key`
+      : `${whose} was issued by ${issuer}, who is neither trusted nor in the certificate file`,
+  );
+}
+
+function untrusted(leaf: Certificate, reason: string): MerestoneError {
+  return new MerestoneError('IdentityUntrusted', reason, {
+    subject: leaf.path,
+    hint: "name the tenant's own CA as identity.trust, and put intermediate CAs after the certificate in its file",
+  });
+}
+
+function iso(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,68 @@
+import type { Certificate } from './certificate.ts';
+import { checkTime, findChain } from './chain.ts';
+import { readClaim } from './profile.ts';
+import type { Claim } from './profile.ts';
+
+export interface Evidence {
+  /** The gateway's own certificate. */
+  leaf: Certificate;
+  /** CA certificates that may stand between; nothing is taken on their word alone. */
+  intermediates: readonly Certificate[];
+  /** CA certificates that are trusted to name tenants. */
+  anchors: readonly Certificate[];
+  /** ms since 1970 UTC. */
+  nowMs: number;
+}
+
+/** Only this module has it, so only `verify` can construct. */
+const verified = Symbol('verified');
+
+/**
+ * Who a verified certificate says this gateway is, and whose. There is no way to one but `verify`, and its
+ * private fields make the type nominal: holding one is the proof, and nothing else can name a tenant.
+ */
+export class TenantIdentity {
+  readonly #claim: Claim;
+  readonly #certificate: Certificate;
+
+  private constructor(token: symbol, certificate: Certificate, claim: Claim) {
+    if (token !== verified) throw new TypeError('a TenantIdentity comes out of a verified certificate only');
+    this.#certificate = certificate;
+    this.#claim = claim;
+    Object.freeze(this);
+  }
+
+  /** Throws IdentityRefused (profile), IdentityOutOfTime, IdentityUntrusted. */
+  static verify({ leaf, intermediates, anchors, nowMs }: Evidence): TenantIdentity {
+    const claim = readClaim(leaf);
+    checkTime(leaf, nowMs);
+    findChain(leaf, intermediates, anchors, nowMs);
+    return new TenantIdentity(verified, leaf, claim);
+  }
+
+  get tenantId(): string {
+    return this.#claim.tenantId;
+  }
+
+  get gatewayId(): string {
+    return this.#claim.gatewayId;
+  }
+
+  get warnings(): readonly string[] {
+    return this.#claim.warnings;
+  }
+
+  /** Of the certificate's DER, 64 hex digits. */
+  get fingerprintSha256(): string {
+    return this.#certificate.fingerprintSha256;
+  }
+
+  /** The certificate's own time, ms since 1970 UTC. */
+  get notBefore(): number {
+    return this.#certificate.notBefore;
+  }
+
+  get notAfter(): number {
+    return this.#certificate.notAfter;
+  }
+}
