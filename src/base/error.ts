@@ -37,6 +37,9 @@ const catalogue = {
 
   UplinkRefused: { number: 600, exit: ExitCode.Unavailable },
   UplinkClosed: { number: 601, exit: ExitCode.Unavailable },
+  /** DNS, TCP or TLS: no connection to the broker. */
+  UplinkUnreachable: { number: 602, exit: ExitCode.Unavailable },
+  BrokerUntrusted: { number: 603, exit: ExitCode.Unavailable },
 
   SiloCrashed: { number: 700, exit: ExitCode.Internal },
 
@@ -49,6 +52,8 @@ const catalogue = {
   CheckpointRefused: { number: 902, exit: ExitCode.Permission },
   BrokerRefused: { number: 903, exit: ExitCode.Unavailable },
   StateInvalid: { number: 904, exit: ExitCode.Io },
+  /** Whoever read our rows has gone, as `head` does. */
+  OutputClosed: { number: 905, exit: ExitCode.Good },
 } as const satisfies Record<string, { number: number; exit: ExitCode }>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -1,0 +1,89 @@
+/**
+ * The life of the link to the broker. `reason` outlives the next attempt, so that the status goes on saying what
+ * was wrong until it is right.
+ */
+export type LinkState =
+  /** Dialling, TLS, CONNECT. */
+  | { kind: 'connecting'; failures: number; reason: string | null }
+  /** A session is there; whether it may write its own topics is being found out. */
+  | { kind: 'proving'; failures: number; reason: string | null }
+  | { kind: 'online'; failures: number; sinceMs: number }
+  /** A pause before the next attempt. */
+  | { kind: 'waiting'; failures: number; reason: string }
+  /** What is in flight may settle; then the session is left in good order. */
+  | { kind: 'ending'; next: 'connecting' | 'closed' }
+  | { kind: 'closed' };
+
+export type LinkEvent =
+  | { kind: 'connected' }
+  | { kind: 'proved'; atMs: number }
+  | { kind: 'lost'; atMs: number; reason: string }
+  | { kind: 'paused' }
+  | { kind: 'renewed' }
+  | { kind: 'stopped' };
+
+/**
+ * A session that lasted this long was a good one: the next pause is a short one again. Without it, two gateways
+ * with one certificate would throw each other out as fast as they can connect.
+ */
+export const stableMs = 30_000;
+
+/** The state that follows; the same object where `event` means nothing in `state`. */
+export function transition(state: LinkState, event: LinkEvent): LinkState {
+  switch (event.kind) {
+    case 'connected':
+      return state.kind === 'connecting' ? { ...state, kind: 'proving' } : state;
+    case 'proved':
+      if (state.kind !== 'proving') return state;
+      return { kind: 'online', failures: state.failures, sinceMs: event.atMs };
+    case 'lost':
+      return afterLoss(state, event);
+    case 'paused':
+      return state.kind === 'waiting' ? { ...state, kind: 'connecting' } : state;
+    case 'renewed':
+      return afterRenewal(state);
+    case 'stopped':
+      if (state.kind === 'closed') return state;
+      return holdsSession(state) ? { kind: 'ending', next: 'closed' } : { kind: 'closed' };
+  }
+}
+
+function afterLoss(state: LinkState, { atMs, reason }: { atMs: number; reason: string }): LinkState {
+  switch (state.kind) {
+    case 'connecting':
+    case 'proving':
+      return { kind: 'waiting', failures: state.failures + 1, reason };
+    case 'online': {
+      const stable = atMs - state.sinceMs >= stableMs;
+      return { kind: 'waiting', failures: stable ? 1 : state.failures + 1, reason };
+    }
+    case 'ending':
+      return afterEnding(state.next);
+    case 'waiting':
+    case 'closed':
+      return state;
+  }
+}
+
+/** New credentials: they may cure what was wrong, so nothing waits. */
+function afterRenewal(state: LinkState): LinkState {
+  switch (state.kind) {
+    case 'connecting':
+    case 'waiting':
+      return { kind: 'connecting', failures: 0, reason: state.reason };
+    case 'proving':
+    case 'online':
+      return { kind: 'ending', next: 'connecting' };
+    case 'ending':
+    case 'closed':
+      return state;
+  }
+}
+
+function afterEnding(next: 'connecting' | 'closed'): LinkState {
+  return next === 'closed' ? { kind: 'closed' } : { kind: 'connecting', failures: 0, reason: null };
+}
+
+function holdsSession(state: LinkState): boolean {
+  return state.kind === 'proving' || state.kind === 'online' || state.kind === 'ending';
+}

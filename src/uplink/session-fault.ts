@@ -1,0 +1,139 @@
+import { MerestoneError } from '../base/error.ts';
+import { type Origin, topicOf } from '../stream/topic.ts';
+import { clientCertificateWords } from './dial-fault.ts';
+import { describeReasonCode } from './reason-code.ts';
+import type { UplinkOptions } from './options.ts';
+import type { BrokerTarget } from './target.ts';
+
+/** Who speaks to whom, for the words of a fault. */
+export interface Parties {
+  target: BrokerTarget;
+  protocol: UplinkOptions['protocol'];
+  clientId: string;
+}
+
+const otherVersion = { '5': '3.1.1', '3.1.1': '5' } as const;
+
+/** A CONNACK that is no welcome. `code`: MQTT 5's reason codes from 0x80, MQTT 3.1.1's return codes 1 to 5. */
+export function connackFault(code: number, { target, protocol, clientId }: Parties): MerestoneError {
+  const refused = (message: string, hint: string): MerestoneError =>
+    new MerestoneError('UplinkRefused', message, { subject: target.name, hint, retryable: true });
+  switch (code) {
+    case 0x01:
+    case 0x84:
+      return refused(
+        `${target.host} speaks no MQTT ${protocol}`,
+        `set uplink.protocol: ${otherVersion[protocol]}`,
+      );
+    case 0x02:
+    case 0x85:
+      return refused(
+        `it refuses the client id ${clientId}`,
+        'let the broker take the CN of the certificate as client id',
+      );
+    case 0x03:
+    case 0x88:
+    case 0x89:
+      return refused('it is too busy for another client', 'it is tried again; see the load of the broker');
+    case 0x04:
+    case 0x86:
+      return refused(
+        'it asks for a user name and password',
+        'have the broker go by the client certificate (Mosquitto: use_identity_as_username true)',
+      );
+    case 0x05:
+    case 0x87:
+      return refused(
+        `${clientId} is not authorized`,
+        `see what the broker allows this certificate, the will on its status topic included`,
+      );
+    case 0x9a:
+      return refused(
+        'it keeps no retained messages',
+        'switch them on: status, meta and checkpoint need them',
+      );
+    default:
+      return refused(`it refuses the session: ${describeReasonCode(code)}`, 'see the log of the broker');
+  }
+}
+
+/** A broker whose CONNACK grants less than at-least-once delivery needs [MQTT5 3.2.2.3.4]. */
+export function qosFault({ target }: Parties): MerestoneError {
+  return new MerestoneError('UplinkRefused', 'it takes QoS 0 only, so it would acknowledge nothing', {
+    subject: target.name,
+    hint: 'allow QoS 1 on the broker',
+    retryable: true,
+  });
+}
+
+/** A DISCONNECT from the broker (MQTT 5). */
+export function disconnectFault(code: number, { target, clientId }: Parties): MerestoneError {
+  const takenOver = code === 0x8e;
+  return new MerestoneError(
+    'UplinkClosed',
+    takenOver
+      ? `another client connected as ${clientId}`
+      : `it ended the session: ${describeReasonCode(code)}`,
+    {
+      subject: target.name,
+      hint: takenOver
+        ? 'find the second gateway that runs with this certificate, and give it its own'
+        : 'see the log of the broker',
+      retryable: true,
+    },
+  );
+}
+
+/** The connection ended before the CONNACK: `cause` is the socket's error where there was one. */
+export function unwelcomeFault(cause: Error | undefined, { target, protocol }: Parties): MerestoneError {
+  const words = cause === undefined ? undefined : clientCertificateWords(cause);
+  if (words !== undefined) {
+    return new MerestoneError(words.code, words.message, {
+      subject: target.name,
+      hint: words.hint,
+      cause,
+      retryable: true,
+    });
+  }
+  return new MerestoneError('UplinkRefused', 'it closed the connection without an answer to CONNECT', {
+    subject: target.name,
+    hint:
+      protocol === '5'
+        ? 'if it speaks no MQTT 5, set uplink.protocol: 3.1.1; else its log says whether it refuses this certificate'
+        : 'the log of the broker says whether it refuses this certificate or this client id',
+    retryable: true,
+    ...(cause && { cause }),
+  });
+}
+
+/** An established session ended. `cause` is the socket's or the parser's error where there was one. */
+export function closedFault(cause: Error | undefined, { target }: Parties): MerestoneError {
+  const detail = cause === undefined ? '' : ` (${cause.message})`;
+  return new MerestoneError('UplinkClosed', `the connection was closed${detail}`, {
+    subject: target.name,
+    hint: 'it is opened again; if this repeats, the log of the broker says why',
+    retryable: true,
+    ...(cause && { cause }),
+  });
+}
+
+/** Nothing came back for so long that the connection counts as dead. */
+export function silentFault(what: string, { target }: Parties): MerestoneError {
+  return new MerestoneError('UplinkClosed', what, {
+    subject: target.name,
+    hint: 'it is opened again; check the link if this repeats',
+    retryable: true,
+  });
+}
+
+/** The broker hung up on the very first publishes of a session: some answer a denied topic in this way (RabbitMQ). */
+export function deniedFault(cause: MerestoneError, origin: Origin, { target }: Parties): MerestoneError {
+  if (cause.code !== 'UplinkClosed' || cause.hint?.includes('second gateway')) return cause;
+  const root = topicOf(origin, 'status').replace(/[^/]+$/, '#');
+  return new MerestoneError('UplinkRefused', `it hung up when it was given our status: ${cause.message}`, {
+    subject: target.name,
+    hint: `let this certificate write and read ${root} on the broker; its log says what it denied`,
+    cause,
+    retryable: true,
+  });
+}

@@ -1,0 +1,280 @@
+import type { TLSSocket } from 'node:tls';
+import { MqttClient } from 'mqtt';
+import type { IClientPublishOptions, IConnackPacket, Packet } from 'mqtt';
+import type { Cancel, Clock } from '../base/clock.ts';
+import { formatDuration } from '../base/quantity.ts';
+import type { MerestoneError } from '../base/error.ts';
+import {
+  closedFault,
+  connackFault,
+  disconnectFault,
+  type Parties,
+  qosFault,
+  silentFault,
+  unwelcomeFault,
+} from './session-fault.ts';
+
+export interface SessionOptions extends Parties {
+  keepaliveSeconds: number;
+  will: { topic: string; payload: Uint8Array };
+}
+
+export interface Message {
+  topic: string;
+  payload: Uint8Array;
+  retain: boolean;
+  /** MQTT 5 only. */
+  properties?: NonNullable<IClientPublishOptions['properties']>;
+}
+
+export type Answer =
+  /** PUBACK; MQTT 3.1.1 knows no reason code but 0. */
+  | { kind: 'answered'; reasonCode: number; roundTripMs: number }
+  /** The session ended first. */
+  | ({ kind: 'unanswered' } & Omit<SessionEnd, 'fault'>);
+
+export interface SessionEnd {
+  fault: MerestoneError;
+  /** Publishes without an answer at that moment. */
+  outstanding: number;
+  /** The other side closed it, rather than we or a dead link. */
+  closedByPeer: boolean;
+}
+
+/**
+ * No broker thinks for this long over one message; a link so slow that it needs longer is none. It also ends the
+ * wait for an answer that a broker never means to give.
+ */
+const answerMs = 300_000;
+/** For DISCONNECT and the TLS goodbye. */
+const goodbyeMs = 1000;
+/** MQTT 3.1.1 has no receive maximum; packet ids set the limit. */
+const receiveMaximumDefault = 65_535;
+
+/**
+ * One MQTT session over one connection, from CONNECT to its end: it starts clean, keeps nothing for a next one, and
+ * never sends anything twice. Each mqtt.js client lives as long as its session, and its store with it.
+ */
+export class Session {
+  readonly receiveMaximum: number;
+  readonly packetBytesMax: number | undefined;
+  /** Resolves when the session is over; never rejects. */
+  readonly ended: Promise<SessionEnd>;
+  onMessage: (payload: Buffer) => void = () => {};
+
+  readonly #wire: Wire;
+  readonly #clock: Clock;
+  readonly #pending = new Map<number, { sentAtMs: number; settle: (answer: Answer) => void }>();
+  /** Over the broker's receive maximum; the caller's window bounds it. */
+  readonly #waiting: (() => void)[] = [];
+  #end: SessionEnd | undefined;
+  #cancelWatch: Cancel | undefined;
+
+  constructor(wire: Wire, connack: IConnackPacket, clock: Clock) {
+    this.#wire = wire;
+    this.#clock = clock;
+    this.receiveMaximum = connack.properties?.receiveMaximum ?? receiveMaximumDefault;
+    this.packetBytesMax = connack.properties?.maximumPacketSize;
+    wire.client.on('packetreceive', (packet) => this.#receive(packet));
+    wire.client.on('message', (_topic, payload) => this.onMessage(payload));
+    this.ended = wire.closed.then((close) => this.#finish(close));
+  }
+
+  /** Bytes written to the network, TLS included. */
+  get bytesSent(): number {
+    return this.#wire.socket.bytesWritten;
+  }
+
+  /** QoS 1. Never rejects. */
+  publish(message: Message): Promise<Answer> {
+    const { promise, resolve } = Promise.withResolvers<Answer>();
+    const send = (): void => {
+      if (this.#end !== undefined) return resolve(unanswered(this.#end));
+      const { topic, payload, retain, properties } = message;
+      const { client } = this.#wire;
+      client.publish(
+        topic,
+        payload as Buffer,
+        { qos: 1, retain, ...(properties && { properties }) },
+        () => {},
+      );
+      this.#pending.set(client.getLastMessageId(), { sentAtMs: this.#clock.monotonicMs(), settle: resolve });
+      if (this.#cancelWatch === undefined) this.#watch();
+    };
+    if (this.#pending.size < this.receiveMaximum) send();
+    else this.#waiting.push(send);
+    return promise;
+  }
+
+  /** QoS 1. Whether the broker granted it; false also where the session ended first. */
+  subscribe(topic: string): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#wire.client.subscribe(topic, { qos: 1 }, (error) => resolve(error === null));
+    return promise;
+  }
+
+  /** Says goodbye where nothing is outstanding (no will then), else just hangs up. Resolves when it is over. */
+  async leave(): Promise<void> {
+    if (this.#end !== undefined) return;
+    const fault = closedFault(undefined, this.#wire.parties);
+    if (this.#pending.size > 0) this.abort(fault);
+    else this.#wire.hangUp(fault, () => this.#wire.client.end());
+    const cancel = this.#clock.after(goodbyeMs, () => this.#wire.socket.destroy());
+    await this.ended;
+    cancel();
+  }
+
+  /** Hangs up; the broker publishes the will. */
+  abort(fault: MerestoneError): void {
+    this.#wire.hangUp(fault);
+  }
+
+  #receive(packet: Packet): void {
+    if (packet.cmd !== 'puback') return;
+    // mqtt.js reports 0x10 as plain success, so the packet itself is asked.
+    const pending = this.#pending.get(packet.messageId ?? 0);
+    if (pending === undefined) return;
+    this.#pending.delete(packet.messageId ?? 0);
+    const roundTripMs = this.#clock.monotonicMs() - pending.sentAtMs;
+    pending.settle({ kind: 'answered', reasonCode: packet.reasonCode ?? 0, roundTripMs });
+    // mqtt.js frees the packet id when it has handled this packet.
+    if (this.#waiting.length > 0) queueMicrotask(() => this.#waiting.shift()?.());
+  }
+
+  /** One timer watches the oldest publish; the map keeps them in order of sending. */
+  #watch(): void {
+    const [oldest] = this.#pending.values();
+    this.#cancelWatch = undefined;
+    if (oldest === undefined) return;
+    const leftMs = oldest.sentAtMs + answerMs - this.#clock.monotonicMs();
+    if (leftMs > 0) {
+      this.#cancelWatch = this.#clock.after(leftMs, () => this.#watch());
+    } else {
+      const what = `it did not answer a publish within ${formatDuration(answerMs)}`;
+      this.abort(silentFault(what, this.#wire.parties));
+    }
+  }
+
+  #finish({ fault, closedByPeer }: Close): SessionEnd {
+    const end = { fault, closedByPeer, outstanding: this.#pending.size };
+    this.#end = end;
+    this.#cancelWatch?.();
+    for (const { settle } of this.#pending.values()) settle(unanswered(end));
+    this.#pending.clear();
+    for (const send of this.#waiting.splice(0)) send();
+    return end;
+  }
+}
+
+function unanswered({ outstanding, closedByPeer }: SessionEnd): Answer {
+  return { kind: 'unanswered', outstanding, closedByPeer };
+}
+
+interface Close {
+  fault: MerestoneError;
+  closedByPeer: boolean;
+}
+
+/** The mqtt.js client on its socket, and why they parted. */
+class Wire {
+  readonly client: MqttClient;
+  readonly socket: TLSSocket;
+  readonly parties: Parties;
+  /** Resolves when the socket has closed. */
+  readonly closed: Promise<Close>;
+  welcomed = false;
+  #fault: MerestoneError | undefined;
+  #closedByPeer = true;
+  #error: Error | undefined;
+
+  constructor(socket: TLSSocket, options: SessionOptions) {
+    this.socket = socket;
+    this.parties = options;
+    const { promise, resolve } = Promise.withResolvers<Close>();
+    this.closed = promise;
+    socket.on('error', (error) => {
+      this.#error ??= error;
+    });
+    socket.once('close', () => resolve({ fault: this.#explain(), closedByPeer: this.#closedByPeer }));
+    this.client = new MqttClient(() => socket, clientOptions(options));
+    this.client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'disconnect') this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
+    });
+    this.client.on('error', (error) => {
+      // mqtt.js has no other sign for it.
+      if (error.message === 'Keepalive timeout')
+        this.hangUp(silentFault('it no longer answers', this.parties));
+      this.#error ??= error;
+      socket.destroy();
+    });
+  }
+
+  /** Ends it from this side, for this reason, unless it is over for another one already. */
+  hangUp(fault: MerestoneError, close = (): void => void this.socket.destroy()): void {
+    if (this.#fault === undefined && this.#error === undefined) this.#closedByPeer = false;
+    this.#fault ??= fault;
+    close();
+  }
+
+  #explain(): MerestoneError {
+    if (this.#fault !== undefined) return this.#fault;
+    return this.welcomed ? closedFault(this.#error, this.parties) : unwelcomeFault(this.#error, this.parties);
+  }
+}
+
+function clientOptions({
+  protocol,
+  clientId,
+  keepaliveSeconds,
+  will,
+}: SessionOptions): MqttClient['options'] {
+  const json = { contentType: 'application/json', payloadFormatIndicator: true };
+  return {
+    protocolVersion: protocol === '5' ? 5 : 4,
+    clientId,
+    clean: true,
+    keepalive: keepaliveSeconds,
+    timerVariant: 'native',
+    // The link connects anew by itself, each time with a new client.
+    reconnectPeriod: 0,
+    resubscribe: false,
+    // The link keeps its own, shorter deadline.
+    connectTimeout: 120_000,
+    will: {
+      topic: will.topic,
+      payload: will.payload as Buffer,
+      qos: 1,
+      retain: true,
+      ...(protocol === '5' && { properties: json }),
+    },
+    ...(protocol === '5' && { properties: { sessionExpiryInterval: 0 } }),
+  };
+}
+
+/**
+ * CONNECT and CONNACK on a fresh TLS connection, which from here on belongs to the session. Rejects with a
+ * MerestoneError where the broker does not welcome us.
+ */
+export async function openSession(
+  socket: TLSSocket,
+  options: SessionOptions,
+  clock: Clock,
+): Promise<Session> {
+  const wire = new Wire(socket, options);
+  const { promise, resolve, reject } = Promise.withResolvers<Session>();
+  let connack: IConnackPacket | undefined;
+  wire.client.on('packetreceive', (packet) => {
+    if (packet.cmd !== 'connack' || connack !== undefined) return;
+    connack = packet;
+    const code = packet.reasonCode ?? packet.returnCode ?? 0;
+    if (code !== 0) wire.hangUp(connackFault(code, options));
+    else if (packet.properties?.maximumQoS === 0) wire.hangUp(qosFault(options));
+    else wire.welcomed = true;
+  });
+  // A moment after the CONNACK, when mqtt.js has found that its store is empty and takes publishes.
+  wire.client.once('connect', () => {
+    if (wire.welcomed && connack !== undefined) resolve(new Session(wire, connack, clock));
+  });
+  void wire.closed.then(({ fault }) => reject(fault));
+  return promise;
+}

@@ -1,0 +1,231 @@
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { UplinkStatus } from '../reading/status.ts';
+import { type Channel, type Origin, topicOf } from '../stream/topic.ts';
+import type { UplinkCredentials } from './dial.ts';
+import type { LinkState } from './lifecycle.ts';
+import { Link } from './link.ts';
+import type { UplinkOptions } from './options.ts';
+import { publishPacketBytes } from './packet-size.ts';
+import { describeReasonCode, noMatchingSubscribers } from './reason-code.ts';
+import type { Answer, Message, Session } from './session.ts';
+
+export type { UplinkCredentials } from './dial.ts';
+
+export interface PublishRequest {
+  channel: Channel;
+  payload: Uint8Array;
+  retain?: boolean;
+  contentType?: string;
+  contentEncoding?: 'zstd';
+  userProperties?: Record<string, string>;
+}
+
+export type PublishOutcome =
+  /** The broker has really taken it: it may leave the spool. */
+  | { kind: 'accepted' }
+  /** PUBACK 0x10: it reached the broker and nobody else. */
+  | { kind: 'no-subscribers' }
+  | { kind: 'refused'; reasonCode: number; reason: string }
+  /** Over the broker's maximum packet size: it was not sent. */
+  | { kind: 'too-large'; bytesMax: number }
+  /**
+   * The session ended before an answer: it may have arrived or not. `outstanding`: publishes that shared this fate;
+   * where it is 1 and `closedByPeer`, again and again, the broker hangs up on this very message.
+   */
+  | { kind: 'unsettled'; outstanding: number; closedByPeer: boolean };
+
+export interface UplinkEvents {
+  /** Publishes are taken. `inflightMax`: no more of them at once; `packetBytesMax`: the broker's limit, if any. */
+  onReady(limits: { inflightMax: number; packetBytesMax: number | undefined }): void;
+  /** No more are taken until the next `onReady`; those in flight settle in a moment. */
+  onLost(): void;
+}
+
+export interface Uplink {
+  /** Never rejects. Several may be in flight; the caller keeps to `inflightMax`. */
+  publish(request: PublishRequest): Promise<PublishOutcome>;
+  readonly ready: boolean;
+  status(): UplinkStatus;
+  /** Connects anew with these, once what is in flight has settled. */
+  replaceCredentials(credentials: UplinkCredentials): void;
+  /** Lets what is in flight settle, says goodbye, and is closed when it resolves, after `deadlineMs` at the latest. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+export interface UplinkDocuments {
+  /** JSON of the retained status; `false` is the will's too. */
+  status(online: boolean): Uint8Array;
+}
+
+/**
+ * Begins at once and goes on for as long as it takes. Throws ConfigInvalid where `options.url` is no `mqtts` address;
+ * whatever else is wrong stands in the status.
+ */
+export function startUplink(
+  options: UplinkOptions,
+  origin: Origin,
+  credentials: UplinkCredentials,
+  documents: UplinkDocuments,
+  events: UplinkEvents,
+  dependencies: { clock: Clock; logger: Logger },
+): Uplink {
+  return new MqttUplink(options, origin, credentials, documents, events, dependencies);
+}
+
+/** Share of a new round trip in the smoothed one, as TCP has it (RFC 6298 §2). */
+const smoothing = 1 / 8;
+
+class MqttUplink implements Uplink {
+  readonly #options: UplinkOptions;
+  readonly #origin: Origin;
+  readonly #documents: UplinkDocuments;
+  readonly #link: Link;
+  readonly #batches = { published: 0, accepted: 0, refused: 0, noSubscribers: 0 };
+  /** What the broker does not take, by channel, until it takes it. */
+  readonly #complaints = new Map<Channel, string>();
+  #packetBytesMax: number | undefined;
+  #roundTripMs: number | null = null;
+
+  constructor(
+    options: UplinkOptions,
+    origin: Origin,
+    credentials: UplinkCredentials,
+    documents: UplinkDocuments,
+    events: UplinkEvents,
+    { clock, logger }: { clock: Clock; logger: Logger },
+  ) {
+    this.#options = options;
+    this.#origin = origin;
+    this.#documents = documents;
+    this.#link = new Link(options, origin, credentials, {
+      clock,
+      logger,
+      lastWords: () => documents.status(false),
+      announce: (online, send) => this.#announce(online, send),
+      onReady: (session) => {
+        logger.info('uplink online', { broker: this.#link.target.name, protocol: options.protocol });
+        this.#packetBytesMax = session.packetBytesMax;
+        events.onReady(this.#limits(session));
+      },
+      onLost: () => events.onLost(),
+    });
+  }
+
+  get ready(): boolean {
+    return this.#link.state.kind === 'online';
+  }
+
+  async publish(request: PublishRequest): Promise<PublishOutcome> {
+    const message = this.#message(request);
+    const bytesMax = this.#packetBytesMax;
+    if (
+      bytesMax !== undefined &&
+      publishPacketBytes(message.topic, message.payload.length, message.properties) > bytesMax
+    ) {
+      return { kind: 'too-large', bytesMax };
+    }
+    if (request.channel === 'telemetry' && this.ready) this.#batches.published += 1;
+    return this.#conclude(request, await this.#link.publish(message));
+  }
+
+  replaceCredentials(credentials: UplinkCredentials): void {
+    this.#link.replaceCredentials(credentials);
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    return this.#link.stop(deadlineMs);
+  }
+
+  status(): UplinkStatus {
+    const { state, target, sinceWallMs, connects, outstanding, bytesSent } = this.#link;
+    const complaints = this.#complaints.size === 0 ? null : [...this.#complaints.values()].join('; ');
+    return {
+      state: shownState(state),
+      reason: 'reason' in state ? state.reason : complaints,
+      broker: target.name,
+      protocol: this.#options.protocol,
+      since: sinceWallMs,
+      connects,
+      batches: { ...this.#batches },
+      inflight: outstanding,
+      roundTripMs: this.#roundTripMs,
+      bytesSent,
+    };
+  }
+
+  #limits(session: Session): { inflightMax: number; packetBytesMax: number | undefined } {
+    const inflightMax = Math.min(this.#options.inflightMax, session.receiveMaximum);
+    return { inflightMax, packetBytesMax: session.packetBytesMax };
+  }
+
+  async #announce(online: boolean, send: (message: Message) => Promise<Answer>): Promise<boolean> {
+    const request: PublishRequest = {
+      channel: 'status',
+      payload: this.#documents.status(online),
+      retain: true,
+      contentType: 'application/json',
+    };
+    const outcome = this.#conclude(request, await send(this.#message(request)));
+    return outcome.kind !== 'unsettled';
+  }
+
+  #message({ channel, payload, retain = false, ...request }: PublishRequest): Message {
+    const topic = topicOf(this.#origin, channel);
+    if (this.#options.protocol === '3.1.1') return { topic, payload, retain };
+    const { contentType, contentEncoding, userProperties = {} } = request;
+    const encoding = contentEncoding && { 'content-encoding': contentEncoding };
+    const properties = {
+      userProperties: { ...userProperties, ...encoding },
+      ...(contentType !== undefined && { contentType }),
+      // UTF-8, unless compressed [MQTT5 3.3.2.3.2].
+      ...(contentEncoding === undefined && { payloadFormatIndicator: true }),
+    };
+    return { topic, payload, retain, properties };
+  }
+
+  #conclude(request: PublishRequest, answer: Answer): PublishOutcome {
+    if (answer.kind === 'unanswered') {
+      const { outstanding, closedByPeer } = answer;
+      return { kind: 'unsettled', outstanding, closedByPeer };
+    }
+    const previous = this.#roundTripMs ?? answer.roundTripMs;
+    this.#roundTripMs = previous + smoothing * (answer.roundTripMs - previous);
+    const outcome = this.#judge(request, answer.reasonCode);
+    this.#note(request.channel, outcome);
+    return outcome;
+  }
+
+  #judge({ retain }: PublishRequest, reasonCode: number): PublishOutcome {
+    if (reasonCode >= 0x80) return { kind: 'refused', reasonCode, reason: describeReasonCode(reasonCode) };
+    // The broker itself keeps a retained message for whoever comes.
+    const kept = retain === true || this.#options.noSubscribers === 'accept';
+    return reasonCode === noMatchingSubscribers && !kept ? { kind: 'no-subscribers' } : { kind: 'accepted' };
+  }
+
+  #note(channel: Channel, outcome: PublishOutcome): void {
+    const telemetry = channel === 'telemetry';
+    const topic = topicOf(this.#origin, channel);
+    switch (outcome.kind) {
+      case 'accepted':
+        this.#complaints.delete(channel);
+        if (telemetry) this.#batches.accepted += 1;
+        break;
+      case 'refused':
+        this.#complaints.set(channel, `the broker refuses ${topic}: ${outcome.reason}`);
+        if (telemetry) this.#batches.refused += 1;
+        break;
+      case 'no-subscribers':
+        this.#complaints.set(channel, `nobody subscribes to ${topic}, so it is kept here`);
+        if (telemetry) this.#batches.noSubscribers += 1;
+        break;
+      case 'too-large':
+      case 'unsettled':
+        break;
+    }
+  }
+}
+
+function shownState(state: LinkState): UplinkStatus['state'] {
+  return state.kind === 'ending' ? state.next : state.kind;
+}
