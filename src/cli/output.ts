@@ -1,0 +1,40 @@
+import { once } from 'node:events';
+
+/** Writes to standard output and waits where its reader is slower than we are, so that nothing piles up. */
+export async function print(text: string): Promise<void> {
+  if (!process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)) await once(process.stdout, 'drain');
+}
+
+/** One JSON document, on one line. */
+export async function printJson(document: unknown): Promise<void> {
+  await print(JSON.stringify(document));
+}
+
+/** A line for the person at the terminal that is no result: standard error. */
+export function remark(text: string): void {
+  process.stderr.write(`merestone: ${text}\n`);
+}
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+const codes: Record<Style, [number, number]> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  cyan: [36, 39],
+};
+
+/** Colours where standard output is a terminal that wants them (https://no-color.org). */
+export function styler(coloured: boolean = wantsColour()): (style: Style, text: string) => string {
+  return (style, text) => {
+    if (!coloured) return text;
+    const [on, off] = codes[style];
+    return `\u001b[${on}m${text}\u001b[${off}m`;
+  };
+}
+
+function wantsColour(): boolean {
+  return process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+}

@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { duration, label } from './scalar-schema.ts';
+
+const common = {
+  name: label('local label'),
+  deadShareMax: z
+    .number()
+    .min(0.01)
+    .max(1)
+    .default(0.1)
+    .describe('share of bus time that devices which do not answer may cost, all together'),
+};
+
+const rs485 = z
+  .strictObject({
+    rtsOnSend: z.boolean().default(true).describe('level of RTS while sending'),
+    rtsAfterSend: z.boolean().default(false).describe('level of RTS while listening'),
+    delayBeforeSend: duration('0ms', '1s', 'pause between turning the line and the first byte').prefault(
+      '0ms',
+    ),
+    delayAfterSend: duration('0ms', '1s', 'pause between the last byte and turning back').prefault('0ms'),
+  })
+  .optional()
+  .describe('direction control by the kernel, for boards whose transceiver needs RTS turned');
+
+const port = z
+  .string()
+  .regex(/^\/[^\0]{1,4094}$/, {
+    error: ({ input }) =>
+      `'${String(input)}' is not a serial port; write its path, best /dev/serial/by-id/…, which survives replugging`,
+  })
+  .describe('path of the serial port');
+
+const baudRate = z.int().min(50).max(4_000_000).describe('bits a second');
+const parity = z.enum(['none', 'even', 'odd']);
+const stopBits = z
+  .union([z.literal(1), z.literal(2)], {
+    error: ({ input }) => `${JSON.stringify(input)} stop bits; write 1 or 2`,
+  })
+  .default(1)
+  .describe('stop bits');
+
+const host = z
+  .string()
+  .regex(/^[A-Za-z0-9_:.%-]{1,253}$/, {
+    error: ({ input }) => `'${String(input)}' is not a host; write a name or an address without a port`,
+  })
+  .describe('name or address of the device or converter');
+
+const endpoint = {
+  host,
+  port: z.int().min(1).max(65_535).default(502).describe('TCP port'),
+  connectTimeout: duration('100ms', '60s', 'how long a connection may take to come about').prefault('3s'),
+  idleClose: duration('0s', '1d', 'close an idle connection after this; 0s keeps it').prefault('0s'),
+};
+
+export const busSchema = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      ...common,
+      kind: z.literal('modbus-rtu').describe('Modbus on a serial line'),
+      port,
+      baudRate: baudRate.default(19_200),
+      parity: parity
+        .default('even')
+        .describe('parity; even is what the Modbus serial line specification asks for'),
+      stopBits,
+      rs485,
+    }),
+    z.strictObject({
+      ...common,
+      ...endpoint,
+      kind: z.literal('modbus-tcp').describe('Modbus TCP'),
+      pipeline: z
+        .int()
+        .min(1)
+        .max(16)
+        .default(1)
+        .describe('requests in flight at once; 1 is what every device takes'),
+    }),
+    z.strictObject({
+      ...common,
+      ...endpoint,
+      kind: z
+        .literal('modbus-rtu-over-tcp')
+        .describe('Modbus RTU frames through a transparent TCP converter'),
+    }),
+    z.strictObject({
+      ...common,
+      kind: z.literal('serial').describe('a sensor with a protocol of its own'),
+      port,
+      baudRate,
+      dataBits: z
+        .union([z.literal(7), z.literal(8)], {
+          error: ({ input }) => `${JSON.stringify(input)} data bits; write 7 or 8`,
+        })
+        .default(8)
+        .describe('data bits'),
+      parity: parity.default('none').describe('parity'),
+      stopBits,
+      rs485,
+    }),
+  ])
+  .describe('a serial line or a TCP endpoint');
+
+export type BusConfig = z.output<typeof busSchema>;

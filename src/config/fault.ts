@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import { nearestName } from '../base/nearest-name.ts';
+import type { ConfigFault } from './options.ts';
+import type { Path, Source } from './source.ts';
+
+type Issue = z.core.$ZodIssue;
+
+/** `FILE:LINE:COLUMN: what is wrong; what to do`. */
+export function formatFault({ file, line, column, message, hint }: ConfigFault): string {
+  return `${file}:${line}:${column}: ${message}; ${hint}`;
+}
+
+/** A fault at the value (or key) at `path`; `text` reads `what is wrong; what to do`. */
+export function faultAt(
+  file: string,
+  source: Source,
+  path: Path,
+  text: string,
+  part: 'key' | 'value' = 'value',
+): ConfigFault {
+  const [message, hint] = divide(text);
+  return { file, ...source.placeOf(path, part), message, hint };
+}
+
+/** What `schema` has against `value`, one fault for each thing. */
+export function schemaFaults(
+  file: string,
+  source: Source,
+  schema: z.ZodType,
+  issues: readonly Issue[],
+): ConfigFault[] {
+  return issues.flatMap((issue) => {
+    const described = schemaAt(schema, source.value, issue.path);
+    if (issue.code === 'unrecognized_keys') {
+      const known = described instanceof z.ZodObject ? Object.keys(described.shape) : [];
+      return issue.keys.map((key) =>
+        faultAt(file, source, [...issue.path, key], wordUnknownKey(key, known), 'key'),
+      );
+    }
+    const value = valueAt(source.value, issue.path);
+    const missing = value === undefined && issue.path.length > 0;
+    const worded = missing ? wordMissing(issue, described) : wordIssue(issue, value, described);
+    const text = issue.message === '' ? worded : issue.message;
+    if (!missing)
+      return [faultAt(file, source, issue.path, text, issue.code === 'invalid_key' ? 'key' : 'value')];
+    return [faultAt(file, source, issue.path.slice(0, -1), text)];
+  });
+}
+
+const ownershipKeys = new Set(['tenant', 'tenantid', 'gateway', 'gatewayid', 'organization', 'organisation']);
+
+function wordUnknownKey(key: string, known: readonly string[]): string {
+  if (ownershipKeys.has(key.toLowerCase().replace(/[-_]/g, ''))) {
+    return `'${key}' cannot be configured: tenant and gateway come out of the device certificate and nowhere else; remove it, and see 'merestone identity show'`;
+  }
+  const meant = nearestName(key, known);
+  const hint = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean '${meant}'?`;
+  return `unknown key ${quote(key)}; ${hint}`;
+}
+
+function wordMissing(issue: Issue, described: z.ZodType | undefined): string {
+  const key = String(issue.path.at(-1));
+  const options =
+    issue.code === 'invalid_union' && issue.options ? `one of ${issue.options.join(', ')}` : undefined;
+  return `'${key}' is missing; add it: ${described?.description ?? options ?? 'see docs/configuration.md'}`;
+}
+
+function wordIssue(issue: Issue, value: unknown, described: z.ZodType | undefined): string {
+  const shown = quote(value);
+  const hint = described?.description === undefined ? 'see docs/configuration.md' : described.description;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; write ${hint}`;
+    case 'invalid_value':
+    case 'invalid_union': {
+      const choices = choicesOf(issue);
+      return choices ? wordChoice(shown, value, choices) : `${shown} does not fit; write ${hint}`;
+    }
+    case 'too_big':
+    case 'too_small':
+      return wordSize(issue, shown, value);
+    case 'invalid_key':
+      return `${quote(issue.path.at(-1))} cannot be a key here; ${hint}`;
+    default:
+      return `${shown} does not fit; write ${hint}`;
+  }
+}
+
+function choicesOf(issue: Issue): string[] | undefined {
+  if (issue.code === 'invalid_value') return issue.values.map(String);
+  return issue.code === 'invalid_union' && 'options' in issue ? issue.options?.map(String) : undefined;
+}
+
+function wordChoice(shown: string, value: unknown, choices: readonly string[]): string {
+  const meant = nearestName(String(value), choices);
+  return `${shown} is not one of ${choices.join(', ')}; ${meant ? `did you mean '${meant}'?` : 'choose one of them'}`;
+}
+
+function wordSize(issue: Issue & { code: 'too_big' | 'too_small' }, shown: string, value: unknown): string {
+  const limit = issue.code === 'too_big' ? `at most ${issue.maximum}` : `at least ${issue.minimum}`;
+  if (Array.isArray(value)) return `${value.length} entries here; write ${limit}`;
+  if (typeof value === 'string') return `${value.length} characters here; write ${limit}`;
+  return `${shown} is out of range; write ${limit}`;
+}
+
+const kinds: Record<string, string> = {
+  object: 'mapping',
+  record: 'mapping',
+  array: 'list',
+  int: 'whole number',
+  string: 'text',
+  boolean: 'true or false',
+};
+
+function quote(value: unknown): string {
+  if (value === undefined || value === null) return 'nothing';
+  const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
+  // A message stays on one line and within a terminal's width, whatever the file holds.
+  const plain = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
+  return plain.length > 60 ? `${plain.slice(0, 57)}…` : plain;
+}
+
+function divide(text: string): [string, string] {
+  const at = text.indexOf('; ');
+  return at < 0 ? [text, 'see docs/configuration.md'] : [text.slice(0, at), text.slice(at + 2)];
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((inner, key) => (isRecord(inner) ? inner[key] : undefined), value);
+}
+
+function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The schema that rules the value at `path`, its description nearest to the outside kept. */
+function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodType | undefined {
+  const inner = unwrap(schema);
+  if (inner instanceof z.ZodDiscriminatedUnion) {
+    const options = inner.options as z.ZodObject[];
+    const key = inner.def.discriminator;
+    const tag = isRecord(value) ? value[key] : undefined;
+    const option = options.find(
+      (each) => each.shape[key] instanceof z.ZodLiteral && each.shape[key].value === tag,
+    );
+    return option === undefined ? undefined : schemaAt(option, value, path);
+  }
+  const [key, ...rest] = path;
+  if (key === undefined) return inner instanceof z.ZodObject ? inner : schema;
+  const next = isRecord(value) ? value[key] : undefined;
+  if (inner instanceof z.ZodObject) {
+    const field = inner.shape[String(key)] as z.ZodType | undefined;
+    return field === undefined ? undefined : schemaAt(field, next, rest);
+  }
+  if (inner instanceof z.ZodArray) return schemaAt(inner.element as z.ZodType, next, rest);
+  return schema;
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
+    return unwrap(schema.def.innerType as z.ZodType);
+  }
+  return schema;
+}

@@ -1,0 +1,121 @@
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { z } from 'zod';
+import { MerestoneError } from '../base/error.ts';
+import { faultAt, schemaFaults } from './fault.ts';
+import { interpret } from './interpret.ts';
+import type { ConfigFault, GatewayOptions } from './options.ts';
+import { type Element, relationFaults, type Sections } from './relations.ts';
+import { type Config, configSchema, elementSchemas } from './schema.ts';
+import { parseSource, type Source } from './source.ts';
+
+export type LoadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
+
+/** A thousand devices with a hundred points each stay under this; more is no configuration. */
+const fileBytesMax = 4_000_000;
+/** Enough to see what is wrong; the rest would scroll it away. */
+const faultsMax = 200;
+
+/**
+ * The configuration in `file`, interpreted and frozen, or everything that is wrong with it, in the order of
+ * the file. Throws FileNotFound, FileUnreadable or Io where the file itself cannot be read.
+ */
+export function loadConfig(file: string): LoadResult {
+  const absolute = path.resolve(file);
+  return parseConfig(absolute, readConfig(absolute));
+}
+
+/** The same for a text that is at hand; `file` is absolute, and relative paths count from its folder. */
+export function parseConfig(file: string, text: string): LoadResult {
+  const source = parseSource(file, text);
+  if (source.faults.length > 0) return { faults: source.faults };
+  const parsed = configSchema.safeParse(source.value, { error: () => '' });
+  const issues = parsed.error?.issues ?? [];
+  const faults = schemaFaults(file, source, configSchema, issues);
+  for (const { path: place, text } of relationFaults(sectionsOf(source.value, issues))) {
+    faults.push(faultAt(file, source, place, text));
+  }
+  if (parsed.success && faults.length === 0) {
+    return { options: deepFreeze(interpret(file, parsed.data, placesIn(file, source))) };
+  }
+  faults.sort((a, b) => a.line - b.line || a.column - b.column);
+  return { faults: faults.slice(0, faultsMax) };
+}
+
+/** The elements that their schema accepts: one broken device hides no fault of another. */
+function sectionsOf(value: unknown, issues: readonly z.core.$ZodIssue[]): Sections {
+  const section = <Name extends keyof typeof elementSchemas>(name: Name) => {
+    const raw: unknown = (value as Partial<Config> | null)?.[name];
+    const elements: unknown[] = Array.isArray(raw) ? raw : [];
+    const unsound = new Set(issues.filter(({ path: at }) => at[0] === name).map(({ path: at }) => at[1]));
+    const sound = elements.flatMap((each, index) =>
+      unsound.has(index) ? [] : [{ index, value: elementSchemas[name].parse(each) }],
+    ) as Element<z.output<(typeof elementSchemas)[Name]>>[];
+    const names = elements
+      .map((each) => (each as { name?: unknown } | null)?.name)
+      .filter((each) => typeof each === 'string');
+    return { sound, names: new Set(names) };
+  };
+  const [silos, buses, devices] = [section('silos'), section('buses'), section('devices')];
+  return {
+    silos: silos.sound,
+    buses: buses.sound,
+    devices: devices.sound,
+    siloNames: silos.names,
+    busNames: buses.names,
+  };
+}
+
+function placesIn(file: string, source: Source): (device: number, point?: number) => string {
+  return (device, point) => {
+    const at = point === undefined ? ['devices', device] : ['devices', device, 'points', point];
+    const { line, column } = source.placeOf(at);
+    return `${file}:${line}:${column}`;
+  };
+}
+
+function readConfig(file: string): string {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) {
+      throw new MerestoneError('FileNotFound', 'is no regular file', {
+        subject: file,
+        hint: 'name a YAML file',
+      });
+    }
+    if (stat.size > fileBytesMax) {
+      throw new MerestoneError('ConfigInvalid', `has ${stat.size} bytes`, {
+        subject: file,
+        hint: `keep a configuration under ${fileBytesMax} bytes`,
+      });
+    }
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw error instanceof MerestoneError ? error : unreadable(file, error as NodeJS.ErrnoException);
+  }
+}
+
+function unreadable(file: string, error: NodeJS.ErrnoException): MerestoneError {
+  const details = { subject: file, cause: error };
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+    return new MerestoneError('FileNotFound', 'there is no such file', {
+      ...details,
+      hint: 'name the configuration with --config FILE',
+    });
+  }
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return new MerestoneError('FileUnreadable', 'may not be read', {
+      ...details,
+      hint: 'run as a user who may, or correct its mode',
+    });
+  }
+  return new MerestoneError('Io', `cannot be read: ${error.message}`, { ...details, hint: 'check the disk' });
+}
+
+function deepFreeze<T>(value: T): T {
+  // The elements of a typed array cannot be frozen.
+  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
+    Object.values(Object.freeze(value)).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,88 @@
+import type { RegisterType } from '../reading/point.ts';
+import { registerCount } from '../reading/registers.ts';
+
+/** What of a point these rules look at. */
+export interface PointShape {
+  table: 'coil' | 'discrete' | 'input' | 'holding';
+  address: number;
+  type?: RegisterType | undefined;
+  scale?: number | undefined;
+  offset?: number | undefined;
+  scaleFrom?: string | undefined;
+  length?: number | undefined;
+  bit?: number | undefined;
+  bits?: Readonly<Record<string, string>> | undefined;
+  enum?: Readonly<Record<string, string>> | undefined;
+  invalid?: unknown;
+}
+
+/** Registers (or bits, in coil and discrete) that the point takes. */
+export function pointWidth(point: PointShape): number {
+  return registerCount({
+    type: point.type ?? 'bool',
+    ...(point.length !== undefined && { length: point.length }),
+  });
+}
+
+/** The keys of a point that do not go together, each with `what is wrong; what to do`. */
+export function pointFaults(point: PointShape): [key: keyof PointShape, message: string][] {
+  const bitTable = point.table === 'coil' || point.table === 'discrete';
+  const faults: [keyof PointShape, string][] = [];
+  if (bitTable && point.type !== undefined && point.type !== 'bool') {
+    faults.push([
+      'type',
+      `a ${point.table} holds one bit, not '${point.type}'; write type: bool, or another table`,
+    ]);
+  }
+  if (!bitTable && point.type === undefined) {
+    faults.push(['type', "'type' is missing; say how the registers are read, such as uint16 or float32"]);
+  }
+  if (faults.length > 0) return faults;
+
+  const type = point.type ?? 'bool';
+  for (const [key, fits, types] of belongings) {
+    if (point[key] !== undefined && !fits(type, bitTable)) {
+      faults.push([key, `'${key}' does not go with type '${type}'; it is for ${types}`]);
+    }
+  }
+  if (type === 'string' && point.length === undefined) {
+    faults.push(['length', "a string needs its 'length'; write how many registers it takes"]);
+  }
+  if (type === 'bits' && point.bits === undefined) {
+    faults.push(['bits', "type 'bits' needs the names of its bits; write bits: { 0: name, … }"]);
+  }
+  if (type === 'bits' && (point.length ?? 1) > 2) {
+    faults.push(['length', `bits take 1 or 2 registers, not ${point.length}; split them into points`]);
+  }
+  const highest = Math.max(-1, ...Object.keys(point.bits ?? {}).map(Number));
+  if (type === 'bits' && highest >= 16 * (point.length ?? 1)) {
+    faults.push([
+      'bits',
+      `there is no bit ${highest} in ${point.length ?? 1} register; write length: 2, or another bit`,
+    ]);
+  }
+  const last = point.address + pointWidth(point) - 1;
+  if (last > 65_535) {
+    faults.push([
+      'address',
+      `the value reaches to ${last}, past the last address 65535; correct the address`,
+    ]);
+  }
+  return faults;
+}
+
+const numeric = (type: RegisterType): boolean => !['bool', 'string', 'bits'].includes(type);
+const integer = (type: RegisterType): boolean => numeric(type) && !type.startsWith('float');
+
+/** Which keys go with which types. */
+const belongings: readonly [keyof PointShape, (type: RegisterType, bitTable: boolean) => boolean, string][] =
+  [
+    ['scale', numeric, 'numbers'],
+    ['offset', numeric, 'numbers'],
+    ['scaleFrom', numeric, 'numbers'],
+    ['length', (type) => type === 'string' || type === 'bits', 'string and bits'],
+    ['bit', (type, bitTable) => type === 'bool' && !bitTable, 'bool in a register'],
+    ['bits', (type) => type === 'bits', 'bits'],
+    ['enum', integer, 'whole numbers'],
+    ['invalid', (type) => type !== 'bool', 'everything but bool'],
+  ];

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { busSchema } from './bus-schema.ts';
+import { deviceSchema } from './device-schema.ts';
+import { path } from './scalar-schema.ts';
+import { siloSchema } from './silo-schema.ts';
+
+const listenPattern = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
+
+/** `127.0.0.1:9464`, `[::1]:9464`, `localhost:9464`. Port 0 lets the system choose. */
+function parseListen(text: string): { host: string; port: number } | undefined {
+  const match = listenPattern.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+const listen = z
+  .string()
+  .regex(listenPattern, { error: ({ input }) => listenFault(input) })
+  .transform((text, context) => {
+    const address = parseListen(text);
+    if (address !== undefined) return address;
+    context.addIssue({ code: 'custom', message: listenFault(text) });
+    return z.NEVER;
+  })
+  .describe('address and port of metrics, health and status page; 127.0.0.1 keeps them on this box');
+
+function listenFault(input: unknown): string {
+  return `'${String(input)}' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464`;
+}
+
+/** The one schema of the configuration file: the loader, the published JSON Schema and the docs come from it. */
+export const configSchema = z
+  .strictObject({
+    stateDir: path('folder of spools, audit logs and issued certificates').default('/var/lib/merestone'),
+    control: z
+      .strictObject({
+        socket: path('socket by which the commands reach the daemon').default('/run/merestone/control.sock'),
+      })
+      .prefault({})
+      .describe('how the commands reach the daemon'),
+    http: z.strictObject({ listen }).optional().describe('metrics, health and status page; off where absent'),
+    silos: z.array(siloSchema).min(1).max(64).describe('one per tenant; most boxes have one'),
+    buses: z.array(busSchema).max(64).default([]).describe('serial lines and TCP endpoints'),
+    devices: z.array(deviceSchema).max(1000).default([]).describe('units on the buses'),
+  })
+  .describe('configuration of Merestone');
+
+export type Config = z.output<typeof configSchema>;
+
+/** The sections whose elements are checked one by one. */
+export const elementSchemas = { silos: siloSchema, buses: busSchema, devices: deviceSchema } as const;

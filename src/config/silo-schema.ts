@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { duration, label, path, size } from './scalar-schema.ts';
+
+const identity = z
+  .strictObject({
+    certificate: path('device certificate, PEM, leaf first; it alone says which tenant this silo is'),
+    privateKey: path('private key of the certificate, PEM'),
+    trust: path('CA certificates, PEM, that the device certificate must chain to'),
+  })
+  .describe('who this silo is');
+
+const url = z
+  .string()
+  .refine((text) => brokerFault(text) === undefined, { error: ({ input }) => brokerFault(String(input)) })
+  .describe('the broker, mqtts://host:port; port 8883 where none is given');
+
+function brokerFault(text: string): string | undefined {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed === undefined || parsed.hostname === '') {
+    return `'${text}' is not a broker's address; write mqtts://host:port`;
+  }
+  if (parsed.protocol !== 'mqtts:') {
+    return `'${parsed.protocol}//' is not mutual TLS; write mqtts://${parsed.host}`;
+  }
+  if (parsed.username !== '' || parsed.password !== '') {
+    return 'a broker address holds no user or password; remove them, the certificate is the login';
+  }
+  if (!['', '/'].includes(parsed.pathname) || parsed.search !== '' || parsed.hash !== '') {
+    return `'${text}' has something after the port; write mqtts://${parsed.host}`;
+  }
+  if (parsed.port === '0') return 'no broker listens on port 0; write its port, usually 8883';
+  return undefined;
+}
+
+const planned = ['sparkplug-b', 'thingsboard'];
+
+const uplink = z
+  .strictObject({
+    url,
+    ca: path("CA certificates, PEM, that the broker's certificate must chain to"),
+    protocol: z
+      .union([z.literal(5), z.literal('5'), z.literal('3.1.1')], {
+        error: ({ input }) => `${JSON.stringify(input)} is no MQTT version we speak; write 5 or 3.1.1`,
+      })
+      .default(5)
+      .describe('MQTT version; 5 tells a refused batch from a delivered one, 3.1.1 proves it by a canary'),
+    encoding: z
+      .enum(['json'], {
+        error: ({ input }) =>
+          planned.includes(String(input))
+            ? `encoding '${String(input)}' is not built in this version; use json`
+            : undefined,
+      })
+      .default('json')
+      .describe('how a batch is written'),
+    compression: z
+      .enum(['none', 'zstd'])
+      .default('none')
+      .describe('zstd needs about a fifth of the bytes and a backend that knows it'),
+    noSubscribers: z
+      .enum(['keep', 'accept'])
+      .default('keep')
+      .describe(
+        "what PUBACK 0x10 'no matching subscribers' does: keep the batch, or count it as delivered (for brokers whose rules consume without subscribing)",
+      ),
+    order: z
+      .enum(['live-first', 'fifo'])
+      .default('live-first')
+      .describe('whether new batches overtake the backlog after an outage'),
+    inflightMax: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(100)
+      .describe('batches in flight at most; the broker may ask for fewer'),
+    backlogBytesPerSecond: size(
+      '1kB',
+      '1GB',
+      'what the backlog may use of the link; as much as it can where absent',
+    ).optional(),
+    keepalive: duration('5s', '1h', 'how soon a dead connection is noticed').prefault('30s'),
+  })
+  .describe('where the batches go');
+
+const batch = z
+  .strictObject({
+    linger: duration(
+      '10ms',
+      '1h',
+      'a sample waits this long for company; also the most that a power cut can cost',
+    ).prefault('1s'),
+    samplesMax: z.int().min(1).max(10_000).default(500).describe('samples in a batch'),
+    bytesMax: size('1kB', '8MB', "JSON bytes in a batch; under the broker's message limit").prefault('120kB'),
+  })
+  .prefault({})
+  .describe('when a batch is closed');
+
+const spool = z
+  .strictObject({
+    bytesMax: size('1MB', '1TB', 'the spool file and its log together stay under this').prefault('512MB'),
+    whenFull: z
+      .enum(['drop-oldest', 'drop-newest'])
+      .default('drop-oldest')
+      .describe('what gives way when the spool is full; an event says what went'),
+    keyPeriod: duration('1h', '30d', 'a data key seals batches for this long').prefault('1d'),
+  })
+  .prefault({})
+  .describe('what is kept until the cloud has it');
+
+const quota = z
+  .strictObject({
+    samplesPerSecond: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .optional()
+      .describe('samples a second; unlimited where absent'),
+    uplinkBytesPerDay: size('1kB', '1TB', 'bytes sent a day; unlimited where absent').optional(),
+  })
+  .prefault({})
+  .describe('what this tenant may use');
+
+export const siloSchema = z
+  .strictObject({
+    name: label('local label; never sent anywhere'),
+    identity,
+    uplink,
+    batch,
+    spool,
+    quota,
+    memoryMax: size('32MB', '4GB', "heap of this silo's worker; over it, this silo alone restarts").prefault(
+      '96MB',
+    ),
+  })
+  .describe('everything on this box that belongs to one tenant');
+
+export type SiloConfig = z.output<typeof siloSchema>;

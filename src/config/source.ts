@@ -1,0 +1,152 @@
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+  type Pair,
+} from 'yaml';
+import type { ConfigFault } from './options.ts';
+
+export type Path = readonly PropertyKey[];
+
+/** A configuration's text, parsed, with the way back from a value to its place. */
+export interface Source {
+  /** The parsed value; undefined where the text is no YAML. */
+  value: unknown;
+  faults: ConfigFault[];
+  /** Where the value at `path` stands, or the nearest thing above it that is there; `key` asks for its key. */
+  placeOf(path: Path, part?: 'key' | 'value'): { line: number; column: number };
+}
+
+/** Aliases are shared in memory and cost nothing until somebody walks them: this many values may be walked. */
+const valuesMax = 200_000;
+/** YAML that is malformed early goes on being malformed: the first faults say it all. */
+const syntaxFaultsMax = 20;
+
+/** YAML 1.2 core with merge keys. Never throws: what is wrong comes as faults. */
+export function parseSource(file: string, text: string): Source {
+  const lines = new LineCounter();
+  const placeAt = (offset: number): { line: number; column: number } => {
+    const { line, col } = lines.linePos(Math.min(offset, text.length));
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const broken = (message: string, hint: string, offset = 0): Source => ({
+    value: undefined,
+    faults: [{ file, ...placeAt(offset), message, hint }],
+    placeOf: () => placeAt(0),
+  });
+
+  let document: Document.Parsed;
+  try {
+    document = parseDocument(text, {
+      lineCounter: lines,
+      stringKeys: true,
+      merge: true,
+      prettyErrors: false,
+      logLevel: 'silent',
+    });
+  } catch (error) {
+    return broken(`not readable as YAML: ${firstLine(error)}`, 'write it as a plain YAML mapping');
+  }
+  const problems = [...document.errors, ...document.warnings].slice(0, syntaxFaultsMax);
+  if (problems.length > 0) {
+    const faults = problems.map(({ code, message, pos }) => ({
+      file,
+      ...placeAt(pos[0]),
+      message: lowerFirst(message.split('\n')[0]!.replace(/[:.]$/, '')),
+      hint: syntaxHints[code] ?? "mind the indentation, and quote text that begins with a sign or holds ': '",
+    }));
+    return { value: undefined, faults, placeOf: () => placeAt(0) };
+  }
+
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: -1 });
+  } catch (error) {
+    return broken(`an alias cannot be followed: ${firstLine(error)}`, 'write the value out');
+  }
+  if (!isWalkable(value)) {
+    return broken(
+      `expands to more than ${valuesMax} values, or an anchor holds itself`,
+      'use fewer aliases, or write the values out',
+    );
+  }
+  return { value, faults: [], placeOf: (path, part = 'value') => placeAt(offsetOf(document, path, part)) };
+}
+
+const syntaxHints: Record<string, string> = {
+  DUPLICATE_KEY: 'remove one of the two',
+  TAB_AS_INDENT: 'indent with spaces',
+  BAD_INDENT: 'indent it like its neighbours',
+  MULTIPLE_DOCS: "remove the '---' and what comes after it",
+  BAD_ALIAS: 'define the anchor (&name) before the alias (*name)',
+  NON_STRING_KEY: 'write a plain name as key',
+  TAG_RESOLVE_FAILED: 'remove the tag (!…)',
+};
+
+function isWalkable(value: unknown): boolean {
+  let left = valuesMax;
+  const walk = (each: unknown, depth: number): boolean => {
+    if (left-- <= 0 || depth > 64) return false;
+    if (typeof each !== 'object' || each === null) return true;
+    return Object.values(each).every((inner) => walk(inner, depth + 1));
+  };
+  return walk(value, 0);
+}
+
+function offsetOf(document: Document.Parsed, path: Path, part: 'key' | 'value'): number {
+  let node: unknown = document.contents;
+  let offset = startOf(node) ?? 0;
+  for (const [index, segment] of path.entries()) {
+    const step = child(document, node, String(segment));
+    if (step === undefined) return offset;
+    const wantsKey = part === 'key' && index === path.length - 1;
+    offset = (wantsKey ? startOf(step.key) : (startOf(step.value) ?? startOf(step.key))) ?? offset;
+    node = step.value;
+  }
+  return offset;
+}
+
+function child(
+  document: Document.Parsed,
+  parent: unknown,
+  segment: string,
+): { key?: unknown; value: unknown } | undefined {
+  const node = isAlias(parent) ? parent.resolve(document) : parent;
+  if (isSeq(node)) {
+    const value = node.items[Number(segment)];
+    return value === undefined ? undefined : { value };
+  }
+  if (!isMap(node)) return undefined;
+  const own = node.items.find((pair) => keyOf(pair) === segment);
+  if (own !== undefined) return own;
+  for (const pair of node.items) {
+    if (keyOf(pair) !== '<<') continue;
+    const merged = isSeq(pair.value) ? pair.value.items : [pair.value];
+    for (const source of merged) {
+      const found = child(document, source, segment);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+function keyOf(pair: Pair): string | undefined {
+  return isScalar(pair.key) ? String(pair.key.value) : undefined;
+}
+
+function startOf(node: unknown): number | undefined {
+  return (node as Node | null | undefined)?.range?.[0];
+}
+
+function firstLine(error: unknown): string {
+  return lowerFirst((error instanceof Error ? error.message : String(error)).split('\n')[0]!.slice(0, 200));
+}
+
+function lowerFirst(text: string): string {
+  return /^[A-Z][a-z]/.test(text) ? text[0]!.toLowerCase() + text.slice(1) : text;
+}
