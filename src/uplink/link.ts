@@ -87,7 +87,7 @@ export class Link {
     return this.#outstanding;
   }
 
-  /** On the network, TLS included, over all sessions. */
+  /** MQTT's own, without what TLS adds, over all sessions. */
   get bytesSent(): number {
     return this.#bytesSentBefore + (this.#session?.bytesSent ?? 0);
   }

@@ -80,7 +80,7 @@ export class Session {
     this.ended = wire.closed.then((close) => this.#finish(close));
   }
 
-  /** Bytes written to the network, TLS included. */
+  /** MQTT's own bytes, without what TLS adds. */
   get bytesSent(): number {
     return this.#wire.socket.bytesWritten;
   }

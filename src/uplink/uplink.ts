@@ -173,13 +173,17 @@ class MqttUplink implements Uplink {
   #message({ channel, payload, retain = false, ...request }: PublishRequest): Message {
     const topic = topicOf(this.#origin, channel);
     if (this.#options.protocol === '3.1.1') return { topic, payload, retain };
-    const { contentType, contentEncoding, userProperties = {} } = request;
-    const encoding = contentEncoding && { 'content-encoding': contentEncoding };
+    const { contentType, contentEncoding } = request;
+    const userProperties = {
+      ...request.userProperties,
+      ...(contentEncoding !== undefined && { 'content-encoding': contentEncoding }),
+    };
     const properties = {
-      userProperties: { ...userProperties, ...encoding },
-      ...(contentType !== undefined && { contentType }),
       // UTF-8, unless compressed [MQTT5 3.3.2.3.2].
       ...(contentEncoding === undefined && { payloadFormatIndicator: true }),
+      ...(contentType !== undefined && { contentType }),
+      // mqtt.js would never send a packet with an empty set of them, and not say so.
+      ...(Object.keys(userProperties).length > 0 && { userProperties }),
     };
     return { topic, payload, retain, properties };
   }
