@@ -45,6 +45,9 @@ const catalogue = {
 
   DaemonUnreachable: { number: 800, exit: ExitCode.Unavailable },
   ControlRefused: { number: 801, exit: ExitCode.Permission },
+  /** Another daemon answers on the control socket. */
+  DaemonRunning: { number: 802, exit: ExitCode.Unavailable },
+  ControlInvalid: { number: 803, exit: ExitCode.Usage },
 
   StreamInvalid: { number: 900, exit: ExitCode.Io },
   /** A message that names another tenant or gateway than the place it was found in. */

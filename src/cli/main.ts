@@ -9,6 +9,7 @@ import type { GlobalArguments } from './command.ts';
 /** Each command is one file, imported only when it is called: the daemon carries nothing that it does not use. */
 const commands = {
   check: () => import('./check.ts'),
+  consume: () => import('./consume.ts'),
 };
 
 type CommandName = keyof typeof commands;
@@ -16,6 +17,7 @@ const commandNames = Object.keys(commands) as CommandName[];
 const isCommandName = (word: string): word is CommandName => Object.hasOwn(commands, word);
 
 const defaultConfig = '/etc/merestone/merestone.yaml';
+const helpHint = "'merestone --help' shows what there is";
 const words = process.argv.slice(2);
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -89,7 +91,9 @@ function usageFault(message: string, words: readonly string[], parser: Argv): Me
     return new MerestoneError('Usage', message[0]!.toLowerCase() + message.slice(1), { hint: helpHint });
   }
   if (!words.includes(unknown)) {
-    const options = Object.keys((parser.parsed || undefined)?.aliases ?? {});
+    const options = Object.keys((parser.parsed || undefined)?.aliases ?? {}).filter(
+      (name) => name.length > 1,
+    );
     return new MerestoneError('Usage', `unknown option '--${unknown}'`, {
       hint: suggest(unknown, options, '--'),
     });
@@ -99,8 +103,6 @@ function usageFault(message: string, words: readonly string[], parser: Argv): Me
     : `unknown command '${unknown}'`;
   return new MerestoneError('Usage', what, { hint: suggest(unknown, commandNames) });
 }
-
-const helpHint = "'merestone --help' shows what there is";
 
 function suggest(typed: string, names: readonly string[], prefix = ''): string {
   const meant = nearestName(typed, names);

@@ -1,0 +1,75 @@
+import { createHash, X509Certificate } from 'node:crypto';
+import { compactVerify, type CompactJWSHeaderParameters } from 'jose';
+import { describeError, MerestoneError } from '../base/error.ts';
+import type { CheckpointClaims } from '../stream/checkpoint.ts';
+import { decodeClaims } from '../stream/decoding.ts';
+import type { Origin } from '../stream/topic.ts';
+
+/** Claims are some 400 bytes and a chain of RSA certificates some 6 kB. */
+const jwsBytesMax = 64 * 1024;
+
+export interface Signer extends Origin {
+  /** SHA-256 of the certificate, hex. */
+  fingerprintSha256: string;
+}
+
+/**
+ * Says whom a certificate chain (DER, leaf first) names, if it leads to a CA that may vouch for `tenant`
+ * and everything in it was good at `atMs`; throws a MerestoneError with the reason where not.
+ */
+export type VouchFor = (chain: readonly Buffer[], tenant: string, atMs: number) => Signer;
+
+export interface VerifiedCheckpoint {
+  claims: CheckpointClaims;
+  signer: Signer;
+}
+
+/**
+ * Verifies a checkpoint (compact JWS, RFC 7515) that arrived on `origin`'s topic: its signature by the
+ * certificate that it brings (§4.1.6 x5c, §4.1.8 x5t#S256), that certificate at the time of signing, and
+ * that certificate, claims and topic name the same tenant and gateway.
+ * Throws CheckpointRefused, StreamInvalid or StreamForeign with the reason.
+ */
+export async function verifyCheckpoint(
+  origin: Origin,
+  jws: Uint8Array,
+  vouchFor: VouchFor,
+): Promise<VerifiedCheckpoint> {
+  if (jws.length > jwsBytesMax) throw refused(`it is longer than ${jwsBytesMax} bytes`);
+  let chain: Buffer[] = [];
+  const keyOf = (header: CompactJWSHeaderParameters) => {
+    chain = certificatesOf(header);
+    return new X509Certificate(chain[0]!).publicKey;
+  };
+  const { payload } = await compactVerify(jws, keyOf, { algorithms: ['ES256', 'PS256'] }).catch(
+    (cause: unknown) => {
+      throw refused(`its signature is not good: ${describeError(cause)}`);
+    },
+  );
+  const claims = decodeClaims(origin, payload);
+  let signer: Signer;
+  try {
+    signer = vouchFor(chain, claims.tenant, claims.at);
+  } catch (cause) {
+    throw refused(`its certificate is not good: ${describeError(cause)}`);
+  }
+  if (signer.tenant !== claims.tenant || signer.gateway !== claims.gateway) {
+    const [says, is] = [claims, signer].map(({ tenant, gateway }) => `${tenant}/${gateway}`);
+    throw new MerestoneError('StreamForeign', `it speaks for ${says}, its certificate is that of ${is}`);
+  }
+  return { claims, signer };
+}
+
+/** Signature first, certificate later: nothing here trusts what the header brings. */
+function certificatesOf(header: CompactJWSHeaderParameters): Buffer[] {
+  const { x5c } = header;
+  if (!Array.isArray(x5c) || x5c.length === 0) throw refused('it brings no certificate (x5c)');
+  const chain = x5c.map((der) => Buffer.from(der, 'base64'));
+  const thumbprint = createHash('sha256').update(chain[0]!).digest('base64url');
+  if (header['x5t#S256'] !== thumbprint) throw refused('its x5t#S256 is not that of its certificate');
+  return chain;
+}
+
+function refused(message: string): MerestoneError {
+  return new MerestoneError('CheckpointRefused', message);
+}

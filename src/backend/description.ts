@@ -1,0 +1,89 @@
+import type { LostRun, StreamEvent } from '../stream/event.ts';
+import type { Notice, Severity } from './notice.ts';
+import { formatRanges } from './seq-set.ts';
+import type { StreamKey } from './state-store.ts';
+import type { LedgerFinding } from './stream-ledger.ts';
+
+/** What a ledger found, in words. */
+export function describeFinding({ tenant, gateway, epoch }: StreamKey, finding: LedgerFinding): Notice {
+  const { kind, ...details } = finding;
+  const [severity, message] = findingInWords(finding);
+  return { severity, kind, message, origin: { tenant, gateway }, epoch, details };
+}
+
+function findingInWords(finding: LedgerFinding): [Severity, string] {
+  switch (finding.kind) {
+    case 'verified':
+      return ['info', `batches ${range(finding)} are as signed`];
+    case 'broken':
+      return [
+        'security',
+        `batches ${range(finding)} are not those that were signed: changed, added or exchanged`,
+      ];
+    case 'hole-disagrees':
+      return ['security', `batches ${range(finding)} are not those that an event says were before its hole`];
+    case 'forked':
+      return ['security', `two signatures give two values to the chain at ${finding.seq}`];
+    case 'unverifiable':
+      return [
+        'warning',
+        `batches ${range(finding)} cannot be compared with their signature: ${finding.missing} never came`,
+      ];
+    case 'altered':
+      return [
+        'security',
+        `batch ${finding.seq} came again with other content; the first one stands until a checkpoint judges it`,
+      ];
+    case 'beyond-end':
+      return ['security', `batch ${finding.seq} came, but the epoch was signed off at ${finding.endsAt}`];
+    case 'gap-closed-unfilled':
+      return ['warning', `too many gaps: ${range(finding)} is waited for no longer`];
+  }
+}
+
+/** What a gateway tells about itself, in words. */
+export function describeEvent(event: StreamEvent): Notice {
+  const { v: _v, tenant, gateway, kind, ...details } = event;
+  const [severity, message] = eventInWords(event);
+  const origin = { tenant, gateway };
+  return 'epoch' in event
+    ? { severity, kind, message, origin, epoch: event.epoch, details }
+    : { severity, kind, message, origin, details };
+}
+
+function eventInWords(event: StreamEvent): [Severity, string] {
+  switch (event.kind) {
+    case 'dropped':
+    case 'quarantined':
+      return ['warning', `${runInWords(event)} will not come: ${event.reason}`];
+    case 'samples-dropped':
+      return ['warning', `${event.samples} samples ${span(event)} were never stored: ${event.reason}`];
+    case 'epoch-started': {
+      const after = event.previous === null ? '' : `, after ${event.previous.epoch} at ${event.previous.seq}`;
+      return ['info', `a new epoch began${after}: ${event.reason}`];
+    }
+    case 'identity-changed':
+      return ['info', `a new certificate: ${event.fingerprintSha256}, until ${iso(event.notAfter)}`];
+    case 'quota':
+      return ['warning', `quota ${event.quota} of ${event.limit} ${event.state}`];
+    case 'audit':
+      return ['info', `audit: ${JSON.stringify(event.entry)}`];
+  }
+}
+
+function runInWords({ seqFrom, seqTo, samples, from, to }: LostRun): string {
+  const times = from === null || to === null ? '' : ` ${span({ from, to })}`;
+  return `batches ${formatRanges([[seqFrom, seqTo]])} (${samples} samples${times})`;
+}
+
+function range({ from, to }: { from: number; to: number }): string {
+  return formatRanges([[from, to]]);
+}
+
+function span({ from, to }: { from: number; to: number }): string {
+  return `of ${iso(from)} to ${iso(to)}`;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,71 @@
+import type { ChainPlace } from './chain-walk.ts';
+import type { CheckpointClaims } from '../stream/checkpoint.ts';
+import type { MetaDocument } from '../stream/retained.ts';
+
+/** Epochs remembered as over: a spool file's life is months, so this is years. */
+const supersededMax = 32;
+
+/** What is known of one gateway over all its epochs; plain, for whoever keeps it on disk. */
+export interface GatewayState {
+  /** device → point → unit, from the last `meta`. */
+  units: Record<string, Record<string, string>>;
+  /** The newest checkpoint seen. */
+  newest: { epoch: string; seq: number } | null;
+  /** Epochs that were followed by another. */
+  superseded: string[];
+}
+
+export class GatewayRecord {
+  readonly #state: GatewayState;
+
+  constructor(state?: GatewayState) {
+    this.#state = state ?? { units: {}, newest: null, superseded: [] };
+  }
+
+  get state(): GatewayState {
+    return this.#state;
+  }
+
+  unitOf(device: string, point: string): string | null {
+    return own(own(this.#state.units, device), point) ?? null;
+  }
+
+  takeMeta(meta: MetaDocument): void {
+    this.#state.units = Object.fromEntries(
+      meta.devices.map(({ name, points }) => [
+        name,
+        Object.fromEntries(
+          points.flatMap((point) => (point.unit === undefined ? [] : [[point.name, point.unit]])),
+        ),
+      ]),
+    );
+  }
+
+  /** Whether a checkpoint is older than the newest one: a replay, as a broker keeps and sends only the newest. */
+  isOld({ epoch, seq }: Pick<CheckpointClaims, 'epoch' | 'seq'>): boolean {
+    const { newest, superseded } = this.#state;
+    return superseded.includes(epoch) || (newest?.epoch === epoch && seq < newest.seq);
+  }
+
+  /** Notes a checkpoint that is not old. */
+  takeCheckpoint({
+    epoch,
+    seq,
+    previous,
+  }: {
+    epoch: string;
+    seq: number;
+    previous?: { epoch: string } & ChainPlace;
+  }): void {
+    const over = [this.#state.newest?.epoch, previous?.epoch].filter(
+      (each) => each !== undefined && each !== epoch,
+    );
+    const superseded = new Set([...this.#state.superseded, ...(over as string[])]);
+    this.#state.superseded = [...superseded].slice(-supersededMax);
+    this.#state.newest = { epoch, seq };
+  }
+}
+
+function own<T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+}

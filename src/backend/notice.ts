@@ -1,0 +1,35 @@
+import type { Origin } from '../stream/topic.ts';
+
+/**
+ * - `info`: what a healthy stream does
+ * - `warning`: data is late, lost or cannot be checked
+ * - `security`: something is not what its sender signed, or claims to be somebody else's
+ */
+export type Severity = 'info' | 'warning' | 'security';
+
+/** What the consumer has to say beside its rows. `kind` is stable, `message` is for people. */
+export interface Notice {
+  severity: Severity;
+  kind: string;
+  message: string;
+  origin?: Origin;
+  epoch?: string;
+  details?: Readonly<Record<string, unknown>>;
+}
+
+/** `warning acme/acme_gw-0001 gap: batches 7–9 are missing (epoch 01JD…)`, one line. */
+export function formatNotice({ severity, kind, message, origin, epoch }: Notice): string {
+  const who = origin === undefined ? '' : ` ${origin.tenant}/${origin.gateway}`;
+  const life = epoch === undefined ? '' : ` (epoch ${epoch})`;
+  return printable(`${severity}${who} ${kind}: ${message}${life}`);
+}
+
+/** One flat document: `{"severity":…,"kind":…,"tenant":…,"gateway":…,"epoch":…,"message":…, details…}`. */
+export function noticeDocument({ severity, kind, message, origin, epoch, details }: Notice): object {
+  return { severity, kind, ...origin, ...(epoch !== undefined && { epoch }), message, ...details };
+}
+
+/** Parts of a message may be a sender's words, and a terminal obeys control characters. */
+function printable(line: string): string {
+  return line.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
+}

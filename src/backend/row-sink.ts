@@ -1,0 +1,83 @@
+import { write } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { sleep, systemClock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import type { Row } from './row.ts';
+import type { OutputMark } from './state-store.ts';
+
+/** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
+export interface RowSink {
+  write(rows: readonly Row[]): Promise<void>;
+  /** How far the output is, where it can be cut back to there after a crash. */
+  mark(): OutputMark | undefined;
+  close(): Promise<void>;
+}
+
+/** A reader that is slower than we are makes a non-blocking pipe refuse: it is asked again this often. */
+const retryMs = 5;
+
+export function formatRows(rows: readonly Row[]): string {
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+}
+
+/** Rows as NDJSON to standard output. Not through process.stdout, which blocks the whole process on a full pipe. */
+export function standardOutputSink(): RowSink {
+  return {
+    write: (rows) => writeAll(1, Buffer.from(formatRows(rows))),
+    mark: () => undefined,
+    close: async () => {},
+  };
+}
+
+/**
+ * Rows as NDJSON, appended to a file. `last` is what the state says was written to it: rows beyond that
+ * belong to a message that was never acknowledged and comes again, so they are cut off.
+ */
+export async function openFileSink(
+  path: string,
+  last: OutputMark | undefined,
+): Promise<{ sink: RowSink; cutBytes: number; lostBytes: number }> {
+  const file = await open(path, 'a').catch((cause: unknown) => {
+    throw outputFault(cause, path);
+  });
+  const { ino: inode, size } = await file.stat();
+  const same = last !== undefined && last.inode === inode;
+  const cutBytes = same ? Math.max(size - last.bytes, 0) : 0;
+  const lostBytes = same ? Math.max(last.bytes - size, 0) : 0;
+  if (cutBytes > 0) await file.truncate(size - cutBytes);
+  let bytes = size - cutBytes;
+  const sink: RowSink = {
+    write: async (rows) => {
+      const text = Buffer.from(formatRows(rows));
+      await writeAll(file.fd, text);
+      bytes += text.length;
+    },
+    mark: () => ({ path, inode, bytes }),
+    close: () => file.close(),
+  };
+  return { sink, cutBytes, lostBytes };
+}
+
+const writeOnce = promisify(write);
+
+async function writeAll(fd: number, bytes: Buffer): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += (await writeOnce(fd, bytes, written, bytes.length - written)).bytesWritten;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN') throw outputFault(cause);
+      await sleep(systemClock, retryMs);
+    }
+  }
+}
+
+function outputFault(cause: unknown, subject?: string): MerestoneError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new MerestoneError(code === 'EPIPE' ? 'OutputClosed' : 'Io', `rows cannot be written: ${message}`, {
+    ...(subject !== undefined && { subject }),
+    hint: 'nothing is lost: what was not written is not acknowledged, and the broker sends it again',
+    cause,
+  });
+}

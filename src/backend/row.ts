@@ -1,0 +1,43 @@
+import type { Quality } from '../reading/quality.ts';
+import type { Value } from '../reading/sample.ts';
+import type { TelemetryBatch } from '../stream/batch.ts';
+
+/** One value of one point at one instant, or why there is none. */
+export interface Row {
+  tenant: string;
+  gateway: string;
+  device: string;
+  point: string;
+  /** Null where the point was not read. */
+  value: Value | null;
+  /** From the gateway's `meta`; null where that has not been seen or names none. */
+  unit: string | null;
+  quality: 'good' | Quality;
+  /** ISO 8601, UTC. */
+  time: string;
+  /** The same in ms since 1970 UTC. */
+  ts: number;
+  epoch: string;
+  seq: number;
+  /** Where the gateway's clock was not known good: `time` may be off. */
+  clock?: 'estimated';
+}
+
+export type UnitOf = (device: string, point: string) => string | null;
+
+/** In the order of the batch; a sample's values before its qualities. */
+export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf): Row[] {
+  const { tenant, gateway, epoch, seq } = batch;
+  const rows: Row[] = [];
+  for (const { device, ts, clock, values, quality } of batch.samples) {
+    const time = new Date(ts).toISOString();
+    const row = (point: string, value: Value | null, quality: Row['quality']): Row => {
+      const unit = unitOf(device, point);
+      const base = { tenant, gateway, device, point, value, unit, quality, time, ts, epoch, seq };
+      return clock === undefined ? base : { ...base, clock };
+    };
+    for (const [point, value] of Object.entries(values)) rows.push(row(point, value, 'good'));
+    for (const [point, reason] of Object.entries(quality ?? {})) rows.push(row(point, null, reason));
+  }
+  return rows;
+}

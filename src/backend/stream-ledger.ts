@@ -1,0 +1,159 @@
+import type { CheckpointClaims } from '../stream/checkpoint.ts';
+import type { LostRun } from '../stream/event.ts';
+import {
+  batchDigest,
+  ChainWalk,
+  type ChainFinding,
+  type ChainPlace,
+  type ChainWalkState,
+  type DigestChanges,
+} from './chain-walk.ts';
+import { SeqSet, type SeqRange } from './seq-set.ts';
+
+/**
+ * Gaps of one stream that are waited for. An outage makes one; this many only come of a sender that
+ * means it, and then the lowest is closed: what still comes for it counts as a duplicate.
+ */
+const gapsMax = 1024;
+
+/** Verified runs remembered: each break between two is a stretch that could not be compared. */
+const verifiedRunsMax = 1024;
+
+/** What is known of one (tenant, gateway, epoch); plain, for whoever keeps it on disk. */
+export interface StreamState {
+  received: SeqRange[];
+  lost: SeqRange[];
+  verified: SeqRange[];
+  /** The last batch known to exist, by arrival or by signature. */
+  knownTo: number;
+  /** The last batch that the epoch will ever have: its successor's first checkpoint named it. */
+  endsAt: number | null;
+  chain: ChainWalkState;
+}
+
+export type LedgerFinding =
+  | ChainFinding
+  /** A batch came again with other bytes than the first time; the first one stands. */
+  | { kind: 'altered'; seq: number }
+  /** A batch came of an epoch whose signed end lies before it. */
+  | { kind: 'beyond-end'; seq: number; endsAt: number }
+  /** More gaps than are waited for: this one is closed. */
+  | { kind: 'gap-closed-unfilled'; from: number; to: number };
+
+export interface BatchVerdict {
+  /** False: this batch has been here before, and its rows must not be written again. */
+  fresh: boolean;
+  findings: LedgerFinding[];
+}
+
+/** Which batches of one stream came, which are missing or declared lost, and what is proven of them. */
+export class StreamLedger {
+  readonly #received: SeqSet;
+  readonly #lost: SeqSet;
+  #verified: SeqSet;
+  readonly #chain: ChainWalk;
+  #knownTo: number;
+  #endsAt: number | null;
+
+  constructor(state?: StreamState, digests: Iterable<readonly [number, string]> = []) {
+    this.#received = new SeqSet(state?.received);
+    this.#lost = new SeqSet(state?.lost);
+    this.#verified = new SeqSet(state?.verified);
+    this.#chain = new ChainWalk(state?.chain, digests);
+    this.#knownTo = state?.knownTo ?? 0;
+    this.#endsAt = state?.endsAt ?? null;
+  }
+
+  get state(): StreamState {
+    return {
+      received: this.#received.runs as SeqRange[],
+      lost: this.#lost.runs as SeqRange[],
+      verified: this.#verified.runs as SeqRange[],
+      knownTo: this.#knownTo,
+      endsAt: this.#endsAt,
+      chain: this.#chain.state,
+    };
+  }
+
+  get received(): SeqSet {
+    return this.#received;
+  }
+
+  /** Batches under a verified signature. */
+  get verified(): SeqSet {
+    return this.#verified;
+  }
+
+  drainDigestChanges(): DigestChanges {
+    return this.#chain.drainChanges();
+  }
+
+  takeBatch(seq: number, payload: Uint8Array): BatchVerdict {
+    const digest = batchDigest(payload);
+    if (this.#received.has(seq)) {
+      const first = this.#chain.digestOf(seq);
+      const altered = first !== undefined && first !== digest;
+      return { fresh: false, findings: altered ? [{ kind: 'altered', seq }] : [] };
+    }
+    const findings: LedgerFinding[] = [];
+    if (this.#endsAt !== null && seq > this.#endsAt) {
+      findings.push({ kind: 'beyond-end', seq, endsAt: this.#endsAt });
+    }
+    this.#received.add(seq);
+    this.#knownTo = Math.max(this.#knownTo, seq);
+    findings.push(...closeLowestGap(this.#received), ...this.#note(this.#chain.takeBatch(seq, digest)));
+    return { fresh: true, findings };
+  }
+
+  /** A run that an event declares dropped or quarantined. Batches of it that come all the same are welcome. */
+  takeLost(run: Pick<LostRun, 'seqFrom' | 'seqTo' | 'chainBefore' | 'chainAfter'>): LedgerFinding[] {
+    this.#lost.add(run.seqFrom, run.seqTo);
+    this.#knownTo = Math.max(this.#knownTo, run.seqTo);
+    const { seqFrom, seqTo, chainBefore, chainAfter } = run;
+    const findings = this.#chain.takeHole({ seqFrom, seqTo, chainBefore, chainAfter });
+    return [...closeLowestGap(this.#lost), ...this.#note(findings)];
+  }
+
+  /** The claims of a verified checkpoint of this stream. */
+  takeCheckpoint({ seq, chain }: Pick<CheckpointClaims, 'seq' | 'chain'>): LedgerFinding[] {
+    return this.#takeSigned({ seq, chain });
+  }
+
+  /** The last head of this stream, as the first checkpoint of the epoch after it names it. */
+  takeEnd(place: ChainPlace): LedgerFinding[] {
+    this.#endsAt = place.seq;
+    return this.#takeSigned(place);
+  }
+
+  /**
+   * Batches that have not come and that no event explains. What lies before the first batch ever
+   * received is not ours to miss: it went to whoever listened then.
+   */
+  gaps(): SeqRange[] {
+    const first = this.#received.first;
+    if (first === undefined) return [];
+    return this.#received.missing(first, this.#knownTo).flatMap(([from, to]) => this.#lost.missing(from, to));
+  }
+
+  #takeSigned(place: ChainPlace): LedgerFinding[] {
+    this.#knownTo = Math.max(this.#knownTo, place.seq);
+    return this.#note(this.#chain.takeSigned(place));
+  }
+
+  #note(findings: ChainFinding[]): ChainFinding[] {
+    for (const finding of findings) {
+      if (finding.kind === 'verified') this.#verified.add(finding.from, finding.to);
+    }
+    const { runs } = this.#verified;
+    if (runs.length > verifiedRunsMax) this.#verified = new SeqSet(runs.slice(1) as SeqRange[]);
+    return findings;
+  }
+}
+
+function closeLowestGap(set: SeqSet): LedgerFinding[] {
+  const [first, second] = set.runs;
+  if (set.runs.length <= gapsMax || first === undefined || second === undefined) return [];
+  const [from, to] = [first[1] + 1, second[0] - 1];
+  set.add(from, to);
+  return [{ kind: 'gap-closed-unfilled', from, to }];
+}

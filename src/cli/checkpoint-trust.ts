@@ -1,0 +1,51 @@
+import type { VouchFor } from '../backend/checkpoint-verifier.ts';
+import { MerestoneError } from '../base/error.ts';
+import { parseCertificate, type Certificate } from '../identity/certificate.ts';
+import { parsePem, readIdentityFile } from '../identity/pem.ts';
+import { TenantIdentity } from '../identity/tenant-identity.ts';
+import { isSegment } from '../stream/segment.ts';
+
+/** Signer's certificate and intermediate CAs; the ways between them grow with their number. */
+const chainMax = 10;
+
+/**
+ * Whom checkpoints are believed: `FILE` holds CAs that may vouch for any tenant, `TENANT=FILE` CAs for
+ * that tenant, which then has no other, so that one tenant's CA cannot issue in another's name.
+ * Throws Usage, IdentityMissing, IdentityUntrusted and what reading certificates throws.
+ */
+export function loadCheckpointTrust(sources: readonly string[]): VouchFor {
+  const general: Certificate[] = [];
+  const byTenant = new Map<string, Certificate[]>();
+  for (const source of sources) {
+    const [, tenant, path] = /^(?:([^=/]*)=)?(.*)$/s.exec(source)!;
+    if (tenant !== undefined && !isSegment(tenant)) {
+      throw new MerestoneError('Usage', `'${tenant}' in --trust ${source} is no tenant`, {
+        hint: 'write --trust FILE, or --trust TENANT=FILE',
+      });
+    }
+    const anchors = tenant === undefined ? general : (byTenant.get(tenant) ?? []);
+    if (tenant !== undefined) byTenant.set(tenant, anchors);
+    anchors.push(...readAnchors(path!));
+  }
+  return (chain, tenant, atMs) => {
+    if (chain.length > chainMax) {
+      throw new MerestoneError('IdentityRefused', `it brings more than ${chainMax} certificates`);
+    }
+    const [leaf, ...intermediates] = chain.map((der) => parseCertificate(der, 'x5c'));
+    const anchors = byTenant.get(tenant) ?? general;
+    const identity = TenantIdentity.verify({ leaf: leaf!, intermediates, anchors, nowMs: atMs });
+    const { tenantId, gatewayId: gateway, fingerprintSha256 } = identity;
+    return { tenant: tenantId, gateway, fingerprintSha256 };
+  };
+}
+
+function readAnchors(path: string): Certificate[] {
+  const anchors = parsePem(readIdentityFile(path, 'CA certificate').toString('latin1'), path)
+    .filter(({ label }) => label === 'CERTIFICATE')
+    .map(({ der }) => parseCertificate(der, path));
+  if (anchors.length > 0) return anchors;
+  throw new MerestoneError('IdentityUntrusted', 'the file holds no certificate in PEM', {
+    subject: path,
+    hint: 'give the CA that issues the gateways’ certificates',
+  });
+}

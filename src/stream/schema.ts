@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { registerTypes } from '../reading/point.ts';
+import type { Quality } from '../reading/quality.ts';
+
+/** The documents of the topics, as a reader holds them to the contract; config/asyncapi.yaml is made of these. */
+
+const segment = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'is not 1 to 64 of A-Z a-z 0-9 _ -');
+// Names end up in files, logs and terminals: no control characters, and a length that no real name has.
+const name = z.string().regex(/^\P{Cc}{1,256}$/u, 'is empty, too long or has control characters');
+/** Up to the end of the year 9999, the last that ISO 8601 writes with four digits. */
+const ms = z.int().min(0).max(253_402_300_799_999);
+const count = z.int().min(0);
+const seq = z.int().min(1);
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'is not 64 lower-case hex digits');
+const origin = { v: z.literal(1), tenant: segment, gateway: segment };
+
+const qualityPattern =
+  /^(?:timeout|exception:(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])|crc|invalid|stale|offline)$/;
+const quality = z.string().regex(qualityPattern, 'is no quality') as unknown as z.ZodType<Quality>;
+
+const sample = z.strictObject({
+  device: name,
+  ts: ms,
+  clock: z.exactOptional(z.literal('estimated')),
+  values: z.record(name, z.union([z.number(), z.boolean(), z.string()])),
+  quality: z.exactOptional(z.record(name, quality)),
+});
+
+export const batchSchema = z.strictObject({ ...origin, epoch: segment, seq, samples: z.array(sample) });
+
+const head = { epoch: segment, seq: count, chain: hash };
+
+export const checkpointSchema = z.strictObject({
+  ...origin,
+  ...head,
+  samples: count,
+  from: ms.nullable(),
+  to: ms.nullable(),
+  at: ms,
+  previous: z.exactOptional(z.strictObject(head)),
+});
+
+const lostRun = {
+  reason: z.string(),
+  epoch: segment,
+  seqFrom: seq,
+  seqTo: seq,
+  batches: count,
+  samples: count,
+  from: ms.nullable(),
+  to: ms.nullable(),
+  chainBefore: hash.nullable(),
+  chainAfter: hash.nullable(),
+};
+
+const eventHead = { ...origin, id: segment, at: ms };
+
+/** Members that a newer gateway adds are let through: an event tells, it is not summed up. */
+export const eventSchema = z.discriminatedUnion('kind', [
+  z.looseObject({ ...eventHead, kind: z.literal('dropped'), ...lostRun }),
+  z.looseObject({ ...eventHead, kind: z.literal('quarantined'), ...lostRun }),
+  z.looseObject({
+    ...eventHead,
+    kind: z.literal('samples-dropped'),
+    reason: z.string(),
+    samples: count,
+    from: ms,
+    to: ms,
+  }),
+  z.looseObject({
+    ...eventHead,
+    kind: z.literal('epoch-started'),
+    epoch: segment,
+    reason: z.string(),
+    previous: z.looseObject(head).nullable(),
+  }),
+  z.looseObject({
+    ...eventHead,
+    kind: z.literal('identity-changed'),
+    fingerprintSha256: z.string(),
+    previousFingerprintSha256: z.string().nullable(),
+    notAfter: ms,
+  }),
+  z.looseObject({
+    ...eventHead,
+    kind: z.literal('quota'),
+    quota: z.string(),
+    limit: z.number(),
+    state: z.enum(['reached', 'cleared']),
+  }),
+  z.looseObject({ ...eventHead, kind: z.literal('audit'), entry: z.record(z.string(), z.unknown()) }),
+]);
+
+/** An event of a kind that this reader does not know yet. */
+export const anyEventSchema = z.looseObject({ ...eventHead, kind: name });
+
+const point = z.looseObject({ name, type: z.enum(registerTypes), unit: z.exactOptional(z.string()) });
+const device = z.looseObject({
+  name,
+  profile: z.exactOptional(z.string()),
+  profileSha256: z.exactOptional(hash),
+  points: z.array(point),
+});
+
+export const metaSchema = z.looseObject({
+  ...origin,
+  at: ms,
+  version: z.string(),
+  configSha256: hash,
+  devices: z.array(device),
+});
+
+export const statusSchema = z.looseObject({
+  ...origin,
+  online: z.boolean(),
+  since: ms,
+  version: z.string(),
+  epoch: segment,
+});
