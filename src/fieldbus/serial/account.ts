@@ -1,0 +1,41 @@
+import type { DeviceStatus } from '../../reading/status.ts';
+import type { SerialDeviceOptions } from '../options.ts';
+
+/** Why a serial sensor gave no value. `unknown`: a sound frame that is none of the declared messages. */
+export type SerialFailure = 'crc' | 'timeout' | 'unknown' | 'invalid' | 'stale' | 'offline' | 'noise';
+
+/** What a reader did and met, kept for the status. */
+export interface Account {
+  status: DeviceStatus;
+  failed(kind: SerialFailure, reason: string): void;
+  good(): void;
+}
+
+export function createAccount({ name, silo }: SerialDeviceOptions): Account {
+  const status: DeviceStatus = {
+    name,
+    silo,
+    state: 'starting',
+    reason: null,
+    samples: 0,
+    requests: 0,
+    failures: {},
+    lastSampleAt: null,
+    answerMs: null,
+    latenessMs: 0,
+    busShare: 0,
+  };
+  return {
+    status,
+    failed: (kind, reason) => {
+      status.failures[kind] = (status.failures[kind] ?? 0) + 1;
+      if (kind === 'noise' || kind === 'unknown') return; // no harm to the device's values
+      status.state = kind === 'offline' ? 'offline' : kind === 'invalid' ? 'partial' : 'failing';
+      status.reason = reason;
+    },
+    good: () => {
+      status.state = 'good';
+      status.reason = null;
+    },
+  };
+}

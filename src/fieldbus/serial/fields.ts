@@ -1,0 +1,182 @@
+import type { Value } from '../../reading/sample.ts';
+import { compileScale, decimalsOf } from '../../reading/scale.ts';
+import type { SerialFieldOptions } from '../options.ts';
+import { compilePattern, latin1 } from './pattern.ts';
+import type { PatternMatch } from './pattern.ts';
+
+/** A frame as the fields of its message see it. */
+export interface FrameView {
+  bytes: Uint8Array;
+  match: PatternMatch | null;
+  columns: readonly string[];
+}
+
+/** `absent`: the frame does not speak of it; `invalid`: it does, and has no value. */
+export type Reading = { kind: 'value'; value: Value } | { kind: 'invalid' } | { kind: 'absent' };
+
+const invalid: Reading = { kind: 'invalid' };
+const absent: Reading = { kind: 'absent' };
+
+/** The reader of one field, made once. Throws ProfileInvalid for a pattern that is none. */
+export function compileField(field: SerialFieldOptions): (view: FrameView) => Reading {
+  return field.from.by === 'bytes' ? compileBytes(field, field.from) : compileTextField(field, field.from);
+}
+
+function compileTextField(
+  field: SerialFieldOptions,
+  from: Exclude<SerialFieldOptions['from'], { by: 'bytes' }>,
+): (view: FrameView) => Reading {
+  const toValue = compileText(field);
+  const read = (text: string | undefined, negated = false): Reading => {
+    const value = text === undefined ? undefined : toValue(text.trim(), negated);
+    return value === undefined ? invalid : { kind: 'value', value };
+  };
+  if (from.by === 'group') {
+    return ({ match }) => {
+      const text = match?.group(from.group);
+      return text === undefined ? absent : read(text);
+    };
+  }
+  if (from.by === 'pattern') {
+    const pattern = compilePattern(from.pattern);
+    return ({ bytes }) => {
+      const found = pattern.match(bytes);
+      return found === null ? absent : read(found.group(1));
+    };
+  }
+  const { negative } = field;
+  return ({ columns }) => {
+    const sign = negative === undefined ? undefined : columns[negative.column];
+    return read(columns[from.column], sign !== undefined && negative!.values.includes(sign));
+  };
+}
+
+type TextReader = (text: string, negated: boolean) => Value | undefined;
+
+const booleans: Readonly<Record<string, boolean>> = {
+  1: true,
+  true: true,
+  on: true,
+  yes: true,
+  0: false,
+  false: false,
+  off: false,
+  no: false,
+};
+
+function compileText(field: SerialFieldOptions): TextReader {
+  const { type, enum: names, invalid: markers = [] } = field;
+  const toNumber = compileNumber(field);
+  return (text, negated) => {
+    if (markers.includes(text)) return undefined;
+    if (names !== undefined) return Object.hasOwn(names, text) ? names[text] : undefined;
+    if (type === 'string') return text;
+    if (type === 'bool') return booleans[text.toLowerCase()];
+    return toNumber(text, negated);
+  };
+}
+
+const decimalText = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$/;
+const hexText = /^[0-9A-Fa-f]+$/;
+const integerText = /^[+-]?\d+$/;
+
+function compileNumber({ type, notation, scale, offset }: SerialFieldOptions): TextReader {
+  const isInteger = type !== 'float32' && type !== 'float64';
+  const scaled = scale !== undefined || offset !== undefined;
+  const applyScale = compileScale(scale, offset);
+  const decimals = Math.max(decimalsOf(scale ?? 1), decimalsOf(offset ?? 0));
+  return (text, negated) => {
+    const digits = notation === 'decimal-comma' ? text.replace(',', '.') : text;
+    if (notation === 'hex' ? !hexText.test(digits) : !decimalText.test(digits)) return undefined;
+    if (isInteger && notation !== 'hex' && !integerText.test(digits)) return undefined;
+    const sign = negated ? -1 : 1;
+    const raw = sign * (notation === 'hex' ? Number.parseInt(digits, 16) : Number(digits));
+    if (!Number.isFinite(raw)) return undefined;
+    if (notation === 'degrees-minutes') return degrees(raw);
+    if (!scaled)
+      return isInteger && !Number.isSafeInteger(raw) ? exactInteger(digits, notation, negated) : raw;
+    return rounded(applyScale(raw), decimals + decimalsOf(raw));
+  };
+}
+
+/** Beyond 2^53 an integer is its decimal text. */
+function exactInteger(digits: string, notation: SerialFieldOptions['notation'], negated: boolean): string {
+  const value = BigInt(notation === 'hex' ? `0x${digits}` : digits.replace(/^\+/, ''));
+  return String(negated ? -value : value);
+}
+
+/** dddmm.mmmm → degrees; a hundred-millionth of a degree is a millimetre. */
+function degrees(value: number): number | undefined {
+  const whole = Math.trunc(value / 100);
+  const minutes = value - whole * 100;
+  return Math.abs(minutes) < 60 ? rounded(whole + minutes / 60, 8) : undefined;
+}
+
+/** Removes the noise of binary fractions below the last decimal that the text and the scale name. */
+function rounded(value: number, decimals: number): number {
+  return decimals > 15 || Math.abs(value) >= 1e15 ? value : Number(value.toFixed(decimals));
+}
+
+const bytesOfType: Readonly<Record<string, number>> = {
+  bool: 1,
+  int16: 2,
+  uint16: 2,
+  int32: 4,
+  uint32: 4,
+  int64: 8,
+  uint64: 8,
+  float32: 4,
+  float64: 8,
+};
+
+function compileBytes(
+  field: SerialFieldOptions,
+  from: SerialFieldOptions['from'] & { by: 'bytes' },
+): (view: FrameView) => Reading {
+  const { at, order } = from;
+  const length = from.length ?? bytesOfType[field.type] ?? 1;
+  const toValue = compileNumberOfBytes(field);
+  return ({ bytes }) => {
+    const start = at < 0 ? bytes.length + at : at;
+    if (start < 0 || start + length > bytes.length) return absent;
+    const part = bytes.subarray(start, start + length);
+    const value = toValue(order === 'big' ? part : part.toReversed());
+    return value === undefined ? invalid : { kind: 'value', value };
+  };
+}
+
+/** Big-endian bytes → value. */
+function compileNumberOfBytes(field: SerialFieldOptions): (bytes: Uint8Array) => Value | undefined {
+  const { type, scale, offset, enum: names, invalid: markers = [] } = field;
+  const applyScale = compileScale(scale, offset);
+  const scaled = scale !== undefined || offset !== undefined;
+  if (type === 'string') {
+    return (bytes) => {
+      const text = latin1(bytes).replace(/\0.*$/s, '').trim();
+      return markers.includes(text) ? undefined : text;
+    };
+  }
+  if (type === 'bool') return (bytes) => bytes.some((byte) => byte !== 0);
+  if (type === 'float32' || type === 'float64') {
+    return (bytes) => {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const raw = type === 'float32' ? view.getFloat32(0) : view.getFloat64(0);
+      return Number.isFinite(raw) ? applyScale(raw) : undefined;
+    };
+  }
+  const signed = type.startsWith('int');
+  return (bytes) => {
+    const raw = integerOf(bytes, signed);
+    const text = String(raw);
+    if (markers.includes(text)) return undefined;
+    if (names !== undefined) return Object.hasOwn(names, text) ? names[text] : undefined;
+    const isExact = raw >= BigInt(Number.MIN_SAFE_INTEGER) && raw <= BigInt(Number.MAX_SAFE_INTEGER);
+    return isExact || scaled ? applyScale(Number(raw)) : text;
+  };
+}
+
+function integerOf(bytes: Uint8Array, signed: boolean): bigint {
+  let value = 0n;
+  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+  return signed ? BigInt.asIntN(bytes.length * 8, value) : value;
+}

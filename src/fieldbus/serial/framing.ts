@@ -1,0 +1,181 @@
+import type { Framing } from '../options.ts';
+
+/** A whole frame as the line gave it. */
+export interface Frame {
+  bytes: Uint8Array;
+  /** Its check sum holds. A damaged one is told of, so that it can be counted. */
+  sound: boolean;
+}
+
+/**
+ * Bytes in any chunking → frames. It holds one frame's bytes at most, whatever comes in; after noise it finds
+ * the next frame by itself. Where a binary frame is damaged the search goes on from its second byte, because
+ * its start mark may have stood in the middle of another frame.
+ */
+export interface Deframer {
+  /** The frames that these bytes complete, in order. */
+  push(bytes: Uint8Array): Frame[];
+  /** The line fell silent: what came so far is a frame where frames end by silence, and else stays. */
+  flush(): Frame[];
+  /** Forgets what came so far. `midFrame`: the next bytes may be the rest of a frame, to be dropped. */
+  reset(midFrame: boolean): void;
+  /** Bytes so far that belonged to no frame. */
+  readonly noiseBytes: number;
+}
+
+/** What stands at the front of the buffer. */
+type Finding =
+  | { kind: 'frame'; from: number; to: number; consumed: number }
+  | { kind: 'noise'; bytes: number }
+  | { kind: 'unfinished' };
+
+const unfinished: Finding = { kind: 'unfinished' };
+const [lineFeed, carriageReturn] = [10, 13];
+
+export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) => boolean): Deframer {
+  const buffer = new Uint8Array(bytesMax(framing));
+  const isText = framing.by === 'line' || framing.by === 'delimiter';
+  let [from, to] = [0, 0];
+  let noiseBytes = 0;
+  /** What comes up to the next end mark belongs to a frame whose beginning was missed or did not fit. */
+  let skipping = false;
+
+  const take = (): Frame[] => {
+    const frames: Frame[] = [];
+    while (from < to) {
+      const finding = find(framing, buffer.subarray(from, to));
+      if (finding.kind === 'unfinished') break;
+      if (finding.kind === 'noise') {
+        from += finding.bytes;
+        noiseBytes += finding.bytes;
+        continue;
+      }
+      if (skipping) {
+        skipping = false;
+        from += finding.consumed;
+        noiseBytes += finding.consumed;
+        continue;
+      }
+      const bytes = buffer.slice(from + finding.from, from + finding.to);
+      if (isText && bytes.length === 0) {
+        from += finding.consumed;
+        continue;
+      }
+      const sound = isSound(bytes);
+      frames.push({ bytes, sound });
+      from += sound || isText ? finding.consumed : 1;
+    }
+    return frames;
+  };
+
+  const makeRoom = (): void => {
+    if (from > 0) {
+      buffer.copyWithin(0, from, to);
+      [from, to] = [0, to - from];
+      return;
+    }
+    // A full buffer without a frame in it: text is dropped up to its end mark, anything else is searched on.
+    const dropped = isText || framing.by === 'silence' ? to : 1;
+    if (dropped === to) skipping = true;
+    noiseBytes += dropped;
+    from += dropped;
+  };
+
+  return {
+    push: (bytes) => {
+      const frames: Frame[] = [];
+      let rest = bytes;
+      while (rest.length > 0) {
+        const count = Math.min(rest.length, buffer.length - to);
+        buffer.set(rest.subarray(0, count), to);
+        to += count;
+        rest = rest.subarray(count);
+        frames.push(...take());
+        while (to === buffer.length) {
+          makeRoom();
+          frames.push(...take());
+        }
+      }
+      return frames;
+    },
+    flush: () => {
+      if (framing.by !== 'silence') return [];
+      const bytes = buffer.slice(from, to);
+      [from, to] = [0, 0];
+      if (skipping || bytes.length === 0) {
+        noiseBytes += bytes.length;
+        skipping = false;
+        return [];
+      }
+      return [{ bytes, sound: isSound(bytes) }];
+    },
+    reset: (midFrame) => {
+      noiseBytes += to - from;
+      [from, to] = [0, 0];
+      skipping = midFrame && (isText || framing.by === 'silence');
+    },
+    get noiseBytes() {
+      return noiseBytes;
+    },
+  };
+}
+
+function bytesMax(framing: Framing): number {
+  if (framing.by === 'fixed-length') return framing.length;
+  if (framing.by === 'line') return framing.bytesMax + 1; // with its end mark
+  return framing.bytesMax + (framing.by === 'delimiter' ? framing.delimiter.length : 0);
+}
+
+function find(framing: Framing, buffer: Uint8Array): Finding {
+  if (framing.by === 'line') return findLine(buffer);
+  if (framing.by === 'delimiter') return findDelimiter(buffer, framing.delimiter);
+  if (framing.by === 'silence') return unfinished;
+  const start = findStart(buffer, framing.start);
+  if (start !== null) return start;
+  if (framing.by === 'fixed-length') return whole(buffer, framing.length);
+  return framing.by === 'length-field' ? findByLength(buffer, framing) : findByEnd(buffer, framing);
+}
+
+function findLine(buffer: Uint8Array): Finding {
+  const end = buffer.findIndex((byte) => byte === lineFeed || byte === carriageReturn);
+  return end < 0 ? unfinished : { kind: 'frame', from: 0, to: end, consumed: end + 1 };
+}
+
+function findDelimiter(buffer: Uint8Array, delimiter: Uint8Array): Finding {
+  const end = indexOf(buffer, delimiter, 0);
+  return end < 0 ? unfinished : { kind: 'frame', from: 0, to: end, consumed: end + delimiter.length };
+}
+
+/** Null where the buffer begins with the whole start mark. */
+function findStart(buffer: Uint8Array, start: Uint8Array): Finding | null {
+  for (let skip = 0; skip < buffer.length; skip++) {
+    const length = Math.min(start.length, buffer.length - skip);
+    if (!start.subarray(0, length).every((byte, index) => buffer[skip + index] === byte)) continue;
+    if (skip > 0) return { kind: 'noise', bytes: skip };
+    return length < start.length ? unfinished : null;
+  }
+  return { kind: 'noise', bytes: buffer.length };
+}
+
+function findByLength(buffer: Uint8Array, framing: Framing & { by: 'length-field' }): Finding {
+  const { offset, size, order, adjust } = framing;
+  if (buffer.length < offset + size) return unfinished;
+  const [first, second] = [buffer[offset]!, buffer[offset + size - 1]!];
+  const field = size === 1 ? first : order === 'big' ? first * 256 + second : second * 256 + first;
+  const length = field + adjust;
+  if (length < offset + size || length > framing.bytesMax) return { kind: 'noise', bytes: 1 };
+  return whole(buffer, length);
+}
+
+function findByEnd(buffer: Uint8Array, framing: Framing & { by: 'start-end' }): Finding {
+  const end = indexOf(buffer, framing.end, framing.start.length);
+  return end < 0 ? unfinished : whole(buffer, end + framing.end.length + framing.trailer);
+}
+
+function whole(buffer: Uint8Array, length: number): Finding {
+  return buffer.length < length ? unfinished : { kind: 'frame', from: 0, to: length, consumed: length };
+}
+
+function indexOf(buffer: Uint8Array, part: Uint8Array, from: number): number {
+  return Buffer.from(buffer.buffer, buffer.byteOffset, buffer.length).indexOf(part, from);
+}

@@ -1,0 +1,62 @@
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Sample } from '../../reading/sample.ts';
+import type { DeviceStatus } from '../../reading/status.ts';
+import type { SerialDeviceOptions, SerialLineOptions } from '../options.ts';
+import type { Port } from '../port/port.ts';
+import { createSerialLine } from './line.ts';
+import { createSerialReader } from './serial-reader.ts';
+
+export interface SerialBusDependencies {
+  port: Port;
+  clock: Clock;
+  deliver: (sample: Sample) => void;
+}
+
+export interface SerialBus {
+  /** Leaves the port open: whoever gave it closes it. */
+  stop(): void;
+  devices(): DeviceStatus[];
+}
+
+/**
+ * The sensors of one serial line. Each hears all that comes, and takes what it knows; those that must be asked
+ * are asked one after another. Throws ProfileInvalid for a pattern that is none.
+ */
+export function createSerialBus(
+  line: SerialLineOptions,
+  devices: readonly SerialDeviceOptions[],
+  { port, clock, deliver }: SerialBusDependencies,
+): SerialBus {
+  const serialLine = createSerialLine(line, port, clock);
+  const readers = devices.map((device) => createSerialReader(device, { line: serialLine, clock, deliver }));
+  let cancelRead: Cancel = () => {};
+
+  const pump = (): void => {
+    const bytes = port.read();
+    if (bytes.length > 0) {
+      serialLine.heard();
+      for (const reader of readers) reader.receive(bytes);
+    }
+    cancelRead = port.onReadable(pump);
+  };
+
+  let isOpen = false;
+  const follow = (): void => {
+    const opens = port.state.kind === 'open';
+    if (opens === isOpen) return;
+    isOpen = opens;
+    for (const reader of readers) reader[opens ? 'opened' : 'lost']();
+  };
+  const cancelFollow = port.onState(follow);
+  follow();
+  cancelRead = port.onReadable(pump);
+
+  return {
+    stop: () => {
+      cancelFollow();
+      cancelRead();
+      for (const reader of readers) reader.stop();
+    },
+    devices: () => readers.map((reader) => reader.status()),
+  };
+}
