@@ -141,20 +141,13 @@ function integerInterpreter(format: RegisterFormat): (raw: number) => Value | un
         .join(',');
   }
   const finish = finishNumber(format);
-  switch (format.type) {
-    case 'int16':
-      return (raw) => finish((raw << 16) >> 16);
-    case 'int32':
-      return (raw) => finish(raw | 0);
-    case 'bcd16':
-    case 'bcd32':
-      return (raw) => {
-        const digits = raw.toString(16);
-        return /^\d+$/.test(digits) ? finish(Number(digits)) : undefined;
-      };
-    default:
-      return finish;
-  }
+  if (format.type === 'int16') return (raw) => finish((raw << 16) >> 16);
+  if (format.type === 'int32') return (raw) => finish(raw | 0);
+  if (format.type !== 'bcd16' && format.type !== 'bcd32') return finish;
+  return (raw) => {
+    const digits = raw.toString(16);
+    return /^\d+$/.test(digits) ? finish(Number(digits)) : undefined;
+  };
 }
 
 /** From the raw number to its name or its scaled value. */

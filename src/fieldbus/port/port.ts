@@ -102,6 +102,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   let cancelIdle: Cancel = () => {};
   let waiting: (() => void) | null = null;
   let usedAt = 0;
+  let dropped = Promise.resolve();
 
   const enter = (event: PortEvent): void => {
     const before = state;
@@ -110,7 +111,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     cancelRetry();
     cancelIdle();
     if (state.kind === 'open') failures = 0;
-    if (state.kind !== 'open') void dropChannel();
+    if (state.kind !== 'open') dropped = dropChannel();
     if (state.kind === 'opening') void open();
     if (state.kind === 'lost') {
       logger.warn('port lost', { reason: state.reason });
@@ -123,13 +124,13 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       watchIdle();
       if (waiting) channel?.watch();
     }
-    for (const listener of [...listeners]) listener(state);
+    for (const listener of listeners) listener(state);
   };
 
   const dropChannel = async (): Promise<void> => {
-    const dropped = channel;
+    const ended = channel;
     channel = null;
-    await dropped?.close().catch((error: unknown) => {
+    await ended?.close().catch((error: unknown) => {
       logger.debug('port close', { reason: describeError(error) });
     });
   };
@@ -150,6 +151,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       },
     };
     try {
+      await dropped;
       opened = await openChannel(events, aborter.signal);
     } catch (error) {
       enter({ kind: 'failed', reason: describeError(error) });
@@ -209,11 +211,10 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     wake: () => enter({ kind: 'wanted' }),
     reset: (reason) => enter({ kind: 'failed', reason }),
     close: async () => {
-      const closing = channel;
       aborter.abort();
       enter({ kind: 'closed' });
-      await closing?.close().catch(() => {});
       listeners.clear();
+      await dropped;
     },
   };
 }

@@ -1,0 +1,21 @@
+import type { SerialLineOptions } from '../options.ts';
+
+/** The arithmetic of a line; 0 where bytes take no time worth counting. */
+export interface LineTiming {
+  /** One character with its start, parity and stop bits. */
+  charMs: number;
+  /** Silence between frames: t3.5. */
+  silenceMs: number;
+}
+
+/** Modbus over serial line V1.02 §2.5.1.1: 3.5 characters, and a fixed 1.75 ms above 19,200 baud. */
+export function serialTiming(
+  line: Pick<SerialLineOptions, 'baudRate' | 'dataBits' | 'parity' | 'stopBits'>,
+): LineTiming {
+  const bits = 1 + line.dataBits + (line.parity === 'none' ? 0 : 1) + line.stopBits;
+  const charMs = (1000 * bits) / line.baudRate;
+  return { charMs, silenceMs: line.baudRate > 19_200 ? 1.75 : 3.5 * charMs };
+}
+
+/** A socket delivers bytes at once; the line behind it is kept apart by whoever drives it. */
+export const socketTiming: LineTiming = { charMs: 0, silenceMs: 0 };

@@ -1,0 +1,46 @@
+/** Buckets of one minute: fine enough that a figure follows within seconds, few enough to add up in no time. */
+const buckets = 12;
+const bucketMs = 5000;
+
+/** Sum and maximum of what happened over the last minute. */
+export class Minute {
+  readonly #sums = new Float64Array(buckets);
+  readonly #maxima = new Float64Array(buckets);
+  readonly #startedAtMs: number;
+  #bucket: number;
+
+  constructor(now: number) {
+    this.#startedAtMs = now;
+    this.#bucket = Math.floor(now / bucketMs);
+  }
+
+  add(value: number, now: number): void {
+    this.#advance(now);
+    const index = this.#bucket % buckets;
+    this.#sums[index]! += value;
+    this.#maxima[index] = Math.max(this.#maxima[index]!, value);
+  }
+
+  max(now: number): number {
+    this.#advance(now);
+    return Math.max(...this.#maxima);
+  }
+
+  /** Of milliseconds added: share of the time looked at, 0 to 1. */
+  share(now: number): number {
+    this.#advance(now);
+    const sum = this.#sums.reduce((total, value) => total + value, 0);
+    const looked = (buckets - 1) * bucketMs + (now % bucketMs);
+    return Math.min(1, sum / Math.max(1, Math.min(looked, now - this.#startedAtMs)));
+  }
+
+  #advance(now: number): void {
+    const bucket = Math.floor(now / bucketMs);
+    for (let steps = Math.min(bucket - this.#bucket, buckets); steps > 0; steps -= 1) {
+      const index = (bucket - steps + 1) % buckets;
+      this.#sums[index] = 0;
+      this.#maxima[index] = 0;
+    }
+    this.#bucket = Math.max(this.#bucket, bucket);
+  }
+}
