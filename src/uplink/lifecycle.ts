@@ -22,11 +22,14 @@ export type LinkEvent =
   | { kind: 'renewed' }
   | { kind: 'stopped' };
 
+/** A session that lasted this long was a good one: what follows is the first failure of a new row. */
+export const stableMs = 10_000;
+
 /**
- * A session that lasted this long was a good one: the next pause is a short one again. Without it, two gateways
- * with one certificate would throw each other out as fast as they can connect.
+ * A session that ended sooner counts with the failures before it, up to so many: two gateways with one certificate
+ * must not throw each other out as fast as they can connect, and a broker that restarts twice is back soon.
  */
-export const stableMs = 30_000;
+export const unstableFailuresMax = 4;
 
 /** The state that follows; the same object where `event` means nothing in `state`. */
 export function transition(state: LinkState, event: LinkEvent): LinkState {
@@ -55,7 +58,8 @@ function afterLoss(state: LinkState, { atMs, reason }: { atMs: number; reason: s
       return { kind: 'waiting', failures: state.failures + 1, reason };
     case 'online': {
       const stable = atMs - state.sinceMs >= stableMs;
-      return { kind: 'waiting', failures: stable ? 1 : state.failures + 1, reason };
+      const failures = stable ? 1 : Math.min(state.failures + 1, unstableFailuresMax);
+      return { kind: 'waiting', failures, reason };
     }
     case 'ending':
       return afterEnding(state.next);

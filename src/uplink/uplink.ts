@@ -139,10 +139,9 @@ class MqttUplink implements Uplink {
 
   status(): UplinkStatus {
     const { state, target, sinceWallMs, connects, outstanding, bytesSent } = this.#link;
-    const complaints = this.#complaints.size === 0 ? null : [...this.#complaints.values()].join('; ');
     return {
       state: shownState(state),
-      reason: 'reason' in state ? state.reason : complaints,
+      reason: 'reason' in state ? state.reason : this.#complaint(),
       broker: target.name,
       protocol: this.#options.protocol,
       since: sinceWallMs,
@@ -152,6 +151,11 @@ class MqttUplink implements Uplink {
       roundTripMs: this.#roundTripMs,
       bytesSent,
     };
+  }
+
+  #complaint(): string | null {
+    const complaints = this.ready ? [...this.#complaints.values()] : [];
+    return complaints.length === 0 ? null : complaints.join('; ');
   }
 
   #limits(session: Session): { inflightMax: number; packetBytesMax: number | undefined } {
