@@ -128,7 +128,5 @@ function startSerial(
   clock: Clock,
 ): Running {
   const own = devices.filter((device) => device.kind === 'serial');
-  const silos = new Map(own.map(({ name, silo }) => [name, silo]));
-  const deliver = (sample: Sample): void => put(silos.get(sample.device)!, sample);
-  return { ...createSerialBus(bus, own, { port, clock, deliver }), load: () => 0 };
+  return { ...createSerialBus(bus, own, { port, clock, deliver: put }), load: () => 0 };
 }

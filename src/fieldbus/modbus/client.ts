@@ -25,7 +25,7 @@ export interface Transaction {
 /** Asks and answers over one port. Whoever drives it keeps to `concurrency`. */
 export interface ModbusClient {
   readonly concurrency: number;
-  /** Never rejects, and settles within the transaction's timeout plus the time on the line. */
+  /** Never rejects. Takes two timeouts at most: see `unanswered.ts`. */
   transact(transaction: Transaction): Promise<Outcome>;
 }
 

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from '../../base/clock.ts';
 import type { Port } from '../port/port.ts';
-import type { ModbusClient, Outcome, StrayListener, Transaction } from './client.ts';
+import type { ModbusClient, Outcome, StrayKind, StrayListener, Transaction } from './client.ts';
 import type { LineTiming } from './line-timing.ts';
 import { expectedLength, type Request } from './pdu.ts';
 import {
@@ -10,6 +10,7 @@ import {
   nameFault,
   type Question,
   rtuOverhead,
+  type StrayFrame,
   withoutEchoes,
 } from './rtu-frame.ts';
 import {
@@ -62,18 +63,16 @@ export function createRtuClient(port: Port, timing: LineTiming, dependencies: Rt
       const cancelState = port.onState(finish);
     });
 
-  /** Counts bytes that answer nothing: late answers by the device they are from, the rest for `unitId`. */
-  const countStrays = (bytes: Uint8Array, unitId: number, otherwise: 'noise' | 'unsolicited'): void => {
+  /** Counts bytes that answer nothing, each frame by the device it is from. */
+  const countStrays = (bytes: Uint8Array, unitId: number, otherwise: StrayKind): void => {
     if (bytes.length === 0) return;
     const frames = findStrayFrames(bytes);
-    for (const frame of frames) {
-      const late = pendingOf(frame.unitId).some(
-        ({ functionCode }) => functionCode === (frame.functionCode & 0x7f),
-      );
-      onStray(frame.unitId, late ? 'late' : 'unsolicited');
-    }
+    for (const frame of frames) onStray(frame.unitId, isLate(frame) ? 'late' : 'unsolicited');
     if (frames.length === 0) onStray(unitId, otherwise);
   };
+
+  const isLate = ({ unitId, functionCode }: StrayFrame): boolean =>
+    pendingOf(unitId).some((pending) => pending.functionCode === (functionCode & 0x7f));
 
   /** Reads and discards until nothing has come for `quiet` ms. */
   const drain = async (unitId: number, quiet: number): Promise<void> => {
@@ -138,12 +137,12 @@ export function createRtuClient(port: Port, timing: LineTiming, dependencies: Rt
     const reception = await receive(question, sentAt + timeoutMs + expected * timing.charMs);
     if (reception.kind === 'nothing') {
       if (port.state.kind !== 'open') return offline(port);
-      const before = pendingOf(unitId);
-      unanswered.set(unitId, noteUnanswered(before, request, sentAt));
-      const fault = nameFault(reception.received, question);
-      const late = countLate(reception.received, before, unitId);
+      const rest = withoutEchoes(reception.received, question.adu);
+      if (rest.length < reception.received.length) onStray(unitId, 'echo');
+      const fault = countLate(rest) ? 'timeout' : nameFault(rest, question);
+      unanswered.set(unitId, noteUnanswered(pendingOf(unitId), request, sentAt));
       await drain(unitId, Math.max(quietMs, timing.silenceMs));
-      return { kind: 'fault', fault: late ? 'timeout' : fault };
+      return { kind: 'fault', fault };
     }
     const { received, found, firstAt, lastAt } = reception;
     const { answer, start, end } = found;
@@ -155,13 +154,10 @@ export function createRtuClient(port: Port, timing: LineTiming, dependencies: Rt
     return { kind: 'fault', fault: answer.fault };
   };
 
-  const countLate = (bytes: Uint8Array, before: readonly Unanswered[], unitId: number): boolean => {
-    const [frame] = findStrayFrames(bytes);
-    const pending = frame?.unitId === unitId ? before : pendingOf(frame?.unitId ?? unitId);
-    const late =
-      frame !== undefined && pending.some(({ functionCode }) => functionCode === (frame.functionCode & 0x7f));
-    if (late) onStray(frame.unitId, 'late');
-    return late;
+  const countLate = (bytes: Uint8Array): boolean => {
+    const late = findStrayFrames(bytes).filter(isLate);
+    for (const { unitId } of late) onStray(unitId, 'late');
+    return late.length > 0;
   };
 
   const reportSkipped = (before: Uint8Array, after: Uint8Array, { unitId, adu }: Question): void => {

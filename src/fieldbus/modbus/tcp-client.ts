@@ -50,8 +50,8 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
   };
 
   const take = (): void => {
-    port.onReadable(take);
     const chunk = port.read();
+    port.onReadable(take);
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let start = 0;
     while (start < bytes.length) {

@@ -54,7 +54,7 @@ export function createModbusBus(
     cancelTimer();
     if (stopped || devices.length === 0) return;
     reportOffline();
-    let untilMs = Math.min(...devices.filter(isUnreachable).map(({ dueAtMs }) => dueAtMs));
+    let untilMs = Math.min(...devices.filter(isUnreachable).map(({ reportAtMs }) => reportAtMs));
     while (port.state.kind === 'open' && inFlight < client.concurrency) {
       const now = clock.monotonicMs();
       const share = deadShareEach(bus.deadShareMax, devices.filter(({ isDead }) => isDead).length);
@@ -108,7 +108,7 @@ export function createModbusBus(
   };
 
   const cancelState = port.onState(({ kind }) => {
-    if (kind === 'open') for (const device of devices) device.revive();
+    if (kind === 'open') for (const device of devices) device.endPause();
     wasTried ||= kind === 'open' || kind === 'lost';
     pump();
   });

@@ -122,6 +122,11 @@ export class PolledDevice {
     return this.#failures >= deadAfterFailures;
   }
 
+  /** When points are due that would have to be reported offline; never while an answer is waited for. */
+  get reportAtMs(): number {
+    return this.#poll && this.#poll.inFlight > 0 ? Infinity : this.dueAtMs;
+  }
+
   /** When its next points are due. */
   get dueAtMs(): number {
     return Math.min(...this.#groups.map((group) => this.#dueAt(group)));
@@ -202,7 +207,8 @@ export class PolledDevice {
 
   /** The sample of points that are due while the device can't be asked. */
   offlineSample(reason: string | null, now: number, wallMs: number): Sample | null {
-    if (this.dueAtMs > now || this.#poll) return null;
+    if (this.reportAtMs > now) return null;
+    this.#poll = null;
     const items = this.#takeDue(now);
     this.#status.state = 'offline';
     if (reason !== null) this.#status.reason = reason;
@@ -210,9 +216,8 @@ export class PolledDevice {
     return this.#sample({}, quality, now, wallMs);
   }
 
-  /** The port is back: nothing that was learned of silence before counts. */
-  revive(): void {
-    this.#failures = 0;
+  /** The port is back: whoever was waited for may be, too. */
+  endPause(): void {
     this.#pausedUntilMs = 0;
   }
 
@@ -274,6 +279,7 @@ export class PolledDevice {
 
   #answered(poll: Poll, answerMs: number): void {
     poll.answered = true;
+    this.#failures = 0;
     this.#answers += 1;
     this.#answerMs = this.#answerMs === null ? answerMs : this.#answerMs + (answerMs - this.#answerMs) / 8;
   }
@@ -346,8 +352,7 @@ export class PolledDevice {
     this.#poll = null;
     const wasDead = this.isDead;
     const offline = Object.values(poll.quality).includes('offline');
-    if (poll.answered) this.#failures = 0;
-    else if (!offline) this.#failures += 1;
+    if (!poll.answered && !offline) this.#failures += 1;
     if (this.isDead) {
       const pause = backoffMs(this.#failures - deadAfterFailures + 1, deadPause, 0);
       this.#pausedUntilMs = now + pause;

@@ -9,7 +9,8 @@ import { createSerialReader } from './serial-reader.ts';
 export interface SerialBusDependencies {
   port: Port;
   clock: Clock;
-  deliver: (sample: Sample) => void;
+  /** Names the silo, for a device's name is its own only within one. */
+  deliver: (silo: string, sample: Sample) => void;
 }
 
 export interface SerialBus {
@@ -28,7 +29,10 @@ export function createSerialBus(
   { port, clock, deliver }: SerialBusDependencies,
 ): SerialBus {
   const serialLine = createSerialLine(line, port, clock);
-  const readers = devices.map((device) => createSerialReader(device, { line: serialLine, clock, deliver }));
+  const readers = devices.map((device) => {
+    const own = (sample: Sample): void => deliver(device.silo, sample);
+    return createSerialReader(device, { line: serialLine, clock, deliver: own });
+  });
   let cancelRead: Cancel = () => {};
 
   const pump = (): void => {
