@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import { sleep, systemClock } from '../../base/clock.ts';
+import { MerestoneError } from '../../base/error.ts';
+import { connectControl, type ControlClient } from '../../console/control-client.ts';
+import type { GatewayStatus } from '../../reading/status.ts';
+import { Child } from './child.ts';
+import type { Scene } from './scene.ts';
+import type { Stage } from './stage.ts';
+
+/** A start of Node on a busy machine, with a worker thread a silo. */
+const readyWithinMs = 30_000;
+const connectEveryMs = 50;
+const lookEveryMs = 250;
+
+/** The gateway's side: `merestone run`, watched through its control socket as `status` and `tail` watch it. */
+export class Box {
+  readonly child: Child;
+  readonly #stage: Stage;
+  readonly #scene: Scene;
+  readonly #leaving = new AbortController();
+  #control: ControlClient | undefined;
+  #watching: Promise<unknown> = Promise.resolve();
+
+  constructor(stage: Stage, scene: Scene) {
+    this.#stage = stage;
+    this.#scene = scene;
+    this.child = new Child(['run', '--config', stage.configFile], {
+      logFile: join(stage.directory, 'run.log'),
+    });
+  }
+
+  /** Resolves once the daemon answers, or on abort. Throws Internal where it ends instead, or takes too long. */
+  async ready(signal: AbortSignal): Promise<void> {
+    const control = await this.#connect(signal);
+    if (control === undefined) return;
+    this.#control = control;
+    const tail = control.tail(
+      {},
+      { item: ({ silo, sample }) => this.#scene.takeSample(silo, sample), lost: () => {} },
+      this.#leaving.signal,
+    );
+    // The daemon's end ends both; why it ended is for the one who looks at the child.
+    this.#watching = Promise.allSettled([tail, this.#poll(control)]);
+  }
+
+  /** Looks once more, then has the daemon leave. */
+  async stop(): Promise<void> {
+    if (this.#control !== undefined && this.child.running) await this.#look(this.#control).catch(() => {});
+    this.#leaving.abort();
+    await this.#watching;
+    this.#control?.close();
+    await this.child.stop();
+  }
+
+  async #connect(signal: AbortSignal): Promise<ControlClient | undefined> {
+    const deadline = systemClock.monotonicMs() + readyWithinMs;
+    while (!signal.aborted && this.child.running && systemClock.monotonicMs() < deadline) {
+      try {
+        return await connectControl(join(this.#stage.directory, 'control.sock'));
+      } catch {
+        await sleep(systemClock, connectEveryMs, signal);
+      }
+    }
+    if (signal.aborted) return undefined;
+    throw new MerestoneError('Internal', `the gateway did not start: ${this.child.lastWords}`);
+  }
+
+  async #poll(control: ControlClient): Promise<void> {
+    while (!this.#leaving.signal.aborted) {
+      await this.#look(control);
+      await sleep(systemClock, lookEveryMs, this.#leaving.signal);
+    }
+  }
+
+  async #look(control: ControlClient): Promise<void> {
+    this.#scene.takeStatus((await control.request('status')) as GatewayStatus);
+  }
+}

@@ -1,0 +1,80 @@
+/** One tenant of the demo, and what is shown of its devices. */
+export interface Cast {
+  /** The silo's local label. */
+  silo: string;
+  tenant: string;
+  gateway: string;
+  /** Of the 256-colour palette. */
+  colour: number;
+  devices: readonly CastDevice[];
+}
+
+export interface CastDevice {
+  name: string;
+  /** The points that the screen shows, the dearest first. */
+  points: readonly { name: string; unit?: string }[];
+}
+
+export const cast: readonly [Cast, Cast] = [
+  {
+    silo: 'ground-floor',
+    tenant: 'acme',
+    gateway: 'acme_gw-0001',
+    colour: 215,
+    devices: [
+      {
+        name: 'main-meter',
+        points: [
+          { name: 'power_total', unit: 'W' },
+          { name: 'energy_import', unit: 'kWh' },
+          { name: 'voltage_l1', unit: 'V' },
+          { name: 'frequency', unit: 'Hz' },
+        ],
+      },
+      {
+        name: 'boiler',
+        points: [
+          { name: 'flow_temp', unit: 'Cel' },
+          { name: 'return_temp', unit: 'Cel' },
+          { name: 'burner' },
+        ],
+      },
+    ],
+  },
+  {
+    silo: 'upper-floor',
+    tenant: 'borealis',
+    gateway: 'borealis_gw-0001',
+    colour: 80,
+    devices: [
+      {
+        name: 'chiller',
+        points: [
+          { name: 'power_total', unit: 'W' },
+          { name: 'energy_import', unit: 'kWh' },
+          { name: 'current_l1', unit: 'A' },
+        ],
+      },
+      {
+        name: 'cold-room',
+        points: [
+          { name: 'temperature', unit: 'Cel' },
+          { name: 'humidity', unit: '%RH' },
+        ],
+      },
+      {
+        name: 'mast',
+        points: [
+          { name: 'wind_speed', unit: 'm/s' },
+          { name: 'wind_angle', unit: 'deg' },
+        ],
+      },
+    ],
+  },
+];
+
+/** The backend's certificate. */
+export const backend = { tenant: 'operator', gateway: 'backend' };
+
+/** Unit ids on the wire. The two floors share both lines. */
+export const unitIds = { mainMeter: 1, chiller: 2, boiler: 11, coldRoom: 12 } as const;

@@ -1,0 +1,79 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { systemClock } from '../../base/clock.ts';
+
+const program = join(import.meta.dirname, '../merestone.js');
+/** `merestone run` stops within 5 s; then it is no longer asked. */
+const leaveWithinMs = 8000;
+/** Of its standard error, for the message where it fails. */
+const lastWordsMax = 5;
+
+export interface ChildOptions {
+  /** Gets all that it writes, standard error too. */
+  logFile: string;
+  onLine?: (line: string) => void;
+  onErrorLine?: (line: string) => void;
+}
+
+/** `merestone …` as a process of its own, as a user would start it. */
+export class Child {
+  readonly name: string;
+  readonly #process: ChildProcess;
+  readonly #lastWords: string[] = [];
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+
+  constructor(words: readonly string[], { logFile, onLine, onErrorLine }: ChildOptions) {
+    this.name = `merestone ${words[0]}`;
+    const log = createWriteStream(logFile);
+    // In a group of its own: a Ctrl-C in the terminal comes to us alone, and we stop it in its turn.
+    const child = spawn(process.execPath, [program, ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    this.#process = child;
+    this.exited = new Promise((resolve) => {
+      child.once('error', () => resolve({ code: null, signal: null }));
+      child.once('close', (code, signal) => {
+        log.end();
+        resolve({ code, signal });
+      });
+    });
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      log.write(`${line}\n`);
+      this.#remember(line);
+      onLine?.(line);
+    });
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      log.write(`${line}\n`);
+      this.#remember(line);
+      onErrorLine?.(line);
+    });
+  }
+
+  get running(): boolean {
+    return (
+      this.#process.exitCode === null && this.#process.signalCode === null && this.#process.pid !== undefined
+    );
+  }
+
+  /** The last lines that it wrote. */
+  get lastWords(): string {
+    return this.#lastWords.join('\n');
+  }
+
+  /** Asks it to leave, and kills it where it does not in time. */
+  async stop(): Promise<void> {
+    if (!this.running) return;
+    this.#process.kill('SIGTERM');
+    const cancel = systemClock.after(leaveWithinMs, () => this.#process.kill('SIGKILL'));
+    await this.exited;
+    cancel();
+  }
+
+  #remember(line: string): void {
+    this.#lastWords.push(line);
+    if (this.#lastWords.length > lastWordsMax) this.#lastWords.shift();
+  }
+}

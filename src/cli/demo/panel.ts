@@ -1,0 +1,130 @@
+import { formatBytes } from '../../base/quantity.ts';
+import { bold, fit, ink, span, spread, type Line, type Span } from './ink.ts';
+import { ratePerSecond, type TenantScene } from './scene.ts';
+import { showValue } from './value.ts';
+
+/** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
+export function panel(tenant: TenantScene, width: number, rows: number): Line[] {
+  const inner = width - 4;
+  const content = [
+    link(tenant, inner),
+    samples(tenant, inner),
+    batches(tenant, inner),
+    spool(tenant, inner),
+    [span('┈'.repeat(inner), ink.faint)],
+    ...values(tenant, inner, rows - 7),
+  ];
+  const side = span('│', tenant.colour);
+  return [
+    top(tenant, width),
+    ...content.map((line) => [side, span(' '), ...fit(line, inner), span(' '), side]),
+    [span(`╰${'─'.repeat(width - 2)}╯`, tenant.colour)],
+  ];
+}
+
+function top(tenant: TenantScene, width: number): Line {
+  const rule = '─'.repeat(Math.max(1, width - tenant.tenant.length - tenant.gateway.length - 7));
+  return [
+    span('╭─ ', tenant.colour),
+    bold(tenant.tenant, tenant.colour),
+    span(` ${rule} `, tenant.colour),
+    span(tenant.gateway, ink.quiet),
+    span(' ╮', tenant.colour),
+  ];
+}
+
+function link(tenant: TenantScene, width: number): Line {
+  const uplink = tenant.status?.uplink;
+  const online = uplink?.state === 'online';
+  const state = uplink?.state ?? tenant.status?.state ?? 'starting';
+  const left = [span('● ', online ? ink.good : ink.warn), span(state, ink.text)];
+  const roundTripMs = uplink?.roundTripMs ?? undefined;
+  const roundTrip = roundTripMs === undefined ? '' : `round trip ${roundTripMs.toFixed(1)} ms`;
+  return spread(left, [span(roundTrip, ink.quiet)], width);
+}
+
+function samples(tenant: TenantScene, width: number): Line {
+  const rate = `${ratePerSecond(tenant.history).toFixed(1)} samples/s`;
+  const graph = sparkline(tenant.history.slice(0, -1), width - 18);
+  return spread([span(rate, ink.text)], [span(graph, tenant.colour)], width);
+}
+
+function batches(tenant: TenantScene, width: number): Line {
+  const counted = tenant.status?.uplink?.batches;
+  const figure = (name: string, count: number | undefined): Span[] => [
+    span(`${name} `, ink.quiet),
+    span(String(count ?? 0), ink.text),
+  ];
+  return spread(figure('published', counted?.published), figure('acknowledged', counted?.accepted), width);
+}
+
+/** The bar is full at the most that ever waited, or at this many where it was less. */
+const fullBarMin = 20;
+const barColumns = 14;
+
+function spool(tenant: TenantScene, width: number): Line {
+  const waiting = tenant.status?.spool?.batches ?? 0;
+  const filled = Math.min(
+    barColumns,
+    Math.ceil((waiting / Math.max(fullBarMin, tenant.peakBatches)) * barColumns),
+  );
+  const size = formatBytes(tenant.status?.spool?.bytes ?? 0);
+  return spread(
+    [
+      span('spool ', ink.quiet),
+      span('█'.repeat(filled), tenant.colour),
+      span('░'.repeat(barColumns - filled), ink.faint),
+      span(` ${waiting} waiting`, waiting > 1 ? ink.warn : ink.text),
+    ],
+    [span(size, ink.faint)],
+    width,
+  );
+}
+
+/** Every device's first points, then their second ones, and so on while there is room; then by device. */
+function values(tenant: TenantScene, width: number, room: number): Line[] {
+  const shown = share(
+    tenant.devices.map((device) => device.points.length),
+    Math.max(room, 0),
+  );
+  const lines = tenant.devices.flatMap((device, index) =>
+    device.points.slice(0, shown[index]).map((point, row) => {
+      const sample = tenant.latest.get(device.name);
+      const value = sample?.values[point.name];
+      const quality = sample?.quality?.[point.name];
+      const state = tenant.deviceStatus.get(device.name)?.state;
+      const ill = state === 'failing' || state === 'offline';
+      const name = [
+        span(row === 0 ? `${device.name.padEnd(11)} ` : ' '.repeat(12), ill ? ink.bad : ink.text),
+        span(point.name, ink.quiet),
+      ];
+      const shown = value === undefined ? (quality ?? '…') : showValue(value, point.unit);
+      return spread(name, [span(shown, value === undefined && quality ? ink.bad : ink.text)], width);
+    }),
+  );
+  return [...lines, ...Array.from({ length: Math.max(room, 0) - lines.length }, () => [])];
+}
+
+/** Shares `room` lines out among `wanted`, one each in turn. */
+function share(wanted: readonly number[], room: number): number[] {
+  const given = wanted.map(() => 0);
+  let left = Math.min(
+    room,
+    wanted.reduce((sum, count) => sum + count, 0),
+  );
+  for (let index = 0; left > 0; index = (index + 1) % wanted.length) {
+    if (given[index]! >= wanted[index]!) continue;
+    given[index]! += 1;
+    left -= 1;
+  }
+  return given;
+}
+
+const bars = '▁▂▃▄▅▆▇█';
+
+/** The last `width` figures as bars, right-aligned, the tallest at full height. */
+function sparkline(figures: readonly number[], width: number): string {
+  const last = figures.slice(-width);
+  const most = Math.max(...last, 1);
+  return last.map((figure) => bars[Math.round((figure / most) * (bars.length - 1))]).join('');
+}

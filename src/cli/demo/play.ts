@@ -1,0 +1,199 @@
+import { sleep, systemClock } from '../../base/clock.ts';
+import { MerestoneError } from '../../base/error.ts';
+import { Audience } from './audience.ts';
+import { Box } from './box.ts';
+import { cast, unitIds } from './cast.ts';
+import type { Child } from './child.ts';
+import { intrude, type Attempt } from './intruder.ts';
+import { Scene } from './scene.ts';
+import { Screen } from './screen.ts';
+import { openStage, type Stage } from './stage.ts';
+import { progressLine, summarize, type Summary } from './summary.ts';
+import { view } from './view.ts';
+
+export interface PlayOptions {
+  /** Ends by itself after so long; undefined: when a key or a signal says so. */
+  ms: number | undefined;
+  /** A full screen, or lines of progress. */
+  screen: boolean;
+  onProgress: (line: string) => void;
+  signal: AbortSignal;
+}
+
+const frameMs = 200;
+const progressEveryMs = 2000;
+/** What the broker has taken reaches the backend within milliseconds; then nothing more comes. */
+const settledAfterMs = 300;
+const settleMs = 3000;
+
+/** The whole demo, from an empty folder to no trace. Never throws: what failed stands in `failure`. */
+export async function play(options: PlayOptions): Promise<{ summary: Summary; failure: unknown }> {
+  const performance = new Performance(options);
+  let failure: unknown;
+  try {
+    await performance.run();
+  } catch (error) {
+    failure = error;
+  }
+  return { summary: performance.summary(failure), failure };
+}
+
+class Performance {
+  readonly #options: PlayOptions;
+  readonly #scene = new Scene(cast);
+  readonly #attempts: Attempt[] = [];
+  readonly #ending = new AbortController();
+  readonly #startedAtMs = systemClock.monotonicMs();
+  #failure: unknown;
+  #stage: Stage | undefined;
+  /** What keys ask for happens in turn. */
+  #acts: Promise<void> = Promise.resolve();
+
+  constructor(options: PlayOptions) {
+    this.#options = options;
+    options.signal.addEventListener('abort', () => this.#ending.abort(), { once: true });
+    if (options.signal.aborted) this.#ending.abort();
+  }
+
+  async run(): Promise<void> {
+    await using parts = new AsyncDisposableStack();
+    const stopShowing = this.#show();
+    parts.defer(stopShowing);
+    const stage = await openStage();
+    parts.defer(() => stage.close());
+    parts.defer(() => this.#acts);
+    this.#stage = stage;
+    stage.broker.onRefused = () => (this.#scene.refused += 1);
+
+    const audience = new Audience(stage, this.#scene);
+    parts.defer(() => audience.child.stop());
+    this.#endWith(audience.child);
+    await audience.ready(this.#ending.signal);
+    const box = new Box(stage, this.#scene);
+    parts.defer(() => box.stop());
+    this.#endWith(box.child);
+    await box.ready(this.#ending.signal);
+
+    await this.#untilOver();
+    await this.#acts;
+    await box.stop();
+    await this.#settle();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  summary(failure: unknown): Summary {
+    return summarize(this.#scene, this.#attempts, this.#elapsedMs, failure);
+  }
+
+  get #over(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
+  get #elapsedMs(): number {
+    return systemClock.monotonicMs() - this.#startedAtMs;
+  }
+
+  async #untilOver(): Promise<void> {
+    const cancel =
+      this.#options.ms === undefined
+        ? () => {}
+        : systemClock.after(this.#options.ms, () => this.#ending.abort());
+    let tried = false;
+    while (!this.#over) {
+      const online = this.#scene.tenants.every((tenant) => tenant.status?.uplink?.state === 'online');
+      if (online && !tried) {
+        tried = true;
+        this.#act(() => this.#tryTheWall());
+      }
+      await sleep(systemClock, frameMs, this.#ending.signal);
+    }
+    cancel();
+  }
+
+  /** A child that ends before it is asked to ends the demo. */
+  #endWith(child: Child): void {
+    void child.exited.then(({ code, signal }) => {
+      if (this.#over) return;
+      const how = `ended with ${code ?? signal}: ${child.lastWords}`;
+      this.#failure = new MerestoneError('Internal', how, { subject: child.name });
+      this.#ending.abort();
+    });
+  }
+
+  async #settle(): Promise<void> {
+    const deadline = systemClock.monotonicMs() + settleMs;
+    let rows = -1;
+    while (rows !== this.#scene.rowCount && systemClock.monotonicMs() < deadline) {
+      rows = this.#scene.rowCount;
+      await sleep(systemClock, settledAfterMs);
+    }
+  }
+
+  #show(): () => void {
+    return this.#options.screen ? this.#showScreen() : this.#showLines();
+  }
+
+  #showScreen(): () => void {
+    const screen = new Screen((key) => this.#press(key));
+    let frame = 0;
+    const draw = (): void => {
+      this.#scene.tick(this.#elapsedMs);
+      this.#scene.showNextRow();
+      screen.draw(view(this.#scene, screen.size, this.#elapsedMs, frame));
+      frame += 1;
+    };
+    draw();
+    const timer = setInterval(draw, frameMs);
+    return () => {
+      clearInterval(timer);
+      screen.close();
+    };
+  }
+
+  #showLines(): () => void {
+    const timer = setInterval(
+      () => this.#options.onProgress(progressLine(this.#scene, this.#elapsedMs)),
+      progressEveryMs,
+    );
+    return () => clearInterval(timer);
+  }
+
+  #press(key: string): void {
+    switch (key) {
+      case 'q':
+      case 'ctrl-c':
+        return this.#ending.abort();
+      case 'b':
+        return this.#act(() => this.#toggleBroker());
+      case 'd':
+        return this.#act(() => this.#togglePlug());
+      case 'x':
+        return this.#act(() => this.#tryTheWall());
+    }
+  }
+
+  #act(action: () => Promise<void> | void): void {
+    this.#acts = this.#acts.then(action).catch((error: unknown) => {
+      this.#failure ??= error;
+      this.#ending.abort();
+    });
+  }
+
+  async #toggleBroker(): Promise<void> {
+    const broker = this.#stage?.broker;
+    if (broker === undefined) return;
+    await (broker.listening ? broker.stop() : broker.listen());
+    this.#scene.brokerUp = broker.listening;
+  }
+
+  #togglePlug(): void {
+    const unplugged = this.#stage?.unplugged;
+    if (unplugged === undefined) return;
+    if (!unplugged.delete(unitIds.coldRoom)) unplugged.add(unitIds.coldRoom);
+    this.#scene.unplugged = unplugged.has(unitIds.coldRoom);
+  }
+
+  async #tryTheWall(): Promise<void> {
+    if (this.#stage !== undefined) this.#attempts.push(await intrude(this.#stage));
+  }
+}

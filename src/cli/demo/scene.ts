@@ -1,0 +1,127 @@
+import type { DeviceStatus, GatewayStatus, SiloStatus } from '../../reading/status.ts';
+import type { Cast } from './cast.ts';
+import type { Row } from '../../backend/row.ts';
+import type { Sample } from '../../reading/sample.ts';
+
+export interface TenantScene extends Cast {
+  status: SiloStatus | undefined;
+  deviceStatus: ReadonlyMap<string, DeviceStatus>;
+  /** The last sample of each device, as the gateway took it. */
+  latest: Map<string, Sample>;
+  /** Rows since the last one of this tenant was shown. */
+  fresh: Row[];
+  /** Batches that a signed checkpoint covers. Known at the end. */
+  verified: number;
+  /** Samples in each of the last seconds, oldest first; the last one is still filling. */
+  history: number[];
+  rows: number;
+  devicesSeen: Set<string>;
+  /** Most batches that ever waited at once. */
+  peakBatches: number;
+}
+
+/** Enough for the widest sparkline. */
+const historySeconds = 60;
+/** More than any terminal has lines. */
+const rowsShownMax = 200;
+/** Rows that wait to be chosen from; the newest are the most interesting. */
+const freshMax = 50;
+/** Rates are means over so many full seconds. */
+const rateSeconds = 5;
+
+/** What has been seen of the demo so far: everything that the view and the summary are made of. */
+export class Scene {
+  readonly tenants: readonly TenantScene[];
+  /** Some of the rows, newest last, at a pace that can be read. */
+  readonly shownRows: Row[] = [];
+  readonly rowHistory: number[] = [0];
+  gateway: GatewayStatus | undefined;
+  brokerUp = true;
+  unplugged = false;
+  /** Attempts to reach over the wall that the broker refused, and rows that got over it. */
+  refused = 0;
+  strays = 0;
+  gaps = 0;
+  /** What the backend found that its sender did not sign or may not claim. */
+  readonly alarms: string[] = [];
+  duplicates = 0;
+  #second = 0;
+  #turn = 0;
+
+  constructor(cast: readonly Cast[]) {
+    this.tenants = cast.map((each) => ({
+      ...each,
+      status: undefined,
+      deviceStatus: new Map(),
+      latest: new Map(),
+      fresh: [],
+      verified: 0,
+      history: [0],
+      rows: 0,
+      devicesSeen: new Set(),
+      peakBatches: 0,
+    }));
+  }
+
+  get rowCount(): number {
+    return this.tenants.reduce((sum, tenant) => sum + tenant.rows, 0);
+  }
+
+  /** `elapsedMs` since the curtain rose: moves the histories on. */
+  tick(elapsedMs: number): void {
+    for (const second = Math.floor(elapsedMs / 1000); this.#second < second; this.#second += 1) {
+      for (const history of [this.rowHistory, ...this.tenants.map((tenant) => tenant.history)]) {
+        history.push(0);
+        if (history.length > historySeconds) history.shift();
+      }
+    }
+  }
+
+  /** Picks the next row to show, of the tenants in turn, and of each tenant's devices and points in no visible order. */
+  showNextRow(): void {
+    this.#turn += 1;
+    const tenant = this.tenants[this.#turn % this.tenants.length]!;
+    const row = tenant.fresh[(this.#turn * 7) % Math.max(tenant.fresh.length, 1)];
+    if (row === undefined) return;
+    tenant.fresh = [];
+    this.shownRows.push(row);
+    if (this.shownRows.length > rowsShownMax) this.shownRows.shift();
+  }
+
+  takeStatus(status: GatewayStatus): void {
+    this.gateway = status;
+    const devices = status.buses.flatMap((bus) => bus.devices);
+    for (const tenant of this.tenants) {
+      tenant.status = status.silos.find((silo) => silo.name === tenant.silo);
+      const own = devices.filter((device) => device.silo === tenant.silo);
+      tenant.deviceStatus = new Map(own.map((device) => [device.name, device]));
+      tenant.peakBatches = Math.max(tenant.peakBatches, tenant.status?.spool?.batches ?? 0);
+    }
+  }
+
+  takeSample(silo: string, sample: Sample): void {
+    const tenant = this.tenants.find((each) => each.silo === silo);
+    if (tenant === undefined) return;
+    tenant.latest.set(sample.device, sample);
+    tenant.history[tenant.history.length - 1]! += 1;
+  }
+
+  takeRow(row: Row): void {
+    this.rowHistory[this.rowHistory.length - 1]! += 1;
+    const tenant = this.tenants.find((each) => each.tenant === row.tenant && each.gateway === row.gateway);
+    if (tenant === undefined || !tenant.devices.some((device) => device.name === row.device)) {
+      this.strays += 1;
+      return;
+    }
+    tenant.rows += 1;
+    tenant.fresh.push(row);
+    if (tenant.fresh.length > freshMax) tenant.fresh.shift();
+    if (row.value !== null) tenant.devicesSeen.add(row.device);
+  }
+}
+
+/** Mean over the last full seconds. */
+export function ratePerSecond(history: readonly number[]): number {
+  const full = history.slice(0, -1).slice(-rateSeconds);
+  return full.length === 0 ? 0 : full.reduce((sum, count) => sum + count, 0) / full.length;
+}

@@ -1,0 +1,96 @@
+import { describeError } from '../../base/error.ts';
+import { cast } from './cast.ts';
+import type { Attempt } from './intruder.ts';
+import type { Scene } from './scene.ts';
+
+export interface TenantSummary {
+  tenant: string;
+  gateway: string;
+  epoch: string | null;
+  /** Taken in by the silo. */
+  samples: number;
+  /** Acknowledged by the broker. */
+  batches: number;
+  /** Received by the backend. */
+  rows: number;
+  /** Of the batches, those that a checkpoint which the gateway signed covers. */
+  verified: number;
+  /** Devices of which the backend has at least one value. */
+  devices: string[];
+}
+
+export interface Summary {
+  ok: boolean;
+  /** Why not; empty where all is well. */
+  reasons: string[];
+  seconds: number;
+  tenants: TenantSummary[];
+  gaps: number;
+  duplicates: number;
+  /** Publishes with one tenant's certificate to another tenant's topic. `arrived`: rows under a name they should not bear. */
+  crossTenant: { attempts: number; refused: number; arrived: number };
+}
+
+/** The verdict: both tenants' readings came through, from every device, and the wall held. */
+export function summarize(
+  scene: Scene,
+  attempts: readonly Attempt[],
+  elapsedMs: number,
+  failure: unknown,
+): Summary {
+  const tenants = scene.tenants.map((tenant) => ({
+    tenant: tenant.tenant,
+    gateway: tenant.gateway,
+    epoch: tenant.status?.spool?.epoch ?? null,
+    samples: tenant.status?.samples.received ?? 0,
+    batches: tenant.status?.uplink?.batches.accepted ?? 0,
+    rows: tenant.rows,
+    verified: tenant.verified,
+    devices: [...tenant.devicesSeen].sort(),
+  }));
+  const refused = attempts.filter((attempt) => attempt === 'refused').length;
+  const reasons = failure === undefined ? [...scene.alarms] : [describeError(failure), ...scene.alarms];
+  for (const [index, { tenant, devices }] of cast.entries()) {
+    const missing = devices.filter(({ name }) => !tenants[index]!.devices.includes(name));
+    if (missing.length === 0) continue;
+    reasons.push(`nothing of ${tenant}'s ${missing.map(({ name }) => name).join(', ')} reached the backend`);
+  }
+  if (scene.gaps > 0) reasons.push(`the backend misses ${scene.gaps} batches`);
+  if (refused === 0)
+    reasons.push("the broker was not seen to refuse one tenant's certificate the other's topic");
+  if (attempts.includes('accepted')) reasons.push("the broker took a batch under another tenant's name");
+  if (scene.strays > 0) reasons.push(`${scene.strays} rows bear a name that they should not`);
+  return {
+    ok: reasons.length === 0,
+    reasons,
+    seconds: Math.round(elapsedMs / 100) / 10,
+    tenants,
+    gaps: scene.gaps,
+    duplicates: scene.duplicates,
+    crossTenant: { attempts: attempts.length, refused, arrived: scene.strays },
+  };
+}
+
+/** The same for people. */
+export function describeSummary(summary: Summary): string {
+  const { seconds, tenants, gaps, duplicates, crossTenant, reasons } = summary;
+  return [
+    `In ${seconds} s, from the wires to the backend:`,
+    ...tenants.map(
+      ({ tenant, samples, batches, rows, devices }) =>
+        `  ${tenant.padEnd(9)} ${samples} samples, ${batches} batches, ${rows} rows of ${devices.join(', ') || 'no device'}`,
+    ),
+    `  ${gaps} gaps, ${duplicates} duplicates; ${crossTenant.refused} of ${crossTenant.attempts} attempts to cross the wall refused`,
+    ...reasons.map((reason) => `  not well: ${reason}`),
+  ].join('\n');
+}
+
+/** One line of progress, for where there is no screen. */
+export function progressLine(scene: Scene, elapsedMs: number): string {
+  const parts = scene.tenants.map((tenant) => {
+    const state = tenant.status?.uplink?.state ?? 'starting';
+    const { spool, samples } = tenant.status ?? {};
+    return `${tenant.tenant} ${state}: ${samples?.received ?? 0} samples, ${spool?.batches ?? 0} waiting, ${tenant.rows} rows`;
+  });
+  return `${String(Math.round(elapsedMs / 1000)).padStart(4)} s  ${parts.join(' | ')}`;
+}

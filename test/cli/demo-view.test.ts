@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Row } from '../../src/backend/row.ts';
+import { cast } from '../../src/cli/demo/cast.ts';
+import { ink, paint, span, spread, widthOf } from '../../src/cli/demo/ink.ts';
+import { ratePerSecond, Scene } from '../../src/cli/demo/scene.ts';
+import { summarize } from '../../src/cli/demo/summary.ts';
+import { view } from '../../src/cli/demo/view.ts';
+
+const [acme, borealis] = cast;
+
+function row(of: { tenant: string; gateway: string }, device: string, point: string): Row {
+  const { tenant, gateway } = of;
+  const time = '2026-11-22T12:00:00.000Z';
+  const at = { time, ts: Date.parse(time), epoch: '01JD3W5V2K0000000000000000', seq: 1 };
+  return { tenant, gateway, device, point, value: 21.5, unit: 'Cel', quality: 'good', ...at };
+}
+
+/** Every device of both tenants seen for half a minute. */
+function busyScene(): Scene {
+  const scene = new Scene(cast);
+  for (let second = 0; second <= 30; second += 1) {
+    scene.tick(second * 1000);
+    for (const tenant of cast) {
+      for (const { name: device, points } of tenant.devices) {
+        const values = Object.fromEntries(points.map(({ name }) => [name, 21.5]));
+        scene.takeSample(tenant.silo, { device, wallMs: 0, monotonicMs: 0, values });
+        for (const { name } of points) scene.takeRow(row(tenant, device, name));
+      }
+    }
+    scene.showNextRow();
+  }
+  return scene;
+}
+
+const textOf = (lines: ReturnType<typeof view>): string =>
+  lines.map((line) => line.map(({ text }) => text).join('')).join('\n');
+
+describe('the view of the demo', () => {
+  for (const [columns, rows] of [
+    [80, 24],
+    [81, 25],
+    [104, 34],
+    [250, 80],
+    [79, 24],
+    [80, 10],
+    [1, 1],
+  ] as const) {
+    for (const [what, scene] of [
+      ['before anything is known', new Scene(cast)],
+      ['in full swing', busyScene()],
+    ] as const) {
+      it(`fills ${columns} × ${rows} exactly, ${what}`, () => {
+        const lines = view(scene, { columns, rows }, 30_000, 7);
+        assert.equal(lines.length, rows);
+        for (const line of lines) assert.equal(widthOf(line), columns);
+      });
+    }
+  }
+
+  it('shows at the smallest size what matters', () => {
+    const scene = busyScene();
+    scene.refused = 1;
+    const text = textOf(view(scene, { columns: 80, rows: 24 }, 30_000, 0));
+    for (const { tenant, gateway, devices } of cast) {
+      assert.match(text, new RegExp(`${tenant} ─+ ${gateway}`));
+      for (const { name } of devices) assert.match(text, new RegExp(`│ ${name} +`));
+    }
+    assert.match(text, /the wall holds: 1 refused/);
+    assert.match(text, /broker ▸ backend/);
+    assert.match(text, /try the wall/);
+    assert.match(text, /12:00:00\.000 {2}▌acme/);
+  });
+
+  it('asks for a larger window where it has no room', () => {
+    assert.match(textOf(view(busyScene(), { columns: 79, rows: 24 }, 0, 0)), /80 × 24/);
+  });
+
+  it('paints what it measures', () => {
+    const line = spread([span('left', ink.good)], [span('right')], 20);
+    assert.equal(paint(line).replaceAll(/\u001b\[[\d;]*m/g, ''), 'left           right');
+  });
+});
+
+describe('the scene of the demo', () => {
+  it('means its rates over full seconds', () => {
+    const scene = busyScene();
+    assert.equal(ratePerSecond(scene.tenants[0]!.history), acme.devices.length);
+    assert.equal(ratePerSecond([9]), 0);
+  });
+
+  it('is well where every device of both tenants was seen and the wall held', () => {
+    const { ok, reasons, tenants } = summarize(busyScene(), ['refused'], 30_000, undefined);
+    assert.deepEqual(reasons, []);
+    assert.equal(ok, true);
+    assert.deepEqual(tenants[1]!.devices, borealis.devices.map(({ name }) => name).sort());
+  });
+
+  for (const [what, reason, spoil] of [
+    [
+      'a device is missing',
+      /nothing of borealis's mast/,
+      (scene: Scene) => scene.tenants[1]!.devicesSeen.delete('mast'),
+    ],
+    ['a batch is missing', /misses 2 batches/, (scene: Scene) => (scene.gaps = 2)],
+    [
+      'a row bears a forged name',
+      /1 rows bear/,
+      (scene: Scene) => scene.takeRow(row(borealis, 'forged', 'x')),
+    ],
+    [
+      'one tenant’s device turns up under the other',
+      /1 rows bear/,
+      (scene: Scene) => scene.takeRow(row(borealis, 'boiler', 'flow_temp')),
+    ],
+    [
+      'a gateway goes by another tenant',
+      /1 rows bear/,
+      (scene: Scene) => scene.takeRow(row({ ...acme, tenant: 'borealis' }, 'boiler', 'flow_temp')),
+    ],
+    ['the backend raised an alarm', /signature/, (scene: Scene) => scene.alarms.push('signature wrong')],
+  ] as const) {
+    it(`is not well where ${what}`, () => {
+      const scene = busyScene();
+      spoil(scene);
+      const { ok, reasons } = summarize(scene, ['refused'], 30_000, undefined);
+      assert.equal(ok, false);
+      assert.match(reasons.join('\n'), reason);
+    });
+  }
+
+  it('is not well where the wall was not tried, or did not hold', () => {
+    assert.match(summarize(busyScene(), [], 1, undefined).reasons.join(), /not seen to refuse/);
+    assert.match(
+      summarize(busyScene(), ['refused', 'accepted'], 1, undefined).reasons.join(),
+      /the broker took/,
+    );
+  });
+});
