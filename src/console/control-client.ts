@@ -1,0 +1,154 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { MerestoneError } from '../base/error.ts';
+import type { ControlReply, TailFilter, TailItem } from './control-protocol.ts';
+import { createLineSplitter } from './line-splitter.ts';
+
+/** The status of a thousand devices is about half a megabyte. */
+const replyBytesMax = 16_000_000;
+/** A daemon whose main thread is free answers at once. */
+const answerTimeoutMs = 10_000;
+
+export interface ControlClient {
+  /** Resolves with the result; rejects with the daemon's MerestoneError, or DaemonUnreachable. */
+  request(method: string, params?: unknown): Promise<unknown>;
+  /** Every sample that passes, until the signal aborts or the daemon ends, which rejects. */
+  tail(filter: TailFilter, listener: TailListener, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export interface TailListener {
+  /** Where it returns a promise, no more is read from the socket until that is settled. */
+  item(item: TailItem): Promise<void> | void;
+  /** So many were missed, because we read too slowly. */
+  lost(count: number): void;
+}
+
+/** Throws DaemonUnreachable where nobody listens, ControlRefused where we may not. */
+export async function connectControl(socketPath: string): Promise<ControlClient> {
+  const socket = connect(socketPath);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
+  } catch (error) {
+    socket.destroy();
+    throw connectFault(socketPath, error as NodeJS.ErrnoException);
+  }
+  return createClient(socket, socketPath);
+}
+
+function createClient(socket: Socket, socketPath: string): ControlClient {
+  const listeners = new Map<number, (reply: ControlReply | MerestoneError) => void>();
+  let nextId = 1;
+
+  const fail = (reason: string): void => {
+    const error = endedFault(socketPath, reason);
+    for (const listener of listeners.values()) listener(error);
+    socket.destroy();
+  };
+  const split = createLineSplitter(replyBytesMax, (line) => {
+    const reply = JSON.parse(line) as ControlReply;
+    if (reply.id === null && 'error' in reply) fail(reply.error.message);
+    else listeners.get(reply.id ?? 0)?.(reply);
+  });
+  socket.on('data', (bytes) => {
+    try {
+      split(bytes);
+    } catch {
+      fail('what answers here is no Merestone daemon');
+    }
+  });
+  socket.on('error', (error) => fail(`the connection broke: ${error.message}`));
+  socket.on('close', () => fail('the daemon has ended'));
+
+  /** Sends and resolves with the result; `onMore` gets the lines that come after it. */
+  const call = (
+    id: number,
+    method: string,
+    params: unknown,
+    onMore?: (reply: ControlReply | MerestoneError) => void,
+  ) =>
+    new Promise<unknown>((resolve, reject) => {
+      const timer = setTimeout(() => settle(timeoutFault(socketPath)), answerTimeoutMs);
+      const settle = (reply: ControlReply | MerestoneError): void => {
+        clearTimeout(timer);
+        if (onMore === undefined) listeners.delete(id);
+        else listeners.set(id, onMore);
+        if (reply instanceof MerestoneError) reject(reply);
+        else if ('error' in reply)
+          reject(new MerestoneError(reply.error.code, reply.error.message, reply.error));
+        else resolve('result' in reply ? reply.result : undefined);
+      };
+      if (socket.destroyed) return settle(endedFault(socketPath, 'the daemon has ended'));
+      listeners.set(id, settle);
+      socket.write(`${JSON.stringify({ id, method, params })}\n`);
+    });
+
+  let holds = 0;
+  const hold = (until: Promise<void> | void): void => {
+    if (until === undefined) return;
+    holds++;
+    socket.pause();
+    void until.finally(() => {
+      if (--holds === 0) socket.resume();
+    });
+  };
+
+  return {
+    request: (method, params) => call(nextId++, method, params),
+    tail: async (filter, listener, signal) => {
+      const id = nextId++;
+      let stop: (reason?: MerestoneError) => void = () => {};
+      const ended = new Promise<void>((resolve, reject) => {
+        stop = (reason) => (reason ? reject(reason) : resolve());
+      });
+      ended.catch(() => {});
+      const onAbort = (): void => stop();
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal.aborted) stop();
+      try {
+        await call(id, 'tail', filter, (reply) => {
+          if (reply instanceof MerestoneError) stop(reply);
+          else if ('item' in reply) hold(listener.item(reply.item as TailItem));
+          else if ('lost' in reply) listener.lost(reply.lost);
+        });
+        await ended;
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+        listeners.delete(id);
+      }
+    },
+    close: () => {
+      listeners.clear();
+      socket.destroy();
+    },
+  };
+}
+
+function endedFault(subject: string, reason: string): MerestoneError {
+  const hint = "look at its log, such as by 'journalctl -u merestone'";
+  return new MerestoneError('DaemonUnreachable', reason, { subject, hint, retryable: true });
+}
+
+function timeoutFault(subject: string): MerestoneError {
+  return new MerestoneError('DaemonUnreachable', 'the daemon does not answer', {
+    subject,
+    hint: 'look at its log and its load',
+    retryable: true,
+  });
+}
+
+function connectFault(subject: string, error: NodeJS.ErrnoException): MerestoneError {
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return new MerestoneError('ControlRefused', 'you may not use the control socket', {
+      subject,
+      hint: 'run it as root, or as a member of the group that owns the socket',
+      cause: error,
+    });
+  }
+  return new MerestoneError('DaemonUnreachable', 'no daemon is running here', {
+    subject,
+    hint: "start it with 'systemctl start merestone' or 'merestone run'",
+    retryable: true,
+    cause: error,
+  });
+}

@@ -1,0 +1,124 @@
+import type { Socket } from 'node:net';
+import { describeError, MerestoneError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import { controlError, type ControlReply, type ControlRequest, type TailFilter } from './control-protocol.ts';
+import type { ControlHandlers } from './control-server.ts';
+import { createLineSplitter } from './line-splitter.ts';
+
+/** A request is a name and a few parameters. */
+const requestBytesMax = 65_536;
+/** Requests of one connection that wait for their turn; a client waits for its answer before it asks again. */
+const waitingMax = 32;
+/** What may wait in the socket for a slow reader; beyond it samples are counted instead. */
+const unreadBytesMax = 262_144;
+
+/** Serves one client until either side ends; returns how to end it from here. */
+export function serveConnection(socket: Socket, handlers: ControlHandlers, logger: Logger): () => void {
+  const subscriptions = new Map<number, () => void>();
+  let waiting: ControlRequest[] = [];
+  let isBusy = false;
+
+  const send = (reply: ControlReply): void => {
+    if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
+  };
+  const refuse = (id: number | null, message: string): void =>
+    send({ id, error: controlError(new MerestoneError('ControlInvalid', message)) });
+
+  const work = async (): Promise<void> => {
+    isBusy = true;
+    for (let request = waiting.shift(); request !== undefined; request = waiting.shift()) {
+      const { id } = request;
+      try {
+        send({ id, result: (await answer(request)) ?? null });
+      } catch (error) {
+        logger.debug('control request refused', { method: request.method, reason: describeError(error) });
+        send({ id, error: controlError(error) });
+      }
+    }
+    isBusy = false;
+  };
+
+  const answer = async ({ id, method, params }: ControlRequest): Promise<unknown> => {
+    switch (method) {
+      case 'status':
+        return handlers.status();
+      case 'devices':
+        return handlers.devices();
+      case 'reload':
+        return await handlers.reload();
+      case 'tail':
+        return tail(id, parseFilter(params));
+      default:
+        return await handlers.request(method, params);
+    }
+  };
+
+  const tail = (id: number, { silos, devices }: TailFilter): null => {
+    if (subscriptions.size > 0)
+      throw new MerestoneError('ControlInvalid', 'this connection has its tail already');
+    let lost = 0;
+    const unsubscribe = handlers.subscribe((item) => {
+      if (silos && !silos.includes(item.silo)) return;
+      if (devices && !devices.includes(item.sample.device)) return;
+      if (socket.writableLength > unreadBytesMax) {
+        lost++;
+        return;
+      }
+      if (lost > 0) send({ id, lost });
+      lost = 0;
+      send({ id, item });
+    });
+    const reportLoss = (): void => {
+      if (lost > 0) send({ id, lost });
+      lost = 0;
+    };
+    socket.on('drain', reportLoss);
+    subscriptions.set(id, unsubscribe);
+    return null;
+  };
+
+  const onLine = (line: string): void => {
+    const request = parseRequest(line);
+    if (request === undefined) return refuse(null, 'a request is one line of JSON with id and method');
+    if (waiting.length >= waitingMax) return refuse(request.id, 'too many requests at once');
+    waiting.push(request);
+    if (!isBusy) void work();
+  };
+  const split = createLineSplitter(requestBytesMax, onLine);
+
+  socket.on('data', (bytes) => {
+    try {
+      split(bytes);
+    } catch (error) {
+      refuse(null, describeError(error));
+      socket.destroySoon();
+    }
+  });
+  socket.on('error', (error) => logger.debug('control connection', { reason: error.message }));
+  socket.on('close', () => {
+    waiting = [];
+    for (const unsubscribe of subscriptions.values()) unsubscribe();
+    subscriptions.clear();
+  });
+  return () => socket.destroy();
+}
+
+function parseRequest(line: string): ControlRequest | undefined {
+  try {
+    const parsed = JSON.parse(line) as Partial<ControlRequest> | null;
+    const sound = Number.isSafeInteger(parsed?.id) && typeof parsed?.method === 'string';
+    return sound ? (parsed as ControlRequest) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseFilter(params: unknown): TailFilter {
+  const { silos, devices } = (params ?? {}) as TailFilter;
+  for (const names of [silos, devices]) {
+    if (names !== undefined && !(Array.isArray(names) && names.every((name) => typeof name === 'string'))) {
+      throw new MerestoneError('ControlInvalid', 'silos and devices are lists of names');
+    }
+  }
+  return { ...(silos && { silos }), ...(devices && { devices }) };
+}

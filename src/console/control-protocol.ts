@@ -1,0 +1,53 @@
+import { type ErrorCode, MerestoneError } from '../base/error.ts';
+import type { DeviceDescription } from '../reading/point.ts';
+import type { Sample } from '../reading/sample.ts';
+
+/**
+ * The control socket speaks JSON, one document a line, both ways. Each request has an `id`, and every line
+ * that answers it carries the same. A subscription answers with `result` once, then with `item`s until the
+ * client hangs up; `lost` counts those that a slow reader missed.
+ */
+export interface ControlRequest {
+  id: number;
+  method: string;
+  params?: unknown;
+}
+
+export type ControlReply =
+  | { id: number | null; result: unknown }
+  | { id: number | null; error: ControlError }
+  | { id: number; item: unknown }
+  | { id: number; lost: number };
+
+export interface ControlError {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
+  subject?: string;
+}
+
+/** What `tail` shows: a sample, and which silo's device took it. */
+export interface TailItem {
+  silo: string;
+  sample: Sample;
+}
+
+/** Which samples to show; absent: all. */
+export interface TailFilter {
+  silos?: string[];
+  devices?: string[];
+}
+
+/** The devices of a silo, with their points and units. */
+export interface SiloDevices {
+  silo: string;
+  devices: DeviceDescription[];
+}
+
+export function controlError(error: unknown): ControlError {
+  if (!(error instanceof MerestoneError)) {
+    return { code: 'Internal', message: error instanceof Error ? error.message : String(error) };
+  }
+  const { code, message, hint, subject } = error;
+  return { code, message, ...(hint !== undefined && { hint }), ...(subject !== undefined && { subject }) };
+}

@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { after, before, describe, it } from 'node:test';
+import { spawn } from 'node:child_process';
+import { MerestoneError } from '../../src/base/error.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { connectControl } from '../../src/console/control-client.ts';
+import type { TailItem } from '../../src/console/control-protocol.ts';
+import {
+  type ControlHandlers,
+  type ControlServer,
+  startControlServer,
+} from '../../src/console/control-server.ts';
+import type { GatewayStatus } from '../../src/reading/status.ts';
+
+const status = { version: '9.9.9', startedAt: 1, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };
+
+function sampleOf(device: string, value: number): TailItem {
+  return { silo: 'north', sample: { device, wallMs: 1, monotonicMs: 1, values: { value } } };
+}
+
+describe('control socket', () => {
+  let folder: string;
+  let socketPath: string;
+  let server: ControlServer;
+  const listeners = new Set<(item: TailItem) => void>();
+  const emit = (item: TailItem): void => listeners.forEach((listener) => listener(item));
+  const handlers: ControlHandlers = {
+    status: (): GatewayStatus => status,
+    devices: () => [],
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    reload: async () => {
+      throw new MerestoneError('ConfigInvalid', 'three faults', { hint: 'mend them', subject: 'x.yaml' });
+    },
+    request: async (method, params) => {
+      if (method === 'echo') return params;
+      throw new MerestoneError('ControlInvalid', `no method '${method}'`);
+    },
+  };
+  const start = (): Promise<ControlServer> =>
+    startControlServer(socketPath, handlers, { logger: silentLogger });
+
+  before(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'merestone-control-'));
+    socketPath = path.join(folder, 'run', 'control.sock');
+    server = await start();
+  });
+  after(async () => {
+    await server.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Sends raw bytes; resolves with the first `lines` lines that come back, or all until the end. */
+  async function talk(bytes: string | Buffer, lines = 1): Promise<string[]> {
+    const socket = connect(socketPath);
+    socket.on('error', () => {});
+    socket.write(bytes);
+    const got = await readLines(socket, lines);
+    socket.destroy();
+    return got;
+  }
+
+  async function readLines(socket: Socket, lines: number): Promise<string[]> {
+    let text = '';
+    for await (const piece of socket.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
+      text += piece as string;
+      if (text.split('\n').length > lines) break;
+    }
+    return text.split('\n').filter((line) => line !== '');
+  }
+
+  it('answers requests, each under its own id', async () => {
+    const client = await connectControl(socketPath);
+    const answers = await Promise.all([client.request('status'), client.request('echo', { a: [1, 'ü'] })]);
+    assert.deepEqual(answers, [status, { a: [1, 'ü'] }]);
+    client.close();
+  });
+
+  it("carries the daemon's own errors, code and hint included", async () => {
+    const client = await connectControl(socketPath);
+    await assert.rejects(client.request('reload'), {
+      code: 'ConfigInvalid',
+      hint: 'mend them',
+      subject: 'x.yaml',
+    });
+    await assert.rejects(client.request('nope'), { code: 'ControlInvalid' });
+    client.close();
+  });
+
+  it('may be used by its owner and group alone', () => {
+    assert.equal(statSync(socketPath).mode & 0o777, 0o660);
+  });
+
+  it('streams samples that pass the filter, and stops listening when the client goes', async () => {
+    const client = await connectControl(socketPath);
+    const seen: TailItem[] = [];
+    const aborter = new AbortController();
+    const tail = client.tail(
+      { devices: ['a'] },
+      {
+        item: (item) => {
+          seen.push(item);
+          if (seen.length === 2) aborter.abort();
+        },
+        lost: () => assert.fail('nothing was lost'),
+      },
+      aborter.signal,
+    );
+    while (listeners.size === 0) await pause(5);
+    for (const device of ['a', 'b', 'a']) emit(sampleOf(device, 1));
+    await tail;
+    assert.deepEqual(
+      seen.map(({ sample }) => sample.device),
+      ['a', 'a'],
+    );
+    client.close();
+    while (listeners.size > 0) await pause(5);
+  });
+
+  it('costs a slow reader samples, with a count, and the daemon no memory', async () => {
+    const socket = connect(socketPath);
+    socket.write('{"id":7,"method":"tail"}\n');
+    while (listeners.size === 0) await pause(5);
+    socket.pause();
+    const sent = 20_000;
+    const before = process.memoryUsage().external + process.memoryUsage().heapUsed;
+    for (let index = 0; index < sent; index++) {
+      emit(sampleOf('a'.repeat(64), index));
+      if (index % 1000 === 0) await pause(1);
+    }
+    const grown = process.memoryUsage().external + process.memoryUsage().heapUsed - before;
+    assert.ok(grown < 20_000_000, `grew by ${grown} bytes`);
+    let got = 0;
+    let lost = 0;
+    let text = '';
+    for await (const piece of socket.setEncoding('utf8')) {
+      text += piece as string;
+      const lines = text.split('\n');
+      text = lines.pop()!;
+      for (const line of lines) {
+        const reply = JSON.parse(line) as { item?: unknown; lost?: number };
+        got += reply.item === undefined ? 0 : 1;
+        lost += reply.lost ?? 0;
+      }
+      if (got + lost === sent) break;
+    }
+    assert.ok(lost > 0, 'a reader that slow must lose some');
+    assert.equal(got + lost, sent);
+  });
+
+  const hostile: [string, string | Buffer, RegExp][] = [
+    ['no JSON', 'GET / HTTP/1.1\r\n', /one line of JSON/],
+    ['an array', '[]\n', /one line of JSON/],
+    ['null', 'null\n', /one line of JSON/],
+    ['an empty line', '\n', /one line of JSON/],
+    ['no id', '{"method":"status"}\n', /one line of JSON/],
+    ['a fraction as id', '{"id":1.5,"method":"status"}\n', /one line of JSON/],
+    ['a method that is no text', '{"id":1,"method":["status"]}\n', /one line of JSON/],
+    ['broken UTF-8', Buffer.from([0xff, 0xfe, 0x00, 0x0a]), /one line of JSON/],
+    ['a line without end', Buffer.alloc(70_000, 'x'), /more than 65536 bytes/],
+    ['a filter that is none', '{"id":1,"method":"tail","params":{"silos":"north"}}\n', /lists of names/],
+    ['parameters that are none', '{"id":1,"method":"tail","params":7}\n{"id":2,"method":"tail"}\n', /null/],
+    ['__proto__ as a method', '{"id":1,"method":"__proto__"}\n', /no method/],
+  ];
+  for (const [name, bytes, answer] of hostile) {
+    it(`outlives ${name}`, async () => {
+      const [line] = await talk(bytes);
+      assert.match(line!, answer);
+      assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
+    });
+  }
+
+  it('outlives ten thousand random bytes at a time', async () => {
+    let seed = 7;
+    const next = (): number => (seed = (seed * 48_271) % 2_147_483_647);
+    for (let round = 0; round < 50; round++) {
+      const bytes = Buffer.from(Array.from({ length: 10_000 }, () => next() & 0xff));
+      await talk(Buffer.concat([bytes, Buffer.from('\n')]), 1);
+    }
+    assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
+  });
+
+  it('refuses more requests at once than it holds, and answers those it took', async () => {
+    const flood = Array.from({ length: 200 }, (_, id) => `{"id":${id},"method":"echo"}\n`).join('');
+    const lines = await talk(flood, 200);
+    assert.equal(lines.length, 200);
+    assert.ok(lines.some((line) => line.includes('too many requests')));
+    assert.ok(lines.some((line) => line.includes('"result"')));
+  });
+
+  it('has room for sixteen connections and tells the next', async () => {
+    const sockets = Array.from({ length: 16 }, () => connect(socketPath));
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    assert.match((await talk(''))[0]!, /too many connections/);
+    for (const socket of sockets) socket.destroy();
+    let answer = '';
+    while (!answer.includes('9.9.9')) answer = (await talk('{"id":1,"method":"status"}\n'))[0] ?? '';
+  });
+
+  it('refuses to start where another daemon answers, and leaves that one alone', async () => {
+    await assert.rejects(start(), { code: 'DaemonRunning', exitCode: 69 });
+    assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
+  });
+
+  it('replaces a socket that a killed daemon left', async () => {
+    const stale = path.join(folder, 'stale.sock');
+    const script = `require('node:net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`;
+    await once(spawn(process.execPath, ['-e', script]), 'exit');
+    assert.ok(statSync(stale).isSocket());
+    const second = await startControlServer(stale, handlers, { logger: silentLogger });
+    await second.close();
+    assert.equal(statSync(stale, { throwIfNoEntry: false }), undefined);
+  });
+
+  it('never takes the place of a file that is no socket', async () => {
+    const file = path.join(folder, 'file');
+    writeFileSync(file, 'precious');
+    await assert.rejects(startControlServer(file, handlers, { logger: silentLogger }), { code: 'Io' });
+    await assert.rejects(startControlServer(path.join(file, 'x.sock'), handlers, { logger: silentLogger }), {
+      code: 'Io',
+    });
+    await assert.rejects(
+      startControlServer(path.join(folder, 'x'.repeat(120)), handlers, { logger: silentLogger }),
+      { code: 'Io' },
+    );
+  });
+
+  it('tells the client when nobody is there, or goes away', async () => {
+    await assert.rejects(connectControl(path.join(folder, 'nobody.sock')), {
+      code: 'DaemonUnreachable',
+      exitCode: 69,
+    });
+    const brief = await startControlServer(path.join(folder, 'brief.sock'), handlers, {
+      logger: silentLogger,
+    });
+    const client = await connectControl(path.join(folder, 'brief.sock'));
+    const tail = client.tail({}, { item: () => {}, lost: () => {} }, new AbortController().signal);
+    while (listeners.size === 0) await pause(5);
+    await brief.close();
+    await assert.rejects(tail, { code: 'DaemonUnreachable' });
+    await assert.rejects(client.request('status'), { code: 'DaemonUnreachable' });
+    client.close();
+  });
+
+  it('says so when something else answers', async () => {
+    const other = path.join(folder, 'other.sock');
+    const liar = createServer((socket) => socket.resume().end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    liar.listen(other);
+    await once(liar, 'listening');
+    const client = await connectControl(other);
+    await assert.rejects(client.request('status'), /no Merestone daemon/);
+    client.close();
+    await new Promise((resolve) => liar.close(resolve));
+  });
+});
