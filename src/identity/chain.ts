@@ -32,14 +32,14 @@ export function findChain(
   nowMs: number,
 ): Chain {
   let farthest: { length: number; fault: MerestoneError } | undefined;
-  const blame = (chain: Chain, fault: MerestoneError): undefined => {
+  const blame = (chain: Chain, fault: MerestoneError): void => {
     if (farthest === undefined || chain.length > farthest.length) farthest = { length: chain.length, fault };
   };
 
   function extend(chain: Chain): Chain | undefined {
     const last = chain.at(-1)!;
     const issuers = [...anchors, ...intermediates].filter(
-      (candidate) => !chain.includes(candidate) && isIssuedBy(last, candidate),
+      (candidate) => !isAmong(candidate, chain) && isIssuedBy(last, candidate),
     );
     for (const issuer of issuers) {
       const fault = issuerFault(issuer, chain, nowMs);
@@ -52,9 +52,8 @@ export function findChain(
         if (found !== undefined) return found;
       }
     }
-    return issuers.length > 0
-      ? undefined
-      : blame(chain, issuerMissing(chain, [...anchors, ...intermediates]));
+    if (issuers.length === 0) blame(chain, issuerMissing(chain, [...anchors, ...intermediates]));
+    return undefined;
   }
 
   const chain = extend([leaf]);
@@ -66,6 +65,10 @@ export function findChain(
 export function checkTime(certificate: Certificate, nowMs: number): void {
   const fault = timeFault(certificate, 'it', nowMs);
   if (fault !== undefined) throw fault;
+}
+
+function isAmong({ fingerprintSha256 }: Certificate, certificates: readonly Certificate[]): boolean {
+  return certificates.some((each) => each.fingerprintSha256 === fingerprintSha256);
 }
 
 function isIssuedBy(certificate: Certificate, candidate: Certificate): boolean {
@@ -141,10 +144,10 @@ function timeFault(certificate: Certificate, who: string, nowMs: number): Merest
 function issuerMissing(chain: Chain, known: readonly Certificate[]): MerestoneError {
   const [leaf] = chain;
   const last = chain.at(-1)!;
-  const whose = chain.length === 1 ? 'it' : `its issuer ${last.title}`;
-  if (last.issuerDer.equals(last.subjectDer) && isIssuedBy(last, last)) {
-    return untrusted(leaf, `${whose} is self-signed, and not among the trusted CAs`);
-  }
+  const selfSigned = isIssuedBy(last, last);
+  if (selfSigned && last === leaf) return untrusted(leaf, 'it is self-signed, so no CA vouches for it');
+  const whose = last === leaf ? 'it' : `its issuer ${last.title}`;
+  if (selfSigned) return untrusted(leaf, `${whose} is self-signed, and not among the trusted CAs`);
   const issuer = last.issuerTitle;
   const namesake = known.some((each) => each.subjectDer.equals(last.issuerDer));
   return untrusted(

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import {
   closeSync,
@@ -13,7 +13,7 @@ import {
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
-import { MerestoneError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import { parsePem } from './pem.ts';
 
 /** Wraps the keys that seal a spool, so that the disk alone opens nothing. */
@@ -48,11 +48,11 @@ export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): P
   const credential = credentialPath(place);
   const held = credential === undefined ? [] : readKeys(credential);
   if (held.length === 0 && !existsSync(path)) createKeyFile(directory, path);
-  const kept = existsSync(path) ? readPrivateFile(path) : [];
+  const kept = held.length === 0 || existsSync(path) ? readPrivateFile(path) : [];
+  const [wrappingKey] = [...held, ...kept] as [KeyObject, ...KeyObject[]];
   const keys = new Map<string, KeyObject>();
   for (const key of [...held, ...kept]) keys.set(await thumbprint(key), key);
-  const [[keyId, wrappingKey] = []] = keys;
-  if (keyId === undefined || wrappingKey === undefined) throw unavailable(path, 'the file holds no key');
+  const keyId = await thumbprint(wrappingKey);
   const publicKey = createPublicKey(wrappingKey);
   return {
     keyId,
@@ -91,8 +91,8 @@ async function unwrap(jwe: string, keys: ReadonlyMap<string, KeyObject>, path: s
 
 /** Ours alone: anyone else who could read or replace it could open the spool. */
 function readPrivateFile(path: string): KeyObject[] {
-  const stats = lstatSync(path);
-  if (!stats.isFile()) throw unavailable(path, 'this is not a regular file');
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (!stats?.isFile()) throw unavailable(path, 'this is not a regular file');
   if (stats.uid !== process.geteuid!()) throw unavailable(path, 'the file belongs to another user');
   const mode = stats.mode & 0o777;
   if ((mode & 0o077) !== 0) {
@@ -101,25 +101,28 @@ function readPrivateFile(path: string): KeyObject[] {
   return readKeys(path);
 }
 
+/** At least one. */
 function readKeys(path: string): KeyObject[] {
+  let keys: KeyObject[];
   try {
-    return parsePem(readFileSync(path, 'latin1'), path)
+    keys = parsePem(readFileSync(path, 'latin1'), path)
       .filter(({ label }) => label === 'PRIVATE KEY')
-      .map(({ text }) => createPrivateKey(text))
-      .map(requireP256);
+      .map(({ text }) => requireP256(createPrivateKey(text)));
   } catch (error) {
-    throw unavailable(path, 'the key-encryption key cannot be read', error);
+    throw unavailable(path, `the key-encryption key cannot be read (${describeError(error)})`, error);
   }
+  if (keys.length === 0) throw unavailable(path, 'the file holds no private key in PEM');
+  return keys;
 }
 
 function requireP256(key: KeyObject): KeyObject {
   if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
-  throw new Error(`not an EC P-256 key`);
+  throw new Error('it is not on the curve P-256');
 }
 
 /** By link(2) from a finished file: two that start at once end up with the same key, and a crash with none. */
 function createKeyFile(directory: string, path: string): void {
-  const draft = `${path}.${process.pid}.new`;
+  const draft = `${path}.${randomUUID()}.new`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

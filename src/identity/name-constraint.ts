@@ -20,7 +20,7 @@ export function constraintBroken(authority: Certificate, below: Certificate): st
       return `permits no such ${what}`;
     }
     if (excluded.filter(alike).some((subtree) => isWithin(name, subtree, sameLetters) !== false)) {
-      return `excludes such a ${what}`;
+      return `excludes such ${what === 'subject' ? 'a' : 'an'} ${what}`;
     }
   }
   return undefined;

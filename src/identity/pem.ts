@@ -11,7 +11,7 @@ export interface PemBlock {
 /** A CA bundle of a Linux distribution has some 220 kB; more is a file that was named by mistake. */
 const fileBytesMax = 1_000_000;
 
-const blockPattern = /-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g;
+const blockPattern = /-----BEGIN ([A-Z0-9 ]+)-----((?:(?!-----)[\s\S])*)-----END \1-----/g;
 
 /**
  * A file of ours, as bytes; `what` is what it should have been, for the message.
