@@ -78,7 +78,8 @@ describe('the view of the demo', () => {
 
   it('paints what it measures', () => {
     const line = spread([span('left', ink.good)], [span('right')], 20);
-    assert.equal(paint(line).replaceAll(/\u001b\[[\d;]*m/g, ''), 'left           right');
+    const words = paint(line).split('\u001b[');
+    assert.equal(words.map((word) => word.replace(/^[\d;]+m/, '')).join(''), 'left           right');
   });
 });
 

@@ -26,8 +26,8 @@ export const cast: readonly [Cast, Cast] = [
         name: 'main-meter',
         points: [
           { name: 'power_total', unit: 'W' },
-          { name: 'energy_import', unit: 'kWh' },
           { name: 'voltage_l1', unit: 'V' },
+          { name: 'energy_import', unit: 'kWh' },
           { name: 'frequency', unit: 'Hz' },
         ],
       },
@@ -51,8 +51,8 @@ export const cast: readonly [Cast, Cast] = [
         name: 'chiller',
         points: [
           { name: 'power_total', unit: 'W' },
-          { name: 'energy_import', unit: 'kWh' },
           { name: 'current_l1', unit: 'A' },
+          { name: 'energy_import', unit: 'kWh' },
         ],
       },
       {

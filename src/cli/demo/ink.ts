@@ -42,10 +42,10 @@ export function fit(line: Line, width: number): Line {
   return left > 0 ? [...fitted, span(' '.repeat(left))] : fitted;
 }
 
-/** `left` and `right` at the two ends of `width` columns; `left` is cut where there is no room for both. */
+/** `left` and `right` at the two ends of `width` columns; `right` is left out where there is no room for both. */
 export function spread(left: Line, right: Line, width: number): Line {
-  const room = width - widthOf(right);
-  return room < 2 ? fit(left, width) : [...fit(left, room - 1), span(' '), ...right];
+  const gap = width - widthOf(left) - widthOf(right);
+  return gap < 1 ? fit(left, width) : [...left, span(' '.repeat(gap)), ...right];
 }
 
 /** As escape sequences. */

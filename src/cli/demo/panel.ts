@@ -99,7 +99,8 @@ function values(tenant: TenantScene, width: number, room: number): Line[] {
         span(point.name, ink.quiet),
       ];
       const shown = value === undefined ? (quality ?? '…') : showValue(value, point.unit);
-      return spread(name, [span(shown, value === undefined && quality ? ink.bad : ink.text)], width);
+      const right = span(shown, value === undefined && quality ? ink.bad : ink.text);
+      return [...fit(name, width - shown.length - 1), span(' '), right];
     }),
   );
   return [...lines, ...Array.from({ length: Math.max(room, 0) - lines.length }, () => [])];

@@ -156,11 +156,9 @@ function rowsTitle(scene: Scene, width: number): Line {
   const figures = `${ratePerSecond(scene.rowHistory).toFixed(0)} rows/s   ${scene.rowCount} rows   `;
   const faults = `${scene.gaps} gaps   ${scene.duplicates} duplicates`;
   const clean = scene.gaps === 0;
-  return spread(
-    [bold('What the backend sees'), span(', a few of them', ink.faint)],
-    [span(figures, ink.text), span(faults, clean ? ink.quiet : ink.bad)],
-    width,
-  );
+  const some = width < 90 ? '' : ', a few of them';
+  const left = [bold('What the backend sees'), span(some, ink.faint)];
+  return spread(left, [span(figures, ink.text), span(faults, clean ? ink.quiet : ink.bad)], width);
 }
 
 function rows(scene: Scene, width: number, count: number): Line[] {
