@@ -51,7 +51,7 @@ export async function startControlServer(
         new MerestoneError('ControlRefused', 'too many connections', { retryable: true }),
       );
       socket.on('error', () => {});
-      socket.end(`${JSON.stringify({ id: null, error })}\n`);
+      socket.end(`${JSON.stringify({ id: null, error })}\n`, () => socket.destroy());
       return;
     }
     const end = serveConnection(socket, handlers, dependencies.logger);
