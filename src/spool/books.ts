@@ -1,0 +1,141 @@
+import type { Clock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import type { Origin } from '../stream/topic.ts';
+import { type EntryKind, openEntry, sealEntry } from './entry.ts';
+import type { DataKey, Keyring } from './keyring.ts';
+import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger } from './ledger.ts';
+import { Outbox } from './outbox.ts';
+import { positionOf } from './position.ts';
+import type { BatchRow } from './schema.ts';
+import type { CipherName } from './seal.ts';
+import { openBatch } from './sealed-batch.ts';
+import type { Durability, Store } from './store.ts';
+
+/** Opening reads the batches that came since the ledger was written: so many at most. */
+export const ledgerBehindMax = 256;
+
+/** A ledger in the making: with the commit it is the ledger, or it never was. */
+export type Draft = Ledger;
+
+export interface BooksParts {
+  origin: Origin;
+  store: Store;
+  keyring: Keyring;
+  cipher: CipherName;
+  clock: Clock;
+  ledger: Ledger;
+  /** The head's seq in the ledger that the file has; -Infinity where it has none. */
+  seqInFile: number;
+}
+
+/** The open file and what is known of it. Every change is one commit of rows and ledger together. */
+export class Books {
+  readonly origin: Origin;
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly cipher: CipherName;
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  #ledger: Ledger;
+  #seqInFile: number;
+  #keyInFile: DataKey;
+  #state: 'open' | 'damaged' | 'closed' = 'open';
+
+  constructor({ origin, store, keyring, cipher, clock, ledger, seqInFile }: BooksParts) {
+    this.origin = origin;
+    this.store = store;
+    this.keyring = keyring;
+    this.cipher = cipher;
+    this.clock = clock;
+    this.outbox = new Outbox(this);
+    this.#ledger = ledger;
+    this.#seqInFile = seqInFile;
+    this.#keyInFile = keyring.current;
+  }
+
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
+  /** The position of a batch of an epoch that this file knows. */
+  positionOf(ref: { epoch: string; seq: number }): number | undefined {
+    const epoch = this.#ledger.epochs.find(({ id }) => id === ref.epoch);
+    return epoch && positionOf(epoch.number, ref.seq);
+  }
+
+  headPosition(): number {
+    return positionOf(currentEpochNumber(this.#ledger), this.#ledger.head.seq);
+  }
+
+  /** All of `change`, or none of it. Throws what the store throws, and SpoolClosed. */
+  commit<T>(change: (draft: Draft) => T, durability: Durability = 'flushed'): T {
+    return this.#attempt(() => {
+      const draft: Draft = { ...this.#ledger };
+      let isWritten = false;
+      try {
+        const result = this.store.commit(() => {
+          const made = change(draft);
+          isWritten = this.#isDue(draft);
+          if (isWritten) this.store.writeLedger(sealLedger(draft, this.keyring.current, this.cipher));
+          return made;
+        }, durability);
+        this.#ledger = draft;
+        if (isWritten) [this.#seqInFile, this.#keyInFile] = [draft.head.seq, this.keyring.current];
+        return result;
+      } catch (error) {
+        this.outbox.rolledBack();
+        throw error;
+      }
+    });
+  }
+
+  /** A batch whose every bit authenticates, with its zstd; undefined where there is none such. */
+  read(position: number): { row: BatchRow; compressed: Buffer } | undefined {
+    const row = this.#attempt(() => this.store.batch(position));
+    const compressed = row && openBatch(this.origin, row, this.keyring);
+    return row && compressed && { row, compressed };
+  }
+
+  /** Within a commit. */
+  writeEntry(kind: EntryKind, number: number, content: Uint8Array): void {
+    this.store.writeEntry(sealEntry(this.origin, kind, number, content, this.keyring, this.cipher));
+  }
+
+  /** Undefined where there is none such that authenticates. */
+  readEntry(kind: EntryKind, number: number): Buffer | undefined {
+    const row = this.#attempt(() => this.store.entry(number));
+    return row && openEntry(this.origin, kind, row, this.keyring);
+  }
+
+  assertOpen(): void {
+    if (this.#state === 'open') return;
+    if (this.#state === 'closed') throw new MerestoneError('SpoolClosed', 'the spool is closed');
+    throw new MerestoneError('SpoolDamaged', 'the spool was found damaged', {
+      subject: this.store.file,
+      hint: 'close it and open it again: what is sound will be salvaged',
+      retryable: true,
+    });
+  }
+
+  #attempt<T>(work: () => T): T {
+    this.assertOpen();
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof MerestoneError && error.code === 'SpoolDamaged') this.#state = 'damaged';
+      throw error;
+    }
+  }
+
+  #isDue(draft: Draft): boolean {
+    if (draft.head.seq - this.#seqInFile >= ledgerBehindMax) return true;
+    return this.keyring.current !== this.#keyInFile || !isToldByBatches(this.#ledger, draft);
+  }
+
+  /** Idempotent. A damaged file keeps its rows for the salvage at the next opening. */
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.store.close();
+  }
+}

@@ -1,0 +1,34 @@
+import type { Origin } from '../stream/topic.ts';
+import type { Keyring } from './keyring.ts';
+import type { EntryRow } from './schema.ts';
+import { type CipherName, seal, unseal } from './seal.ts';
+
+/** What is sealed beside the batches; a kind never opens as the other. */
+export type EntryKind = 'event' | 'held';
+
+export function sealEntry(
+  origin: Origin,
+  kind: EntryKind,
+  number: number,
+  content: Uint8Array,
+  keyring: Keyring,
+  cipher: CipherName,
+): EntryRow {
+  const { id: key, secret } = keyring.current;
+  return { number, key, sealed: seal(secret, cipher, content, boundTo(origin, kind, number, key)) };
+}
+
+/** The content; undefined where a bit of the row is not what was written for this origin. */
+export function openEntry(
+  origin: Origin,
+  kind: EntryKind,
+  row: EntryRow,
+  keyring: Keyring,
+): Buffer | undefined {
+  const key = keyring.get(row.key);
+  return key && unseal(key.secret, row.sealed, boundTo(origin, kind, row.number, row.key));
+}
+
+function boundTo({ tenant, gateway }: Origin, kind: EntryKind, number: number, key: number): Buffer {
+  return Buffer.from([`merestone ${kind} 1`, tenant, gateway, number, key].join('\n'));
+}

@@ -1,0 +1,46 @@
+import type { Books } from './books.ts';
+import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './keyring.ts';
+import type { Ledger } from './ledger.ts';
+import type { Runs } from './runs.ts';
+
+/** A new data key seals from now on, and those that nothing is sealed with any more are destroyed. */
+export async function rotateKey(books: Books, wrapper: KeyWrapper): Promise<void> {
+  const minted = mintKey(books.clock.wallMs(), 0);
+  const row = await wrapKey(minted, wrapper);
+  books.assertOpen();
+  const previous = books.keyring.current;
+  const key = { ...minted, first: books.headPosition() + 1 };
+  books.keyring.turnTo(key);
+  try {
+    const idle = idleKeys(books, key);
+    books.commit(() => books.store.changeKeys([{ ...row, first: key.first }], idle));
+    books.keyring.forget(idle);
+  } catch (error) {
+    books.keyring.turnTo(previous);
+    books.keyring.forget([key.id]);
+    throw error;
+  }
+}
+
+/** Wraps every data key to another key-encryption key, and overwrites the wrappings before. */
+export async function rekey(books: Books, wrapper: KeyWrapper): Promise<void> {
+  const rows = await Promise.all(books.keyring.all.map((key) => wrapKey(key, wrapper)));
+  books.commit(() => books.store.changeKeys(rows, []));
+}
+
+/** Keys that no batch and no entry in the file needs. */
+function idleKeys(books: Books, current: DataKey): number[] {
+  const inUse = new Set(books.store.entryKeys());
+  const inOrder = books.keyring.all.sort((a, b) => a.first - b.first);
+  return inOrder
+    .filter((key, index) => {
+      const end = inOrder[index + 1]?.first ?? Infinity;
+      return key !== current && !inUse.has(key.id) && !holdsBatch(books.ledger, key.first, end);
+    })
+    .map(({ id }) => id);
+}
+
+function holdsBatch({ waiting, rejected, damaged }: Ledger, first: number, end: number): boolean {
+  const meets = (runs: Runs): boolean => runs.some(([from, to]) => from < end && to >= first);
+  return [waiting, rejected, damaged].some(meets);
+}

@@ -1,0 +1,65 @@
+import { ascending, type Runs } from './runs.ts';
+
+/**
+ * More live batches than this waiting is an outage, not a busy second: at 10,000 readings a second, in
+ * batches of 500, a second makes 20.
+ */
+const liveMax = 64;
+
+/**
+ * Which waiting batches are in flight, and whose turn is next. Two lanes: the newest batches, and the
+ * backlog. A live lane that overflows joins the backlog but for its newest batch, so fresh data never
+ * waits behind an outage, and every batch keeps its place among those of its lane.
+ */
+export class Lanes {
+  readonly #leased = new Map<number, number>();
+  /** Positions from here on are live. All that is found at opening is backlog. */
+  #liveFrom: number;
+
+  constructor(liveFrom: number) {
+    this.#liveFrom = liveFrom;
+  }
+
+  /** Positions to lease, in their order; nothing may be leased or released while it is walked. */
+  *candidates(waiting: Runs, order: 'live-first' | 'fifo'): Generator<number> {
+    if (order === 'fifo') return yield* this.#free(waiting, 0, Infinity);
+    this.#shedOverflow(waiting);
+    yield* this.#free(waiting, this.#liveFrom, Infinity);
+    yield* this.#free(waiting, 0, this.#liveFrom);
+  }
+
+  isLeased(position: number): boolean {
+    return this.#leased.has(position);
+  }
+
+  /** Of a leased batch; undefined where it is not leased. */
+  samplesOf(position: number): number | undefined {
+    return this.#leased.get(position);
+  }
+
+  lease(position: number, samples: number): void {
+    this.#leased.set(position, samples);
+  }
+
+  release(position: number): void {
+    this.#leased.delete(position);
+  }
+
+  #shedOverflow(waiting: Runs): void {
+    let live = 0;
+    for (const _ of this.#free(waiting, this.#liveFrom, Infinity)) {
+      live += 1;
+      if (live > liveMax) {
+        this.#liveFrom = waiting.at(-1)![1];
+        return;
+      }
+    }
+  }
+
+  *#free(waiting: Runs, from: number, before: number): Generator<number> {
+    for (const position of ascending(waiting, from)) {
+      if (position >= before) return;
+      if (!this.#leased.has(position)) yield position;
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import type { EventBody, StreamEvent } from '../stream/event.ts';
+import { chainStart } from '../stream/chain.ts';
+import type { Books, Draft } from './books.ts';
+import { continueRun } from './event-run.ts';
+import type { Ledger } from './ledger.ts';
+import { ascending, has, withMember, withoutMember } from './runs.ts';
+import { ulid } from './ulid.ts';
+
+export interface LeasedEvent {
+  id: string;
+  /** The StreamEvent's JSON. */
+  payload: Buffer;
+}
+
+/** Events that the cloud has not taken yet. */
+export class Outbox {
+  readonly #books: Books;
+  /** Numbers of the events in flight, by their id. */
+  readonly #leased = new Map<string, number>();
+  /** The last event, for as long as its run may grow: not leased, and surely in the file. */
+  #growing: { number: number; event: StreamEvent } | undefined;
+
+  constructor(books: Books) {
+    this.#books = books;
+  }
+
+  /** Within a commit. One event for a run of the same: it grows until it is leased. */
+  note(draft: Draft, body: EventBody): void {
+    const continued = this.#growing && continueRun(this.#growing.event, body);
+    if (this.#growing !== undefined && continued !== undefined) {
+      this.#growing = { ...this.#growing, event: { ...this.#growing.event, ...continued } };
+    } else {
+      this.#growing = { number: draft.nextEntry, event: this.#stamp(body) };
+      draft.events = withMember(draft.events, draft.nextEntry);
+      draft.nextEntry += 1;
+    }
+    const { number, event } = this.#growing;
+    this.#books.writeEntry('event', number, Buffer.from(JSON.stringify(event)));
+  }
+
+  /** After a commit that failed: what was noted in it is not in the file. */
+  rolledBack(): void {
+    this.#growing = undefined;
+  }
+
+  /** Up to `count` of the oldest that are not leased, and the numbers of those found damaged. */
+  lease(count: number): { events: LeasedEvent[]; damaged: number[] } {
+    const events: LeasedEvent[] = [];
+    const damaged: number[] = [];
+    const leased = new Set(this.#leased.values());
+    for (const number of ascending(this.#books.ledger.events)) {
+      if (events.length >= count) break;
+      if (leased.has(number)) continue;
+      const payload = this.#books.readEntry('event', number);
+      if (payload === undefined) damaged.push(number);
+      else events.push(this.#lease(number, payload));
+    }
+    return { events, damaged };
+  }
+
+  /**
+   * Within a commit: these reports cannot be read any more, so whatever is missing up to the head may be
+   * what they explained. The rows stay, for the reason that departure.ts gives.
+   */
+  condemn(draft: Draft, numbers: readonly number[]): void {
+    for (const number of numbers) draft.events = withoutMember(draft.events, number);
+    this.note(draft, lostReports(draft, numbers.length));
+  }
+
+  /** Ends the lease of events that were removed, or are to be leased again. */
+  release(ids: readonly string[]): void {
+    for (const id of ids) this.#leased.delete(id);
+  }
+
+  /** Within a commit: leased events leave for good. */
+  remove(draft: Draft, ids: readonly string[]): void {
+    for (const id of ids) {
+      const number = this.#leased.get(id);
+      if (number === undefined || !has(draft.events, number)) continue;
+      draft.events = withoutMember(draft.events, number);
+      this.#books.store.deleteEntry(number);
+    }
+  }
+
+  #lease(number: number, payload: Buffer): LeasedEvent {
+    if (this.#growing?.number === number) this.#growing = undefined;
+    const { id } = JSON.parse(payload.toString()) as StreamEvent;
+    this.#leased.set(id, number);
+    return { id, payload };
+  }
+
+  #stamp(body: EventBody): StreamEvent {
+    const at = this.#books.clock.wallMs();
+    return { v: 1, ...this.#books.origin, id: ulid(at), at, ...body };
+  }
+}
+
+/** One report in place of those that were lost: it explains every hole that they may have explained. */
+function lostReports({ head }: Ledger, count: number): EventBody {
+  const reason = `${count} reports were damaged on disk: a batch missing up to here may have been in one`;
+  const unknown = { batches: 0, samples: 0, from: null, to: null };
+  const whole = {
+    seqFrom: 1,
+    seqTo: head.seq,
+    chainBefore: chainStart.toString('hex'),
+    chainAfter: head.chain,
+  };
+  return { kind: 'quarantined', reason, epoch: head.epoch, ...unknown, ...whole };
+}

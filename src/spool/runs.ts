@@ -1,0 +1,39 @@
+/**
+ * A set of whole numbers as ascending runs [from, to], both ends included, that neither meet nor overlap.
+ * A million waiting batches are one run. Values are never changed: each function returns a new one.
+ */
+export type Runs = readonly (readonly [from: number, to: number])[];
+
+export function countOf(runs: Runs): number {
+  return runs.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+}
+
+export function has(runs: Runs, member: number): boolean {
+  return runs.some(([from, to]) => from <= member && member <= to);
+}
+
+export function withMember(runs: Runs, member: number): Runs {
+  if (has(runs, member)) return runs;
+  const below = runs.filter(([, to]) => to < member);
+  const above = runs.filter(([from]) => from > member);
+  let [from, to] = [member, member];
+  if (below.at(-1)?.[1] === member - 1) from = below.pop()![0];
+  if (above[0]?.[0] === member + 1) to = above.shift()![1];
+  return [...below, [from, to], ...above];
+}
+
+export function withoutMember(runs: Runs, member: number): Runs {
+  return runs.flatMap(([from, to]): Runs => {
+    if (member < from || member > to) return [[from, to]];
+    const left: Runs = from < member ? [[from, member - 1]] : [];
+    const right: Runs = member < to ? [[member + 1, to]] : [];
+    return [...left, ...right];
+  });
+}
+
+/** The members from `start` upwards. */
+export function* ascending(runs: Runs, start = 0): Generator<number> {
+  for (const [from, to] of runs) {
+    for (let member = Math.max(from, start); member <= to; member += 1) yield member;
+  }
+}

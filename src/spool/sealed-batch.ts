@@ -1,0 +1,52 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { chainNext } from '../stream/chain.ts';
+import type { Origin } from '../stream/topic.ts';
+import type { DataKey, Keyring } from './keyring.ts';
+import { seqOf } from './position.ts';
+import type { BatchRow } from './schema.ts';
+import { type CipherName, seal, unseal } from './seal.ts';
+
+/** Level 1: on batches of readings, higher levels cost more and save nothing. */
+const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** No batch is ever near it; a payload that claims more is not one of ours. */
+const payloadBytesMax = 64 * 1024 * 1024;
+
+export interface BatchContent {
+  position: number;
+  epoch: string;
+  samples: number;
+  from_ms: number;
+  to_ms: number;
+  chain_before: Buffer;
+}
+
+/** Payload → row: chained, compressed, sealed, and its clear columns bound to it. */
+export function sealBatch(
+  origin: Origin,
+  content: BatchContent,
+  payload: Buffer,
+  key: DataKey,
+  cipher: CipherName,
+): BatchRow {
+  const chained = { ...content, key: key.id, chain_after: chainNext(content.chain_before, payload) };
+  const compressed = zstdCompressSync(payload, zstdOptions);
+  return { ...chained, sealed: seal(key.secret, cipher, compressed, boundTo(origin, chained)) };
+}
+
+/** The zstd of the payload; undefined where one bit of the row is not what was written for this origin. */
+export function openBatch(origin: Origin, row: BatchRow, keyring: Keyring): Buffer | undefined {
+  const key = keyring.get(row.key);
+  return key === undefined ? undefined : unseal(key.secret, row.sealed, boundTo(origin, row));
+}
+
+export function decompress(compressed: Buffer): Buffer {
+  return zstdDecompressSync(compressed, { maxOutputLength: payloadBytesMax });
+}
+
+function boundTo(origin: Origin, row: Omit<BatchRow, 'sealed'>): Buffer {
+  const { epoch, key, samples, from_ms, to_ms, chain_before, chain_after } = row;
+  const chain = [chain_before.toString('hex'), chain_after.toString('hex')];
+  const clear = [epoch, seqOf(row.position), key, samples, from_ms, to_ms, ...chain];
+  return Buffer.from(['merestone batch 1', origin.tenant, origin.gateway, ...clear].join('\n'));
+}

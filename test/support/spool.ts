@@ -1,0 +1,64 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import type { SpoolOptions } from '../../src/spool/options.ts';
+import { type EncodedSample, type KeyWrapper, Spool, type SpoolDependencies } from '../../src/spool/spool.ts';
+import type { PublishedSample } from '../../src/stream/batch.ts';
+
+/** Stands for identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
+export function testKeys(secret: string): KeyWrapper {
+  const key = createHash('sha256').update(secret).digest();
+  return {
+    keyId: `test-${secret}`,
+    wrap: async (dataKey) => {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', key, nonce);
+      const wrapped = Buffer.concat([cipher.update(dataKey), cipher.final()]);
+      return Buffer.concat([nonce, wrapped, cipher.getAuthTag()]).toString('base64url');
+    },
+    unwrap: async (jwe) => {
+      const bytes = Buffer.from(jwe, 'base64url');
+      const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12));
+      decipher.setAuthTag(bytes.subarray(-16));
+      return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]);
+    },
+  };
+}
+
+export const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
+
+/** A folder that is gone when the test is over. */
+export function temporaryDirectory(t: { after: (done: () => void) => void }): string {
+  const directory = mkdtempSync(join(tmpdir(), 'merestone-spool-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+export function spoolDependencies(changes: Partial<SpoolDependencies> = {}): SpoolDependencies {
+  return { origin: acme, keys: testKeys('acme'), clock: systemClock, logger: silentLogger, ...changes };
+}
+
+export function spoolOptions(directory: string, changes: Partial<SpoolOptions> = {}): SpoolOptions {
+  return { directory, bytesMax: 4_000_000, whenFull: 'drop-oldest', keyPeriodMs: 86_400_000, ...changes };
+}
+
+export function openTestSpool(
+  directory: string,
+  options: Partial<SpoolOptions> = {},
+  deps: Partial<SpoolDependencies> = {},
+): Promise<Spool> {
+  return Spool.open(spoolOptions(directory, options), spoolDependencies(deps));
+}
+
+/** One sample; `noise` random bytes in it keep zstd from making it small. */
+export function testSample(ts: number, noise = 0): EncodedSample {
+  const sample: PublishedSample = {
+    device: 'main-meter',
+    ts,
+    values: { voltage_l1: 230.4, ...(noise > 0 && { noise: randomBytes(noise).toString('base64') }) },
+  };
+  return { json: JSON.stringify(sample), ts };
+}
