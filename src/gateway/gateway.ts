@@ -5,6 +5,7 @@ import { version } from '../base/version.ts';
 import type { GatewayOptions } from '../config/options.ts';
 import { type Fieldbus, startFieldbus } from '../fieldbus/fieldbus.ts';
 import { describeDevice } from '../fieldbus/description.ts';
+import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import type { SiloBirth } from '../silo/protocol.ts';
@@ -60,6 +61,11 @@ export class Gateway {
   onSamples(listener: SampleListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Each silo's devices with their points and units. */
+  devices(): { silo: string; devices: DeviceDescription[] }[] {
+    return [...this.#silos.values()].map(({ name, devices }) => ({ silo: name, devices }));
   }
 
   /** Has every silo look at its certificate files now. */

@@ -3,6 +3,7 @@ import { backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
+import type { DeviceDescription } from '../reading/point.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import { LossAccount } from '../silo/loss-account.ts';
@@ -59,6 +60,10 @@ export class SiloHost {
     this.#clock = clock;
     this.#logger = logger.with({ silo: this.name });
     this.#status = blankStatus(this.name);
+  }
+
+  get devices(): DeviceDescription[] {
+    return this.#birth.devices;
   }
 
   start(): void {

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { CheckpointSigner } from '../identity/load.ts';
+import type { Signer } from '../identity/signer.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { Uplink } from '../uplink/uplink.ts';
 
@@ -9,11 +9,11 @@ const checkpointMs = 60_000;
 
 /** Signs the head of the chain from time to time and keeps the newest signature retained at the broker. */
 export class Checkpointer {
-  readonly #dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => CheckpointSigner };
+  readonly #dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => Signer };
   #signedAtMs = -Infinity;
   #signedSeq = 0;
 
-  constructor(dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => CheckpointSigner }) {
+  constructor(dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => Signer }) {
     this.#dependencies = dependencies;
   }
 

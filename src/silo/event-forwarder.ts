@@ -48,7 +48,10 @@ export class EventForwarder {
         uplink.publish({ channel: 'event', payload, contentType: 'application/json' }),
       ),
     );
-    const delivered = events.filter((_, index) => outcomes[index]?.kind === 'accepted').map(({ id }) => id);
+    const ids = (accepted: boolean): string[] =>
+      events.filter((_, index) => (outcomes[index]?.kind === 'accepted') === accepted).map(({ id }) => id);
+    spool.releaseEvents(ids(false));
+    const delivered = ids(true);
     if (delivered.length > 0) spool.settleEvents(delivered);
     return delivered.length > 0;
   }

@@ -5,6 +5,7 @@ import type { BatchRef, LeasedBatch, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import type { PublishOutcome, Uplink } from '../uplink/uplink.ts';
+import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
 import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
 import type { DayQuota } from './quota.ts';
 
@@ -32,8 +33,9 @@ export class Forwarder {
   readonly #inflight = new Set<string>();
   /** Refused batches that are tried again later, while others go first. At most `asideMax`. */
   readonly #aside = new Map<string, LeasedBatch>();
-  #verdicts: Required<Parameters<Spool['settle']>[0]> = emptyVerdicts();
-  #inflightMax = 1;
+  #verdicts = emptyVerdicts();
+  /** Grows and shrinks with the link's round trip; a new session starts it anew. */
+  #window: PublishWindow = openWindow(1, 0);
   #ready = false;
   #cancelSettle: Cancel | undefined;
   #cancelPump: Cancel | undefined;
@@ -44,7 +46,7 @@ export class Forwarder {
 
   sessionReady(inflightMax: number): void {
     this.#ready = true;
-    this.#inflightMax = inflightMax;
+    this.#window = openWindow(inflightMax, this.#dependencies.clock.monotonicMs());
     this.pump();
   }
 
@@ -65,7 +67,7 @@ export class Forwarder {
       this.#cancelPump = clock.after(waitMs > 0 ? waitMs : 60_000, () => this.pump());
       return;
     }
-    const free = this.#delivery.window(this.#inflightMax) - this.#inflight.size;
+    const free = this.#delivery.window(windowSize(this.#window)) - this.#inflight.size;
     if (free <= 0) return;
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
@@ -89,22 +91,28 @@ export class Forwarder {
   }
 
   #publish(batch: LeasedBatch): void {
-    const { uplink, options } = this.#dependencies;
+    const { clock, uplink, options } = this.#dependencies;
     const id = identify(batch.key);
     const request = telemetryRequest(batch, options.compression);
     this.#inflight.add(id);
-    this.#dependencies.dayQuota?.spend(request.payload.length, this.#dependencies.clock.wallMs());
+    this.#dependencies.dayQuota?.spend(request.payload.length, clock.wallMs());
+    const sentAtMs = clock.monotonicMs();
+    const inflight = this.#inflight.size;
     void uplink.publish(request).then((outcome) => {
-      const alone = this.#inflight.size === 1;
       this.#inflight.delete(id);
-      this.#conclude(id, batch, outcome, alone);
+      if (outcome.kind !== 'unsettled' && outcome.kind !== 'too-large') {
+        this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
+      }
+      this.#conclude(id, batch, outcome);
     });
   }
 
-  #conclude(id: string, batch: LeasedBatch, outcome: PublishOutcome, alone: boolean): void {
+  #conclude(id: string, batch: LeasedBatch, outcome: PublishOutcome): void {
     const nowMs = this.#dependencies.clock.monotonicMs();
     const { epoch, seq } = batch.key;
     const ref: BatchRef = { epoch, seq };
+    // A peer that hung up with nothing else in flight speaks of this batch.
+    const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
     const verdict = this.#delivery.decide(id, nameOutcome(outcome), nowMs, alone);
     switch (verdict) {
       case 'ack':
@@ -149,7 +157,13 @@ export class Forwarder {
   }
 }
 
-function emptyVerdicts(): Required<Parameters<Spool['settle']>[0]> {
+interface OpenVerdicts {
+  acked: BatchRef[];
+  rejected: (BatchRef & { reason: string })[];
+  released: BatchRef[];
+}
+
+function emptyVerdicts(): OpenVerdicts {
   return { acked: [], rejected: [], released: [] };
 }
 

@@ -72,12 +72,13 @@ export class Intake {
 
   dateHeld(): void {
     const { spool, timekeeper } = this.#dependencies;
-    for (const { id, payload } of spool.held()) {
+    let dated = 0;
+    spool.release((payload) => {
       const undated = JSON.parse(payload.toString()) as UndatedSample[];
-      const samples = undated.map((each) => encode(timekeeper.date(each)));
-      spool.enqueue(samples, { releasing: id });
-      this.#dependencies.stored(samples.length);
-    }
+      dated += undated.length;
+      return undated.map((each) => encode(timekeeper.date(each)));
+    });
+    if (dated > 0) this.#dependencies.stored(dated);
   }
 
   /** Closes the open batch and stores what the disk takes; false where something is left. */
@@ -150,8 +151,7 @@ export class Intake {
   #store({ samples, undated }: ClosedBatch): void {
     const { spool, stored } = this.#dependencies;
     if (undated) {
-      spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`), samples.length);
-      return;
+      return spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`));
     }
     if (spool.enqueue(samples) !== undefined) stored(samples.length);
   }

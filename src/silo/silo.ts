@@ -5,6 +5,7 @@ import { releasedAtMs } from '../base/version.ts';
 import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
+import { type ClockTrust, judgeClock } from './clock-trust.ts';
 import { LossAccount } from './loss-account.ts';
 import type { SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
 import { RunningSilo } from './running-silo.ts';
@@ -113,15 +114,25 @@ export class Silo {
   }
 
   #loadIdentity(): LoadedIdentity {
-    // A clock that is still behind our own release must not make a good certificate look too young.
     const options = this.#birth.options.identity;
-    const loaded = loadIdentity(options, Math.max(this.#clock.wallMs(), releasedAtMs));
+    const loaded = loadIdentity(options, Math.max(this.#clock.wallMs(), releasedAtMs), this.#clockTrust());
     const proved = this.#identity?.identity;
     const { tenantId, gatewayId } = loaded.identity;
     if (proved !== undefined && (tenantId !== proved.tenantId || gatewayId !== proved.gatewayId)) {
       throw new ForeignIdentity(options.certificate);
     }
     return loaded;
+  }
+
+  /** A clock that is still in 1970 must not make a good certificate look too young. */
+  #clockTrust(): ClockTrust {
+    return judgeClock({
+      synchronized: this.#time.synchronized(),
+      setFromHardware: this.#time.setFromHardware,
+      wallMs: this.#clock.wallMs(),
+      monotonicMs: this.#clock.monotonicMs(),
+      floorMs: releasedAtMs,
+    });
   }
 
   #refuse(reason: string): void {

@@ -1,0 +1,67 @@
+import { systemClock } from '../base/clock.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
+import { ExitCode } from '../base/exit-code.ts';
+import { createLogger, formatJson, formatText, type Logger, type LogLevel } from '../base/logger.ts';
+import { version } from '../base/version.ts';
+import { Daemon } from '../gateway/daemon.ts';
+import { connectServiceManager } from '../gateway/service-manager.ts';
+import type { Command } from './command.ts';
+
+const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+
+const command: Command<{ 'log-level': LogLevel }> = {
+  command: 'run',
+  describe: 'the daemon, in the foreground: SIGTERM stops it, SIGHUP reloads the configuration',
+  builder: (parser) =>
+    parser.option('log-level', {
+      describe: 'least level that is logged',
+      choices: logLevels,
+      default: 'info' as const,
+      requiresArg: true,
+    }),
+  handler: async ({ config, 'log-level': level }) => {
+    const logger = createLogger(writeRecord, level);
+    const serviceManager = await connectServiceManager(systemClock);
+    const daemon = await Daemon.start(config, { clock: systemClock, logger });
+    logger.info('gateway runs', { version, config, pid: process.pid });
+    serviceManager.ready();
+
+    process.on('SIGHUP', () => void reload(daemon, logger, serviceManager));
+    const signal = await firstSignal('SIGTERM', 'SIGINT');
+    logger.info('gateway stops', { signal });
+    serviceManager.stopping();
+    await daemon.stop();
+    serviceManager.close();
+    logger.info('gateway stopped');
+    process.exitCode = ExitCode.Good;
+  },
+};
+export default command;
+
+async function reload(
+  daemon: Daemon,
+  logger: Logger,
+  serviceManager: Awaited<ReturnType<typeof connectServiceManager>>,
+): Promise<void> {
+  serviceManager.reloading();
+  try {
+    const { restarted } = await daemon.reload();
+    logger.info('configuration reloaded', { restarted });
+  } catch (error) {
+    const reason = error instanceof MerestoneError ? error.message : describeError(error);
+    logger.error('configuration refused: everything goes on as it was', { reason });
+  }
+  serviceManager.ready();
+}
+
+/** A second signal of the same kind ends the process at once, as if none was handled. */
+function firstSignal(...signals: NodeJS.Signals[]): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of signals) process.once(signal, () => resolve(signal));
+  });
+}
+
+function writeRecord(record: Parameters<typeof formatJson>[0]): void {
+  const format = process.stdout.isTTY ? formatText : formatJson;
+  process.stdout.write(format(record, Date.now()));
+}

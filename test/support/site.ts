@@ -1,0 +1,82 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Authority } from '../../src/simulator/certificates.ts';
+import { Daemon } from './daemon.ts';
+
+/**
+ * A customer's site in a folder of its own: certificates, one configuration, and whatever runs there. What
+ * was started or opened is given to `cleanUp` and ended with it, last first.
+ */
+export class Site implements AsyncDisposable {
+  readonly folder: string;
+  readonly authority: Authority;
+  readonly #cleanUps: (() => unknown)[] = [];
+
+  private constructor(folder: string, authority: Authority) {
+    this.folder = folder;
+    this.authority = authority;
+  }
+
+  static async create(authority: Authority): Promise<Site> {
+    const folder = await mkdtemp(join(tmpdir(), 'merestone-site-'));
+    const site = new Site(folder, authority);
+    await writeFile(site.path('ca.crt'), authority.certificatePem);
+    return site;
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  get config(): string {
+    return this.path('merestone.yaml');
+  }
+
+  get controlSocket(): string {
+    return this.path('control.sock');
+  }
+
+  /** Writes NAME.crt and NAME.key for a gateway of `tenant`. */
+  async issueGateway(name: string, tenant: string, gateway = `${tenant}_gw-0001`): Promise<void> {
+    const issued = await this.authority.issue({ organization: tenant, commonName: gateway });
+    await writeFile(this.path(`${name}.crt`), issued.certificatePem);
+    await writeFile(this.path(`${name}.key`), issued.privateKeyPem, { mode: 0o600 });
+  }
+
+  /** Writes backend.crt and backend.key, with the CN that may read everything. */
+  async issueBackend(): Promise<void> {
+    const issued = await this.authority.issue({ organization: 'backend', commonName: 'backend' });
+    await writeFile(this.path('backend.crt'), issued.certificatePem);
+    await writeFile(this.path('backend.key'), issued.privateKeyPem, { mode: 0o600 });
+  }
+
+  /** Writes the configuration: the head is the site's, `body` begins with `silos:`. */
+  configure(body: string): Promise<void> {
+    const head = `stateDir: ./state\ncontrol: { socket: ${this.controlSocket} }\n`;
+    return writeFile(this.config, head + body);
+  }
+
+  startDaemon(): Daemon {
+    const daemon = new Daemon(this.config);
+    this.cleanUp(() => daemon.stop('SIGKILL'));
+    return daemon;
+  }
+
+  cleanUp(work: () => unknown): void {
+    this.#cleanUps.push(work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const work of this.#cleanUps.reverse()) await work();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A silo's entry in a configuration, with the files that `issueGateway` wrote. */
+export function siloEntry(name: string, brokerUrl: string, more = ''): string {
+  return `  - name: ${name}
+    identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
+    uplink: { url: '${brokerUrl}', ca: ./ca.crt${more === '' ? '' : `, ${more}`} }
+`;
+}
