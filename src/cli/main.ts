@@ -8,8 +8,10 @@ import type { GlobalArguments } from './command.ts';
 
 /** Each command is one file, imported only when it is called: the daemon carries nothing that it does not use. */
 const commands = {
+  run: () => import('./run.ts'),
   check: () => import('./check.ts'),
   consume: () => import('./consume.ts'),
+  demo: () => import('./demo.ts'),
 };
 
 type CommandName = keyof typeof commands;
