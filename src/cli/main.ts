@@ -10,6 +10,8 @@ import type { GlobalArguments } from './command.ts';
 const commands = {
   run: () => import('./run.ts'),
   check: () => import('./check.ts'),
+  status: () => import('./status.ts'),
+  tail: () => import('./tail.ts'),
   consume: () => import('./consume.ts'),
   demo: () => import('./demo.ts'),
 };

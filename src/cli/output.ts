@@ -36,5 +36,10 @@ export function styler(coloured: boolean = wantsColour()): (style: Style, text: 
 }
 
 function wantsColour(): boolean {
-  return process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+  return process.stdout.isTTY && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+}
+
+/** Text from outside, such as a device's answer, that can do nothing to a terminal. */
+export function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
 }

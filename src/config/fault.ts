@@ -58,32 +58,24 @@ function wordUnknownKey(key: string, known: readonly string[]): string {
   return `unknown key ${quote(key)}; ${hint}`;
 }
 
+const reference = 'see docs/configuration.md';
+
 function wordMissing(issue: Issue, described: z.ZodType | undefined): string {
-  const key = String(issue.path.at(-1));
-  const options =
-    issue.code === 'invalid_union' && issue.options ? `one of ${issue.options.join(', ')}` : undefined;
-  return `'${key}' is missing; add it: ${described?.description ?? options ?? 'see docs/configuration.md'}`;
+  const choices = choicesOf(issue);
+  const what = described?.description ?? (choices && `one of ${choices.join(', ')}`);
+  return `'${String(issue.path.at(-1))}' is missing; ${what === undefined ? reference : `add it: ${what}`}`;
 }
 
 function wordIssue(issue: Issue, value: unknown, described: z.ZodType | undefined): string {
   const shown = quote(value);
-  const hint = described?.description === undefined ? 'see docs/configuration.md' : described.description;
-  switch (issue.code) {
-    case 'invalid_type':
-      return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; write ${hint}`;
-    case 'invalid_value':
-    case 'invalid_union': {
-      const choices = choicesOf(issue);
-      return choices ? wordChoice(shown, value, choices) : `${shown} does not fit; write ${hint}`;
-    }
-    case 'too_big':
-    case 'too_small':
-      return wordSize(issue, shown, value);
-    case 'invalid_key':
-      return `${quote(issue.path.at(-1))} cannot be a key here; ${hint}`;
-    default:
-      return `${shown} does not fit; write ${hint}`;
-  }
+  const hint = described?.description === undefined ? reference : `wanted here: ${described.description}`;
+  const choices = choicesOf(issue);
+  if (choices !== undefined) return wordChoice(shown, value, choices);
+  if (issue.code === 'invalid_type')
+    return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; ${hint}`;
+  if (issue.code === 'too_big' || issue.code === 'too_small') return wordSize(issue, shown, value);
+  if (issue.code === 'invalid_key') return `${quote(issue.path.at(-1))} cannot be a key here; ${hint}`;
+  return `${shown} does not fit; ${hint}`;
 }
 
 function choicesOf(issue: Issue): string[] | undefined {

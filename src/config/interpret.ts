@@ -60,7 +60,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     },
     batch: { lingerMs: batch.linger, samplesMax: batch.samplesMax, bytesMax: batch.bytesMax },
     spool: {
-      directory: path.join(stateDir, 'silos', silo.name, 'spool'),
+      directory: path.join(stateDir, 'silos', silo.name),
       bytesMax: spool.bytesMax,
       whenFull: spool.whenFull,
       keyPeriodMs: spool.keyPeriod,

@@ -6,7 +6,7 @@ import { faultAt, schemaFaults } from './fault.ts';
 import { interpret } from './interpret.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
 import { type Element, relationFaults, type Sections } from './relations.ts';
-import { type Config, configSchema, elementSchemas } from './schema.ts';
+import { type Config, configSchema, controlSchema, defaultControlSocket, elementSchemas } from './schema.ts';
 import { parseSource, type Source } from './source.ts';
 
 export type LoadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
@@ -40,6 +40,15 @@ export function parseConfig(file: string, text: string): LoadResult {
   }
   faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return { faults: faults.slice(0, faultsMax) };
+}
+
+/** Where the daemon of this configuration is reached, whatever else is wrong with the file by now. */
+export function findControlSocket(file: string): string {
+  const absolute = path.resolve(file);
+  const { value } = parseSource(absolute, readConfig(absolute));
+  const control: unknown = (value as { control?: unknown } | null | undefined)?.control;
+  const { socket } = controlSchema.catch({ socket: defaultControlSocket }).parse(control ?? {});
+  return path.resolve(path.dirname(absolute), socket);
 }
 
 /** The elements that their schema accepts: one broken device hides no fault of another. */

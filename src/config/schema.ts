@@ -29,16 +29,20 @@ function listenFault(input: unknown): string {
   return `'${String(input)}' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464`;
 }
 
+export const defaultControlSocket = '/run/merestone/control.sock';
+
+export const controlSchema = z
+  .strictObject({
+    socket: path('socket by which the commands reach the daemon').default(defaultControlSocket),
+  })
+  .prefault({})
+  .describe('how the commands reach the daemon');
+
 /** The one schema of the configuration file: the loader, the published JSON Schema and the docs come from it. */
 export const configSchema = z
   .strictObject({
     stateDir: path('folder of spools, audit logs and issued certificates').default('/var/lib/merestone'),
-    control: z
-      .strictObject({
-        socket: path('socket by which the commands reach the daemon').default('/run/merestone/control.sock'),
-      })
-      .prefault({})
-      .describe('how the commands reach the daemon'),
+    control: controlSchema,
     http: z.strictObject({ listen }).optional().describe('metrics, health and status page; off where absent'),
     silos: z.array(siloSchema).min(1).max(64).describe('one per tenant; most boxes have one'),
     buses: z.array(busSchema).max(64).default([]).describe('serial lines and TCP endpoints'),

@@ -32,7 +32,7 @@ function brokerFault(text: string): string | undefined {
   return undefined;
 }
 
-const planned = ['sparkplug-b', 'thingsboard'];
+const planned = new Set(['sparkplug-b', 'thingsboard']);
 
 const uplink = z
   .strictObject({
@@ -47,7 +47,7 @@ const uplink = z
     encoding: z
       .enum(['json'], {
         error: ({ input }) =>
-          planned.includes(String(input))
+          planned.has(String(input))
             ? `encoding '${String(input)}' is not built in this version; use json`
             : undefined,
       })

@@ -1,0 +1,137 @@
+import { formatBytes, formatDuration } from '../base/quantity.ts';
+import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../reading/status.ts';
+import { plain, type Style } from './output.ts';
+import { type Cell, layOut } from './table.ts';
+
+type Paint = (style: Style, text: string) => string;
+
+/** Certificates are renewed weeks before they end; closer than this, somebody should look. */
+const daysLeftWarning = 30;
+const dayMs = 86_400_000;
+
+const styles: Record<string, Style> = {
+  running: 'green',
+  online: 'green',
+  open: 'green',
+  good: 'green',
+  starting: 'yellow',
+  opening: 'yellow',
+  connecting: 'yellow',
+  proving: 'yellow',
+  waiting: 'yellow',
+  partial: 'yellow',
+  restarting: 'yellow',
+  offline: 'red',
+  failing: 'red',
+  lost: 'red',
+  refused: 'red',
+  quarantined: 'red',
+};
+
+/** What a technician reads at the terminal: silos first, because that is what the customer sees. */
+export function reportStatus(status: GatewayStatus, nowMs: number, paint: Paint): string {
+  const up = formatDuration(status.uptimeMs);
+  const head = `${paint('bold', `merestone ${status.version}`)}  up ${up}  ${paint('dim', status.configFile)}`;
+  const silos = status.silos.flatMap((silo) => ['', ...reportSilo(silo, nowMs, paint)]);
+  const buses = status.buses.flatMap((bus) => ['', ...reportBus(bus, nowMs, paint)]);
+  return [head, ...silos, ...buses].join('\n');
+}
+
+function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
+  const { uplink, spool, samples, identity } = silo;
+  const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}`];
+  const say = (what: string, text: string): void =>
+    void lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
+  if (silo.reason !== null) say('reason', paint('red', plain(silo.reason)));
+  if (silo.tenant !== null) say('tenant', `${silo.tenant}, gateway ${silo.gateway ?? '?'}`);
+  if (identity !== null) {
+    const days = Math.floor((identity.notAfter - nowMs) / dayMs);
+    const text = days < 0 ? 'out of time' : `${count(days)} days left`;
+    say('certificate', days < daysLeftWarning ? paint('yellow', text) : text);
+    for (const warning of identity.warnings) say('', paint('yellow', plain(warning)));
+  }
+  if (uplink !== null) {
+    const since = formatDuration(Math.max(0, nowMs - uplink.since));
+    const trip = uplink.roundTripMs === null ? '' : `, ${formatDuration(uplink.roundTripMs)} round trip`;
+    say(
+      'uplink',
+      `${state(uplink.state, paint)} for ${since}, ${uplink.broker} by MQTT ${uplink.protocol}${trip}`,
+    );
+    if (uplink.reason !== null) say('', paint('yellow', plain(uplink.reason)));
+    const { accepted, refused, noSubscribers } = uplink.batches;
+    const troubles = [
+      refused > 0 && `${count(refused)} refused`,
+      noSubscribers > 0 && `${count(noSubscribers)} that nobody subscribes to`,
+    ].filter((text) => text !== false);
+    say(
+      'batches',
+      [`${count(accepted)} accepted`, `${count(uplink.inflight)} in flight`, ...troubles].join(', '),
+    );
+  }
+  if (spool !== null) {
+    const age =
+      spool.oldestAgeMs === null ? '' : `, the oldest from ${formatDuration(spool.oldestAgeMs)} ago`;
+    const size = `${formatBytes(spool.bytes)} of ${formatBytes(spool.bytesMax)}`;
+    say('spool', `${count(spool.batches)} batches waiting (${count(spool.samples)} samples)${age}; ${size}`);
+    if (spool.quarantined > 0) say('', paint('yellow', `${count(spool.quarantined)} batches quarantined`));
+  }
+  say(
+    'samples',
+    `${count(samples.received)} received, ${count(samples.stored)} stored, ${count(samples.published)} published`,
+  );
+  for (const [reason, dropped] of Object.entries(samples.dropped)) {
+    if (dropped > 0) say('', paint('yellow', `${count(dropped)} dropped: ${plain(reason)}`));
+  }
+  if (silo.clock === 'unknown')
+    say('clock', paint('yellow', 'not known to be right yet; samples wait for their time'));
+  if (silo.restarts > 0) say('restarts', paint('yellow', count(silo.restarts)));
+  return lines;
+}
+
+function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
+  const load = `${Math.round(bus.load * 100)} % busy`;
+  const lines = [`${paint('bold', `bus ${bus.name}`)}  ${bus.kind}  ${state(bus.state, paint)}  ${load}`];
+  if (bus.reason !== null) lines.push(`  ${paint('red', plain(bus.reason))}`);
+  if (bus.devices.length === 0) return lines;
+  const titles = ['device', 'silo', 'state', 'last', 'answer', 'late', 'samples', 'failures'];
+  const dim = (text: string): string => paint('dim', text);
+  const rows: Cell[][] = [titles.map((text) => ({ text, paint: dim }))];
+  for (const device of bus.devices) rows.push(deviceRow(device, nowMs, paint));
+  const [title, ...others] = layOut(rows, numericColumns, '  ');
+  lines.push(title!);
+  for (const [index, line] of others.entries()) {
+    lines.push(line);
+    const { reason } = bus.devices[index]!;
+    if (reason !== null) lines.push(`    ${paint('yellow', plain(reason))}`);
+  }
+  return lines;
+}
+
+const numericColumns = new Set([3, 4, 5, 6]);
+
+function deviceRow(device: DeviceStatus, nowMs: number, paint: Paint): Cell[] {
+  const { lastSampleAt, answerMs, latenessMs } = device;
+  const failures = Object.entries(device.failures)
+    .filter(([, times]) => times > 0)
+    .map(([kind, times]) => `${plain(kind)} ${count(times)}`);
+  const style = styles[device.state];
+  return [
+    { text: device.name },
+    { text: device.silo },
+    { text: device.state, ...(style && { paint: (text: string) => paint(style, text) }) },
+    { text: lastSampleAt === null ? 'never' : `${formatDuration(Math.max(0, nowMs - lastSampleAt))} ago` },
+    { text: answerMs === null ? '–' : formatDuration(answerMs) },
+    { text: formatDuration(latenessMs) },
+    { text: count(device.samples) },
+    { text: failures.length === 0 ? 'none' : failures.join(', ') },
+  ];
+}
+
+function state(word: string, paint: Paint): string {
+  const style = styles[word];
+  return style === undefined ? word : paint(style, word);
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en');
+}
