@@ -29,7 +29,8 @@ export class Screen {
   }
 
   get size(): Size {
-    return { columns: this.#output.columns, rows: this.#output.rows };
+    // A terminal that was never told its size says zero.
+    return { columns: this.#output.columns || 80, rows: this.#output.rows || 24 };
   }
 
   /** Draws what has changed. Skips a picture where the terminal has not yet taken the last one. */

@@ -1,5 +1,4 @@
 import { describeError } from '../../base/error.ts';
-import { cast } from './cast.ts';
 import type { Attempt } from './intruder.ts';
 import type { Scene } from './scene.ts';
 
@@ -50,10 +49,12 @@ export function summarize(
   }));
   const refused = attempts.filter((attempt) => attempt === 'refused').length;
   const reasons = failure === undefined ? [...scene.alarms] : [describeError(failure), ...scene.alarms];
-  for (const [index, { tenant, devices }] of cast.entries()) {
-    const missing = devices.filter(({ name }) => !tenants[index]!.devices.includes(name));
-    if (missing.length === 0) continue;
-    reasons.push(`nothing of ${tenant}'s ${missing.map(({ name }) => name).join(', ')} reached the backend`);
+  for (const { tenant, devices, devicesSeen, status } of scene.tenants) {
+    const missing = devices.filter(({ name }) => !devicesSeen.has(name)).map(({ name }) => name);
+    const why = status?.reason ?? status?.uplink?.reason;
+    const because = why ? ` (${why})` : '';
+    if (missing.length > 0)
+      reasons.push(`nothing of ${tenant}'s ${missing.join(', ')} reached the backend${because}`);
   }
   if (scene.gaps > 0) reasons.push(`the backend misses ${scene.gaps} batches`);
   if (refused === 0)

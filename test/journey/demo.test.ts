@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Summary } from '../../src/cli/demo/summary.ts';
+
+const escape = '\u001b';
+const program = join(import.meta.dirname, '../../src/cli/merestone.js');
+
+/** A demo with a temporary folder of its own, so that whatever it leaves behind bears that folder's name. */
+interface Run {
+  process: ChildProcess;
+  /** All that it wrote so far. */
+  stdout: () => string;
+  stderr: () => string;
+  /** Resolves once what it wrote is as wanted; rejects when it ends before. */
+  says: (isWanted: (output: string) => boolean) => Promise<void>;
+  exited: Promise<[code: number | null, signal: NodeJS.Signals | null]>;
+}
+
+describe('merestone demo', () => {
+  let folder: string;
+  before(() => (folder = mkdtempSync(join(tmpdir(), 'merestone-test-'))));
+  after(() => rmSync(folder, { recursive: true }));
+
+  function start(command: string, words: readonly string[], environment: NodeJS.ProcessEnv = {}): Run {
+    const child = spawn(command, words, { env: { ...process.env, TMPDIR: folder, ...environment } });
+    const exited = once(child, 'close') as Run['exited'];
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const says: Run['says'] = async (isWanted) => {
+      const ended = exited.then(() => assert.fail(`ended too early: ${stdout}${stderr}`));
+      while (!isWanted(stdout)) await Promise.race([once(child.stdout, 'data'), ended]);
+    };
+    return { process: child, stdout: () => stdout, stderr: () => stderr, says, exited };
+  }
+
+  /** No process, socket, pseudo-terminal or folder of it is left. */
+  function assertNoTrace(): void {
+    assert.deepEqual(readdirSync(folder), []);
+    const commands = readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map((pid) => readProcFile(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
+    assert.deepEqual(
+      commands.filter((command) => command.includes(folder)),
+      [],
+    );
+    assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(folder));
+  }
+
+  it('brings both tenants’ readings to the backend, refuses the intruder, and leaves no trace', async () => {
+    const run = start(process.execPath, [program, 'demo', '--seconds', '10', '--json']);
+    const [code] = await run.exited;
+    assert.equal(code, 0, run.stderr());
+    const lines = run.stdout().trimEnd().split('\n');
+    const summary = JSON.parse(lines.at(-1)!) as Summary;
+    assert.equal(lines.length, 1, 'with --json, standard output is one document');
+    assert.equal(summary.ok, true);
+    assert.deepEqual(summary.reasons, []);
+    assert.deepEqual(
+      summary.tenants.map(({ tenant, gateway, devices }) => ({ tenant, gateway, devices })),
+      [
+        { tenant: 'acme', gateway: 'acme_gw-0001', devices: ['boiler', 'main-meter'] },
+        { tenant: 'borealis', gateway: 'borealis_gw-0001', devices: ['chiller', 'cold-room', 'mast'] },
+      ],
+    );
+    for (const { epoch, samples, batches, rows } of summary.tenants) {
+      assert.match(epoch ?? '', /^[0-9A-HJKMNP-TV-Z]{26}$/);
+      assert.ok(samples > 10 && batches > 5 && rows > samples, JSON.stringify(summary));
+    }
+    assert.notEqual(summary.tenants[0]!.epoch, summary.tenants[1]!.epoch);
+    assert.deepEqual([summary.gaps, summary.duplicates], [0, 0]);
+    assert.deepEqual(summary.crossTenant, { attempts: 1, refused: 1, arrived: 0 });
+    assertNoTrace();
+  });
+
+  it('cleans up on SIGTERM in the midst of it, and writes no escape codes where there is no terminal', async () => {
+    const run = start(process.execPath, [program, 'demo']);
+    const flows = /acme online: .* [1-9]\d* rows \| borealis online: .* [1-9]\d* rows/;
+    await run.says((output) => flows.test(output));
+    run.process.kill('SIGTERM');
+    const [code, signal] = await run.exited;
+    assert.deepEqual([code, signal], [0, null], run.stderr());
+    assert.ok(!run.stdout().includes(escape));
+    assert.match(run.stdout(), /1 of 1 attempts to cross the wall refused/);
+    assertNoTrace();
+  });
+
+  it('cleans up where it is stopped before it has begun', async () => {
+    const run = start(process.execPath, [program, 'demo', '--json']);
+    while (readdirSync(folder).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    run.process.kill('SIGINT');
+    const [code] = await run.exited;
+    assert.equal(code, 69);
+    assert.equal((JSON.parse(run.stdout()) as Summary).ok, false);
+    assertNoTrace();
+  });
+
+  it('says what is missing where a part cannot start', async () => {
+    const run = start(process.execPath, [program, 'demo', '--seconds', '5'], { PATH: '/nowhere' });
+    const [code] = await run.exited;
+    assert.equal(code, 69);
+    assert.match(run.stderr(), /install socat/);
+    assertNoTrace();
+  });
+
+  it('plays on a terminal: the broker is stopped and started, a device unplugged, nothing is lost', async () => {
+    const command = `stty cols 100 rows 32; exec ${process.execPath} ${program} demo`;
+    const run = start('script', ['-qfec', command, '/dev/null'], { TERM: 'xterm-256color' });
+    const press = (key: string): boolean => run.process.stdin!.write(key);
+    const shows = (pattern: RegExp): Promise<void> => run.says((output) => pattern.test(screenOf(output)));
+    await shows(/the wall holds: 1 refused/);
+    press('b');
+    await shows(/start the broker/);
+    press('d');
+    await shows(/cold-room .*(timeout|offline)/);
+    await shows(/[2-9] waiting .* [2-9] waiting/);
+    press('d');
+    press('b');
+    await shows(/● online .*● online/);
+    await shows(/cold-room .* °C/);
+    await shows(/ [01] waiting .* [01] waiting/);
+    press('x');
+    await shows(/the wall holds: 2 refused/);
+    press('q');
+    const [code] = await run.exited;
+    assert.equal(code, 0, run.stdout().slice(-2000));
+    const [before, after] = run.stdout().split(`${escape}[?1049l`);
+    assert.ok(before!.includes(`${escape}[?1049h`));
+    assert.match(after!, /0 gaps, 0 duplicates; 2 of 2 attempts/);
+    assertNoTrace();
+  });
+});
+
+/** Empty where the process has gone meanwhile. */
+function readProcFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** What stands on the screen after `output`, which places whole lines and colours what is in them. */
+function screenOf(output: string): string {
+  const rows: string[] = [];
+  let row = 0;
+  for (const piece of output.split(`${escape}[`)) {
+    const place = /^(\d+);1H/.exec(piece);
+    if (place !== null) {
+      row = Number(place[1]);
+      rows[row] = '';
+    }
+    rows[row] += piece.replace(/^[\d;?]*[A-Za-z]/, '');
+  }
+  return rows.join('\n');
+}
