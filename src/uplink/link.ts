@@ -198,11 +198,12 @@ export class Link {
   }
 
   #release(session: Session, { fault, closedByPeer }: SessionEnd): void {
+    // MQTT 5 would have said so in its PUBACK.
+    const denied = this.#canary !== undefined && this.#state.kind === 'proving' && closedByPeer;
     this.#session = undefined;
     this.#canary?.close();
     this.#canary = undefined;
     this.#bytesSentBefore += session.bytesSent;
-    const denied = this.#state.kind === 'proving' && closedByPeer;
     this.#lose(denied ? deniedFault(fault, this.#origin, this.#parties()) : fault);
   }
 

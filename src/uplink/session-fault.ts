@@ -126,14 +126,17 @@ export function silentFault(what: string, { target }: Parties): MerestoneError {
   });
 }
 
-/** The broker hung up on the very first publishes of a session: some answer a denied topic in this way (RabbitMQ). */
+/** The broker hung up on the very first publishes of a session, as RabbitMQ and Mosquitto do over a denied topic. */
 export function deniedFault(cause: MerestoneError, origin: Origin, { target }: Parties): MerestoneError {
-  if (cause.code !== 'UplinkClosed' || cause.hint?.includes('second gateway')) return cause;
   const root = topicOf(origin, 'status').replace(/[^/]+$/, '#');
-  return new MerestoneError('UplinkRefused', `it hung up when it was given our status: ${cause.message}`, {
-    subject: target.name,
-    hint: `let this certificate write and read ${root} on the broker; its log says what it denied`,
-    cause,
-    retryable: true,
-  });
+  return new MerestoneError(
+    'UplinkRefused',
+    `it hung up on the first message below ${root}: ${cause.message}`,
+    {
+      subject: target.name,
+      hint: `let this certificate write and read ${root} on the broker; its log says what it denied`,
+      cause,
+      retryable: true,
+    },
+  );
 }

@@ -81,6 +81,7 @@ class MqttUplink implements Uplink {
   readonly #origin: Origin;
   readonly #documents: UplinkDocuments;
   readonly #link: Link;
+  readonly #logger: Logger;
   readonly #batches = { published: 0, accepted: 0, refused: 0, noSubscribers: 0 };
   /** What the broker does not take, by channel, until it takes it. */
   readonly #complaints = new Map<Channel, string>();
@@ -98,6 +99,7 @@ class MqttUplink implements Uplink {
     this.#options = options;
     this.#origin = origin;
     this.#documents = documents;
+    this.#logger = logger;
     this.#link = new Link(options, origin, credentials, {
       clock,
       logger,
@@ -139,9 +141,10 @@ class MqttUplink implements Uplink {
 
   status(): UplinkStatus {
     const { state, target, sinceWallMs, connects, outstanding, bytesSent } = this.#link;
+    const reasons = [...this.#complaints.values(), 'reason' in state ? state.reason : null];
     return {
       state: shownState(state),
-      reason: 'reason' in state ? state.reason : this.#complaint(),
+      reason: reasons.filter((reason) => reason !== null).join('; ') || null,
       broker: target.name,
       protocol: this.#options.protocol,
       since: sinceWallMs,
@@ -151,11 +154,6 @@ class MqttUplink implements Uplink {
       roundTripMs: this.#roundTripMs,
       bytesSent,
     };
-  }
-
-  #complaint(): string | null {
-    const complaints = this.ready ? [...this.#complaints.values()] : [];
-    return complaints.length === 0 ? null : complaints.join('; ');
   }
 
   #limits(session: Session): { inflightMax: number; packetBytesMax: number | undefined } {
@@ -220,17 +218,23 @@ class MqttUplink implements Uplink {
         if (telemetry) this.#batches.accepted += 1;
         break;
       case 'refused':
-        this.#complaints.set(channel, `the broker refuses ${topic}: ${outcome.reason}`);
+        this.#complain(channel, `the broker refuses ${topic}: ${outcome.reason}`);
         if (telemetry) this.#batches.refused += 1;
         break;
       case 'no-subscribers':
-        this.#complaints.set(channel, `nobody subscribes to ${topic}, so it is kept here`);
+        this.#complain(channel, `nobody subscribes to ${topic}, so it is kept here`);
         if (telemetry) this.#batches.noSubscribers += 1;
         break;
       case 'too-large':
       case 'unsettled':
         break;
     }
+  }
+
+  /** One line in the log for each new complaint, however often it is repeated. */
+  #complain(channel: Channel, complaint: string): void {
+    if (this.#complaints.get(channel) !== complaint) this.#logger.warn('not accepted', { reason: complaint });
+    this.#complaints.set(channel, complaint);
   }
 }
 
