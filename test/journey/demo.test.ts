@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import type { Summary } from '../../src/cli/demo/summary.ts';
+import { until } from '../support/until.ts';
 
 const escape = '\u001b';
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
@@ -16,14 +17,21 @@ interface Run {
   /** All that it wrote so far. */
   stdout: () => string;
   stderr: () => string;
-  /** Resolves once what it wrote is as wanted; rejects when it ends before. */
+  /** Resolves once what it wrote on standard output is as wanted. */
   says: (isWanted: (output: string) => boolean) => Promise<void>;
   exited: Promise<[code: number | null, signal: NodeJS.Signals | null]>;
 }
 
 describe('merestone demo', () => {
   let folder: string;
+  const runs: { child: ChildProcess; exited: Promise<unknown> }[] = [];
   before(() => (folder = mkdtempSync(join(tmpdir(), 'merestone-test-'))));
+  afterEach(async () => {
+    for (const { child, exited } of runs.splice(0)) {
+      child.kill('SIGTERM');
+      await exited;
+    }
+  });
   after(() => rmSync(folder, { recursive: true }));
 
   function start(command: string, words: readonly string[], environment: NodeJS.ProcessEnv = {}): Run {
@@ -33,10 +41,15 @@ describe('merestone demo', () => {
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const says: Run['says'] = async (isWanted) => {
-      const ended = exited.then(() => assert.fail(`ended too early: ${stdout}${stderr}`));
-      while (!isWanted(stdout)) await Promise.race([once(child.stdout, 'data'), ended]);
+    const says: Run['says'] = (isWanted) => {
+      const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
+      const said = (): string => `${stdout}${stderr}`.slice(-4000);
+      return until(
+        () => isWanted(stdout) || (hasEnded() && assert.fail(`ended too early: ${said()}`)),
+        'output',
+      );
     };
+    runs.push({ child, exited });
     return { process: child, stdout: () => stdout, stderr: () => stderr, says, exited };
   }
 
@@ -93,7 +106,7 @@ describe('merestone demo', () => {
 
   it('cleans up where it is stopped before it has begun', async () => {
     const run = start(process.execPath, [program, 'demo', '--json']);
-    while (readdirSync(folder).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => readdirSync(folder).length > 0, 'a folder');
     run.process.kill('SIGINT');
     const [code] = await run.exited;
     assert.equal(code, 69);

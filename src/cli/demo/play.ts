@@ -75,6 +75,7 @@ class Performance {
     await box.ready(this.#ending.signal);
 
     await this.#untilOver();
+    this.#scene.leaving = true;
     await this.#acts;
     await box.stop();
     await this.#settle();

@@ -36,6 +36,7 @@ export class Scene {
   readonly shownRows: Row[] = [];
   readonly rowHistory: number[] = [0];
   gateway: GatewayStatus | undefined;
+  leaving = false;
   brokerUp = true;
   unplugged = false;
   /** Attempts to reach over the wall that the broker refused, and rows that got over it. */

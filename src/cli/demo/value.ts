@@ -1,19 +1,23 @@
 import type { Value } from '../../reading/sample.ts';
 
-/** SenML unit codes (RFC 8428) as people write them; the others are written as they are. */
-const signs: Record<string, string> = { Cel: '°C', deg: '°', '%RH': '%', '%': '%', 'm/s': 'm/s' };
+/** SenML unit codes (RFC 8428) as people write them, with the decimals that keep a value calm. */
+const units: Record<string, { sign: string; decimals: number }> = {
+  W: { sign: 'W', decimals: 0 },
+  kWh: { sign: 'kWh', decimals: 3 },
+  V: { sign: 'V', decimals: 1 },
+  A: { sign: 'A', decimals: 2 },
+  Hz: { sign: 'Hz', decimals: 2 },
+  Cel: { sign: '°C', decimals: 1 },
+  '%RH': { sign: '%', decimals: 1 },
+  'm/s': { sign: 'm/s', decimals: 1 },
+  deg: { sign: '°', decimals: 0 },
+};
 
 /** A value for people: `4312 W`, `230.4 V`, `-18.3 °C`, `on`. */
 export function showValue(value: Value, unit: string | null = null): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (typeof value === 'string') return value;
-  const sign = unit === null ? '' : ` ${signs[unit] ?? unit}`;
-  return `${value.toFixed(decimals(value, unit))}${sign}`;
-}
-
-/** A counter shows its last Wh moving; everything else, four or five digits that matter. */
-function decimals(value: number, unit: string | null): number {
-  if (unit === 'kWh') return 3;
-  if (Number.isInteger(value) || Math.abs(value) >= 1000) return 0;
-  return Math.abs(value) >= 20 ? 1 : 2;
+  const known = units[unit ?? ''];
+  if (known !== undefined) return `${value.toFixed(known.decimals)} ${known.sign}`;
+  return `${Number.isInteger(value) ? value : value.toFixed(2)} ${unit ?? ''}`.trimEnd();
 }

@@ -49,10 +49,13 @@ function tooSmall(size: Size): Line[] {
 
 function header(scene: Scene, elapsedMs: number, width: number): Line {
   const left = [bold('▙ Merestone'), span('   one box, two tenants, a wall between', ink.quiet)];
-  const state = scene.gateway === undefined ? span('starting…', ink.warn) : span('live', ink.good);
+  const state = scene.leaving ? 'leaving…' : scene.gateway === undefined ? 'starting…' : 'live';
   return spread(
     left,
-    [state, span(`  ${formatDuration(Math.floor(elapsedMs / 1000) * 1000)}`, ink.quiet)],
+    [
+      span(state, state === 'live' ? ink.good : ink.warn),
+      span(`  ${formatDuration(Math.floor(elapsedMs / 1000) * 1000)}`, ink.quiet),
+    ],
     width,
   );
 }
