@@ -15,8 +15,10 @@ export interface ChainHole {
   chainAfter: string | null;
 }
 
-/** A part of the chain that can be walked without a break. `proven.seq <= base.seq <= head.seq`. */
+/** A part of the chain that can be walked without a break, its places in the order of their numbers. */
 interface Stretch {
+  /** Where it begins: a signed place, or the start of the epoch. */
+  from: ChainPlace;
   /** The last place whose value is signed, or the start of the epoch. */
   proven: ChainPlace;
   /** Computed; every digest after it, up to the head, is still held. */
@@ -81,7 +83,7 @@ export class ChainWalk {
   #changes: DigestChanges = { added: new Map(), released: [] };
 
   constructor(state?: ChainWalkState, digests: Iterable<readonly [number, string]> = []) {
-    this.#stretches = structuredClone(state?.stretches) ?? [{ proven: start, base: start, head: start }];
+    this.#stretches = structuredClone(state?.stretches) ?? [beginAt(start)];
     this.#holes = structuredClone(state?.holes) ?? [];
     this.#digests = new Map(digests);
   }
@@ -121,20 +123,21 @@ export class ChainWalk {
 
   /** `place` stands in a checkpoint whose signature has been verified. */
   takeSigned(place: ChainPlace): ChainFinding[] {
-    const index = this.#stretches.findLastIndex((each) => each.proven.seq <= place.seq);
+    const index = this.#stretches.findLastIndex((each) => each.from.seq <= place.seq);
     const stretch = this.#stretches[index];
     if (stretch === undefined) return [];
     if (stretch.proven.seq === place.seq) {
       return stretch.proven.chain === place.chain ? [] : [{ kind: 'forked', seq: place.seq }];
     }
     if (stretch.head.seq < place.seq) {
-      this.#stretches.splice(index + 1, 0, { proven: place, base: place, head: place });
+      this.#stretches.splice(index + 1, 0, beginAt(place));
       return [...this.#walkOn(), ...this.#giveUpOldest()];
     }
-    const reached = this.#walk(stretch.base, place.seq);
     // Older than the digests held, or in the midst of a hole: the next checkpoint covers it.
+    if (place.seq < stretch.base.seq) return [];
+    const reached = this.#walk(stretch.base, place.seq);
     if (reached.seq !== place.seq) return [];
-    const verdict = judge(stretch, reached, place);
+    const verdict = judge(stretch, place, reached.chain === place.chain);
     if (verdict.kind === 'broken') stretch.head = place;
     stretch.proven = place;
     stretch.base = place;
@@ -144,8 +147,8 @@ export class ChainWalk {
 
   /** Whether a batch adds nothing to what was walked already. */
   #isBehind(seq: number): boolean {
-    if (seq <= this.#stretches[0]!.proven.seq) return true;
-    return this.#stretches.some(({ proven, head }) => proven.seq < seq && seq <= head.seq);
+    if (seq <= this.#stretches[0]!.from.seq) return true;
+    return this.#stretches.some(({ from, head }) => from.seq < seq && seq <= head.seq);
   }
 
   /** Every head goes as far as it can; one that reaches the next stretch is compared with its signature. */
@@ -153,20 +156,17 @@ export class ChainWalk {
     const findings: ChainFinding[] = [];
     for (let index = 0; index < this.#stretches.length; index++) {
       const stretch = this.#stretches[index]!;
-      for (;;) {
-        const next = this.#stretches[index + 1];
-        stretch.head = this.#walk(stretch.head, next?.proven.seq ?? Infinity);
-        if (next !== undefined && stretch.head.seq >= next.proven.seq) {
-          this.#stretches.splice(index + 1, 1);
-          // A hole may lead over the next stretch's beginning: then there is nothing to compare here.
-          if (stretch.head.seq > next.proven.seq) continue;
-          const verdict = judge(stretch, stretch.head, next.proven);
-          findings.push(verdict);
-          this.#release(verdict.from, next.proven.seq);
-          Object.assign(stretch, next);
-          continue;
-        }
-        break;
+      for (let next = this.#stretches[index + 1]; ; next = this.#stretches[index + 1]) {
+        stretch.head = this.#walk(stretch.head, next?.from.seq ?? Infinity);
+        if (next === undefined || stretch.head.seq < next.from.seq) break;
+        this.#stretches.splice(index + 1, 1);
+        // A hole may lead over all of the next stretch, and then there is nothing to compare.
+        if (stretch.head.seq > next.head.seq) continue;
+        const same = stretch.head.seq > next.from.seq || stretch.head.chain === next.from.chain;
+        const verdict = judge(stretch, next.from, same);
+        findings.push(verdict);
+        this.#release(verdict.from, next.from.seq);
+        Object.assign(stretch, { ...next, from: stretch.from });
       }
       findings.push(...this.#dropDisagreeingHoles(stretch));
     }
@@ -229,7 +229,7 @@ export class ChainWalk {
   #giveUpOldest(): ChainFinding[] {
     if (this.#stretches.length <= stretchesMax) return [];
     const { proven, head } = this.#stretches.shift()!;
-    const to = this.#stretches[0]!.proven.seq;
+    const to = this.#stretches[0]!.from.seq;
     this.#release(proven.seq + 1, to);
     return [{ kind: 'unverifiable', from: proven.seq + 1, to, missing: head.seq + 1 }];
   }
@@ -241,7 +241,10 @@ function leadsOn(hole: ChainHole, place: ChainPlace): boolean {
   return place.seq > hole.seqFrom - 1 || hole.chainBefore === place.chain;
 }
 
-function judge({ proven }: Stretch, arrived: ChainPlace, signed: ChainPlace): Verdict {
-  const kind = arrived.chain === signed.chain ? 'verified' : 'broken';
-  return { kind, from: proven.seq + 1, to: signed.seq };
+function judge({ proven }: Stretch, signed: ChainPlace, same: boolean): Verdict {
+  return { kind: same ? 'verified' : 'broken', from: proven.seq + 1, to: signed.seq };
+}
+
+function beginAt(place: ChainPlace): Stretch {
+  return { from: place, proven: place, base: place, head: place };
 }

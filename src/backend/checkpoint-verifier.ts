@@ -1,6 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { compactVerify, type CompactJWSHeaderParameters } from 'jose';
-import { describeError, MerestoneError } from '../base/error.ts';
+import { MerestoneError } from '../base/error.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import { decodeClaims } from '../stream/decoding.ts';
 import type { Origin } from '../stream/topic.ts';
@@ -43,7 +43,7 @@ export async function verifyCheckpoint(
   };
   const { payload } = await compactVerify(jws, keyOf, { algorithms: ['ES256', 'PS256'] }).catch(
     (cause: unknown) => {
-      throw refused(`its signature is not good: ${describeError(cause)}`);
+      throw refused(`its signature is not good: ${(cause as Error).message}`);
     },
   );
   const claims = decodeClaims(origin, payload);
@@ -51,7 +51,7 @@ export async function verifyCheckpoint(
   try {
     signer = vouchFor(chain, claims.tenant, claims.at);
   } catch (cause) {
-    throw refused(`its certificate is not good: ${describeError(cause)}`);
+    throw refused(`its certificate is not good: ${(cause as Error).message}`);
   }
   if (signer.tenant !== claims.tenant || signer.gateway !== claims.gateway) {
     const [says, is] = [claims, signer].map(({ tenant, gateway }) => `${tenant}/${gateway}`);

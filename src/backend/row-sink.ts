@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { sleep, systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Row } from './row.ts';
-import type { OutputMark } from './state-store.ts';
+import type { OutputMark, StateStore } from './state-store.ts';
 
 /** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
 export interface RowSink {
@@ -17,7 +17,7 @@ export interface RowSink {
 /** A reader that is slower than we are makes a non-blocking pipe refuse: it is asked again this often. */
 const retryMs = 5;
 
-export function formatRows(rows: readonly Row[]): string {
+function formatRows(rows: readonly Row[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }
 
@@ -30,33 +30,37 @@ export function standardOutputSink(): RowSink {
   };
 }
 
-/**
- * Rows as NDJSON, appended to a file. `last` is what the state says was written to it: rows beyond that
- * belong to a message that was never acknowledged and comes again, so they are cut off.
- */
-export async function openFileSink(
-  path: string,
-  last: OutputMark | undefined,
-): Promise<{ sink: RowSink; cutBytes: number; lostBytes: number }> {
+export interface FileSink extends RowSink {
+  /** Bytes that belonged to a message that was never acknowledged and comes again: they were cut off. */
+  cutBytes: number;
+  /** Bytes that the state says were written and that are not there, as after a power cut. */
+  lostBytes: number;
+}
+
+/** Rows as NDJSON, appended to a file that ends where `store` says, so that a crash doubles none. */
+export async function openFileSink(path: string, store: StateStore): Promise<FileSink> {
   const file = await open(path, 'a').catch((cause: unknown) => {
     throw outputFault(cause, path);
   });
   const { ino: inode, size } = await file.stat();
-  const same = last !== undefined && last.inode === inode;
-  const cutBytes = same ? Math.max(size - last.bytes, 0) : 0;
-  const lostBytes = same ? Math.max(last.bytes - size, 0) : 0;
-  if (cutBytes > 0) await file.truncate(size - cutBytes);
-  let bytes = size - cutBytes;
-  const sink: RowSink = {
+  const last = store.output(path);
+  // Another file under the same name (a rotated log) has nothing to do with what was written before.
+  const known = last?.inode === inode ? last.bytes : size;
+  let bytes = Math.min(size, known);
+  if (bytes < size) await file.truncate(bytes);
+  const mark = (): OutputMark => ({ path, inode, bytes });
+  store.commit({ output: mark() });
+  return {
     write: async (rows) => {
       const text = Buffer.from(formatRows(rows));
       await writeAll(file.fd, text);
       bytes += text.length;
     },
-    mark: () => ({ path, inode, bytes }),
+    mark,
     close: () => file.close(),
+    cutBytes: size - bytes,
+    lostBytes: known - bytes,
   };
-  return { sink, cutBytes, lostBytes };
 }
 
 const writeOnce = promisify(write);

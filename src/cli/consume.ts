@@ -229,7 +229,8 @@ async function openSink(
 ): Promise<RowSink> {
   if (output === '-') return standardOutputSink();
   const path = resolve(output);
-  const { sink, cutBytes, lostBytes } = await openFileSink(path, store.output(path));
+  const sink = await openFileSink(path, store);
+  const { cutBytes, lostBytes } = sink;
   if (cutBytes > 0) {
     const message = `${cutBytes} bytes of ${path} belonged to a batch that comes again, and were cut off`;
     notify({ severity: 'info', kind: 'output-cut', message, details: { bytes: cutBytes } });
