@@ -4,28 +4,41 @@ import { RegisterImage, type ModbusUnit } from './register-image.ts';
 /** What one request may read at most (Modbus V1.1b3 §6.3). */
 const registersPerUnit = 125;
 
-/** All holding registers, from 0 on, hold the number of requests so far (modulo 65536): a lost sample shows. */
-class CountingUnit implements ModbusUnit {
+/** A measured value moves by this much at most from one request to the next. */
+const stepMax = 2;
+
+/**
+ * Holding register 0 counts the requests (modulo 65536): a lost or doubled sample shows. The others walk at
+ * random, as measured values do: what compresses is what would compress on a real site.
+ */
+class WalkingUnit implements ModbusUnit {
   readonly #image = new RegisterImage();
   readonly #registers = Buffer.alloc(registersPerUnit * 2);
   #requests = 0;
 
   constructor() {
     this.#image.define('holding', 0, registersPerUnit);
+    for (let index = 1; index < registersPerUnit; index += 1) {
+      this.#registers.writeUInt16BE(Math.floor(Math.random() * 5000) + 100, index * 2);
+    }
   }
 
   answer(request: Uint8Array): Buffer {
-    this.#requests += 1;
-    this.#registers.fill(Buffer.of((this.#requests >> 8) & 0xff, this.#requests & 0xff));
+    this.#requests = (this.#requests + 1) & 0xffff;
+    this.#registers.writeUInt16BE(this.#requests, 0);
+    for (let index = 1; index < registersPerUnit; index += 1) {
+      const step = Math.floor(Math.random() * (2 * stepMax + 1)) - stepMax;
+      this.#registers.writeUInt16BE((this.#registers.readUInt16BE(index * 2) + step) & 0xffff, index * 2);
+    }
     this.#image.setRegisters('holding', 0, this.#registers);
     return this.#image.answer(request);
   }
 }
 
 /** For load tests: units 1 to `unitCount` on one Modbus TCP endpoint, 125 registers each, at little cost. */
-export function startPlant(unitCount: number, port = 0): Promise<ModbusTcpDevice> {
+function startPlant(unitCount: number, port = 0): Promise<ModbusTcpDevice> {
   const units = new Map<number, ModbusUnit>();
-  for (let unitId = 1; unitId <= unitCount; unitId += 1) units.set(unitId, new CountingUnit());
+  for (let unitId = 1; unitId <= unitCount; unitId += 1) units.set(unitId, new WalkingUnit());
   return startModbusTcpDevice(units, port);
 }
 

@@ -9,7 +9,7 @@ export interface Cast {
   devices: readonly CastDevice[];
 }
 
-export interface CastDevice {
+interface CastDevice {
   name: string;
   /** The points that the screen shows, the dearest first. */
   points: readonly { name: string; unit?: string }[];

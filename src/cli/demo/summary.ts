@@ -2,7 +2,7 @@ import { describeError } from '../../base/error.ts';
 import type { Attempt } from './intruder.ts';
 import type { Scene } from './scene.ts';
 
-export interface TenantSummary {
+interface TenantSummary {
   tenant: string;
   gateway: string;
   epoch: string | null;
