@@ -101,8 +101,25 @@ interface DeviceBase {
 export interface ModbusDeviceOptions extends DeviceBase {
   kind: 'modbus';
   unitId: number;
+  /** Empty where `discover` has to find them first. */
   points: readonly ModbusPointOptions[];
+  /** Points whose addresses the device itself tells, see profile/sunspec.ts. */
+  discover?: SunSpecDiscovery;
   limits: RequestLimits;
+}
+
+/** A point of a SunSpec model: its address follows from where the device has that model. */
+export interface SunSpecPointOptions extends Omit<ModbusPointOptions, 'address'> {
+  /** Models that have it at this place. */
+  models: readonly number[];
+  /** Counted from the model's id register. */
+  register: number;
+}
+
+export interface SunSpecDiscovery {
+  /** Where the marker "SunS" may stand. */
+  bases: readonly number[];
+  points: readonly SunSpecPointOptions[];
 }
 
 /**

@@ -1,0 +1,175 @@
+import { MerestoneError } from '../../base/error.ts';
+import { nearestName } from '../../base/nearest-name.ts';
+import type { ModbusDeviceOptions, ModbusPointOptions, SerialDeviceOptions } from '../options.ts';
+import { compilePattern } from '../serial/pattern.ts';
+import type { PointShape } from './modbus-schema.ts';
+import { defaultSettings, withSettings } from './profile.ts';
+import type { Profile } from './profile.ts';
+import { defined, protocolSchema } from './protocol-schema.ts';
+import type { ProfileShape } from './schema.ts';
+
+/** What a device of the configuration says beside the name of its profile. */
+export interface DeviceSettings {
+  everyMs?: number;
+  /** Names of the points to read; absent: all. */
+  only?: readonly string[];
+  /** Values for the profile's own settings. */
+  settings?: Readonly<Record<string, string | number>>;
+}
+
+/** The part of a device's options that comes out of its profile. */
+export type Expansion = {
+  profile: string;
+  profileSha256: string;
+  everyMs: number;
+  responseTimeoutMs?: number;
+} & (
+  | Pick<ModbusDeviceOptions, 'kind' | 'points' | 'discover' | 'limits'>
+  | Pick<SerialDeviceOptions, 'kind' | 'protocol'>
+);
+
+/** Throws ProfileInvalid for a setting or point that the profile doesn't have. */
+export function expandProfile(profile: Profile, device: DeviceSettings): Expansion {
+  const { shape, name, sha256 } = profile;
+  const everyMs = device.everyMs ?? shape.every;
+  const { responseTimeout } = shape;
+  const base = {
+    profile: name,
+    profileSha256: sha256,
+    everyMs,
+    ...(responseTimeout !== undefined && { responseTimeoutMs: responseTimeout }),
+  };
+  const settings = settingsOf(profile, device.settings ?? {});
+  if (shape.protocol !== undefined)
+    return { ...base, kind: 'serial', protocol: protocolOf(profile, settings, device.only) };
+  const { requestGap, ...limits } = shape.limits;
+  const points = wantedPoints(profile, shape.points ?? [], device.only);
+  return {
+    ...base,
+    kind: 'modbus',
+    limits: { ...defined(limits), requestGapMs: requestGap },
+    ...(shape.sunspec === undefined
+      ? {
+          points: points.map((point) => ({
+            ...pointOf(point, shape, everyMs, name),
+            address: point.address!,
+          })),
+        }
+      : { points: [], discover: discoveryOf(shape.sunspec.bases, points, shape, everyMs, name) }),
+  };
+}
+
+function discoveryOf(
+  bases: readonly number[],
+  points: readonly PointShape[],
+  shape: ProfileShape,
+  everyMs: number,
+  name: string,
+): NonNullable<ModbusDeviceOptions['discover']> {
+  return {
+    bases,
+    points: points.map((point) => ({
+      ...pointOf(point, shape, everyMs, name),
+      models: point.model!,
+      register: point.register!,
+    })),
+  };
+}
+
+function pointOf(
+  point: PointShape,
+  { pointDefaults, classes }: ProfileShape,
+  everyMs: number,
+  name: string,
+): Omit<ModbusPointOptions, 'address'> {
+  const { model: _model, register: _register, address: _address, ...own } = point;
+  const { class: pointClass = 'fast', ...format } = { ...defined(pointDefaults), ...defined(own) };
+  const { table = 'holding', type = 'bool' } = format; // a coil or discrete input is one bit
+  return {
+    byteOrder: 'big',
+    wordOrder: 'big',
+    ...format,
+    type,
+    table,
+    everyMs: pointClass === 'fast' ? everyMs : Math.max(everyMs, classes[pointClass]),
+    place: `profile ${name}`,
+  };
+}
+
+/** Those that were asked for, and those whose value is their power of ten. */
+function wantedPoints(
+  profile: Profile,
+  points: readonly PointShape[],
+  only?: readonly string[],
+): readonly PointShape[] {
+  if (only === undefined) return points;
+  checkNames(
+    profile,
+    only,
+    points.map(({ name }) => name),
+  );
+  const factors = new Set(points.filter(({ name }) => only.includes(name)).map(({ scaleFrom }) => scaleFrom));
+  return points.filter(({ name }) => only.includes(name) || factors.has(name));
+}
+
+function protocolOf(
+  profile: Profile,
+  settings: Readonly<Record<string, string>>,
+  only?: readonly string[],
+): SerialDeviceOptions['protocol'] {
+  const parsed = protocolSchema.safeParse(withSettings(profile.shape.protocol, settings));
+  if (!parsed.success) {
+    const reason = parsed.error.issues[0]!.message;
+    throw refuse(
+      profile,
+      `its protocol makes no sense with these settings: ${reason}`,
+      'correct the settings',
+    );
+  }
+  const protocol = parsed.data;
+  if (only === undefined) return protocol;
+  checkNames(
+    profile,
+    only,
+    protocol.messages.flatMap(({ fields }) => fields.map(({ name }) => name)),
+  );
+  const messages = protocol.messages.map((message) => ({
+    ...message,
+    fields: message.fields.filter(({ name }) => only.includes(name)),
+  }));
+  return { ...protocol, messages };
+}
+
+function settingsOf(
+  profile: Profile,
+  given: Readonly<Record<string, string | number>>,
+): Record<string, string> {
+  const known = profile.shape.settings ?? {};
+  const settings = defaultSettings(profile.shape);
+  for (const [name, value] of Object.entries(given)) {
+    const setting = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (setting === undefined) {
+      throw refuse(profile, `has no setting '${name}'`, `it has ${Object.keys(known).join(', ') || 'none'}`);
+    }
+    if (compilePattern(`^(?:${setting.pattern})$`).match(Buffer.from(String(value), 'latin1')) === null) {
+      throw refuse(profile, `cannot take '${value}' as ${name}`, `write ${setting.description}`);
+    }
+    settings[name] = String(value);
+  }
+  return settings;
+}
+
+function checkNames(profile: Profile, wanted: readonly string[], known: readonly string[]): void {
+  const unknown = wanted.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const meant = nearestName(unknown, known);
+  throw refuse(
+    profile,
+    `has no point '${unknown}'`,
+    meant ? `did you mean '${meant}'?` : `it has ${known.join(', ')}`,
+  );
+}
+
+function refuse({ name }: Profile, message: string, hint: string): MerestoneError {
+  return new MerestoneError('ProfileInvalid', message, { subject: `profile ${name}`, hint });
+}

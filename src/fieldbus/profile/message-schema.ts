@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import type { RegisterType } from '../../reading/point.ts';
+import type { SerialFieldOptions, SerialMessageOptions } from '../options.ts';
+import { duration, groupsOf, pattern, pointName } from './scalars.ts';
+
+/** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
+const fieldTypes = {
+  bool: ['bool'],
+  int8: ['int16', 1],
+  uint8: ['uint16', 1],
+  int16: ['int16'],
+  uint16: ['uint16'],
+  int24: ['int32', 3],
+  uint24: ['uint32', 3],
+  int32: ['int32'],
+  uint32: ['uint32'],
+  int64: ['int64'],
+  uint64: ['uint64'],
+  float32: ['float32'],
+  float64: ['float64'],
+  string: ['string'],
+} as const satisfies Record<string, readonly [RegisterType, number?]>;
+
+const typeNames = Object.keys(fieldTypes) as (keyof typeof fieldTypes)[];
+const number = z
+  .number()
+  .refine((value) => Number.isFinite(value), { error: 'must be a finite number; write one' });
+const column = z.int().min(0).max(255);
+
+const fieldShape = z.strictObject({
+  name: pointName(),
+  unit: z
+    .string()
+    .min(1)
+    .max(32)
+    .optional()
+    .describe('code of the SenML units registry (RFC 8428) where there is one'),
+  type: z.enum(typeNames).default('float64'),
+  scale: number.optional().describe('value = raw × scale + offset'),
+  offset: number.optional(),
+  enum: z
+    .record(z.string().max(64), z.union([z.string().max(64), number]))
+    .optional()
+    .describe('values by raw text or number'),
+  invalid: z
+    .array(z.union([z.string().max(64), z.number()]))
+    .max(16)
+    .optional()
+    .describe('raw texts or numbers that mean "no value"'),
+  notation: z
+    .enum(['decimal', 'decimal-comma', 'hex', 'degrees-minutes'])
+    .default('decimal')
+    .describe('how digits read'),
+  negative: z
+    .strictObject({ column, values: z.array(z.string().max(16)).min(1).max(8) })
+    .optional()
+    .describe('column whose text, one of these, turns the sign'),
+  optional: z
+    .boolean()
+    .default(false)
+    .describe('not every model sends it: not missed before it has come once'),
+  group: z
+    .string()
+    .optional()
+    .describe('named group of the message’s pattern; the one of the field’s name where no source is given'),
+  pattern: pattern('a pattern of its own, whose first group is the value').optional(),
+  column: column.optional().describe('column, from 0; the message then has a separator'),
+  at: z
+    .int()
+    .min(-4096)
+    .max(4095)
+    .optional()
+    .describe('offset of the first byte; negative counts from the end'),
+  order: z.enum(['big', 'little']).default('big').describe('order of the bytes at that offset'),
+  length: z.int().min(1).max(256).optional().describe('bytes of a string'),
+});
+
+type FieldShape = z.output<typeof fieldShape>;
+
+const field = fieldShape
+  .superRefine((shape, context) => {
+    for (const [key, message] of fieldFaults(shape))
+      context.addIssue({ code: 'custom', path: [key], message });
+  })
+  .transform(toField);
+
+const sources = ['group', 'pattern', 'column', 'at'] as const;
+
+function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
+  const faults: [keyof FieldShape, string][] = [];
+  const given = sources.filter((key) => shape[key] !== undefined);
+  const isText = shape.at === undefined;
+  if (given.length > 1)
+    faults.push([given[1]!, `both '${given[0]}' and '${given[1]}' say where it stands; keep one`]);
+  if (isText && shape.length !== undefined)
+    faults.push(['length', "'length' is for strings at an offset; remove it"]);
+  if (!isText && shape.type === 'string' && shape.length === undefined) {
+    faults.push(['length', "a string at an offset needs its 'length'; write how many bytes it takes"]);
+  }
+  if (!isText && shape.type !== 'string' && shape.length !== undefined) {
+    faults.push(['length', "'length' is for strings; a number's type says how many bytes it takes"]);
+  }
+  if (!isText && shape.notation !== 'decimal') faults.push(['notation', 'bytes have no notation; remove it']);
+  if (shape.negative !== undefined && shape.column === undefined) {
+    faults.push([
+      'negative',
+      'a sign stands in another column only where the value stands in one; give its column',
+    ]);
+  }
+  if (shape.pattern !== undefined && groupsOf(shape.pattern)?.length === 0) {
+    faults.push(['pattern', 'the pattern has no group; put ( ) round the value']);
+  }
+  return faults;
+}
+
+function toField(shape: FieldShape): SerialFieldOptions {
+  const { name, unit, scale, offset, enum: names, invalid, notation, negative, optional } = shape;
+  const [type] = fieldTypes[shape.type];
+  return {
+    name,
+    type,
+    notation,
+    optional,
+    from: sourceOf(shape),
+    ...(unit !== undefined && { unit }),
+    ...(scale !== undefined && { scale }),
+    ...(offset !== undefined && { offset }),
+    ...(names !== undefined && { enum: names }),
+    ...(invalid !== undefined && { invalid: invalid.map(String) }),
+    ...(negative !== undefined && { negative }),
+  };
+}
+
+function sourceOf(shape: FieldShape): SerialFieldOptions['from'] {
+  if (shape.pattern !== undefined) return { by: 'pattern', pattern: shape.pattern };
+  if (shape.column !== undefined) return { by: 'column', column: shape.column };
+  if (shape.at === undefined) return { by: 'group', group: shape.group ?? shape.name };
+  const [, width] = fieldTypes[shape.type] as readonly [RegisterType, number?];
+  const length = shape.length ?? width;
+  return { by: 'bytes', at: shape.at, order: shape.order, ...(length !== undefined && { length }) };
+}
+
+/** One kind of frame and the values in it. */
+export const messageSchema = z
+  .strictObject({
+    pattern: pattern('which frames are of this kind; every one where absent').optional(),
+    validWhen: pattern('frames of this kind that do not fit this hold no valid value').optional(),
+    separator: z.string().min(1).max(4).optional().describe('text between columns'),
+    every: duration(
+      'how often the sensor sends it, where that is rarer than the device’s interval',
+    ).optional(),
+    fields: z.array(field).max(256),
+  })
+  .superRefine(({ pattern: source, separator, fields }, context) => {
+    const groups = source === undefined ? [] : groupsOf(source);
+    for (const [index, { from }] of fields.entries()) {
+      const path = ['fields', index];
+      if (from.by === 'group' && groups?.includes(from.group) === false) {
+        const message = `the pattern has no group '${from.group}'; write (?<${from.group}>…) in it, or give column, at or pattern`;
+        context.addIssue({ code: 'custom', path, message });
+      }
+      if (from.by === 'column' && separator === undefined) {
+        context.addIssue({
+          code: 'custom',
+          path,
+          message: "columns need a 'separator'; give the message one",
+        });
+      }
+    }
+  })
+  .transform(
+    ({ pattern: source, validWhen, separator, every, fields }): SerialMessageOptions => ({
+      fields,
+      ...(source !== undefined && { pattern: source }),
+      ...(validWhen !== undefined && { validWhen }),
+      ...(separator !== undefined && { separator }),
+      ...(every !== undefined && { everyMs: every }),
+    }),
+  );

@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { registerTypes } from '../../reading/point.ts';
+import type { InvalidMarker } from '../../reading/registers.ts';
+import { duration, pointName } from './scalars.ts';
+
+const order = z.enum(['big', 'little']);
+const table = z.enum(['coil', 'discrete', 'input', 'holding']);
+const number = z
+  .number()
+  .refine((value) => Number.isFinite(value), { error: 'must be a finite number; write one' });
+const address = z.int().min(0).max(65_535).describe('zero-based, as on the wire');
+
+/** How often a value is worth reading: `fast` at the device's interval, `slow` and `static` ones more rarely. */
+export const pointClasses = ['fast', 'slow', 'static'] as const;
+export type PointClass = (typeof pointClasses)[number];
+const pointClass = z.enum(pointClasses);
+
+const namedMarkers = z.enum(['nan', 'all-ones', 'int-min', 'int-max']);
+const marker: z.ZodType<InvalidMarker> = z.union(
+  [
+    namedMarkers,
+    z.int(),
+    z
+      .string()
+      .regex(/^(-?\d{1,20}|0x[0-9A-Fa-f]{1,16})$/)
+      .transform((text) => BigInt(text)),
+  ],
+  {
+    error: ({ input }) =>
+      `${JSON.stringify(input)} is no marker; write a raw number, nan, all-ones, int-min or int-max`,
+  },
+);
+
+/** What most points of a map have in common is said once. */
+const common = {
+  table: table.optional(),
+  type: z.enum(registerTypes).optional(),
+  byteOrder: order.optional(),
+  wordOrder: order.optional(),
+  class: pointClass.optional(),
+  invalid: z.array(marker).max(8).optional().describe('raw contents that mean "no value"'),
+};
+export const pointDefaultsSchema = z.strictObject(common);
+
+export const modbusPointSchema = z.strictObject({
+  ...common,
+  name: pointName(),
+  address: address.optional(),
+  model: z
+    .array(z.int().min(1).max(65_534))
+    .min(1)
+    .max(16)
+    .optional()
+    .describe('SunSpec models that have it'),
+  register: z
+    .int()
+    .min(0)
+    .max(2000)
+    .optional()
+    .describe('its place in the model, from the model’s id register'),
+  unit: z
+    .string()
+    .min(1)
+    .max(32)
+    .optional()
+    .describe('code of the SenML units registry (RFC 8428) where there is one'),
+  scale: number.optional().describe('value = raw × scale + offset'),
+  offset: number.optional(),
+  scaleFrom: z.string().optional().describe('point that holds the power of ten to scale by'),
+  length: z.int().min(1).max(125).optional().describe('registers of a string'),
+  bit: z.int().min(0).max(15).optional(),
+  bits: z.record(z.string().regex(/^([12]?\d|3[01])$/), z.string().min(1).max(64)).optional(),
+  enum: z.record(z.string().regex(/^-?\d{1,19}$/), z.string().min(1).max(64)).optional(),
+});
+
+export type PointShape = z.output<typeof modbusPointSchema>;
+export type PointDefaults = z.output<typeof pointDefaultsSchema>;
+
+/** A register that tells what a device is. All checks of a profile must hold. */
+export const identifyCheckSchema = z
+  .strictObject({
+    table,
+    address,
+    type: z.enum(registerTypes),
+    byteOrder: order.default('big'),
+    wordOrder: order.default('big'),
+    scale: number.optional(),
+    length: z.int().min(1).max(125).optional(),
+    equals: z.union([z.string(), number]).optional(),
+    oneOf: z
+      .array(z.union([z.string(), number]))
+      .min(1)
+      .max(64)
+      .optional(),
+    between: z
+      .tuple([number, number])
+      .optional()
+      .describe('a plausible range; weaker than a code of the device'),
+  })
+  .refine(
+    ({ equals, oneOf, between }) =>
+      [equals, oneOf, between].filter((each) => each !== undefined).length === 1,
+    {
+      error: 'a check needs one of equals, oneOf and between; write the one that the data sheet supports',
+    },
+  );
+
+export const limitsSchema = z.strictObject({
+  registersMax: z.int().min(1).max(125).default(125).describe('registers in one request'),
+  bitsMax: z.int().min(1).max(2000).default(2000).describe('coils or discrete inputs in one request'),
+  gapMax: z.int().min(0).max(124).optional().describe('unwanted registers that may be read along'),
+  requestGap: duration('silence that the device needs between requests').prefault('0ms'),
+});

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { z } from 'zod';
+import { MerestoneError } from '../../base/error.ts';
+import { nearestName } from '../../base/nearest-name.ts';
+import { parseProfileDocument } from './document.ts';
+import type { ProfileDocument } from './document.ts';
+import { protocolSchema } from './protocol-schema.ts';
+import { profileSchema } from './schema.ts';
+import type { ProfileShape } from './schema.ts';
+
+/** A device profile as its file declares it, checked. */
+export interface Profile {
+  name: string;
+  file: string;
+  /** Of the file's text, hex: it goes out with the data, so that a reader knows by which map it was read. */
+  sha256: string;
+  shape: ProfileShape;
+}
+
+const extension = '.yaml';
+/** The longest map that we ship has 20 kB. */
+const fileBytesMax = 1_000_000;
+
+/** Names of the profiles in these folders, sorted; a folder that is not there has none. */
+export function profileNames(directories: readonly string[]): string[] {
+  const files = directories.filter(existsSync).flatMap((directory) => readdirSync(directory));
+  const names = files
+    .filter((file) => file.endsWith(extension))
+    .map((file) => path.basename(file, extension));
+  return [...new Set(names)].sort();
+}
+
+/**
+ * The profile `name` out of the first of `directories` that has it. A name that two folders have is refused: a
+ * user's file must not take the place of a built-in one unnoticed, nor the other way round.
+ * Throws ProfileInvalid with `file:line:column` as its subject, or the names that may have been meant.
+ */
+export function loadProfile(name: string, directories: readonly string[]): Profile {
+  const isName = /^[a-z0-9][a-z0-9-]*$/.test(name);
+  const files = directories
+    .map((directory) => path.join(directory, `${name}${extension}`))
+    .filter(existsSync);
+  const [file, other] = files;
+  if (!isName || file === undefined) throw unknownProfile(name, directories);
+  if (other !== undefined) {
+    throw new MerestoneError('ProfileInvalid', `the profile '${name}' is there twice, also as ${other}`, {
+      subject: file,
+      hint: 'give your own profile another name',
+    });
+  }
+  return parseProfile(file, readProfile(file));
+}
+
+/** The same for a text that is at hand. */
+export function parseProfile(file: string, text: string): Profile {
+  const document = parseProfileDocument(text);
+  if (document.fault !== null) {
+    const { line, column, message } = document.fault;
+    throw new MerestoneError('ProfileInvalid', message, {
+      subject: `${file}:${line}:${column}`,
+      hint: "mind the indentation, and quote text that begins with a sign or holds ': '",
+    });
+  }
+  const parsed = profileSchema.safeParse(document.value);
+  if (!parsed.success) throw refusal(file, document, parsed.error.issues);
+  const shape = parsed.data;
+  const name = path.basename(file, extension);
+  if (shape.profile !== name) {
+    const issue = {
+      code: 'custom' as const,
+      path: ['profile'],
+      message: `'${shape.profile}' is not the file's name; write ${name}`,
+    };
+    throw refusal(file, document, [issue]);
+  }
+  if (shape.protocol !== undefined) {
+    const protocol = protocolSchema.safeParse(withSettings(shape.protocol, defaultSettings(shape)));
+    if (!protocol.success) throw refusal(file, document, protocol.error.issues, ['protocol']);
+  }
+  return { name, file, sha256: createHash('sha256').update(text).digest('hex'), shape };
+}
+
+export function defaultSettings({ settings = {} }: ProfileShape): Record<string, string> {
+  return Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.default]));
+}
+
+/** The same with `{name}` replaced by the setting of that name in every text. */
+export function withSettings(value: unknown, settings: Readonly<Record<string, string>>): unknown {
+  if (typeof value === 'string') {
+    return value.replace(/\{([a-z][A-Za-z0-9]*)\}/g, (whole, name: string) => settings[name] ?? whole);
+  }
+  if (Array.isArray(value)) return value.map((each) => withSettings(each, settings));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withSettings(each, settings)]));
+}
+
+function readProfile(file: string): string {
+  try {
+    if (statSync(file).size > fileBytesMax) {
+      throw new MerestoneError('ProfileInvalid', `has more than ${fileBytesMax} bytes`, {
+        subject: file,
+        hint: 'a profile declares one device; split it',
+      });
+    }
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof MerestoneError) throw error;
+    throw new MerestoneError('FileUnreadable', 'may not be read', {
+      subject: file,
+      hint: 'run as a user who may, or correct its mode',
+      cause: error,
+    });
+  }
+}
+
+function unknownProfile(name: string, directories: readonly string[]): MerestoneError {
+  const names = profileNames(directories);
+  const meant = nearestName(name, names);
+  const hint = meant === undefined ? `there is ${names.join(', ') || 'none'}` : `did you mean '${meant}'?`;
+  return new MerestoneError('ProfileInvalid', `there is no profile '${name}'`, { hint });
+}
+
+/** The first issue in the order of the file; the others show when it is mended. */
+function refusal(
+  file: string,
+  document: ProfileDocument,
+  issues: readonly z.core.$ZodIssue[],
+  under: readonly string[] = [],
+): MerestoneError {
+  const faults = issues.flatMap((issue) => {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
+    return keys.map((key) => {
+      const at = [...under, ...issue.path, ...(key === undefined ? [] : [key])];
+      return { ...document.placeOf(at), ...wording(issue, at, key) };
+    });
+  });
+  const [first] = faults.sort((a, b) => a.line - b.line || a.column - b.column);
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
+  return new MerestoneError('ProfileInvalid', `${first!.message}${more}`, {
+    subject: `${file}:${first!.line}:${first!.column}`,
+    hint: first!.hint,
+  });
+}
+
+function wording(
+  issue: z.core.$ZodIssue,
+  at: readonly PropertyKey[],
+  key?: string,
+): { message: string; hint: string } {
+  if (key !== undefined)
+    return { message: `unknown key '${key}'`, hint: 'correct or remove it; docs/profiles.md lists the keys' };
+  const deepest = deepestIssue(issue);
+  const [message, ...hints] = deepest.message.split('; ');
+  const where = deepest === issue && hints.length > 0 ? '' : `'${at.join('.')}': `;
+  return { message: `${where}${message}`, hint: hints.join('; ') || 'see docs/profiles.md' };
+}
+
+/** Of the alternatives of a union, the one that came nearest says best what is wrong. */
+function deepestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
+  const candidates = issue.errors.flatMap((issues) => issues.map(deepestIssue));
+  return candidates.sort((a, b) => b.path.length - a.path.length)[0] ?? issue;
+}

@@ -1,0 +1,224 @@
+import { z } from 'zod';
+import { checksumEncodings, placedChecksumKinds } from '../options.ts';
+import type {
+  ChecksumEncoding,
+  ChecksumOptions,
+  Framing,
+  PlacedChecksumKind,
+  SerialProtocol,
+  SerialRequestStep,
+} from '../options.ts';
+import { messageSchema } from './message-schema.ts';
+import { bytes, content, duration, groupsOf, pattern } from './scalars.ts';
+
+/** A frame is searched byte by byte after noise: with 4 kB a full line of it stays cheap, and no telegram is longer. */
+const bytesMax = z
+  .int()
+  .min(1)
+  .max(4096)
+  .default(1024)
+  .describe('longest frame in bytes; what is longer is noise');
+const start = bytes('bytes that every frame begins with');
+
+const framing: z.ZodType<Framing> = z
+  .discriminatedUnion('by', [
+    z.strictObject({ by: z.literal('line'), bytesMax }),
+    z.strictObject({ by: z.literal('delimiter'), delimiter: bytes('bytes between frames'), bytesMax }),
+    z.strictObject({
+      by: z.literal('fixed-length'),
+      start,
+      length: z.int().min(1).max(4096).describe('bytes of a whole frame'),
+    }),
+    z.strictObject({
+      by: z.literal('length-field'),
+      start,
+      offset: z.int().min(0).max(64).describe('where the length stands, from the frame’s first byte'),
+      size: z
+        .union([z.literal(1), z.literal(2)])
+        .default(1)
+        .describe('bytes of the length'),
+      order: z.enum(['big', 'little']).default('big'),
+      adjust: z.int().min(-64).max(64).describe('what to add to it to have the whole frame’s length'),
+      bytesMax,
+    }),
+    z.strictObject({
+      by: z.literal('start-end'),
+      start,
+      end: bytes('bytes that end the frame'),
+      trailer: z
+        .int()
+        .min(0)
+        .max(16)
+        .default(0)
+        .describe('bytes after the end that belong to it, such as a CRC'),
+      bytesMax,
+    }),
+    z
+      .strictObject({
+        by: z.literal('silence'),
+        silence: duration('pause that ends a frame'),
+        bytesMax,
+      })
+      .transform(({ silence, ...rest }) => ({ ...rest, silenceMs: silence })),
+  ])
+  .describe('where a frame begins and ends');
+
+const checksumName = z.enum(['none', 'nmea-0183', ...placedChecksumKinds]);
+const checksum = z
+  .union([
+    checksumName.transform((kind) => placed(kind)),
+    z
+      .strictObject({
+        kind: z.enum(placedChecksumKinds),
+        from: z.int().optional().describe('first byte covered; negative counts from the end; 0 where absent'),
+        to: z.int().optional().describe('one past the last byte covered; where the check stands, if absent'),
+        at: z.int().optional().describe('where the check stands; the end of the frame where absent'),
+        encoding: z.enum(checksumEncodings).optional(),
+      })
+      .transform(({ kind, ...where }) => placed(kind, where)),
+  ])
+  .describe('check of the frame; a frame whose check does not hold never becomes a value');
+
+interface Placement {
+  from?: number | undefined;
+  to?: number | undefined;
+  at?: number | undefined;
+  encoding?: ChecksumEncoding | undefined;
+}
+
+function placed(kind: z.output<typeof checksumName>, where: Placement = {}): ChecksumOptions {
+  if (kind === 'none' || kind === 'nmea-0183') return { kind };
+  const encoding =
+    where.encoding ?? (kind === 'crc16-modbus' || kind === 'crc16-arc' ? 'binary-little' : 'binary-big');
+  const at = where.at ?? -checkLength(kind, encoding);
+  return { kind, from: where.from ?? 0, to: where.to ?? at, at, encoding };
+}
+
+function checkLength(kind: PlacedChecksumKind, encoding: ChecksumEncoding): number {
+  const byteCount = kind.includes('16') ? 2 : 1;
+  if (encoding === 'sdi-12') return 3;
+  return encoding === 'hex' ? 2 * byteCount : byteCount;
+}
+
+const groupName = z.string().regex(/^[A-Za-z_]\w{0,31}$/, { error: 'name a group of an earlier answer' });
+const baudRate = z.int().min(50).max(4_000_000);
+
+const step = z
+  .strictObject({
+    send: content('what to send; {name} is a group of an earlier answer').optional(),
+    expect: pattern('the answer to wait for; any message where absent').optional(),
+    framing: framing.optional(),
+    checksum: checksum.optional(),
+    timeout: z
+      .union([duration('250ms, 5s'), z.strictObject({ secondsOf: groupName })])
+      .optional()
+      .describe('silence to bear, or the group that names its seconds; the response timeout where absent'),
+    optional: z.boolean().default(false).describe('the dialogue goes on where no answer comes'),
+    thenBaudRate: z
+      .union([
+        baudRate,
+        z.strictObject({ group: groupName, rates: z.record(z.string().min(1).max(16), baudRate) }),
+      ])
+      .optional()
+      .describe('baud rate to change to once this was sent'),
+  })
+  .transform(({ send, ...rest }): SerialRequestStep => {
+    const parts = send === undefined ? undefined : send.isTemplate ? templateParts(send.text) : [send.text];
+    return { ...defined(rest), ...(parts !== undefined && { send: parts }) };
+  });
+
+function templateParts(text: string): (string | { group: string })[] {
+  return text
+    .split(/(\{[A-Za-z_]\w*\})/)
+    .filter((part) => part !== '')
+    .map((part) => (/^\{\w+\}$/.test(part) ? { group: part.slice(1, -1) } : part));
+}
+
+/**
+ * How a serial sensor talks, for profiles and for devices of the configuration that need no profile.
+ * The shortest useful one: `messages: [{ pattern: '^(?<weight>[+-][\d.]+) kg', fields: [{ name: weight }] }]`.
+ */
+export const protocolSchema = z
+  .strictObject({
+    framing: framing.prefault({ by: 'line' }),
+    checksum: checksum.prefault('none'),
+    request: z
+      .union([
+        content('what to send').transform(({ text }): SerialRequestStep[] => [
+          { send: [text], optional: false },
+        ]),
+        z.array(step).min(1).max(16),
+      ])
+      .optional()
+      .describe('what to send to be answered, once an interval; absent: the sensor sends by itself'),
+    messages: z
+      .array(messageSchema)
+      .min(1)
+      .max(64)
+      .describe('the kinds of frame; the first that fits is taken'),
+  })
+  .superRefine((protocol, context) => {
+    for (const { path, message } of [...groupFaults(protocol.request), ...pointFaults(protocol.messages)]) {
+      context.addIssue({ code: 'custom', path, message });
+    }
+  })
+  .transform((protocol): SerialProtocol => defined(protocol))
+  .describe('how a serial sensor talks');
+
+interface Fault {
+  path: (string | number)[];
+  message: string;
+}
+
+/** A step can only use what an earlier answer gave. */
+function groupFaults(steps: readonly SerialRequestStep[] | undefined): Fault[] {
+  const known = new Set<string>();
+  const faults: Fault[] = [];
+  for (const [index, { send, expect, timeout, thenBaudRate }] of (steps ?? []).entries()) {
+    const need = (name: string | undefined, key: string): void => {
+      if (name === undefined || known.has(name)) return;
+      const message = `no earlier answer has the group '${name}'; name it in the 'expect' of a step before`;
+      faults.push({ path: ['request', index, key], message });
+    };
+    for (const part of send ?? []) if (typeof part !== 'string') need(part.group, 'send');
+    if (typeof timeout === 'object') need(timeout.secondsOf, 'timeout');
+    if (typeof thenBaudRate === 'object') need(thenBaudRate.group, 'thenBaudRate');
+    const groups = expect === undefined ? [] : (groupsOf(expect) ?? []);
+    for (const name of groups) if (name !== null) known.add(name);
+  }
+  return faults;
+}
+
+/** A point that several messages fill is one point: of one type and unit, and once in each. */
+function pointFaults(messages: SerialProtocol['messages']): Fault[] {
+  const first = new Map<string, { type: string; unit: string | undefined }>();
+  const faults: Fault[] = [];
+  for (const [message, { fields }] of messages.entries()) {
+    const own = new Set<string>();
+    for (const [field, { name, type, unit }] of fields.entries()) {
+      const known = first.get(name) ?? { type, unit };
+      first.set(name, known);
+      const path = ['messages', message, 'fields', field, 'name'];
+      if (own.has(name))
+        faults.push({ path, message: `'${name}' is there twice in one message; give each its own name` });
+      else if (known.type !== type || known.unit !== unit) {
+        faults.push({
+          path,
+          message: `'${name}' has another type or unit in an earlier message; make them the same`,
+        });
+      }
+      own.add(name);
+    }
+  }
+  return faults;
+}
+
+/** The same without the keys that hold undefined: an option that is not given is not there. */
+export function defined<T extends object>(
+  value: T,
+): { [Key in keyof T as undefined extends T[Key] ? never : Key]: T[Key] } & {
+  [Key in keyof T as undefined extends T[Key] ? Key : never]?: Exclude<T[Key], undefined>;
+} {
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(entries) as ReturnType<typeof defined<T>>;
+}

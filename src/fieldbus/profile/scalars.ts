@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { MerestoneError } from '../../base/error.ts';
+import { durationPattern, parseDuration } from '../../base/quantity.ts';
+import { compilePattern } from '../serial/pattern.ts';
+
+/** The small change of profiles and protocols. A message reads `what is wrong; what to do`. */
+
+export function pointName() {
+  return z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+      error: ({ input }) =>
+        `${JSON.stringify(input)} cannot be a name; use up to 64 letters, digits, '.', '_' and '-'`,
+    })
+    .describe('name of the value');
+}
+
+/** `250ms`, `5s`: whole milliseconds once it is interpreted. */
+export function duration(what: string) {
+  return z
+    .string({ error: ({ input }) => (input === undefined ? undefined : durationFault(input)) })
+    .regex(durationPattern, { error: ({ input }) => durationFault(input) })
+    .transform((text) => parseDuration(text))
+    .describe(what);
+}
+
+function durationFault(input: unknown): string {
+  return `${JSON.stringify(input)} is not a duration; write a number and a unit, such as 250ms, 5s, 1m or 1h`;
+}
+
+/** A pattern of serial/pattern.ts, kept as its text. */
+export function pattern(what: string) {
+  return z
+    .string()
+    .max(1024)
+    .superRefine((source, context) => {
+      try {
+        compilePattern(source);
+      } catch (error) {
+        if (!(error instanceof MerestoneError)) throw error;
+        context.addIssue({
+          code: 'custom',
+          message: `${error.message}; ${error.hint ?? 'correct the pattern'}`,
+        });
+      }
+    })
+    .describe(what);
+}
+
+/** The groups of a pattern; null where it is none, which is a fault of its own. */
+export function groupsOf(source: string): readonly (string | null)[] | null {
+  try {
+    return compilePattern(source).groups;
+  } catch {
+    return null;
+  }
+}
+
+const latin1Text = z
+  .string()
+  .max(256)
+  .regex(/^[\0-\xff]*$/, { error: 'a byte holds no such character; write { hex: … } for bytes' });
+
+const hexBytes = z.strictObject({
+  hex: z.string().regex(/^([0-9A-Fa-f]{2}\s*){1,256}$/, { error: 'not hex bytes; write them like AA C0 0D' }),
+});
+
+/** Text, or bytes in hex; Latin-1 text once it is interpreted, and whether it may hold placeholders. */
+export function content(what: string) {
+  return z
+    .union([
+      latin1Text.transform((text) => ({ text, isTemplate: true })),
+      hexBytes.transform(({ hex }) => ({
+        text: Buffer.from(hex.replace(/\s/g, ''), 'hex').toString('latin1'),
+        isTemplate: false,
+      })),
+    ])
+    .describe(what);
+}
+
+/** Text, or bytes in hex. */
+export function bytes(what: string) {
+  return content(what)
+    .transform(({ text }): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1')))
+    .describe(what);
+}

@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { nearestName } from '../../base/nearest-name.ts';
+import {
+  identifyCheckSchema,
+  limitsSchema,
+  modbusPointSchema,
+  pointDefaultsSchema,
+} from './modbus-schema.ts';
+import type { PointShape } from './modbus-schema.ts';
+import { protocolSchema } from './protocol-schema.ts';
+import { duration, pattern } from './scalars.ts';
+
+const line = z.string().min(1).max(500);
+
+const source = z
+  .strictObject({
+    title: line.describe('data sheet, manual or public program'),
+    url: z.url().optional(),
+    page: line.optional().describe('page, table or file in it'),
+    says: line.optional().describe('what of the profile it supports'),
+  })
+  .describe('where the facts come from');
+
+const setting = z.strictObject({
+  default: z.string().max(64),
+  pattern: pattern('values that it may take'),
+  description: line,
+});
+
+const settingName = z.string().regex(/^[a-z][A-Za-z0-9]{0,31}$/);
+
+/** What a profile file holds. The published config/profile.schema.json is made from it. */
+export const profileSchema = z
+  .strictObject({
+    profile: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,63}$/)
+      .describe('its name, which is also the file’s'),
+    vendor: line,
+    models: z.array(line).min(1).max(64).describe('models that it was made for'),
+    description: line,
+    interface: z
+      .enum(['modbus-rtu', 'modbus-tcp', 'modbus', 'serial'])
+      .describe('a map belongs to an interface: the same model may have another one elsewhere'),
+    line: z
+      .strictObject({
+        baudRate: z.int().min(50).max(4_000_000),
+        dataBits: z.union([z.literal(7), z.literal(8)]).default(8),
+        parity: z.enum(['none', 'even', 'odd']).default('none'),
+        stopBits: z.union([z.literal(1), z.literal(2)]).default(1),
+      })
+      .optional()
+      .describe('serial settings as shipped'),
+    unitId: z.int().min(0).max(255).optional().describe('Modbus unit id as shipped'),
+    responseTimeout: duration('how long an answer may take').optional(),
+    every: duration('interval where the device of the configuration has none').prefault('1s'),
+    classes: z
+      .strictObject({
+        slow: duration('interval of slow points'),
+        static: duration('interval of static points'),
+      })
+      .prefault({ slow: '30s', static: '1h' })
+      .describe('intervals of points that need not be read each time'),
+    limits: limitsSchema.prefault({}),
+    identify: z
+      .union([
+        z.array(identifyCheckSchema).min(1).max(16),
+        pattern('a frame that only this kind of device sends'),
+      ])
+      .describe('what proves that a device is of this kind: registers, or a pattern of its frames'),
+    settings: z
+      .record(settingName, setting)
+      .optional()
+      .describe('what a device may set; {name} stands for it in the protocol'),
+    sunspec: z
+      .strictObject({ bases: z.array(z.int().min(0).max(65_535)).min(1).max(8) })
+      .optional()
+      .describe('addresses where the SunSpec marker may stand'),
+    pointDefaults: pointDefaultsSchema
+      .prefault({})
+      .describe('what points have where they do not say otherwise'),
+    points: z.array(modbusPointSchema).min(1).max(1000).optional(),
+    protocol: z.record(z.string(), z.unknown()).optional().describe('how the sensor talks'),
+    sources: z.array(source).min(1),
+    disagreements: z.array(line).optional().describe('where sources disagree, and what the profile follows'),
+  })
+  .superRefine((profile, context) => {
+    const isSerial = profile.interface === 'serial';
+    const add = (path: (string | number)[], message: string): void => {
+      context.addIssue({ code: 'custom', path, message });
+    };
+    if (isSerial && profile.protocol === undefined)
+      add([], "'protocol' is missing; say how the sensor talks");
+    if (isSerial && profile.points !== undefined)
+      add(['points'], "'points' are for Modbus; declare fields in the protocol");
+    if (!isSerial && profile.points === undefined) add([], "'points' is missing; list the registers");
+    if (!isSerial && profile.protocol !== undefined)
+      add(['protocol'], "'protocol' is for serial sensors; remove it");
+    if (isSerial !== (typeof profile.identify === 'string')) {
+      add(['identify'], isSerial ? 'write a pattern of a frame' : 'list registers to check');
+    }
+    for (const { path, message } of pointFaults(profile)) add(['points', ...path], message);
+  });
+
+export type ProfileShape = z.output<typeof profileSchema>;
+
+interface Fault {
+  path: (string | number)[];
+  message: string;
+}
+
+function pointFaults({
+  points = [],
+  pointDefaults,
+  sunspec,
+}: Pick<ProfileShape, 'points' | 'pointDefaults' | 'sunspec'>): Fault[] {
+  const names = points.map(({ name }) => name);
+  return points.flatMap((point, index) => {
+    const faults: Fault[] = [];
+    const add = (key: string, message: string): number => faults.push({ path: [index, key], message });
+    const type = point.type ?? pointDefaults.type;
+    const table = point.table ?? pointDefaults.table;
+    if (sunspec === undefined && point.address === undefined)
+      add('name', `'${point.name}' has no address; give it one`);
+    if (sunspec !== undefined && (point.model === undefined || point.register === undefined)) {
+      add('name', `'${point.name}' needs its model and register; a SunSpec map has no fixed addresses`);
+    }
+    if (table === undefined && sunspec === undefined)
+      add('name', `'${point.name}' has no table; give it one, or pointDefaults`);
+    if (type === undefined && (table === 'input' || table === 'holding' || sunspec !== undefined)) {
+      add('name', `'${point.name}' has no type; give it one, or pointDefaults`);
+    }
+    if (type === 'string' && point.length === undefined)
+      add('name', `string '${point.name}' needs its length in registers`);
+    if (type === 'bits' && point.bits === undefined)
+      add('name', `bits '${point.name}' need the names of their bits`);
+    if (point.scaleFrom !== undefined && !names.includes(point.scaleFrom)) {
+      const meant = nearestName(point.scaleFrom, names);
+      add(
+        'scaleFrom',
+        `there is no point '${point.scaleFrom}'; ${meant ? `did you mean '${meant}'?` : 'name one of this profile'}`,
+      );
+    }
+    const twin = points.findIndex((other) => other.name === point.name && overlaps(other, point));
+    if (twin < index) add('name', `'${point.name}' is there twice; give each its own name`);
+    return faults;
+  });
+}
+
+/** The same name may stand for the same value of different SunSpec models. */
+function overlaps(one: PointShape, other: PointShape): boolean {
+  if (one.model === undefined || other.model === undefined) return true;
+  return one.model.some((model) => other.model!.includes(model));
+}
+
+/** JSON Schema for editors: profiles, with the protocol that the main configuration has too. */
+export function profileJsonSchema(): Record<string, unknown> {
+  const { $schema, ...protocol } = z.toJSONSchema(protocolSchema, { io: 'input' });
+  const profile = z.toJSONSchema(profileSchema, { io: 'input' });
+  const properties = { ...profile.properties, protocol: { $ref: '#/$defs/protocol' } };
+  return { ...profile, $schema, title: 'Merestone device profile', properties, $defs: { protocol } };
+}
