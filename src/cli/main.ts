@@ -82,7 +82,7 @@ function createParser(words: string[]): Argv<GlobalArguments> {
     .wrap(Math.min(process.stdout.columns ?? 100, 100))
     .exitProcess(false)
     .fail((message, error) => {
-      if (error !== undefined && error.name !== 'YError') throw error;
+      if (error instanceof Error && error.name !== 'YError') throw error;
       if (words.length === 0) parser.showHelp('error');
       throw usageFault(message ?? error.message, words, parser);
     });

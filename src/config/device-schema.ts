@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { protocolSchema } from '../fieldbus/profile/protocol-schema.ts';
 import { registerTypes } from '../reading/point.ts';
 import { pointFaults } from './point-rules.ts';
 import { duration, label } from './scalar-schema.ts';
@@ -80,23 +81,56 @@ export const deviceSchema = z
       .max(255)
       .optional()
       .describe('Modbus unit id: 1 to 247 on a serial line, 0 to 255 by TCP'),
-    sharedUnit: z
+    shared: z
       .boolean()
       .default(false)
-      .describe('says on purpose that another device of this file has the same bus and unit id'),
-    profile: label('a profile that knows its registers or protocol').optional(),
-    every: duration('10ms', '7d', 'how often it is read').optional(),
-    responseTimeout: duration('10ms', '60s', 'how long an answer may take').prefault('1s'),
-    registersMax: z.int().min(1).max(125).optional().describe('registers in one request'),
-    bitsMax: z.int().min(1).max(2000).optional().describe('coils or discrete inputs in one request'),
+      .describe('says on purpose that another device of this file reads the same unit'),
+    profile: label('a profile that knows its registers or its protocol').optional(),
+    settings: z
+      .record(z.string(), z.union([z.string().max(64), z.number()]))
+      .optional()
+      .describe("values for the profile's own settings"),
+    only: z
+      .array(label('point'))
+      .min(1)
+      .max(2000)
+      .optional()
+      .describe('points of the profile to read; all where absent'),
+    every: duration(
+      '10ms',
+      '7d',
+      "how often it is read, or how long a sensor that sends by itself may be silent; the profile's, else 1s",
+    ).optional(),
+    responseTimeout: duration(
+      '10ms',
+      '60s',
+      "how long an answer may take; the profile's, else 1s",
+    ).optional(),
+    registersMax: z
+      .int()
+      .min(1)
+      .max(125)
+      .optional()
+      .describe("registers in one request; the profile's, else 125"),
+    bitsMax: z
+      .int()
+      .min(1)
+      .max(2000)
+      .optional()
+      .describe("coils or discrete inputs in one request; the profile's, else 2000"),
     gapMax: z
       .int()
       .min(0)
       .max(124)
       .optional()
       .describe('unwanted registers read along to join two wanted ones; what is cheapest where absent'),
-    requestGap: duration('0ms', '10s', 'silence that the device needs between requests').prefault('0ms'),
+    requestGap: duration(
+      '0ms',
+      '10s',
+      "silence that the device needs between requests; the profile's, else 0ms",
+    ).optional(),
     points: z.array(point).min(1).max(2000).optional().describe('its values, where it has no profile'),
+    protocol: protocolSchema.optional().describe('how a serial sensor without a profile talks'),
   })
   .describe('one unit on a bus');
 

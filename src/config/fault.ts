@@ -29,7 +29,7 @@ export function schemaFaults(
   schema: z.ZodType,
   issues: readonly Issue[],
 ): ConfigFault[] {
-  return issues.flatMap((issue) => {
+  return issues.map(nearestIssue).flatMap((issue) => {
     const described = schemaAt(schema, source.value, issue.path);
     if (issue.code === 'unrecognized_keys') {
       const known = described instanceof z.ZodObject ? Object.keys(described.shape) : [];
@@ -45,6 +45,16 @@ export function schemaFaults(
       return [faultAt(file, source, issue.path, text, issue.code === 'invalid_key' ? 'key' : 'value')];
     return [faultAt(file, source, issue.path.slice(0, -1), text)];
   });
+}
+
+/** Of the alternatives of a union, the one that came furthest says best what is wrong. */
+function nearestIssue(issue: Issue): Issue {
+  if (issue.code !== 'invalid_union' || issue.message !== '') return issue;
+  const inner = issue.errors.flat().map(nearestIssue);
+  const rank = (each: Issue): number => 2 * each.path.length + (each.code === 'invalid_value' ? 1 : 0);
+  const nearest = inner.sort((a, b) => rank(b) - rank(a))[0];
+  if (nearest === undefined || rank(nearest) === 0) return issue;
+  return { ...nearest, path: [...issue.path, ...nearest.path] };
 }
 
 const ownershipKeys = new Set(['tenant', 'tenantid', 'gateway', 'gatewayid', 'organization', 'organisation']);
@@ -129,12 +139,13 @@ function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
 function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodType | undefined {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodDiscriminatedUnion) {
-    const options = inner.options as z.ZodObject[];
-    const key = inner.def.discriminator;
-    const tag = isRecord(value) ? value[key] : undefined;
-    const option = options.find(
-      (each) => each.shape[key] instanceof z.ZodLiteral && each.shape[key].value === tag,
-    );
+    const tagKey = inner.def.discriminator;
+    const tag = isRecord(value) ? value[tagKey] : undefined;
+    const option = (inner.options as z.ZodType[]).find((each) => {
+      const shape = unwrap(each);
+      const literal: unknown = shape instanceof z.ZodObject && shape.shape[tagKey];
+      return literal instanceof z.ZodLiteral && literal.value === tag;
+    });
     return option === undefined ? undefined : schemaAt(option, value, path);
   }
   const [key, ...rest] = path;
@@ -152,5 +163,6 @@ function unwrap(schema: z.ZodType): z.ZodType {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
     return unwrap(schema.def.innerType as z.ZodType);
   }
+  if (schema instanceof z.ZodPipe) return unwrap(schema.def.in as z.ZodType);
   return schema;
 }

@@ -2,9 +2,13 @@ import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
+import type { DeviceOptions } from '../fieldbus/options.ts';
+import type { Expansion } from '../fieldbus/profile/expansion.ts';
+import { deviceOptions, widthFault } from './device.ts';
 import { faultAt, schemaFaults } from './fault.ts';
 import { interpret } from './interpret.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
+import { expandProfiles } from './profiles.ts';
 import { type Element, relationFaults, type Sections } from './relations.ts';
 import { type Config, configSchema, controlSchema, defaultControlSocket, elementSchemas } from './schema.ts';
 import { parseSource, type Source } from './source.ts';
@@ -16,30 +20,67 @@ const fileBytesMax = 4_000_000;
 /** Enough to see what is wrong; the rest would scroll it away. */
 const faultsMax = 200;
 
+/** Profiles that come with Merestone, then the user's own. */
+const profileDirectoriesDefault = [
+  path.join(import.meta.dirname, '../../config/profiles'),
+  '/etc/merestone/profiles.d',
+];
+
 /**
  * The configuration in `file`, interpreted and frozen, or everything that is wrong with it, in the order of
  * the file. Throws FileNotFound, FileUnreadable or Io where the file itself cannot be read.
  */
-export function loadConfig(file: string): LoadResult {
+export function loadConfig(file: string, profileDirectories?: readonly string[]): LoadResult {
   const absolute = path.resolve(file);
-  return parseConfig(absolute, readConfig(absolute));
+  return parseConfig(absolute, readConfig(absolute), profileDirectories);
 }
 
 /** The same for a text that is at hand; `file` is absolute, and relative paths count from its folder. */
-export function parseConfig(file: string, text: string): LoadResult {
+export function parseConfig(
+  file: string,
+  text: string,
+  profileDirectories: readonly string[] = profileDirectoriesDefault,
+): LoadResult {
   const source = parseSource(file, text);
   if (source.faults.length > 0) return { faults: source.faults };
   const parsed = configSchema.safeParse(source.value, { error: () => '' });
   const issues = parsed.error?.issues ?? [];
-  const faults = schemaFaults(file, source, configSchema, issues);
-  for (const { path: place, text } of relationFaults(sectionsOf(source.value, issues))) {
-    faults.push(faultAt(file, source, place, text));
-  }
+  const sections = sectionsOf(source.value, issues);
+  const { expansions, faults: profileFaults } = expandProfiles(sections, profileDirectories);
+  const related = [...relationFaults(sections), ...profileFaults];
+  const faults = [
+    ...schemaFaults(file, source, configSchema, issues),
+    ...related.map((fault) => faultAt(file, source, fault.path, fault.text)),
+  ];
   if (parsed.success && faults.length === 0) {
-    return { options: deepFreeze(interpret(file, parsed.data, placesIn(file, source))) };
+    const devices = interpretDevices(file, source, parsed.data, expansions);
+    for (const [index, device] of devices.entries()) {
+      const fault = widthFault(device);
+      if (fault) faults.push(faultAt(file, source, ['devices', index, 'registersMax'], fault));
+    }
+    if (faults.length === 0) return { options: deepFreeze(interpret(file, parsed.data, devices)) };
   }
   faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return { faults: faults.slice(0, faultsMax) };
+}
+
+function interpretDevices(
+  file: string,
+  source: Source,
+  { silos, devices }: Config,
+  expansions: ReadonlyMap<number, Expansion>,
+): DeviceOptions[] {
+  return devices.map((device, index) =>
+    deviceOptions(device, {
+      silo: device.silo ?? silos[0]!.name,
+      expansion: expansions.get(index),
+      placeOf: (point) => {
+        const at = point === undefined ? ['devices', index] : ['devices', index, 'points', point];
+        const { line, column } = source.placeOf(at);
+        return `${file}:${line}:${column}`;
+      },
+    }),
+  );
 }
 
 /** Where the daemon of this configuration is reached, whatever else is wrong with the file by now. */
@@ -72,14 +113,6 @@ function sectionsOf(value: unknown, issues: readonly z.core.$ZodIssue[]): Sectio
     devices: devices.sound,
     siloNames: silos.names,
     busNames: buses.names,
-  };
-}
-
-function placesIn(file: string, source: Source): (device: number, point?: number) => string {
-  return (device, point) => {
-    const at = point === undefined ? ['devices', device] : ['devices', device, 'points', point];
-    const { line, column } = source.placeOf(at);
-    return `${file}:${line}:${column}`;
   };
 }
 

@@ -1,6 +1,5 @@
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
-import { pointWidth } from './point-rules.ts';
 import type { SiloConfig } from './silo-schema.ts';
 import type { Path } from './source.ts';
 
@@ -82,54 +81,63 @@ function deviceFaults({ index, value: device }: Element<DeviceConfig>, sections:
     faults.push(at(`there is no bus '${device.bus}'; there is ${listed(sections.busNames)}`, 'bus'));
   }
   const bus = sections.buses.find(({ value }) => value.name === device.bus)?.value;
-  if (bus?.kind === 'serial') {
-    for (const key of ['unitId', 'points', 'registersMax', 'bitsMax', 'gapMax'] as const) {
-      if (device[key] !== undefined) {
-        faults.push(at(`'${key}' is for Modbus, and bus '${bus.name}' is plain serial; remove it`, key));
-      }
+  if (bus !== undefined) faults.push(...fitFaults(device, bus, at));
+  if (device.profile === undefined) {
+    for (const key of ['settings', 'only'] as const) {
+      if (device[key] !== undefined)
+        faults.push(at(`'${key}' is for a profile; name one, or remove it`, key));
     }
-  } else if (bus !== undefined) {
-    faults.push(...modbusFaults(device, bus, at));
   }
   return faults;
 }
 
 type At = (text: string, ...path: Path) => RelationFault;
 
-function modbusFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[] {
+const modbusKeys = ['unitId', 'points', 'registersMax', 'bitsMax', 'gapMax', 'requestGap'] as const;
+
+/** A device must have what its bus needs to talk to it, and one source of what to read. */
+function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[] {
+  const own = bus.kind === 'serial' ? 'protocol' : 'points';
   const faults: RelationFault[] = [];
+  if (device.profile === undefined && device[own] === undefined) {
+    faults.push(at(`'${device.name}' has nothing to read; give it a 'profile' or '${own}'`));
+  }
+  if (device.profile !== undefined && device[own] !== undefined) {
+    faults.push(at(`'${own}' and a profile both say what to read; keep one`, own));
+  }
+  if (bus.kind === 'serial') {
+    for (const key of modbusKeys) {
+      if (device[key] === undefined) continue;
+      faults.push(at(`'${key}' is for Modbus, and bus '${bus.name}' is plain serial; remove it`, key));
+    }
+    return faults;
+  }
+  if (device.protocol !== undefined) {
+    faults.push(
+      at(`'protocol' is for plain serial, and bus '${bus.name}' speaks Modbus; remove it`, 'protocol'),
+    );
+  }
   if (device.unitId === undefined) {
     faults.push(at(`'unitId' is missing; write the Modbus address of '${device.name}'`));
   } else if (bus.kind !== 'modbus-tcp' && (device.unitId < 1 || device.unitId > 247)) {
     faults.push(at(`unit id ${device.unitId} does not exist on a serial line; choose 1 to 247`, 'unitId'));
   }
-  if (device.profile === undefined && device.points === undefined) {
-    faults.push(at(`'${device.name}' has nothing to read; give it a 'profile' or 'points'`));
-  }
+  return [...faults, ...pointFaults(device, at)];
+}
+
+function pointFaults(device: DeviceConfig, at: At): RelationFault[] {
   const points = (device.points ?? []).map((value, index) => ({ index, value }));
-  faults.push(
-    ...repeated(points, ({ name }) => name).map(({ index, value }) =>
-      at(`point '${value.name}' is named twice; give each its own name`, 'points', index, 'name'),
-    ),
+  const faults = repeated(points, ({ name }) => name).map(({ index, value }) =>
+    at(`point '${value.name}' is named twice; give each its own name`, 'points', index, 'name'),
   );
   for (const { index, value } of points) {
-    const { scaleFrom } = value;
-    const source = points.find((each) => each.value.name === scaleFrom)?.value;
-    if (scaleFrom !== undefined && (source === undefined || source === value)) {
-      faults.push(
-        at(
-          `there is no other point '${scaleFrom}' to scale by; name one of this device`,
-          'points',
-          index,
-          'scaleFrom',
-        ),
-      );
-    }
-    const bitTable = value.table === 'coil' || value.table === 'discrete';
-    const width = pointWidth(value);
-    if (!bitTable && width > (device.registersMax ?? 125)) {
-      const text = `'${value.name}' takes ${width} registers and a request may ask ${device.registersMax}; raise registersMax`;
-      faults.push(at(text, 'registersMax'));
+    const { name, scaleFrom } = value;
+    if (
+      scaleFrom !== undefined &&
+      (scaleFrom === name || !points.some((each) => each.value.name === scaleFrom))
+    ) {
+      const text = `there is no other point '${scaleFrom}' to scale by; name one of this device`;
+      faults.push(at(text, 'points', index, 'scaleFrom'));
     }
   }
   return faults;
@@ -144,26 +152,28 @@ function neighbourFaults({ devices, siloNames }: Sections): RelationFault[] {
       text: `device '${value.name}' is named twice in its silo; give each its own name`,
     }),
   );
-  const sameUnit = repeated(devices, ({ bus, unitId }) =>
-    unitId === undefined ? undefined : `${bus} ${unitId}`,
-  )
-    .filter(({ value, first }) => !(value.sharedUnit && first.value.sharedUnit))
+  const sameUnit = repeated(devices, unitOf)
+    .filter(({ value, first }) => !(value.shared && first.value.shared))
     .map(({ index, value, first }) => ({
-      path: ['devices', index, 'unitId'],
-      text: `'${first.value.name}' is unit ${value.unitId} on bus '${value.bus}' too; correct one, or write sharedUnit: true on both if they are one unit on purpose`,
+      path: ['devices', index, value.unitId === undefined ? 'bus' : 'unitId'],
+      text: `'${first.value.name}' reads the same unit of bus '${value.bus}'; correct one, or write shared: true on both if that is on purpose`,
     }));
   return [...sameName, ...sameUnit];
 }
 
-/** Elements whose key an earlier one has; a key of undefined never repeats. */
+/** What on a bus a device reads: its unit id, or on a plain serial line what it listens for. */
+function unitOf({ bus, unitId, profile, settings, protocol }: DeviceConfig): string {
+  return `${bus} ${unitId ?? JSON.stringify([profile, settings, protocol])}`;
+}
+
+/** Elements whose key an earlier one has. */
 function repeated<T>(
   elements: readonly Element<T>[],
-  keyOf: (value: T) => string | undefined,
+  keyOf: (value: T) => string,
 ): (Element<T> & { first: Element<T> })[] {
   const seen = new Map<string, Element<T>>();
   return elements.flatMap((element) => {
     const key = keyOf(element.value);
-    if (key === undefined) return [];
     const first = seen.get(key);
     if (first === undefined) seen.set(key, element);
     return first === undefined ? [] : [{ ...element, first }];

@@ -1,0 +1,77 @@
+import { MerestoneError } from '../base/error.ts';
+import { type Expansion, expandProfile } from '../fieldbus/profile/expansion.ts';
+import { loadProfile, type Profile } from '../fieldbus/profile/profile.ts';
+import type { BusConfig } from './bus-schema.ts';
+import type { DeviceConfig } from './device-schema.ts';
+import type { RelationFault, Sections } from './relations.ts';
+
+/** What the profiles of the sound devices come to, by the device's index, and what is wrong with them. */
+export interface Expansions {
+  expansions: ReadonlyMap<number, Expansion>;
+  faults: RelationFault[];
+}
+
+/** Reads each profile that a device names, once, and applies it to the device. */
+export function expandProfiles({ devices, buses }: Sections, directories: readonly string[]): Expansions {
+  const profiles = new Map<string, Profile>();
+  const expansions = new Map<number, Expansion>();
+  const faults: RelationFault[] = [];
+  for (const { index, value: device } of devices) {
+    if (device.profile === undefined) continue;
+    const fault = (key: keyof DeviceConfig, text: string): void => {
+      faults.push({ path: ['devices', index, key], text });
+    };
+    try {
+      const profile = profiles.get(device.profile) ?? loadProfile(device.profile, directories);
+      profiles.set(device.profile, profile);
+      const bus = buses.find(({ value }) => value.name === device.bus)?.value;
+      const misfit = bus && misfitOf(profile, bus);
+      if (misfit) fault('profile', misfit);
+      expansions.set(index, expandProfile(profile, settingsOf(device)));
+    } catch (error) {
+      if (!(error instanceof MerestoneError)) throw error;
+      const where = error.subject === undefined ? '' : `${error.subject}: `;
+      const text = `${where}${error.message}; ${error.hint ?? 'correct the profile'}`;
+      fault(culprit(profiles.get(device.profile), device), text);
+    }
+  }
+  return { expansions, faults };
+}
+
+/** A register map belongs to an interface; a TCP bus may still lead to a serial line through a converter. */
+function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined {
+  if ((shape.interface === 'serial') !== (bus.kind === 'serial')) {
+    const speaks = bus.kind === 'serial' ? 'is plain serial' : 'speaks Modbus';
+    return `profile '${name}' is for ${shape.interface}, and bus '${bus.name}' ${speaks}; name another bus or profile`;
+  }
+  if (shape.interface === 'modbus-tcp' && bus.kind !== 'modbus-tcp') {
+    return `profile '${name}' is of the interface for modbus-tcp, and bus '${bus.name}' is ${bus.kind}; name the profile of the serial interface`;
+  }
+  return undefined;
+}
+
+function settingsOf({ every, only, settings }: DeviceConfig) {
+  return {
+    ...(every !== undefined && { everyMs: every }),
+    ...(only && { only }),
+    ...(settings && { settings }),
+  };
+}
+
+/** The key without which the profile would do. */
+function culprit(profile: Profile | undefined, device: DeviceConfig): keyof DeviceConfig {
+  const optional = ['settings', 'only'] as const;
+  if (profile === undefined) return 'profile';
+  return (
+    optional.find((key) => device[key] && expands(profile, { ...device, [key]: undefined })) ?? 'profile'
+  );
+}
+
+function expands(profile: Profile, device: DeviceConfig): boolean {
+  try {
+    expandProfile(profile, settingsOf(device));
+    return true;
+  } catch {
+    return false;
+  }
+}
