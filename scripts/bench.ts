@@ -70,13 +70,12 @@ function configuration(plantPort: number, brokerUrl: string): string {
   const points = Array.from(
     { length: registersPerUnit },
     (_, address) =>
-      `      - { name: reg_${String(address).padStart(3, '0')}, table: holding, address: ${address}, type: uint16 }`,
-  ).join('\n');
-  const devices = Array.from(
-    { length: units },
-    (_, index) =>
-      `  - name: unit-${index + 1}\n    bus: plant\n    unitId: ${index + 1}\n    every: 1s\n    points:\n${points}`,
-  ).join('\n');
+      `      - { name: reg_${String(address).padStart(3, '0')}, table: holding, address: ${address}, type: uint16 }\n`,
+  ).join('');
+  const devices = Array.from({ length: units }, (_, index) => {
+    const listed = index === 0 ? `&points\n${points}` : '*points\n';
+    return `  - name: unit-${index + 1}\n    bus: plant\n    unitId: ${index + 1}\n    every: 1s\n    points: ${listed}`;
+  }).join('');
   return `stateDir: ./state
 control: { socket: ./control.sock }
 silos:

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
@@ -25,6 +26,8 @@ const command: Command<{ 'log-level': LogLevel }> = {
     const daemon = await Daemon.start(config, { clock: systemClock, logger });
     logger.info('gateway runs', { version, config, pid: process.pid });
     serviceManager.ready();
+    // A daemon that is killed would lose it, and pay for compiling at every start.
+    flushCompileCache();
 
     process.on('SIGHUP', () => void reload(daemon, logger, serviceManager));
     const signal = await firstSignal('SIGTERM', 'SIGINT');

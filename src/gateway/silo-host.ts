@@ -15,6 +15,8 @@ const creditReadingsMax = 100_000;
 const crashesMax = 5;
 const crashWindowMs = 600_000;
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
+const maxYoungGenerationSizeMb = 6;
 /** Requests are answered within a turn of the silo's loop; a disk may hold that up for some seconds. */
 const requestTimeoutMs = 10_000;
 
@@ -72,7 +74,7 @@ export class SiloHost {
       name: `silo ${this.name}`,
       // Its own environment: what stands in the gateway's is nobody's business in there.
       env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
-      resourceLimits: { maxOldGenerationSizeMb: this.#birth.options.memoryMbMax },
+      resourceLimits: { maxOldGenerationSizeMb: this.#birth.options.memoryMbMax, maxYoungGenerationSizeMb },
     });
     this.#stage = { at: 'running', worker };
     worker.on('message', (message: FromSilo) => this.#receive(message));

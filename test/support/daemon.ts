@@ -72,6 +72,27 @@ export class Daemon {
   }
 }
 
+/** A merestone command that runs until it is told to stop, such as `consume`. */
+export class RunningCommand {
+  readonly #child: ChildProcess;
+  stderr = '';
+
+  constructor(words: readonly string[]) {
+    this.#child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child.exitCode;
+    const closed = once(this.#child, 'close');
+    this.#child.kill(signal);
+    const [exitCode] = (await closed) as [number | null];
+    return exitCode;
+  }
+}
+
 /** Asks again until the answer is truthy; throws after `timeoutMs` with the last answer or error. */
 export async function eventually<T>(
   what: string,

@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Authority } from '../../src/simulator/certificates.ts';
-import { Daemon } from './daemon.ts';
+import type { Row } from '../../src/backend/row.ts';
+import { Daemon, RunningCommand } from './daemon.ts';
 
 /**
  * A customer's site in a folder of its own: certificates, one configuration, and whatever runs there. What
@@ -61,6 +62,26 @@ export class Site implements AsyncDisposable {
     const daemon = new Daemon(this.config);
     this.cleanUp(() => daemon.stop('SIGKILL'));
     return daemon;
+  }
+
+  /** `merestone consume` with the backend's certificate: rows go to rows.ndjson, notices to its stderr. */
+  startConsumer(brokerUrl: string, ...more: string[]): RunningCommand {
+    const files = ['--ca', 'ca.crt', '--certificate', 'backend.crt', '--private-key', 'backend.key'];
+    const paths = files.map((word) => (word.startsWith('--') ? word : this.path(word)));
+    const trust = ['--trust', this.path('ca.crt')];
+    const output = ['--output', this.path('rows.ndjson'), '--state', this.path('consume.state')];
+    const session = ['--client-id', 'backend', '--json'];
+    const words = ['consume', '--url', brokerUrl, ...paths, ...trust, ...output, ...session, ...more];
+    const consumer = new RunningCommand(words);
+    this.cleanUp(() => consumer.stop('SIGKILL'));
+    return consumer;
+  }
+
+  /** What the consumer has written so far. */
+  async rows(): Promise<Row[]> {
+    const text = await readFile(this.path('rows.ndjson'), 'utf8').catch(() => '');
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    return whole.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Row);
   }
 
   cleanUp(work: () => unknown): void {
