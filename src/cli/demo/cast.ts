@@ -25,10 +25,10 @@ export const cast: readonly [Cast, Cast] = [
       {
         name: 'main-meter',
         points: [
-          { name: 'power_total', unit: 'W' },
+          { name: 'power', unit: 'W' },
           { name: 'voltage_l1', unit: 'V' },
+          { name: 'current_l1', unit: 'A' },
           { name: 'energy_import', unit: 'kWh' },
-          { name: 'frequency', unit: 'Hz' },
         ],
       },
       {
@@ -50,9 +50,8 @@ export const cast: readonly [Cast, Cast] = [
       {
         name: 'chiller',
         points: [
-          { name: 'power_total', unit: 'W' },
-          { name: 'current_l1', unit: 'A' },
-          { name: 'energy_import', unit: 'kWh' },
+          { name: 'power', unit: 'W' },
+          { name: 'frequency', unit: 'Hz' },
         ],
       },
       {
@@ -67,6 +66,7 @@ export const cast: readonly [Cast, Cast] = [
         points: [
           { name: 'wind_speed', unit: 'm/s' },
           { name: 'wind_angle', unit: 'deg' },
+          { name: 'air_temperature', unit: 'Cel' },
         ],
       },
     ],

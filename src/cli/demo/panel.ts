@@ -1,6 +1,6 @@
 import { formatBytes } from '../../base/quantity.ts';
 import { bold, fit, ink, span, spread, type Line, type Span } from './ink.ts';
-import { ratePerSecond, type TenantScene } from './scene.ts';
+import { ratePerSecond, type Reading, type TenantScene } from './scene.ts';
 import { showValue } from './value.ts';
 
 /** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
@@ -89,21 +89,23 @@ function values(tenant: TenantScene, width: number, room: number): Line[] {
   );
   const lines = tenant.devices.flatMap((device, index) =>
     device.points.slice(0, shown[index]).map((point, row) => {
-      const sample = tenant.latest.get(device.name);
-      const value = sample?.values[point.name];
-      const quality = sample?.quality?.[point.name];
+      const reading = tenant.latest.get(device.name)?.get(point.name);
       const state = tenant.deviceStatus.get(device.name)?.state;
       const ill = state === 'failing' || state === 'offline';
       const name = [
         span(row === 0 ? `${device.name.padEnd(11)} ` : ' '.repeat(12), ill ? ink.bad : ink.text),
         span(point.name, ink.quiet),
       ];
-      const shown = value === undefined ? (quality ?? '…') : showValue(value, point.unit);
-      const right = span(shown, value === undefined && quality ? ink.bad : ink.text);
-      return [...fit(name, width - shown.length - 1), span(' '), right];
+      const right = showReading(reading, point.unit);
+      return [...fit(name, width - right.text.length - 1), span(' '), right];
     }),
   );
   return [...lines, ...Array.from({ length: Math.max(room, 0) - lines.length }, () => [])];
+}
+
+function showReading(reading: Reading | undefined, unit: string | undefined): Span {
+  if (reading === undefined) return span('…', ink.faint);
+  return 'quality' in reading ? span(reading.quality, ink.bad) : span(showValue(reading.value, unit));
 }
 
 /** Shares `room` lines out among `wanted`, one each in turn. */

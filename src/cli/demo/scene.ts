@@ -1,13 +1,16 @@
 import type { DeviceStatus, GatewayStatus, SiloStatus } from '../../reading/status.ts';
 import type { Cast } from './cast.ts';
 import type { Row } from '../../backend/row.ts';
-import type { Sample } from '../../reading/sample.ts';
+import type { Quality } from '../../reading/quality.ts';
+import type { Sample, Value } from '../../reading/sample.ts';
+
+export type Reading = { value: Value } | { quality: Quality };
 
 export interface TenantScene extends Cast {
   status: SiloStatus | undefined;
   deviceStatus: ReadonlyMap<string, DeviceStatus>;
-  /** The last sample of each device, as the gateway took it. */
-  latest: Map<string, Sample>;
+  /** The last value of each device's points as the gateway took it, or why there is none. */
+  latest: Map<string, Map<string, Reading>>;
   /** Rows since the last one of this tenant was shown. */
   fresh: Row[];
   /** Batches that a signed checkpoint covers. Known at the end. */
@@ -103,7 +106,10 @@ export class Scene {
   takeSample(silo: string, sample: Sample): void {
     const tenant = this.tenants.find((each) => each.silo === silo);
     if (tenant === undefined) return;
-    tenant.latest.set(sample.device, sample);
+    const readings = tenant.latest.get(sample.device) ?? new Map<string, Reading>();
+    tenant.latest.set(sample.device, readings);
+    for (const [point, value] of Object.entries(sample.values)) readings.set(point, { value });
+    for (const [point, quality] of Object.entries(sample.quality ?? {})) readings.set(point, { quality });
     tenant.history[tenant.history.length - 1]! += 1;
   }
 
