@@ -29,8 +29,9 @@ export function createPoller(
   const messages = compileMessages(protocol.messages);
   const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
   let cancelNext: Cancel = () => {};
-  let running = false;
-  let talking = false;
+  /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
+  let life = 0;
+  let isOpen = false;
   let dueAt = 0;
   let failures = 0;
 
@@ -67,55 +68,55 @@ export function createPoller(
     give(result);
   };
 
-  const poll = async (): Promise<void> => {
-    if (!running) return;
+  const poll = async (own: number): Promise<void> => {
+    if (own !== life) return;
     account.status.latenessMs = Math.max(0, clock.monotonicMs() - dueAt);
-    account.status.requests += 1;
     await line.quiet();
-    if (!running) return;
-    talking = true;
+    if (own !== life) return;
+    account.status.requests += 1;
     const result = await dialogue.run();
-    talking = false;
-    if (running) settle(result);
+    if (own === life) settle(result);
   };
 
-  const plan = (): void => {
-    const now = clock.monotonicMs();
-    const missed = Math.max(0, Math.floor((now - dueAt) / everyMs));
-    const pause = backoffMs(
-      failures,
-      { initialMs: everyMs, maxMs: Math.max(everyMs, retryMaxMs), jitter: 0 },
-      0,
-    );
-    dueAt = failures > 1 ? now + pause : dueAt + (missed + 1) * everyMs;
-    cancelNext = clock.after(dueAt - now, () => {
-      void line.turn(poll).finally(() => running && plan());
+  const pollAt = (at: number): void => {
+    dueAt = at;
+    const own = life;
+    cancelNext = clock.after(at - clock.monotonicMs(), () => {
+      void line.turn(() => poll(own)).finally(() => own === life && pollAt(nextDueAt()));
     });
+  };
+
+  /** The next place on the grid of its interval, or after a growing pause where it keeps failing. */
+  const nextDueAt = (): number => {
+    const now = clock.monotonicMs();
+    const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, retryMaxMs), jitter: 0 };
+    if (failures > 1) return now + backoffMs(failures, pause, 0);
+    return dueAt + (Math.floor((now - dueAt) / everyMs) + 1) * everyMs;
+  };
+
+  const end = (): void => {
+    life += 1;
+    isOpen = false;
+    cancelNext();
+    dialogue.abort();
   };
 
   return {
     opened: () => {
-      if (running) return;
-      running = true;
-      dueAt = clock.monotonicMs() - everyMs;
+      end();
+      isOpen = true;
       failures = 0;
-      plan();
+      pollAt(clock.monotonicMs());
     },
     lost: () => {
-      const wasRunning = running;
-      running = false;
-      cancelNext();
-      if (talking) dialogue.abort();
-      if (!wasRunning) return;
+      const wasOpen = isOpen;
+      end();
+      if (!wasOpen) return;
       account.failed('offline', reasons.offline);
       give({ outcome: 'offline', values: {}, quality: {}, answerMs: null });
     },
     receive: (bytes) => dialogue.receive(bytes),
-    stop: () => {
-      running = false;
-      cancelNext();
-      dialogue.abort();
-    },
+    stop: end,
     status: () => ({ ...account.status, failures: { ...account.status.failures } }),
   };
 }

@@ -1,0 +1,62 @@
+import type { Sample } from '../../../src/reading/sample.ts';
+import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
+import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
+import { createSerialReader } from '../../../src/fieldbus/serial/serial-reader.ts';
+import type { SerialLine } from '../../../src/fieldbus/serial/line.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+/** A sensor as the configuration declares it. */
+export function sensor(protocol: unknown, everyMs = 1000, responseTimeoutMs = 500): SerialDeviceOptions {
+  return {
+    kind: 'serial',
+    name: 'sensor',
+    silo: 'north',
+    bus: 'line',
+    everyMs,
+    responseTimeoutMs,
+    protocol: protocolSchema.parse(protocol),
+  };
+}
+
+export const text = (content: string): Uint8Array => Buffer.from(content, 'latin1');
+
+/** A reader on a line that the test plays, under a clock that the test turns. */
+export function createRig(device: SerialDeviceOptions) {
+  const clock = new FakeClock();
+  const samples: Sample[] = [];
+  const sent: string[] = [];
+  const rates: number[] = [];
+  let answer: (sent: string) => void = () => {};
+  const line: SerialLine = {
+    baudRate: 300,
+    bitsPerCharacter: 10,
+    write: (bytes) => {
+      const said = Buffer.from(bytes).toString('latin1');
+      sent.push(said);
+      answer(said);
+    },
+    setBaudRate: (rate) => {
+      rates.push(rate);
+      return Promise.resolve();
+    },
+    turn: (talk) => talk(),
+    quiet: () => Promise.resolve(),
+    heard: () => {},
+  };
+  const reader = createSerialReader(device, { line, clock, deliver: (sample) => samples.push(sample) });
+  return {
+    clock,
+    reader,
+    samples,
+    sent,
+    rates,
+    say: (content: string) => reader.receive(text(content)),
+    /** What the sensor says to what it was sent, so much later. */
+    answerWith: (find: (sent: string) => string | undefined, afterMs = 50) => {
+      answer = (said) => {
+        const reply = find(said);
+        if (reply !== undefined) clock.after(afterMs, () => reader.receive(text(reply)));
+      };
+    },
+  };
+}
