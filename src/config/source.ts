@@ -1,4 +1,5 @@
 import {
+  type Alias,
   isAlias,
   isMap,
   isScalar,
@@ -75,7 +76,12 @@ export function parseSource(file: string, text: string): Source {
       'use fewer aliases, or write the values out',
     );
   }
-  return { value, faults: [], placeOf: (path, part = 'value') => placeAt(offsetOf(document, path, part)) };
+  const resolve = aliasResolver(document);
+  return {
+    value,
+    faults: [],
+    placeOf: (path, part = 'value') => placeAt(offsetOf(document, resolve, path, part)),
+  };
 }
 
 const syntaxHints: Record<string, string> = {
@@ -98,11 +104,23 @@ function isWalkable(value: unknown): boolean {
   return walk(value, 0);
 }
 
-function offsetOf(document: Document.Parsed, path: Path, part: 'key' | 'value'): number {
+type Resolve = (node: unknown) => unknown;
+
+/** What an alias stands for. Finding it means a walk through the document, so each is looked for once. */
+function aliasResolver(document: Document.Parsed): Resolve {
+  const found = new Map<Alias, unknown>();
+  return (node) => {
+    if (!isAlias(node)) return node;
+    if (!found.has(node)) found.set(node, node.resolve(document));
+    return found.get(node);
+  };
+}
+
+function offsetOf(document: Document.Parsed, resolve: Resolve, path: Path, part: 'key' | 'value'): number {
   let node: unknown = document.contents;
   let offset = startOf(node) ?? 0;
   for (const [index, segment] of path.entries()) {
-    const step = child(document, node, String(segment));
+    const step = child(resolve, node, String(segment));
     if (step === undefined) return offset;
     const wantsKey = part === 'key' && index === path.length - 1;
     offset = (wantsKey ? startOf(step.key) : (startOf(step.value) ?? startOf(step.key))) ?? offset;
@@ -112,11 +130,11 @@ function offsetOf(document: Document.Parsed, path: Path, part: 'key' | 'value'):
 }
 
 function child(
-  document: Document.Parsed,
+  resolve: Resolve,
   parent: unknown,
   segment: string,
 ): { key?: unknown; value: unknown } | undefined {
-  const node = isAlias(parent) ? parent.resolve(document) : parent;
+  const node = resolve(parent);
   if (isSeq(node)) {
     const value = node.items[Number(segment)];
     return value === undefined ? undefined : { value };
@@ -128,7 +146,7 @@ function child(
     if (keyOf(pair) !== '<<') continue;
     const merged = isSeq(pair.value) ? pair.value.items : [pair.value];
     for (const source of merged) {
-      const found = child(document, source, segment);
+      const found = child(resolve, source, segment);
       if (found !== undefined) return found;
     }
   }
