@@ -22,6 +22,8 @@ const catalogue = {
   IdentityUntrusted: { number: 302, exit: ExitCode.Config },
   IdentityOutOfTime: { number: 303, exit: ExitCode.Config },
   IdentityKeyMismatch: { number: 304, exit: ExitCode.Config },
+  /** A certificate that names somebody else than the one whose place it would take. */
+  IdentityForeign: { number: 305, exit: ExitCode.Permission },
 
   PortUnavailable: { number: 400, exit: ExitCode.Unavailable },
   PortHeld: { number: 401, exit: ExitCode.Unavailable },
@@ -42,6 +44,7 @@ const catalogue = {
   BrokerUntrusted: { number: 603, exit: ExitCode.Unavailable },
 
   SiloCrashed: { number: 700, exit: ExitCode.Internal },
+  AuditDamaged: { number: 701, exit: ExitCode.Io },
 
   DaemonUnreachable: { number: 800, exit: ExitCode.Unavailable },
   ControlRefused: { number: 801, exit: ExitCode.Permission },

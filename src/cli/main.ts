@@ -12,6 +12,7 @@ const commands = {
   check: () => import('./check.ts'),
   status: () => import('./status.ts'),
   tail: () => import('./tail.ts'),
+  identity: () => import('./identity.ts'),
   consume: () => import('./consume.ts'),
   demo: () => import('./demo.ts'),
 };

@@ -1,20 +1,11 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-} from 'node:fs';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { parsePem } from './pem.ts';
+import { syncDirectory } from './replacement.ts';
 
 /** Wraps the keys that seal a spool, so that the disk alone opens nothing. */
 export interface KeyWrapper {
@@ -137,12 +128,6 @@ function createKeyFile(directory: string, path: string): void {
   } finally {
     rmSync(draft, { force: true });
   }
-}
-
-function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  fsyncSync(descriptor);
-  closeSync(descriptor);
 }
 
 async function thumbprint(key: KeyObject): Promise<string> {

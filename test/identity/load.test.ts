@@ -195,7 +195,7 @@ describe('files of an identity', () => {
     ],
     'a trust without certificates': [
       (o) => writeFileSync(o.trust, leaf.privateKeyPem),
-      'IdentityUntrusted',
+      'IdentityRefused',
       /holds no certificate/,
       'trust',
     ],

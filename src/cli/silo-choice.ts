@@ -1,0 +1,32 @@
+import { MerestoneError } from '../base/error.ts';
+import { formatFault } from '../config/fault.ts';
+import { loadConfig } from '../config/load.ts';
+import type { SiloOptions } from '../silo/options.ts';
+
+/** The configuration's silos, or the named one. Throws ConfigInvalid, Usage. */
+export function silosOf(config: string, name?: string): readonly SiloOptions[] {
+  const result = loadConfig(config);
+  if ('faults' in result) {
+    throw new MerestoneError('ConfigInvalid', result.faults.map(formatFault).join('\n'), {
+      hint: 'correct it, then see merestone check',
+    });
+  }
+  const { silos } = result.options;
+  if (name === undefined) return silos;
+  const named = silos.filter((silo) => silo.name === name);
+  if (named.length > 0) return named;
+  throw new MerestoneError('Usage', `there is no silo '${name}'`, { hint: `name one of ${namesOf(silos)}` });
+}
+
+/** The one silo that is meant. Throws ConfigInvalid, Usage. */
+export function siloOf(config: string, name?: string): SiloOptions {
+  const [silo, ...more] = silosOf(config, name);
+  if (silo !== undefined && more.length === 0) return silo;
+  throw new MerestoneError('Usage', 'the configuration has several silos', {
+    hint: `name one with --silo: ${namesOf([silo!, ...more])}`,
+  });
+}
+
+function namesOf(silos: readonly SiloOptions[]): string {
+  return silos.map((silo) => silo.name).join(', ');
+}

@@ -1,0 +1,54 @@
+import { createPrivateKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { MerestoneError } from '../base/error.ts';
+import type { Certificate } from './certificate.ts';
+import { parsePem, readIdentityFile } from './pem.ts';
+import type { PemBlock } from './pem.ts';
+
+/** The one private key of a PEM file. Throws IdentityMissing, FileUnreadable, IdentityRefused. */
+export function readPrivateKey(path: string): KeyObject {
+  const blocks = parsePem(readIdentityFile(path, 'private key').toString('latin1'), path);
+  const [block, ...more] = blocks.filter(isPrivateKey);
+  if (block !== undefined && more.length === 0) return parsePrivateKey(block, path);
+  const count = block === undefined ? 'no' : `${more.length + 1}`;
+  throw new MerestoneError('IdentityRefused', `the file holds ${count} private keys in PEM, and needs one`, {
+    subject: path,
+    hint: 'name the file of the key that the certificate was issued for',
+  });
+}
+
+export function isPrivateKey({ label }: PemBlock): boolean {
+  return label.endsWith('PRIVATE KEY');
+}
+
+/** PKCS#8, SEC 1 or PKCS#1. Throws IdentityRefused. */
+export function parsePrivateKey({ text }: PemBlock, path: string): KeyObject {
+  if (text.includes('ENCRYPTED')) {
+    throw new MerestoneError('IdentityRefused', 'the private key is encrypted, and nobody is there to type', {
+      subject: path,
+      hint: `decrypt it (openssl pkey -in ${path}), and keep the result readable for Merestone only`,
+    });
+  }
+  try {
+    return createPrivateKey(text);
+  } catch (error) {
+    throw new MerestoneError('IdentityRefused', 'this is no proper private key', {
+      subject: path,
+      hint: 'copy the file again, whole',
+      cause: error,
+    });
+  }
+}
+
+/** Throws IdentityKeyMismatch. */
+export function checkPrivateKey(leaf: Certificate, { path, key }: { path: string; key: KeyObject }): void {
+  if (leaf.x509.checkPrivateKey(key)) return;
+  throw new MerestoneError('IdentityKeyMismatch', `this is not the key of ${leaf.path}`, {
+    subject: path,
+    hint: 'put the key beside the certificate that was issued for it',
+  });
+}
+
+export function encodePrivateKey(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+}

@@ -1,0 +1,53 @@
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { realpathSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { MerestoneError } from '../base/error.ts';
+
+/**
+ * Replaces a file in one step: whoever reads it meanwhile sees the old or the new one, whole, and so does
+ * a power cut. Owner and mode stay, so that the service can still read what root installs; the old one is
+ * kept as `.old`. Returns the path where there was an old one. Throws Io.
+ */
+export function replaceFile(named: string, text: string, newMode: number): string[] {
+  const path = existsSync(named) ? realpathSync(named) : named;
+  const draft = `${path}.new`;
+  const backup = `${path}.old`;
+  try {
+    const before = statSync(path, { throwIfNoEntry: false });
+    rmSync(draft, { force: true });
+    writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true });
+    if (before !== undefined) {
+      chownSync(draft, before.uid, before.gid);
+      rmSync(backup, { force: true });
+      linkSync(path, backup);
+    }
+    chmodSync(draft, before === undefined ? newMode : before.mode & 0o777);
+    renameSync(draft, path);
+    syncDirectory(dirname(path));
+    return before === undefined ? [] : [path];
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw new MerestoneError('Io', `the file could not be replaced (${(error as Error).message})`, {
+      subject: path,
+      hint: 'run as a user who may write there; the old file is still in place',
+      cause: error,
+    });
+  }
+}
+
+/** So that a new name in the folder survives a power cut. */
+export function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, 'r');
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+}
