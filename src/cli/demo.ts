@@ -25,6 +25,8 @@ async function run({ seconds, json }: DemoArguments & { json: boolean }): Promis
   const stopping = new AbortController();
   // SIGHUP is the terminal's window being closed.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  // Whoever watched is gone; there is still a folder to remove and there are children to stop.
+  process.stdout.removeAllListeners('error').on('error', () => stopping.abort());
   const screen = !json && process.stdout.isTTY && process.env['TERM'] !== 'dumb';
   const { summary, failure } = await play({
     ms: seconds === undefined ? undefined : seconds * 1000,

@@ -53,16 +53,17 @@ describe('merestone demo', () => {
     return { process: child, stdout: () => stdout, stderr: () => stderr, says, exited };
   }
 
+  /** Command lines of running processes that name the folder. */
+  function traces(): string[] {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    const commands = pids.map((pid) => readProcFile(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
+    return commands.filter((command) => command.includes(folder));
+  }
+
   /** No process, socket, pseudo-terminal or folder of it is left. */
   function assertNoTrace(): void {
     assert.deepEqual(readdirSync(folder), []);
-    const commands = readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map((pid) => readProcFile(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
-    assert.deepEqual(
-      commands.filter((command) => command.includes(folder)),
-      [],
-    );
+    assert.deepEqual(traces(), []);
     assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(folder));
   }
 
@@ -147,6 +148,14 @@ describe('merestone demo', () => {
     assert.ok(before!.includes(`${escape}[?1049h`));
     assert.match(after!, /0 gaps, 0 duplicates; 2 of 2 attempts/);
     assertNoTrace();
+  });
+
+  it('cleans up where its terminal goes away', async () => {
+    const run = start('script', ['-qfec', `${process.execPath} ${program} demo`, '/dev/null']);
+    await run.says((output) => /live/.test(screenOf(output)));
+    run.process.kill('SIGKILL');
+    await until(() => readdirSync(folder).length === 0, 'an empty folder');
+    await until(() => traces().length === 0, 'the end of every process');
   });
 });
 

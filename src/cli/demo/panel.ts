@@ -1,6 +1,6 @@
 import { formatBytes } from '../../base/quantity.ts';
 import { bold, fit, ink, span, spread, type Line, type Span } from './ink.ts';
-import { ratePerSecond, type Reading, type TenantScene } from './scene.ts';
+import { ratePerSecond, stateOf, type Reading, type TenantScene } from './scene.ts';
 import { showValue } from './value.ts';
 
 /** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
@@ -36,8 +36,7 @@ function top(tenant: TenantScene, width: number): Line {
 function link(tenant: TenantScene, width: number): Line {
   const uplink = tenant.status?.uplink;
   const online = uplink?.state === 'online';
-  const state = uplink?.state ?? tenant.status?.state ?? 'starting';
-  const left = [span('● ', online ? ink.good : ink.warn), span(state, ink.text)];
+  const left = [span('● ', online ? ink.good : ink.warn), span(stateOf(tenant), ink.text)];
   const roundTripMs = uplink?.roundTripMs ?? undefined;
   const roundTrip = roundTripMs === undefined ? '' : `round trip ${roundTripMs.toFixed(1)} ms`;
   return spread(left, [span(roundTrip, ink.quiet)], width);

@@ -29,11 +29,16 @@ const settleMs = 3000;
 /** The whole demo, from an empty folder to no trace. Never throws: what failed stands in `failure`. */
 export async function play(options: PlayOptions): Promise<{ summary: Summary; failure: unknown }> {
   const performance = new Performance(options);
+  // Even a fault of our own must not leave children behind.
+  const onFault = (error: Error): void => performance.fail(error);
+  process.on('uncaughtException', onFault);
   let failure: unknown;
   try {
     await performance.run();
   } catch (error) {
     failure = error;
+  } finally {
+    process.off('uncaughtException', onFault);
   }
   return { summary: performance.summary(failure), failure };
 }
@@ -82,6 +87,12 @@ class Performance {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** Ends the demo, cleanly, with the first fault as its reason. */
+  fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#ending.abort();
+  }
+
   summary(failure: unknown): Summary {
     return summarize(this.#scene, this.#attempts, this.#elapsedMs, failure);
   }
@@ -116,8 +127,7 @@ class Performance {
     void child.exited.then(({ code, signal }) => {
       if (this.#over) return;
       const how = `ended with ${code ?? signal}: ${child.lastWords}`;
-      this.#failure = new MerestoneError('Internal', how, { subject: child.name });
-      this.#ending.abort();
+      this.fail(new MerestoneError('Internal', how, { subject: child.name }));
     });
   }
 
@@ -174,10 +184,7 @@ class Performance {
   }
 
   #act(action: () => Promise<void> | void): void {
-    this.#acts = this.#acts.then(action).catch((error: unknown) => {
-      this.#failure ??= error;
-      this.#ending.abort();
-    });
+    this.#acts = this.#acts.then(action).catch((error: unknown) => this.fail(error));
   }
 
   async #toggleBroker(): Promise<void> {

@@ -127,6 +127,11 @@ export class Scene {
   }
 }
 
+/** In a word, how the tenant's link to the broker is, or its silo where there is no link. */
+export function stateOf({ status }: TenantScene): string {
+  return status?.uplink?.state ?? status?.state ?? 'starting';
+}
+
 /** Mean over the last full seconds. */
 export function ratePerSecond(history: readonly number[]): number {
   const full = history.slice(0, -1).slice(-rateSeconds);

@@ -21,6 +21,8 @@ export class Screen {
     this.#output.write(enter);
     this.#output.on('resize', this.#forget);
     if (!this.#input.isTTY) return;
+    // A terminal that hangs up fails on its next read or mode change; SIGHUP tells the rest.
+    this.#input.on('error', () => {});
     emitKeypressEvents(this.#input);
     this.#input.setRawMode(true);
     this.#input.on('keypress', (_, key: { name?: string; ctrl?: boolean }) => {

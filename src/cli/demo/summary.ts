@@ -1,6 +1,6 @@
 import { describeError } from '../../base/error.ts';
 import type { Attempt } from './intruder.ts';
-import type { Scene } from './scene.ts';
+import { stateOf, type Scene } from './scene.ts';
 
 interface TenantSummary {
   tenant: string;
@@ -89,9 +89,8 @@ export function describeSummary(summary: Summary): string {
 /** One line of progress, for where there is no screen. */
 export function progressLine(scene: Scene, elapsedMs: number): string {
   const parts = scene.tenants.map((tenant) => {
-    const state = tenant.status?.uplink?.state ?? 'starting';
     const { spool, samples } = tenant.status ?? {};
-    return `${tenant.tenant} ${state}: ${samples?.received ?? 0} samples, ${spool?.batches ?? 0} waiting, ${tenant.rows} rows`;
+    return `${tenant.tenant} ${stateOf(tenant)}: ${samples?.received ?? 0} samples, ${spool?.batches ?? 0} waiting, ${tenant.rows} rows`;
   });
   return `${String(Math.round(elapsedMs / 1000)).padStart(4)} s  ${parts.join(' | ')}`;
 }
