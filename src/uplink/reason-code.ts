@@ -1,5 +1,6 @@
 /** MQTT 5 reason codes that a broker may answer with, in words [MQTT5 2.4]. */
 const words: Record<number, string> = {
+  0x00: 'normal disconnection',
   0x80: 'unspecified error',
   0x81: 'malformed packet',
   0x82: 'protocol error',

@@ -198,7 +198,10 @@ class Wire {
     socket.once('close', () => resolve({ fault: this.#explain(), closedByPeer: this.#closedByPeer }));
     this.client = new MqttClient(() => socket, clientOptions(options));
     this.client.on('packetreceive', (packet) => {
-      if (packet.cmd === 'disconnect') this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
+      if (packet.cmd !== 'disconnect') return;
+      this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
+      // [MQTT5 3.14.4]; mqtt.js would wait for the broker to do it.
+      socket.destroy();
     });
     this.client.on('error', (error) => {
       // mqtt.js has no other sign for it.

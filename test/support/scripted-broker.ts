@@ -11,48 +11,34 @@ export interface RawPacket {
   body: Buffer;
 }
 
-export const packetType = { connect: 1, publish: 3, pingreq: 12, disconnect: 14 } as const;
+export const packetType = { connect: 1, publish: 3, subscribe: 8 } as const;
 
-/** What the broker does with a packet: answer with bytes, hang up, or nothing at all. */
-export type Script = (
-  packet: RawPacket,
-  session: number,
-) => Uint8Array | readonly number[] | 'close' | undefined;
+/** The client's end, as the script sees it. */
+export interface Peer {
+  send(bytes: Uint8Array | readonly number[]): void;
+  hangUp(): void;
+}
+
+/** What the broker does with each packet. */
+export type Script = (packet: RawPacket, peer: Peer) => void;
 
 /** A TLS server that answers MQTT packets as a test wants it: for brokers that are not to be had here. */
 export class ScriptedBroker implements AsyncDisposable {
-  /** Connections so far. */
-  sessions = 0;
-  /** Packets of all sessions, in order of arrival. */
-  readonly packets: RawPacket[] = [];
+  script: Script;
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
-  readonly #keepPackets: boolean;
-  script: Script;
 
-  private constructor(identity: IssuedCertificate, clientCa: string, script: Script, keepPackets: boolean) {
+  private constructor(identity: IssuedCertificate, clientCa: string, script: Script) {
     this.script = script;
-    this.#keepPackets = keepPackets;
-    this.#server = createServer(
-      {
-        cert: identity.certificatePem,
-        key: identity.privateKeyPem,
-        ca: clientCa,
-        requestCert: true,
-        rejectUnauthorized: true,
-      },
-      (socket) => this.#serve(socket),
-    );
+    const { certificatePem: cert, privateKeyPem: key } = identity;
+    const clients = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+    this.#server = createServer({ cert, key, ...clients }, (socket) => this.#serve(socket));
   }
 
-  static async start(
-    authority: Authority,
-    script: Script,
-    { keepPackets = true } = {},
-  ): Promise<ScriptedBroker> {
+  static async start(authority: Authority, script: Script): Promise<ScriptedBroker> {
     const names = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
     const identity = await authority.issue({ commonName: 'broker', server: names });
-    const broker = new ScriptedBroker(identity, authority.certificatePem, script, keepPackets);
+    const broker = new ScriptedBroker(identity, authority.certificatePem, script);
     broker.#server.listen(0, '127.0.0.1');
     await once(broker.#server, 'listening');
     return broker;
@@ -73,8 +59,10 @@ export class ScriptedBroker implements AsyncDisposable {
   }
 
   #serve(socket: TLSSocket): void {
-    this.sessions += 1;
-    const session = this.sessions;
+    const peer: Peer = {
+      send: (bytes) => void socket.write(Uint8Array.from(bytes)),
+      hangUp: () => void socket.destroy(),
+    };
     let rest: Buffer = Buffer.alloc(0);
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
@@ -83,23 +71,24 @@ export class ScriptedBroker implements AsyncDisposable {
       rest = Buffer.concat([rest, bytes]);
       for (let next = cutPacket(rest); next !== undefined && !socket.destroyed; next = cutPacket(rest)) {
         rest = next.rest;
-        if (this.#keepPackets) this.packets.push(next.packet);
-        const answer = this.script(next.packet, session);
-        if (answer === 'close') socket.destroy();
-        else if (answer !== undefined) socket.write(Uint8Array.from(answer));
+        this.script(next.packet, peer);
       }
     });
   }
 }
 
-/** The packet id of a PUBLISH at QoS 1. */
-export function packetIdOf({ body }: RawPacket): [number, number] {
+/** The parts of a PUBLISH at QoS 1; with MQTT 5, `rest` has the properties before the payload. */
+export function parsePublish({ body }: RawPacket): {
+  topic: string;
+  packetId: [number, number];
+  rest: string;
+} {
   const at = 2 + body.readUInt16BE(0);
-  return [body[at]!, body[at + 1]!];
-}
-
-export function topicOfPublish({ body }: RawPacket): string {
-  return body.toString('utf8', 2, 2 + body.readUInt16BE(0));
+  return {
+    topic: body.toString('utf8', 2, at),
+    packetId: [body[at]!, body[at + 1]!],
+    rest: body.toString('utf8', at + 2),
+  };
 }
 
 function cutPacket(bytes: Buffer): { packet: RawPacket; rest: Buffer } | undefined {

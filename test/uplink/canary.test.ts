@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { Canary } from '../../src/uplink/canary.ts';
+import type { Answer, Message } from '../../src/uplink/session.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const topic = 't/acme/acme_gw-0001/canary';
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A session whose broker acknowledges at once, and echoes when it is told to. */
+class FakeSession {
+  granted = true;
+  sent: string[] = [];
+  onMessage: (payload: Buffer) => void = () => {};
+
+  subscribe(): Promise<boolean> {
+    return Promise.resolve(this.granted);
+  }
+
+  publish({ payload }: Message): Promise<Answer> {
+    this.sent.push(Buffer.from(payload).toString());
+    return Promise.resolve({ kind: 'answered', reasonCode: 0, roundTripMs: 1 });
+  }
+
+  echo(value = this.sent.at(-1)!): void {
+    this.onMessage(Buffer.from(value));
+  }
+}
+
+describe('canary', () => {
+  let clock: FakeClock;
+  let session: FakeSession;
+  let canary: Canary;
+  let faults: string[];
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    session = new FakeSession();
+    faults = [];
+    canary = new Canary(session, topic, clock, (fault) => faults.push(fault.describe()));
+  });
+
+  it('confirms when its value has come back, and not before', async () => {
+    let confirmed: boolean | undefined;
+    void canary.begin().then((result) => {
+      confirmed = result;
+    });
+    await settled();
+    assert.equal(session.sent.length, 1);
+    assert.equal(confirmed, undefined);
+    session.echo();
+    await settled();
+    assert.equal(confirmed, true);
+  });
+
+  it('takes no other value for its own: not an earlier one, not a guess, not another session’s', async () => {
+    const first = canary.confirm();
+    await settled();
+    session.echo();
+    await first;
+    let confirmed = false;
+    void canary.confirm().then((result) => {
+      confirmed = result;
+    });
+    await settled();
+    const [earlier, current] = session.sent;
+    const [secret, count] = current!.split('.');
+    assert.ok(Buffer.from(secret!, 'base64url').length >= 16);
+    for (const value of [earlier!, '', count!, `${secret}`, `${'A'.repeat(22)}.${count}`])
+      session.echo(value);
+    await settled();
+    assert.equal(confirmed, false);
+    session.echo(current);
+    await settled();
+    assert.equal(confirmed, true);
+    const other = new FakeSession();
+    void new Canary(other, topic, clock, () => {}).confirm();
+    await settled();
+    assert.notEqual(other.sent[0]!.split('.')[0], secret);
+  });
+
+  it('sends one for all that ask together, and another for those who ask while it is out', async () => {
+    const together = [canary.confirm(), canary.confirm(), canary.confirm()];
+    await settled();
+    assert.equal(session.sent.length, 1);
+    const late = [canary.confirm(), canary.confirm()];
+    await settled();
+    assert.equal(session.sent.length, 1);
+    session.echo();
+    assert.deepEqual(await Promise.all(together), [true, true, true]);
+    assert.equal(session.sent.length, 2);
+    session.echo();
+    assert.deepEqual(await Promise.all(late), [true, true]);
+  });
+
+  it('confirms nothing any more, once one has not come back', async () => {
+    const asked = [canary.confirm()];
+    await settled();
+    asked.push(canary.confirm());
+    await clock.advanceAsync(4999);
+    assert.deepEqual(faults, []);
+    await clock.advanceAsync(1);
+    assert.equal(faults.length, 1);
+    assert.match(faults[0]!, /nothing came back within 5 s from t\/acme\/acme_gw-0001\/canary/);
+    session.echo();
+    asked.push(canary.confirm());
+    assert.deepEqual(await Promise.all(asked), [false, false, false]);
+    assert.equal(faults.length, 1);
+    assert.equal(clock.timers, 0);
+  });
+
+  it('says so when the subscription is refused', async () => {
+    session.granted = false;
+    assert.equal(await canary.begin(), false);
+    assert.match(
+      faults[0]!,
+      /refuses the subscription to t\/acme\/acme_gw-0001\/canary.*write and read t\/acme\/acme_gw-0001\/#/,
+    );
+  });
+
+  it('goes on proving while nothing is published', async () => {
+    void canary.confirm();
+    await settled();
+    for (let minute = 1; minute <= 3; minute += 1) {
+      session.echo();
+      await clock.advanceAsync(60_000);
+      assert.equal(session.sent.length, 1 + minute);
+    }
+    await clock.advanceAsync(5000);
+    assert.equal(faults.length, 1);
+  });
+
+  it('leaves nobody waiting when the session ends', async () => {
+    const asked = [canary.confirm()];
+    await settled();
+    asked.push(canary.confirm());
+    canary.close();
+    asked.push(canary.confirm());
+    assert.deepEqual(await Promise.all(asked), [false, false, false]);
+    await clock.advanceAsync(100_000);
+    assert.deepEqual(faults, []);
+    assert.equal(session.sent.length, 1);
+  });
+});
