@@ -1,18 +1,26 @@
 import { ExitCode } from '../base/exit-code.ts';
 import { formatFault } from '../config/fault.ts';
-import { loadConfig } from '../config/load.ts';
 import type { Command } from './command.ts';
-import { print, printJson } from './output.ts';
+import { examine, type SiloFinding } from './examination.ts';
+import { print, printJson, remark } from './output.ts';
 
 const command: Command = {
   command: 'check',
   describe: 'read the configuration and its certificates, and say what is wrong where',
   handler: async ({ config, json }) => {
-    const result = loadConfig(config);
-    const faults = 'faults' in result ? result.faults : [];
-    if (faults.length > 0) process.exitCode = ExitCode.Config;
-    if (json) return await printJson({ good: faults.length === 0, faults });
+    const { faults, warnings, silos } = examine(config, Date.now());
+    const good = faults.length === 0;
+    if (!good) process.exitCode = ExitCode.Config;
+    if (json) return await printJson({ good, faults, warnings, silos });
+    for (const warning of warnings) remark(warning);
     for (const fault of faults) await print(formatFault(fault));
+    if (good) for (const silo of silos) await print(summaryOf(silo));
   },
 };
 export default command;
+
+/** `north: tenant acme, gateway acme_gw-0001, 3 devices, certificate good for 364 days`. */
+function summaryOf({ name, tenant, gateway, devices, daysLeft }: SiloFinding): string {
+  const own = devices === 1 ? '1 device' : `${devices} devices`;
+  return `${name}: tenant ${tenant}, gateway ${gateway}, ${own}, certificate good for ${daysLeft} days`;
+}

@@ -47,7 +47,7 @@ const pointShape = z.strictObject({
     .optional()
     .describe('for bool in a register: which bit, 0 is the least significant'),
   bits: z
-    .record(z.string().regex(/^([0-9]|1[0-5])$/), z.string().min(1).max(64))
+    .record(z.string().regex(/^([12]?[0-9]|3[01])$/), z.string().min(1).max(64))
     .optional()
     .describe('for bits: names by bit number; the value lists those that are set'),
   enum: z

@@ -11,9 +11,15 @@ import type { ConfigFault, GatewayOptions } from './options.ts';
 import { expandProfiles } from './profiles.ts';
 import { type Element, relationFaults, type Sections } from './relations.ts';
 import { type Config, configSchema, controlSchema, defaultControlSocket, elementSchemas } from './schema.ts';
-import { parseSource, type Source } from './source.ts';
+import { parseSource, type Path, type Source } from './source.ts';
 
-export type LoadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
+export type LoadResult =
+  | {
+      options: GatewayOptions;
+      /** A fault at the value of `path`, for what only a look outside the file can find; `what; what to do`. */
+      faultAt: (path: Path, text: string) => ConfigFault;
+    }
+  | { faults: ConfigFault[] };
 
 /** A thousand devices with a hundred points each stay under this; more is no configuration. */
 const fileBytesMax = 4_000_000;
@@ -58,7 +64,12 @@ export function parseConfig(
       const fault = widthFault(device);
       if (fault) faults.push(faultAt(file, source, ['devices', index, 'registersMax'], fault));
     }
-    if (faults.length === 0) return { options: deepFreeze(interpret(file, parsed.data, devices)) };
+    if (faults.length === 0) {
+      return {
+        options: deepFreeze(interpret(file, parsed.data, devices)),
+        faultAt: (at, text) => faultAt(file, source, at, text),
+      };
+    }
   }
   faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return { faults: faults.slice(0, faultsMax) };

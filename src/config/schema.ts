@@ -54,3 +54,9 @@ export type Config = z.output<typeof configSchema>;
 
 /** The sections whose elements are checked one by one. */
 export const elementSchemas = { silos: siloSchema, buses: busSchema, devices: deviceSchema } as const;
+
+/** The same as JSON Schema, for editors. What it can't say (who refers to whom), `merestone check` says. */
+export function configJsonSchema(): Record<string, unknown> {
+  const { $schema, ...schema } = z.toJSONSchema(configSchema, { io: 'input' });
+  return { $schema, title: 'Merestone configuration', ...schema };
+}

@@ -48,7 +48,7 @@ export function parseSource(file: string, text: string): Source {
       stringKeys: true,
       merge: true,
       prettyErrors: false,
-      logLevel: 'silent',
+      logLevel: 'error',
     });
   } catch (error) {
     return broken(`not readable as YAML: ${firstLine(error)}`, 'write it as a plain YAML mapping');
@@ -87,7 +87,7 @@ export function parseSource(file: string, text: string): Source {
 const syntaxHints: Record<string, string> = {
   DUPLICATE_KEY: 'remove one of the two',
   TAB_AS_INDENT: 'indent with spaces',
-  BAD_INDENT: 'indent it like its neighbours',
+  BAD_INDENT: 'indent it like its neighbours, and close every { and [',
   MULTIPLE_DOCS: "remove the '---' and what comes after it",
   BAD_ALIAS: 'define the anchor (&name) before the alias (*name)',
   NON_STRING_KEY: 'write a plain name as key',

@@ -1,0 +1,122 @@
+import { existsSync, statSync } from 'node:fs';
+import { MerestoneError } from '../base/error.ts';
+import { loadConfig, type LoadResult } from '../config/load.ts';
+import type { ConfigFault } from '../config/options.ts';
+import { overloads } from '../fieldbus/plan/load.ts';
+import { readAnchors } from '../identity/certificate-file.ts';
+import { inspectIdentity } from '../identity/inspection.ts';
+import type { SiloOptions } from '../silo/options.ts';
+
+/** What `check` finds: the file, the certificates that it names, and whether the buses can carry it. */
+export interface Examination {
+  faults: ConfigFault[];
+  warnings: string[];
+  silos: SiloFinding[];
+}
+
+export interface SiloFinding {
+  name: string;
+  tenant: string | null;
+  gateway: string | null;
+  fingerprintSha256: string;
+  /** ms since 1970 UTC. */
+  notAfter: number;
+  daysLeft: number;
+  devices: number;
+}
+
+type Sound = Extract<LoadResult, { options: unknown }>;
+type Report = (key: string, text: string) => void;
+
+const dayMs = 86_400_000;
+/** Renewal starts weeks before the end; below this, somebody should look. */
+const daysLeftWarning = 30;
+
+/** Throws FileNotFound, FileUnreadable or Io where the configuration itself cannot be read. */
+export function examine(file: string, nowMs: number): Examination {
+  const loaded = loadConfig(file);
+  if ('faults' in loaded) return { faults: loaded.faults, warnings: [], silos: [] };
+  const { options } = loaded;
+  const examination: Examination = { faults: overloadFaults(loaded), warnings: [], silos: [] };
+  for (const [index, silo] of options.silos.entries()) {
+    const report: Report = (key, text) => {
+      examination.faults.push(loaded.faultAt(['silos', index, ...key.split('.')], text));
+    };
+    const finding = examineSilo(silo, nowMs, report, examination.warnings);
+    examineBrokerTrust(silo, report);
+    if (finding === undefined) continue;
+    const twin = examination.silos.find((other) => isSameGateway(other, finding));
+    if (twin) {
+      report(
+        'identity.certificate',
+        `silo '${twin.name}' is the same gateway; give each silo a certificate of its own`,
+      );
+    }
+    const devices = options.devices.filter((device) => device.silo === silo.name).length;
+    examination.silos.push({ ...finding, devices });
+    if (devices === 0)
+      examination.warnings.push(`silo '${silo.name}' has no devices: nothing will be read for it`);
+  }
+  examination.faults.sort((a, b) => a.line - b.line || a.column - b.column);
+  return examination;
+}
+
+function overloadFaults({ options }: Sound): ConfigFault[] {
+  return overloads(options.buses, options.devices).map(({ place, message, hint }) => {
+    const [, file = options.file, line = '1', column = '1'] = /^(.*):(\d+):(\d+)$/.exec(place ?? '') ?? [];
+    return { file, line: Number(line), column: Number(column), message, hint };
+  });
+}
+
+/** The same certificate holder: both would use one session and one stream. */
+function isSameGateway(a: Omit<SiloFinding, 'devices'>, b: Omit<SiloFinding, 'devices'>): boolean {
+  return a.tenant !== null && a.tenant === b.tenant && a.gateway === b.gateway;
+}
+
+function examineSilo(
+  { name, identity }: SiloOptions,
+  nowMs: number,
+  report: Report,
+  warnings: string[],
+): Omit<SiloFinding, 'devices'> | undefined {
+  const blame = (text: string): void => {
+    const key = (['privateKey', 'trust'] as const).find((each) => text.startsWith(`${identity[each]}:`));
+    report(`identity.${key ?? 'certificate'}`, text);
+  };
+  try {
+    const inspection = inspectIdentity(identity, nowMs);
+    for (const fault of inspection.faults) blame(fault);
+    for (const warning of inspection.warnings) warnings.push(`silo '${name}': ${warning}`);
+    const { tenant, gateway, fingerprintSha256, notAfter } = inspection;
+    const daysLeft = Math.floor((notAfter - nowMs) / dayMs);
+    if (daysLeft >= 0 && daysLeft < daysLeftWarning) {
+      warnings.push(`silo '${name}': its certificate has ${daysLeft} days left; renew it`);
+    }
+    if ((statSync(identity.privateKey, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) {
+      warnings.push(`silo '${name}': others may read ${identity.privateKey}; chmod 600 it`);
+    }
+    return { name, tenant, gateway, fingerprintSha256, notAfter, daysLeft };
+  } catch (error) {
+    if (!(error instanceof MerestoneError)) throw error;
+    blame(error.describe());
+    for (const key of ['privateKey', 'trust'] as const) {
+      if (!existsSync(identity[key])) {
+        report(
+          `identity.${key}`,
+          `${identity[key]}: there is no such file; put it there, or correct the path`,
+        );
+      }
+    }
+    return undefined;
+  }
+}
+
+function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {
+  try {
+    readAnchors(uplink.ca);
+  } catch (error) {
+    if (!(error instanceof MerestoneError)) throw error;
+    const hint = "copy the CA certificate that issued the broker's there, in PEM, or correct the path";
+    report('uplink.ca', `${error.subject ?? uplink.ca}: ${error.message}; ${hint}`);
+  }
+}
