@@ -129,7 +129,12 @@ async function main(): Promise<void> {
       key: backend.privateKeyPem,
       protocolVersion: 5,
     });
+    let begun = (): void => {};
+    const firstBatch = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
     subscriber.on('message', (_topic, payload) => {
+      begun();
       if (!measuring) return;
       const now = Date.now();
       const json = settings.compression === 'zstd' ? zstdDecompressSync(payload) : payload;
@@ -145,6 +150,7 @@ async function main(): Promise<void> {
       stdio: ['ignore', process.env['BENCH_LOG'] ? 'inherit' : 'ignore', 'inherit'],
     });
     processes.push(daemon);
+    await firstBatch;
     await new Promise((resolve) => setTimeout(resolve, warmUpSeconds * 1000));
     const before = await usageOf(daemon.pid!);
     const statusBefore = await statusOf(folder);

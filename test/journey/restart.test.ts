@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import type { Daemon } from '../support/daemon.ts';
 import { eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
 const units = 10;
@@ -19,15 +16,13 @@ describe('a gateway under load', () => {
     const authority = await createAuthority('Test CA');
     await using broker = await Mosquitto.start({ authority });
     await using site = await Site.create(authority);
-    const port = await startPlant(site);
+    const port = await startPlantProcess(site, units);
     await site.issueGateway('plant', 'acme');
     await site.issueBackend();
     await site.configure(`silos:
 ${siloEntry('plant', broker.url)}    batch: { linger: 50ms }
-buses:
-  - { name: plant, kind: modbus-tcp, host: 127.0.0.1, port: ${port} }
-devices:
-${Array.from({ length: units }, (_, index) => deviceEntry(index + 1)).join('')}`);
+${plantBus(port)}devices:
+${Array.from({ length: units }, (_, index) => plantDevice(`unit-${index + 1}`, index + 1, 'plant')).join('')}`);
     const consumer = site.startConsumer(broker.url);
 
     let daemon = site.startDaemon();
@@ -85,28 +80,4 @@ function assertCountersGrow(rows: readonly { device: string; ts: number; value: 
 
 async function siloOf(daemon: Daemon) {
   return (await daemon.status()).silos[0]!;
-}
-
-function deviceEntry(unitId: number): string {
-  return `  - name: unit-${unitId}
-    bus: plant
-    unitId: ${unitId}
-    every: 50ms
-    points:
-      - { name: requests, table: holding, address: 0, type: uint16 }
-      - { name: flow, table: holding, address: 1, type: uint16 }
-`;
-}
-
-/** The plant as a process of its own, so that it outlives the daemon's deaths. */
-async function startPlant(site: Site): Promise<number> {
-  const program = join(import.meta.dirname, '../../src/simulator/plant.ts');
-  const plant = spawn(process.execPath, [program, String(units)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  site.cleanUp(async () => {
-    const exited = once(plant, 'exit');
-    plant.kill();
-    await exited;
-  });
-  const [line] = (await once(createInterface(plant.stdout), 'line')) as [string];
-  return (JSON.parse(line) as { port: number }).port;
 }

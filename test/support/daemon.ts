@@ -98,13 +98,13 @@ export async function eventually<T>(
   what: string,
   ask: () => T | Promise<T>,
   timeoutMs = 30_000,
-): Promise<NonNullable<T>> {
+): Promise<Exclude<T, false | '' | 0 | null | undefined>> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
   while (performance.now() < deadline) {
     try {
       const answer = await ask();
-      if (answer) return answer;
+      if (answer) return answer as Exclude<T, false | '' | 0 | null | undefined>;
       last = answer;
     } catch (error) {
       last = error;
