@@ -13,7 +13,11 @@ const demo: Command<DemoArguments> = {
   command: 'demo',
   describe: 'simulated bus, broker and certificates: the whole path with no hardware',
   builder: (yargs) =>
-    yargs.option('seconds', { type: 'number', requiresArg: true, describe: 'stop by itself after so long' }),
+    yargs.option('seconds', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'stop by itself, so long after both tenants are online',
+    }),
   handler: run,
 };
 export default demo;

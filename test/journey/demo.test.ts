@@ -68,7 +68,7 @@ describe('merestone demo', () => {
   }
 
   it('brings both tenants’ readings to the backend, refuses the intruder, and leaves no trace', async () => {
-    const run = start(process.execPath, [program, 'demo', '--seconds', '10', '--json']);
+    const run = start(process.execPath, [program, 'demo', '--seconds', '8', '--json']);
     const [code] = await run.exited;
     assert.equal(code, 0, run.stderr());
     const lines = run.stdout().trimEnd().split('\n');

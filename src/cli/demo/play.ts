@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { sleep, systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { Audience } from './audience.ts';
@@ -12,7 +13,7 @@ import { progressLine, summarize, type Summary } from './summary.ts';
 import { view } from './view.ts';
 
 export interface PlayOptions {
-  /** Ends by itself after so long; undefined: when a key or a signal says so. */
+  /** Ends by itself so long after both tenants are online; undefined: when a key or a signal says so. */
   ms: number | undefined;
   /** A full screen, or lines of progress. */
   screen: boolean;
@@ -20,6 +21,8 @@ export interface PlayOptions {
   signal: AbortSignal;
 }
 
+/** Where it takes longer, the time runs all the same, and the verdict says what is missing. */
+const onlineWithinMs = 30_000;
 const frameMs = 200;
 const progressEveryMs = 2000;
 /** What the broker has taken reaches the backend within milliseconds; then nothing more comes. */
@@ -80,6 +83,8 @@ class Performance {
     await box.ready(this.#ending.signal);
 
     await this.#untilOver();
+    // From here on a child that ends does what it should.
+    this.#ending.abort();
     this.#scene.leaving = true;
     await this.#acts;
     await box.stop();
@@ -105,21 +110,19 @@ class Performance {
     return systemClock.monotonicMs() - this.#startedAtMs;
   }
 
+  /** Until a key, a signal or a fault ends it, or `ms` after both tenants were first online. */
   async #untilOver(): Promise<void> {
-    const cancel =
-      this.#options.ms === undefined
-        ? () => {}
-        : systemClock.after(this.#options.ms, () => this.#ending.abort());
-    let tried = false;
-    while (!this.#over) {
-      const online = this.#scene.tenants.every((tenant) => tenant.status?.uplink?.state === 'online');
-      if (online && !tried) {
-        tried = true;
-        this.#act(() => this.#tryTheWall());
-      }
-      await sleep(systemClock, frameMs, this.#ending.signal);
+    const { signal } = this.#ending;
+    const deadline = systemClock.monotonicMs() + onlineWithinMs;
+    const isOnline = (): boolean =>
+      this.#scene.tenants.every((tenant) => tenant.status?.uplink?.state === 'online');
+    while (!isOnline() && !signal.aborted && systemClock.monotonicMs() < deadline) {
+      await sleep(systemClock, frameMs, signal);
     }
-    cancel();
+    if (isOnline()) this.#act(() => this.#tryTheWall());
+    const { ms } = this.#options;
+    if (ms !== undefined) await sleep(systemClock, ms, signal);
+    else if (!signal.aborted) await once(signal, 'abort');
   }
 
   /** A child that ends before it is asked to ends the demo. */
