@@ -28,11 +28,12 @@ ${plantDevice('unit-1', 1, 'plant')}`);
 
       const kept = await eventually('a reason in the status', async () => {
         const { spool, uplink } = (await daemon.status()).silos[0]!;
-        return spool !== null && spool.seq >= 10 && uplink?.reason && { spool, uplink };
+        if (spool === null || spool.seq < 10 || !uplink?.reason) return undefined;
+        return { spool, uplink, reason: uplink.reason };
       });
       assert.equal(kept.spool.batches, kept.spool.seq, 'something left the spool');
       assert.equal(kept.uplink.batches.accepted, 0);
-      assert.match(kept.uplink.reason, /t\/acme\/acme_gw-0001/);
+      assert.match(kept.reason, /t\/acme\/acme_gw-0001/);
       const warned = daemon.log.filter((line) => line['level'] === 'warn' && line['silo'] === 'plant');
       assert.ok(warned.length > 0, 'the log says nothing');
 
@@ -40,20 +41,16 @@ ${plantDevice('unit-1', 1, 'plant')}`);
       // A denied client pauses for up to a minute; connecting anew ends the pause, as it would after any outage.
       await broker.kill();
       await broker.start();
-      const rows = await eventually(
-        'every batch at the backend',
+      await eventually(
+        'every batch that was kept, at the backend',
         async () => {
-          const all = await site.rows();
-          return (
-            all.some((row) => row.seq > kept.spool.seq) &&
-            new Set(all.map((row) => row.seq)).size >= kept.spool.seq &&
-            all
+          const arrived = new Set((await site.rows()).map((row) => row.seq));
+          return Array.from({ length: kept.spool.seq }, (_, index) => index + 1).every((seq) =>
+            arrived.has(seq),
           );
         },
         90_000,
       );
-      const seqs = new Set(rows.map((row) => row.seq));
-      for (let seq = 1; seq <= kept.spool.seq; seq += 1) assert.ok(seqs.has(seq), `batch ${seq} is missing`);
       assert.equal(await daemon.stop(), 0);
       assert.equal(await consumer.stop(), 0, consumer.stderr);
     });
