@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Origin } from '../stream/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from './entry.ts';
+import { setAside } from './files.ts';
 import type { DataKey, Keyring } from './keyring.ts';
 import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger } from './ledger.ts';
 import { Outbox } from './outbox.ts';
@@ -10,6 +11,7 @@ import type { BatchRow } from './schema.ts';
 import type { CipherName } from './seal.ts';
 import { openBatch } from './sealed-batch.ts';
 import type { Durability, Store } from './store.ts';
+import { Witness } from './witness.ts';
 
 /** Opening reads the batches that came since the ledger was written: so many at most. */
 export const ledgerBehindMax = 256;
@@ -36,6 +38,7 @@ export class Books {
   readonly cipher: CipherName;
   readonly clock: Clock;
   readonly outbox: Outbox;
+  #witness: Witness;
   #ledger: Ledger;
   #seqInFile: number;
   #keyInFile: DataKey;
@@ -48,6 +51,7 @@ export class Books {
     this.cipher = cipher;
     this.clock = clock;
     this.outbox = new Outbox(this);
+    this.#witness = new Witness(store.files.witness);
     this.#ledger = ledger;
     this.#seqInFile = seqInFile;
     this.#keyInFile = keyring.current;
@@ -55,6 +59,10 @@ export class Books {
 
   get ledger(): Ledger {
     return this.#ledger;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
   }
 
   /** The position of a batch of an epoch that this file knows. */
@@ -70,21 +78,11 @@ export class Books {
   /** All of `change`, or none of it. Throws what the store throws, and SpoolClosed. */
   commit<T>(change: (draft: Draft) => T, durability: Durability = 'flushed'): T {
     return this.#attempt(() => {
-      const draft: Draft = { ...this.#ledger };
-      let isWritten = false;
       try {
-        const result = this.store.commit(() => {
-          const made = change(draft);
-          isWritten = this.#isDue(draft);
-          if (isWritten) this.store.writeLedger(sealLedger(draft, this.keyring.current, this.cipher));
-          return made;
-        }, durability);
-        this.#ledger = draft;
-        if (isWritten) [this.#seqInFile, this.#keyInFile] = [draft.head.seq, this.keyring.current];
-        return result;
+        return this.#commit(change, durability);
       } catch (error) {
-        this.outbox.rolledBack();
-        throw error;
+        if (!isDiskFull(error) || !this.store.letGoReserve()) throw error;
+        return this.#commit(change, durability);
       }
     });
   }
@@ -111,18 +109,53 @@ export class Books {
     if (this.#state === 'open') return;
     if (this.#state === 'closed') throw new MerestoneError('SpoolClosed', 'the spool is closed');
     throw new MerestoneError('SpoolDamaged', 'the spool was found damaged', {
-      subject: this.store.file,
+      subject: this.store.files.database,
       hint: 'close it and open it again: what is sound will be salvaged',
       retryable: true,
     });
   }
 
+  #commit<T>(change: (draft: Draft) => T, durability: Durability): T {
+    const draft: Draft = { ...this.#ledger };
+    let isWritten = false;
+    try {
+      const result = this.store.commit(() => {
+        const made = change(draft);
+        isWritten = this.#isDue(draft);
+        if (isWritten) this.#write(draft);
+        return made;
+      }, durability);
+      this.#ledger = draft;
+      if (isWritten) [this.#seqInFile, this.#keyInFile] = [draft.head.seq, this.keyring.current];
+      if (durability === 'flushed') this.#bearWitness();
+      return result;
+    } catch (error) {
+      this.outbox.rolledBack();
+      throw error;
+    }
+  }
+
+  #write(draft: Draft): void {
+    draft.revision += 1;
+    this.store.writeLedger(sealLedger(draft, this.keyring.current, this.cipher));
+  }
+
+  #bearWitness(): void {
+    const { head, nextEntry } = this.#ledger;
+    this.#witness.write({ epoch: head.epoch, seq: head.seq, nextEntry });
+  }
+
+  /** A file found damaged gets another name at once: whoever opens next, after whatever, salvages it. */
   #attempt<T>(work: () => T): T {
     this.assertOpen();
     try {
       return work();
     } catch (error) {
-      if (error instanceof MerestoneError && error.code === 'SpoolDamaged') this.#state = 'damaged';
+      const isNews = error instanceof MerestoneError && error.code === 'SpoolDamaged';
+      if (isNews && this.#state === 'open') {
+        this.#state = 'damaged';
+        setAside(this.store.files, this.clock.wallMs());
+      }
       throw error;
     }
   }
@@ -132,10 +165,23 @@ export class Books {
     return this.keyring.current !== this.#keyInFile || !isToldByBatches(this.#ledger, draft);
   }
 
+  /** The whole file where it was, with a witness of its own. */
+  writeAnew(): void {
+    this.store.writeAnew();
+    this.#witness.close();
+    this.#witness = new Witness(this.store.files.witness);
+  }
+
   /** Idempotent. A damaged file keeps its rows for the salvage at the next opening. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.store.close();
+    this.#witness.close();
   }
+}
+
+/** Told by SQLite or the system, and not by us of a quota. */
+function isDiskFull(error: unknown): boolean {
+  return error instanceof MerestoneError && error.code === 'SpoolFull' && error.cause !== undefined;
 }

@@ -1,5 +1,5 @@
 import type { Origin } from '../stream/topic.ts';
-import type { Keyring } from './keyring.ts';
+import type { Keyring, KeySource } from './keyring.ts';
 import type { EntryRow } from './schema.ts';
 import { type CipherName, seal, unseal } from './seal.ts';
 
@@ -23,9 +23,9 @@ export function openEntry(
   origin: Origin,
   kind: EntryKind,
   row: EntryRow,
-  keyring: Keyring,
+  keys: KeySource,
 ): Buffer | undefined {
-  const key = keyring.get(row.key);
+  const key = keys.get(row.key);
   return key && unseal(key.secret, row.sealed, boundTo(origin, kind, row.number, row.key));
 }
 

@@ -1,4 +1,6 @@
+import { chainStart } from '../stream/chain.ts';
 import type { EventBody, LostRun } from '../stream/event.ts';
+import type { Head } from './ledger.ts';
 
 /** One event for both where `next` continues the run that `earlier` reports; else undefined. */
 export function continueRun(earlier: EventBody, next: EventBody): EventBody | undefined {
@@ -37,4 +39,15 @@ function joinRuns(earlier: LostRun, next: LostRun): LostRun {
 function outer(pick: (a: number, b: number) => number, a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return pick(a, b);
+}
+
+/** In place of reports that are lost: it explains every hole that they may have explained. */
+export function lostReports(
+  { epoch, seq, chain }: Pick<Head, 'epoch' | 'seq' | 'chain'>,
+  what: string,
+): EventBody {
+  const reason = `${what}; a batch missing up to here may have been reported in one`;
+  const unknown = { batches: 0, samples: 0, from: null, to: null };
+  const whole = { seqFrom: 1, seqTo: seq, chainBefore: chainStart.toString('hex'), chainAfter: chain };
+  return { kind: 'quarantined', reason, epoch, ...unknown, ...whole };
 }

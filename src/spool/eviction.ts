@@ -25,7 +25,7 @@ export function makeRoom(
 
 export function noRoom(books: Books): MerestoneError {
   return new MerestoneError('SpoolFull', 'there is no room, and nothing that may be given up for it', {
-    subject: books.store.file,
+    subject: books.store.files.database,
     hint: 'raise spool.bytesMax',
     retryable: true,
   });

@@ -20,8 +20,13 @@ export interface DataKey {
   readonly secret: KeyObject;
 }
 
+/** What is needed to open what was sealed. */
+export interface KeySource {
+  get(id: number): DataKey | undefined;
+}
+
 /** The data keys of this spool, unwrapped. One of them seals, all of them open. */
-export class Keyring {
+export class Keyring implements KeySource {
   readonly #keys: Map<number, DataKey>;
   #current: DataKey;
 

@@ -24,6 +24,8 @@ export interface Head {
  */
 export interface Ledger extends Origin {
   v: 1;
+  /** Counts how often it was written: of two, the higher is the later. */
+  revision: number;
   /** Every epoch that has a batch here, and the current one last. */
   epochs: readonly { number: number; id: string }[];
   head: Head;

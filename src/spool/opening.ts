@@ -1,104 +1,149 @@
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
-import { chainStart } from '../stream/chain.ts';
 import { Books, ledgerBehindMax } from './books.ts';
+import { readWal } from './damaged-file.ts';
 import type { SpoolDependencies } from './dependencies.ts';
-import { type DataKey, Keyring, mintKey, unwrapKey, wrapKey } from './keyring.ts';
+import { filesAside, filesOf, markSalvaged, setAside, type SpoolFiles, walOf } from './files.ts';
+import { flush } from './ground.ts';
+import { type DataKey, Keyring, unwrapKey } from './keyring.ts';
 import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } from './ledger.ts';
+import { found, noLegacy } from './legacy.ts';
 import { positionOf } from './position.ts';
-import { withMember } from './runs.ts';
+import type { Quota } from './quota.ts';
+import { countOf, withMember } from './runs.ts';
+import { salvage } from './salvage.ts';
 import { fastestCipher } from './seal.ts';
 import { openBatch } from './sealed-batch.ts';
-import type { Store } from './store.ts';
-import { ulid } from './ulid.ts';
+import { Store } from './store.ts';
+import { readTestimony, type Testimony } from './witness.ts';
 
-/** The books of a file that is ours and whole; a new file gets its first epoch. */
-export function openBooks(store: Store, deps: SpoolDependencies): Promise<Books> {
-  return store.ledger() === undefined ? begin(store, deps) : resume(store, deps);
+/**
+ * The books of the spool in this folder, which is locked: of the file as it is where it is whole; of a
+ * new one, with what could be salvaged, where it is damaged or gone; of an empty one on the first start.
+ */
+export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
+  const { logger, clock } = deps;
+  const testimony = readTestimony(files.witness);
+  if (existsSync(files.database)) {
+    const wal = readWal(files.wal);
+    try {
+      const books = await openWhole(files, quota, deps, testimony);
+      markSalvaged(files.directory);
+      return books;
+    } catch (error) {
+      if (!(error instanceof MerestoneError) || error.code !== 'SpoolDamaged') throw error;
+      const aside = setAside(files, clock.wallMs(), wal);
+      logger.error('spool: damaged, and set aside', { file: aside, reason: error.message });
+    }
+  }
+  adoptWal(files);
+  if (testimony === undefined && filesAside(files.directory, 'damaged').length === 0) {
+    return beginFirst(files, quota, deps);
+  }
+  await rebuild(files, quota, deps, testimony);
+  return openWhole(files, quota, deps, undefined);
 }
 
-async function begin(store: Store, deps: SpoolDependencies): Promise<Books> {
-  const { origin, clock } = deps;
-  const epoch = ulid(clock.wallMs());
-  const ledger: Ledger = {
-    v: 1,
-    ...origin,
-    epochs: [{ number: 1, id: epoch }],
-    head: { epoch, seq: 0, chain: chainStart.toString('hex'), samples: 0, from: null, to: null },
-    previous: null,
-    waiting: [],
-    samplesWaiting: 0,
-    rejected: [],
-    damaged: [],
-    events: [],
-    held: [],
-    nextEntry: 1,
-    quarantined: 0,
-    dropped: 0,
-    checkpointSeq: 0,
-  };
-  const key = mintKey(clock.wallMs(), positionOf(1, 1));
-  const row = await wrapKey(key, deps.keys);
-  const keyring = new Keyring([key], key);
-  const books = new Books({
-    origin,
-    store,
-    keyring,
-    clock,
-    ledger,
-    seqInFile: -Infinity,
-    cipher: fastestCipher(),
-  });
-  books.commit((draft) => {
-    store.changeKeys([row], []);
-    books.outbox.note(draft, { kind: 'epoch-started', epoch, reason: 'first start', previous: null });
-  });
-  return books;
+async function beginFirst(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
+  const store = new Store(files, quota);
+  return closingOnError(store, () => found(store, deps, noLegacy));
 }
 
-async function resume(store: Store, deps: SpoolDependencies): Promise<Books> {
-  const { origin, clock } = deps;
-  const { keyring, ledger } = await verify(store, deps);
-  return new Books({
-    origin,
-    store,
-    keyring,
-    clock,
-    cipher: fastestCipher(),
-    ledger: catchUp(store, keyring, ledger),
-    seqInFile: ledger.head.seq,
+/** Makes the new file in a folder of its own, so that a crash on the way leaves nothing half done. */
+async function rebuild(
+  files: SpoolFiles,
+  quota: Quota,
+  deps: SpoolDependencies,
+  testimony: Testimony | undefined,
+): Promise<void> {
+  rmSync(files.building, { recursive: true, force: true });
+  mkdirSync(files.building, { mode: 0o700 });
+  const building = filesOf(files.building);
+  const store = new Store(building, quota);
+  const books = await closingOnError(store, async () => {
+    const legacy = await salvage(store, filesAside(files.directory, 'damaged'), testimony, deps);
+    return found(store, deps, legacy);
   });
+  const { waiting, quarantined } = books.ledger;
+  books.close();
+  renameSync(building.database, files.database);
+  rmSync(files.building, { recursive: true });
+  flush(files.directory);
+  const salvaged = countOf(waiting);
+  deps.logger.warn('spool: begun anew with what was sound', { batches: salvaged, quarantined });
+}
+
+async function openWhole(
+  files: SpoolFiles,
+  quota: Quota,
+  deps: SpoolDependencies,
+  testimony: Testimony | undefined,
+): Promise<Books> {
+  const store = new Store(files, quota);
+  return closingOnError(store, () => resume(store, deps, testimony));
+}
+
+async function resume(
+  store: Store,
+  deps: SpoolDependencies,
+  testimony: Testimony | undefined,
+): Promise<Books> {
+  const { origin, clock } = deps;
+  const row = store.ledger();
+  // A process that died while it made the file: SQLite has made all tables, and nothing was stored.
+  if (row === undefined && testimony === undefined) return found(store, deps, noLegacy);
+  const written = row && readLedger(row);
+  if (written === undefined) throw damaged(store, 'it has no ledger that can be read');
+  const sealing = await openSealingKey(store, row!.key, written, deps);
+  if (!isAuthentic(row!, sealing)) throw damaged(store, 'its ledger does not authenticate');
+  if (isForeign(written, deps)) throw foreign(store, written);
+  const keyring = new Keyring([...(await openOtherKeys(store, sealing, deps)), sealing], sealing);
+  const ledger = catchUp(store, keyring, written);
+  if (testimony !== undefined) confront(store, ledger, testimony);
+  const seqInFile = written.head.seq;
+  return new Books({ origin, store, keyring, clock, ledger, seqInFile, cipher: fastestCipher() });
 }
 
 /**
- * The ledger, authenticated, and all keys. Throws SpoolForeign where it is another origin's (or claims to
- * be, under a key that is not ours to check it by), KeyUnavailable where it is ours but the key is not.
+ * The key that seals, from either place where it is kept. Throws SpoolForeign where it does not open and
+ * the ledger names another origin, KeyUnavailable where it was wrapped to a key that we don't have.
  */
-async function verify(store: Store, deps: SpoolDependencies): Promise<{ keyring: Keyring; ledger: Ledger }> {
-  const row = store.ledger()!;
-  const ledger = readLedger(row);
-  const keyRows = store.keys();
-  const sealing = keyRows.find(({ id }) => id === row.key);
-  if (ledger === undefined || sealing === undefined) throw damaged(store, 'its ledger cannot be read');
-  const isForeign = ledger.tenant !== deps.origin.tenant || ledger.gateway !== deps.origin.gateway;
-  let key: DataKey;
-  try {
-    key = await unwrapKey(sealing, deps.keys);
-  } catch (error) {
-    throw isForeign ? foreign(store, ledger) : error;
+async function openSealingKey(
+  store: Store,
+  id: number,
+  ledger: Ledger,
+  deps: SpoolDependencies,
+): Promise<DataKey> {
+  const rows = [...store.keys(), ...store.keyCopies()].filter((row) => row.id === id);
+  let failure: unknown = damaged(store, 'the key that seals is not there');
+  for (const row of rows) {
+    try {
+      return await unwrapKey(row, deps.keys);
+    } catch (error) {
+      failure = row.kek === deps.keys.keyId ? damaged(store, 'the key that seals does not unwrap') : error;
+    }
   }
-  if (!isAuthentic(row, key)) throw damaged(store, 'its ledger does not authenticate');
-  if (isForeign) throw foreign(store, ledger);
-  const others = keyRows.filter(({ id }) => id !== row.key);
-  const keys = await Promise.all(others.map((other) => unwrapKey(other, deps.keys)));
-  return { ledger, keyring: new Keyring([...keys, key], key) };
+  throw isForeign(ledger, deps) ? foreign(store, ledger) : failure;
+}
+
+/** Older keys; what was sealed with one that does not open will be found damaged when it is read. */
+async function openOtherKeys(store: Store, sealing: DataKey, deps: SpoolDependencies): Promise<DataKey[]> {
+  const opened = new Map<number, DataKey>();
+  for (const row of [...store.keys(), ...store.keyCopies()]) {
+    if (row.id === sealing.id || opened.has(row.id)) continue;
+    const key = await unwrapKey(row, deps.keys).catch(() => undefined);
+    if (key === undefined) deps.logger.warn('spool: an older data key does not open', { key: row.id });
+    else opened.set(row.id, key);
+  }
+  return [...opened.values()];
 }
 
 /** The ledger, brought up to the batches that came after it was written. */
 function catchUp(store: Store, keyring: Keyring, ledger: Ledger): Ledger {
   let { head, waiting, samplesWaiting } = ledger;
-  const position = positionOf(currentEpochNumber(ledger), head.seq);
-  for (const row of store.batchesAfter(position, ledgerBehindMax + 1)) {
-    const isNext = row.position === positionOf(currentEpochNumber(ledger), head.seq + 1);
+  const epochNumber = currentEpochNumber(ledger);
+  for (const row of store.batchesAfter(positionOf(epochNumber, head.seq), ledgerBehindMax + 1)) {
+    const isNext = row.position === positionOf(epochNumber, head.seq + 1);
     if (!isNext || openBatch(ledger, row, keyring) === undefined) {
       throw damaged(store, `batch ${head.seq + 1} of epoch ${head.epoch} does not authenticate`);
     }
@@ -109,17 +154,46 @@ function catchUp(store: Store, keyring: Keyring, ledger: Ledger): Ledger {
   return { ...ledger, head, waiting, samplesWaiting };
 }
 
+/** What the witness has seen must be there. An epoch that began after ours shows that this is an old copy. */
+function confront(store: Store, { head, nextEntry }: Ledger, testimony: Testimony): void {
+  const isOldCopy = testimony.epoch > head.epoch;
+  const lacksBatches = testimony.epoch === head.epoch && testimony.seq > head.seq;
+  if (isOldCopy || lacksBatches || testimony.nextEntry > nextEntry) {
+    throw damaged(store, `it ends at batch ${head.seq}, and had come to ${testimony.seq}`);
+  }
+}
+
+/** A WAL whose database was set aside by a process that died before it could close it. */
+function adoptWal(files: SpoolFiles): void {
+  const aside = filesAside(files.directory, 'damaged').findLast((file) => !existsSync(walOf(file)));
+  if (aside !== undefined && existsSync(files.wal)) renameSync(files.wal, walOf(aside));
+  else rmSync(files.wal, { force: true });
+}
+
+async function closingOnError<T>(store: Store, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+function isForeign({ tenant, gateway }: Ledger, { origin }: SpoolDependencies): boolean {
+  return tenant !== origin.tenant || gateway !== origin.gateway;
+}
+
 function foreign(store: Store, { tenant, gateway }: Ledger): MerestoneError {
   return new MerestoneError(
     'SpoolForeign',
     `this spool belongs to tenant '${tenant}', gateway '${gateway}'`,
     {
-      subject: store.file,
+      subject: store.files.database,
       hint: "restore that gateway's certificate, or end its spool by 'spool export' or 'spool shred'",
     },
   );
 }
 
 function damaged(store: Store, what: string): MerestoneError {
-  return new MerestoneError('SpoolDamaged', what, { subject: store.file, retryable: true });
+  return new MerestoneError('SpoolDamaged', what, { subject: store.files.database, retryable: true });
 }

@@ -1,8 +1,6 @@
 import type { EventBody, StreamEvent } from '../stream/event.ts';
-import { chainStart } from '../stream/chain.ts';
 import type { Books, Draft } from './books.ts';
-import { continueRun } from './event-run.ts';
-import type { Ledger } from './ledger.ts';
+import { continueRun, lostReports } from './event-run.ts';
 import { ascending, has, withMember, withoutMember } from './runs.ts';
 import { ulid } from './ulid.ts';
 
@@ -64,7 +62,7 @@ export class Outbox {
    */
   condemn(draft: Draft, numbers: readonly number[]): void {
     for (const number of numbers) draft.events = withoutMember(draft.events, number);
-    this.note(draft, lostReports(draft, numbers.length));
+    this.note(draft, lostReports(draft.head, `${numbers.length} reports were damaged on disk`));
   }
 
   /** Ends the lease of events that were removed, or are to be leased again. */
@@ -93,17 +91,4 @@ export class Outbox {
     const at = this.#books.clock.wallMs();
     return { v: 1, ...this.#books.origin, id: ulid(at), at, ...body };
   }
-}
-
-/** One report in place of those that were lost: it explains every hole that they may have explained. */
-function lostReports({ head }: Ledger, count: number): EventBody {
-  const reason = `${count} reports were damaged on disk: a batch missing up to here may have been in one`;
-  const unknown = { batches: 0, samples: 0, from: null, to: null };
-  const whole = {
-    seqFrom: 1,
-    seqTo: head.seq,
-    chainBefore: chainStart.toString('hex'),
-    chainAfter: head.chain,
-  };
-  return { kind: 'quarantined', reason, epoch: head.epoch, ...unknown, ...whole };
 }

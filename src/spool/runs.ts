@@ -12,6 +12,31 @@ export function has(runs: Runs, member: number): boolean {
   return runs.some(([from, to]) => from <= member && member <= to);
 }
 
+/** Of members that come in ascending order. */
+export function runsOf(members: Iterable<number>): Runs {
+  const runs: [number, number][] = [];
+  for (const member of members) {
+    const last = runs.at(-1);
+    if (last !== undefined && member <= last[1] + 1) last[1] = member;
+    else runs.push([member, member]);
+  }
+  return runs;
+}
+
+/** What is in `runs` and not in `others`. */
+export function difference(runs: Runs, others: Runs): Runs {
+  let rest: Runs = runs;
+  for (const [from, to] of others) {
+    rest = rest.flatMap(([start, end]): Runs => {
+      if (to < start || from > end) return [[start, end]];
+      const left: Runs = start < from ? [[start, from - 1]] : [];
+      const right: Runs = to < end ? [[to + 1, end]] : [];
+      return [...left, ...right];
+    });
+  }
+  return rest;
+}
+
 export function withMember(runs: Runs, member: number): Runs {
   if (has(runs, member)) return runs;
   const below = runs.filter(([, to]) => to < member);
@@ -23,12 +48,7 @@ export function withMember(runs: Runs, member: number): Runs {
 }
 
 export function withoutMember(runs: Runs, member: number): Runs {
-  return runs.flatMap(([from, to]): Runs => {
-    if (member < from || member > to) return [[from, to]];
-    const left: Runs = from < member ? [[from, member - 1]] : [];
-    const right: Runs = member < to ? [[member + 1, to]] : [];
-    return [...left, ...right];
-  });
+  return difference(runs, [[member, member]]);
 }
 
 /** The members from `start` upwards. */

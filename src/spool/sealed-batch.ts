@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { chainNext } from '../stream/chain.ts';
 import type { Origin } from '../stream/topic.ts';
-import type { DataKey, Keyring } from './keyring.ts';
+import type { DataKey, KeySource } from './keyring.ts';
 import { seqOf } from './position.ts';
 import type { BatchRow } from './schema.ts';
 import { type CipherName, seal, unseal } from './seal.ts';
@@ -35,8 +35,8 @@ export function sealBatch(
 }
 
 /** The zstd of the payload; undefined where one bit of the row is not what was written for this origin. */
-export function openBatch(origin: Origin, row: BatchRow, keyring: Keyring): Buffer | undefined {
-  const key = keyring.get(row.key);
+export function openBatch(origin: Origin, row: BatchRow, keys: KeySource): Buffer | undefined {
+  const key = keys.get(row.key);
   return key === undefined ? undefined : unseal(key.secret, row.sealed, boundTo(origin, row));
 }
 

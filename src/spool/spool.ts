@@ -1,81 +1,59 @@
-import { join } from 'node:path';
+import type { Cancel } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { SpoolStatus } from '../reading/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { EventBody } from '../stream/event.ts';
-import type { Books } from './books.ts';
-import { condemn, deliver, reject } from './departure.ts';
+import type { Books, Draft } from './books.ts';
+import { condemn } from './departure.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { hold, letGo } from './held.ts';
+import { Dispatch, type LeasedBatch, type Verdicts } from './dispatch.ts';
+import { filesOf } from './files.ts';
 import { type EncodedSample, takeIn } from './intake.ts';
 import { rekey, rotateKey } from './key-change.ts';
 import type { KeyWrapper } from './keyring.ts';
-import { Lanes } from './lanes.ts';
 import { holdLock, type Lock } from './lock.ts';
 import { openBooks } from './opening.ts';
 import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './outbox.ts';
-import { seqOf } from './position.ts';
 import { quotaOf } from './quota.ts';
 import { ascending, countOf } from './runs.ts';
-import { decompress } from './sealed-batch.ts';
-import { Store } from './store.ts';
+import type { Durability } from './store.ts';
 import { WriteMeter } from './write-meter.ts';
 
+export type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';
 export type { SpoolDependencies } from './dependencies.ts';
 export type { EncodedSample } from './intake.ts';
 export type { KeyWrapper } from './keyring.ts';
 export type { LeasedEvent } from './outbox.ts';
 
-export interface BatchRef {
-  epoch: string;
-  seq: number;
-}
-
-export interface LeasedBatch {
-  key: BatchKey;
-  /** The batch's JSON bytes. */
-  payload: Buffer;
-  /** zstd of them, as stored. */
-  compressed: Buffer;
-  samples: number;
-}
-
-/** What the broker said. */
-export interface Verdicts {
-  /** Taken: they leave for good. */
-  acked?: readonly BatchRef[];
-  /** Refused for good: quarantined, with an event. */
-  rejected?: readonly (BatchRef & { reason: string })[];
-  /** Neither: they wait again. */
-  released?: readonly BatchRef[];
-}
+/** Deliveries wait this long for another commit to take them along. */
+const clearingDelayMs = 2000;
 
 export class Spool {
   readonly #options: SpoolOptions;
   readonly #deps: SpoolDependencies;
-  readonly #lock: Lock;
   readonly #books: Books;
-  readonly #lanes: Lanes;
+  readonly #dispatch: Dispatch;
   readonly #meter = new WriteMeter();
+  #lock: Lock;
   #keys: KeyWrapper;
   #rotation: Promise<void> | undefined;
+  #cancelClearing: Cancel | undefined;
 
   /**
-   * Opens the spool in `options.directory`, or makes it. Throws SpoolForeign where the file is another
-   * tenant's or gateway's, SpoolHeld where a process has it open, KeyUnavailable where its keys are
-   * wrapped to another key, SpoolUnavailable or SpoolFull where the disk refuses.
+   * Opens the spool in `options.directory`, or makes it. A damaged one is set aside, and what is sound in
+   * it goes into a new one. Throws SpoolForeign where the file is another tenant's or gateway's, SpoolHeld
+   * where a process has it open, KeyUnavailable where its keys are wrapped to another key,
+   * SpoolUnavailable or SpoolFull where the disk refuses.
    */
   static async open(options: SpoolOptions, deps: SpoolDependencies): Promise<Spool> {
     const quota = quotaOf(options.bytesMax);
     const lock = holdLock(options.directory);
-    let store: Store | undefined;
     try {
-      store = Store.open(join(options.directory, 'spool.sqlite'), quota);
-      return new Spool(options, deps, lock, await openBooks(store, deps));
+      return new Spool(options, deps, lock, await openBooks(filesOf(options.directory), quota, deps));
     } catch (error) {
-      store?.close();
       lock.release();
       throw error;
     }
@@ -87,7 +65,7 @@ export class Spool {
     this.#lock = lock;
     this.#books = books;
     this.#keys = deps.keys;
-    this.#lanes = new Lanes(books.headPosition() + 1);
+    this.#dispatch = new Dispatch(books);
   }
 
   get epoch(): string {
@@ -111,10 +89,7 @@ export class Spool {
 
   /** As `enqueue`, for several batches in one commit: one flush for a tick's worth. */
   enqueueAll(batches: readonly (readonly EncodedSample[])[]): (BatchKey | undefined)[] {
-    const { whenFull } = this.#options;
-    const keys = this.#books.commit((draft) =>
-      batches.map((samples) => takeIn(this.#books, draft, samples, whenFull, this.#lanes)),
-    );
+    const keys = this.#commit((draft) => batches.map((samples) => this.#takeIn(draft, samples)));
     this.#rotateWhenDue();
     return keys;
   }
@@ -124,8 +99,7 @@ export class Spool {
    * Throws as `enqueue` does, and SpoolFull where there is no room under drop-newest.
    */
   hold(payload: Buffer): void {
-    const { whenFull } = this.#options;
-    this.#books.commit((draft) => hold(this.#books, draft, payload, whenFull, this.#lanes));
+    this.#commit((draft) => hold(this.#books, draft, payload, this.#options.whenFull, this.#dispatch.lanes));
   }
 
   /**
@@ -133,15 +107,13 @@ export class Spool {
    * in the commit that ends the chunk; how many. A damaged chunk ends with an event.
    */
   release(date: (payload: Buffer) => readonly EncodedSample[]): number {
-    const { whenFull } = this.#options;
     let batches = 0;
     for (const number of ascending(this.#books.ledger.held)) {
       const payload = this.#books.readEntry('held', number);
       const samples = payload === undefined ? [] : date(payload);
-      this.#books.commit((draft) => {
+      this.#commit((draft) => {
         letGo(this.#books, draft, number, payload !== undefined);
-        if (samples.length === 0) return;
-        if (takeIn(this.#books, draft, samples, whenFull, this.#lanes) !== undefined) batches += 1;
+        if (samples.length > 0 && this.#takeIn(draft, samples) !== undefined) batches += 1;
       });
     }
     return batches;
@@ -153,42 +125,28 @@ export class Spool {
    */
   lease(count: number, order: 'live-first' | 'fifo'): LeasedBatch[] {
     this.#books.assertOpen();
-    const sound: { position: number; batch: LeasedBatch }[] = [];
-    const damaged: number[] = [];
-    for (const position of this.#lanes.candidates(this.#books.ledger.waiting, order)) {
-      if (sound.length >= count) break;
-      const batch = this.#readBatch(position);
-      if (batch === undefined) damaged.push(position);
-      else sound.push({ position, batch });
+    const { batches, damaged } = this.#dispatch.lease(count, order);
+    if (damaged.length > 0) {
+      this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
+      this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
     }
-    if (damaged.length > 0) this.#condemn(damaged);
-    for (const { position, batch } of sound) this.#lanes.lease(position, batch.samples);
-    return sound.map(({ batch }) => batch);
+    return batches;
   }
 
-  /** Takes the verdicts on leased batches, in one commit; what is not leased is left as it is. */
+  /** Takes the verdicts on leased batches; those on others are left alone. */
   settle(verdicts: Verdicts): void {
-    const delivered = this.#leased(verdicts.acked);
-    const refused = this.#leased(verdicts.rejected);
-    const released = this.#leased(verdicts.released);
     this.#books.assertOpen();
-    if (delivered.length + refused.length > 0) {
-      // Unflushed: a deletion that a power cut takes back is a batch sent twice, and told by its key.
-      this.#books.commit((draft) => {
-        for (const { position, samples } of delivered) deliver(this.#books, draft, position, samples);
-        for (const { position, ref } of refused) {
-          const batch = this.#books.read(position);
-          if (batch === undefined) condemn(this.#books, draft, position);
-          else reject(this.#books, draft, batch.row, ref.reason);
-        }
-      }, 'written');
-    }
-    for (const { position } of [...delivered, ...refused, ...released]) this.#lanes.release(position);
+    const { acked, rejected = [], released } = verdicts;
+    const isDue = this.#dispatch.deliver(acked);
+    if (rejected.length > 0) this.#commit((draft) => this.#dispatch.reject(draft, rejected));
+    else if (isDue) this.#commit(() => {}, 'written');
+    else this.#clearLater();
+    this.#dispatch.release([...rejected, ...(released ?? [])]);
   }
 
   /** Stores an event; it is on the medium when this returns. */
   note(event: EventBody): void {
-    this.#books.commit((draft) => this.#books.outbox.note(draft, event));
+    this.#commit((draft) => this.#books.outbox.note(draft, event));
   }
 
   /** Up to `count` of the oldest events that are not leased. */
@@ -196,15 +154,15 @@ export class Spool {
     this.#books.assertOpen();
     const { events, damaged } = this.#books.outbox.lease(count);
     if (damaged.length > 0) {
-      this.#books.commit((draft) => this.#books.outbox.condemn(draft, damaged));
       this.#deps.logger.error('spool: events are damaged', { events: damaged.length });
+      this.#commit((draft) => this.#books.outbox.condemn(draft, damaged));
     }
     return events;
   }
 
   /** The broker has these: they leave for good. */
   settleEvents(ids: readonly string[]): void {
-    this.#books.commit((draft) => this.#books.outbox.remove(draft, ids), 'written');
+    this.#commit((draft) => this.#books.outbox.remove(draft, ids), 'written');
     this.#books.outbox.release(ids);
   }
 
@@ -226,7 +184,7 @@ export class Spool {
 
   /** Keeps the signed checkpoint over the current epoch's batches up to `seq`. */
   saveCheckpoint(jws: string, seq: number): void {
-    this.#books.commit((draft) => {
+    this.#commit((draft) => {
       draft.checkpointSeq = seq;
       this.#books.store.writeCheckpointJws(jws);
     }, 'written');
@@ -255,13 +213,14 @@ export class Spool {
   status(): SpoolStatus {
     this.#books.assertOpen();
     const { store, ledger } = this.#books;
+    const delivered = this.#dispatch.delivered();
     const { head, waiting, samplesWaiting, events, quarantined, dropped } = ledger;
     const oldest = waiting[0] && store.batchTime(waiting[0][0]);
     return {
       epoch: head.epoch,
       seq: head.seq,
-      batches: countOf(waiting),
-      samples: samplesWaiting,
+      batches: countOf(waiting) - delivered.batches,
+      samples: samplesWaiting - delivered.samples,
       bytes: store.bytes(),
       bytesMax: this.#options.bytesMax,
       oldestAgeMs: oldest === undefined ? null : Math.max(0, this.#deps.clock.wallMs() - oldest),
@@ -274,33 +233,50 @@ export class Spool {
 
   /** Idempotent; everything else throws SpoolClosed afterwards. */
   close(): void {
+    this.#cancelClearing?.();
+    if (this.#books.isOpen && this.#dispatch.delivered().batches > 0) this.#clear();
     this.#books.close();
     this.#lock.release();
   }
 
-  #readBatch(position: number): LeasedBatch | undefined {
-    const found = this.#books.read(position);
-    if (found === undefined) return undefined;
-    const { row, compressed } = found;
-    const key = { ...this.#deps.origin, epoch: row.epoch, seq: seqOf(row.position) };
-    return { key, payload: decompress(compressed), compressed, samples: row.samples };
+  #takeIn(draft: Draft, samples: readonly EncodedSample[]): BatchKey | undefined {
+    return takeIn(this.#books, draft, samples, this.#options.whenFull, this.#dispatch.lanes);
   }
 
-  #condemn(positions: readonly number[]): void {
-    this.#books.commit((draft) => {
-      for (const position of positions) condemn(this.#books, draft, position);
-    });
-    this.#deps.logger.error('spool: damaged batches quarantined', { batches: positions.length });
+  /** Every commit takes along what was delivered since the last one. */
+  #commit<T>(change: (draft: Draft) => T, durability: Durability = 'flushed'): T {
+    if (this.#books.isOpen && this.#books.store.isAdrift()) this.#comeAshore();
+    const result = this.#books.commit((draft) => {
+      this.#dispatch.clear(draft);
+      return change(draft);
+    }, durability);
+    this.#dispatch.cleared();
+    this.#cancelClearing?.();
+    this.#cancelClearing = undefined;
+    return result;
   }
 
-  #leased<Ref extends BatchRef>(
-    refs: readonly Ref[] = [],
-  ): { ref: Ref; position: number; samples: number }[] {
-    return refs.flatMap((ref) => {
-      const position = this.#books.positionOf(ref);
-      const samples = position === undefined ? undefined : this.#lanes.samplesOf(position);
-      return position === undefined || samples === undefined ? [] : [{ ref, position, samples }];
-    });
+  #clearLater(): void {
+    if (this.#dispatch.delivered().batches === 0) return;
+    this.#cancelClearing ??= this.#deps.clock.after(clearingDelayMs, () => this.#clear());
+  }
+
+  /** Where the disk refuses, the rows stay, and their batches may be sent twice. */
+  #clear(): void {
+    this.#cancelClearing = undefined;
+    try {
+      this.#commit(() => {}, 'written');
+    } catch (error) {
+      this.#deps.logger.warn('spool: delivered batches stay for now', { reason: describeError(error) });
+    }
+  }
+
+  /** The file or its folder was deleted under us: it is written anew from what is still open. */
+  #comeAshore(): void {
+    this.#lock.release();
+    this.#lock = holdLock(this.#options.directory);
+    this.#books.writeAnew();
+    this.#deps.logger.error('spool: its file was gone, and was written anew', { epoch: this.epoch });
   }
 
   #rotateWhenDue(): void {

@@ -1,6 +1,9 @@
 import Database from 'better-sqlite3';
 import { MerestoneError, type ErrorCode } from '../base/error.ts';
+import type { SpoolFiles } from './files.ts';
+import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
 import type { Quota } from './quota.ts';
+import { Reserve } from './reserve.ts';
 import {
   applicationId,
   type BatchRow,
@@ -18,36 +21,35 @@ const walFrameBytes = pageBytes + 24;
 /** `flushed`: on the medium when it returns. `written`: reaches it with the next flushed commit. */
 export type Durability = 'flushed' | 'written';
 
-/** The SQLite file: its settings, its statements, its errors in our words. It knows no keys. */
+/** The SQLite file: its settings, its room, its statements, its errors in our words. It knows no keys. */
 export class Store {
-  readonly file: string;
-  readonly #database: Database.Database;
-  readonly #statements: ReturnType<typeof prepareAll>;
-  readonly #checkpointFrames: number;
+  readonly files: SpoolFiles;
+  readonly #quota: Quota;
+  readonly #reserve: Reserve;
+  #database: Database.Database;
+  #statements: ReturnType<typeof prepareAll>;
+  #inode: number | undefined;
   #durability: Durability = 'flushed';
+  /** Pages by which the file may still grow, and its pages, as of the last survey. */
+  #growth = { pages: 0, from: 0 };
 
-  /** Opens `file`, or makes it. Throws SpoolDamaged where it is no database, SpoolUnavailable on I/O. */
-  static open(file: string, quota: Quota): Store {
-    return inOurWords(file, () => new Store(file, quota));
+  /**
+   * Opens the database, or makes it. Throws SpoolDamaged where it is none, SpoolFull and SpoolUnavailable
+   * where the disk refuses.
+   */
+  constructor(files: SpoolFiles, quota: Quota) {
+    this.files = files;
+    this.#quota = quota;
+    this.#reserve = new Reserve(files.reserve, quota.walPages * walFrameBytes);
+    [this.#database, this.#statements] = this.#inOurWords(() => connect(files.database, quota));
+    this.#inode = inodeOf(files.database);
   }
 
-  constructor(file: string, quota: Quota) {
-    this.file = file;
-    this.#database = new Database(file, { timeout: 0 });
-    try {
-      configure(this.#database, quota);
-      this.#statements = prepareAll(this.#database);
-    } catch (error) {
-      this.#database.close();
-      throw error;
-    }
-    this.#checkpointFrames = Math.floor(quota.walPages / 2);
-  }
-
-  /** All of `work`, or none of it. Throws what `work` throws, SQLite's errors as MerestoneErrors. */
+  /** All of `work`, or none of it. Throws what `work` throws, and SQLite's errors in our words. */
   commit<T>(work: () => T, durability: Durability = 'flushed'): T {
-    return inOurWords(this.file, () => {
+    return this.#inOurWords(() => {
       this.#setDurability(durability);
+      this.#survey();
       this.#database.exec('BEGIN IMMEDIATE');
       let result: T;
       try {
@@ -62,16 +64,40 @@ export class Store {
     });
   }
 
-  /** Pages that an INSERT may still use: free ones in the file, and growth up to the quota. */
+  /** Pages that an INSERT may still use: free ones in the file, and growth up to quota and disk. */
   freePages(): number {
-    const { pageCount, pageCountMax, freelistCount } = this.#statements;
-    return pageCountMax.get()! - pageCount.get()! + freelistCount.get()!;
+    const pageCount = this.#statements.pageCount.get()!;
+    const growth = this.#growth.pages - (pageCount - this.#growth.from);
+    return Math.max(0, growth) + this.#statements.freelistCount.get()!;
   }
 
-  /** Of the file and its WAL. */
+  /** Whether another file stands where ours did, or none: ours lives on as long as it is open. */
+  isAdrift(): boolean {
+    return inodeOf(this.files.database) !== this.#inode;
+  }
+
+  /** Writes the whole file anew where it was. Throws SpoolUnavailable where another stands there. */
+  writeAnew(): void {
+    this.#inOurWords(() => {
+      this.#database.exec(`VACUUM INTO '${this.files.database.replaceAll("'", "''")}'`);
+      flush(this.files.database);
+      flush(this.files.directory);
+      this.#database.close();
+      [this.#database, this.#statements] = connect(this.files.database, this.#quota);
+      this.#durability = 'flushed';
+      this.#inode = inodeOf(this.files.database);
+    });
+  }
+
+  /** Gives up the room that was held back for this; false where there is none left to give. */
+  letGoReserve(): boolean {
+    return this.#reserve.letGo();
+  }
+
+  /** Of all files that are the spool's while it is open. */
   bytes(): number {
-    const { pageCount, walFrames } = this.#statements;
-    return pageCount.get()! * pageBytes + walFrames.get()!.log * walFrameBytes;
+    const { wal, reserve } = this.files;
+    return this.#statements.pageCount.get()! * pageBytes + sizeOf(wal) + sizeOf(reserve);
   }
 
   ledger(): LedgerRow | undefined {
@@ -84,6 +110,10 @@ export class Store {
 
   keys(): KeyRow[] {
     return this.#read(() => this.#statements.keys.all());
+  }
+
+  keyCopies(): KeyRow[] {
+    return this.#read(() => this.#statements.keyCopies.all());
   }
 
   /** Adds, replaces and deletes wrapped keys, and overwrites what the old ones occupied. */
@@ -112,6 +142,15 @@ export class Store {
   /** The time of a batch's first sample, ms since 1970 UTC. */
   batchTime(position: number): number | undefined {
     return this.#read(() => this.#statements.batchTime.get(position));
+  }
+
+  hasBatch(position: number): boolean {
+    return this.#read(() => this.#statements.batchTime.get(position)) !== undefined;
+  }
+
+  /** Every batch, in publishing order, without what is sealed in it. Nothing may be written meanwhile. */
+  batches(): IterableIterator<{ position: number; samples: number }> {
+    return this.#statements.batches.iterate();
   }
 
   writeBatch(row: BatchRow): void {
@@ -148,11 +187,12 @@ export class Store {
   }
 
   close(): void {
+    this.#reserve.letGo();
     this.#database.close();
   }
 
   #read<T>(query: () => T): T {
-    return inOurWords(this.file, query);
+    return this.#inOurWords(query);
   }
 
   #setDurability(wanted: Durability): void {
@@ -161,8 +201,55 @@ export class Store {
     this.#durability = wanted;
   }
 
+  /** What room the disk has now, as others use it too. */
+  #survey(): void {
+    const room = roomToGrow(this.files.directory);
+    const inFile = sizeOf(this.files.database) / pageBytes;
+    const from = this.#statements.pageCount.get()!;
+    const onDisk = Math.floor(room / pageBytes) - Math.max(0, from - inFile);
+    const inQuota = this.#quota.filePagesMax - from;
+    this.#growth = { from, pages: Math.max(0, Math.min(onDisk, inQuota)) };
+    this.#takeRoom(room);
+  }
+
+  /** The WAL's blocks are taken once and used again and again: a full disk cannot keep us from writing it. */
+  #takeRoom(room: number): void {
+    const bytes = this.#quota.walPages * walFrameBytes;
+    try {
+      if (sizeOf(this.files.wal) < bytes && room >= bytes) allocate(this.files.wal, bytes);
+      this.#reserve.take(room);
+    } catch {
+      // Another program was quicker; the next commit tries again.
+    }
+  }
+
   #checkpointWhenDue(): void {
-    if (this.#statements.walFrames.get()!.log >= this.#checkpointFrames) this.#statements.checkpointWal.get();
+    if (this.#statements.walFrames.get()!.log < this.#quota.walPages / 2) return;
+    try {
+      this.#statements.checkpointWal.get();
+    } catch {
+      // The commit stands, in the WAL. With the reserve gone there is room; else the next commit tries again.
+      if (this.#reserve.letGo()) this.#checkpointWhenDue();
+    }
+  }
+
+  #inOurWords<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw translate(this.files.database, error);
+    }
+  }
+}
+
+function connect(file: string, quota: Quota): [Database.Database, ReturnType<typeof prepareAll>] {
+  const database = new Database(file, { timeout: 0 });
+  try {
+    configure(database, quota);
+    return [database, prepareAll(database)];
+  } catch (error) {
+    database.close();
+    throw error;
   }
 }
 
@@ -193,13 +280,13 @@ function prepareAll(database: Database.Database) {
   const columns = 'position, epoch, key, samples, from_ms, to_ms, chain_before, chain_after, sealed';
   return {
     pageCount: database.prepare<[], number>('PRAGMA page_count').pluck(),
-    pageCountMax: database.prepare<[], number>('PRAGMA max_page_count').pluck(),
     freelistCount: database.prepare<[], number>('PRAGMA freelist_count').pluck(),
     walFrames: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)'),
     checkpointWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(PASSIVE)'),
     ledger: database.prepare<[], LedgerRow>('SELECT key, body, seal FROM ledger'),
     writeLedger: database.prepare<[LedgerRow]>('REPLACE INTO ledger VALUES (1, @key, @body, @seal)'),
     keys: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key'),
+    keyCopies: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key_copy'),
     writeKey: database.prepare<[KeyRow]>('REPLACE INTO key VALUES (@id, @kek, @jwe, @since, @first)'),
     writeKeyCopy: database.prepare<[KeyRow]>(
       'REPLACE INTO key_copy VALUES (@id, @kek, @jwe, @since, @first)',
@@ -208,6 +295,9 @@ function prepareAll(database: Database.Database) {
     deleteKeyCopy: database.prepare<[number]>('DELETE FROM key_copy WHERE id = ?'),
     batch: database.prepare<[number], BatchRow>(`SELECT ${columns} FROM batch WHERE position = ?`),
     batchTime: database.prepare<[number], number>('SELECT from_ms FROM batch WHERE position = ?').pluck(),
+    batches: database.prepare<[], { position: number; samples: number }>(
+      'SELECT position, samples FROM batch ORDER BY position',
+    ),
     batchesAfter: database.prepare<[number, number], BatchRow>(
       `SELECT ${columns} FROM batch WHERE position > ? ORDER BY position LIMIT ?`,
     ),
@@ -225,52 +315,50 @@ function prepareAll(database: Database.Database) {
   };
 }
 
-/** Runs `work`; what SQLite throws comes out as one of ours. */
-function inOurWords<T>(file: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw error instanceof Database.SqliteError ? translate(file, error) : error;
-  }
-}
-
-function translate(file: string, cause: InstanceType<typeof Database.SqliteError>): MerestoneError {
-  const [code, message, hint] = verdictOn(cause.code);
-  return new MerestoneError(code, `${message} (${cause.code}: ${cause.message})`, {
+function translate(file: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
+  const verdict = verdictOn((cause as NodeJS.ErrnoException).code ?? '');
+  if (verdict === undefined) return cause;
+  const [code, message, hint] = verdict;
+  return new MerestoneError(code, `${message} (${cause.message})`, {
     subject: file,
     hint,
-    retryable: code !== 'Internal',
+    retryable: true,
     cause,
   });
 }
 
-function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] {
-  const primary = code.split('_').slice(0, 2).join('_');
+/** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
+function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
+  const primary = code.startsWith('SQLITE_') ? code.split('_', 2).join('_') : code;
   switch (primary) {
     case 'SQLITE_CORRUPT':
     case 'SQLITE_NOTADB':
       return ['SpoolDamaged', 'the spool is damaged', 'open it again: what is sound will be salvaged'];
     case 'SQLITE_FULL':
+    case 'ENOSPC':
+    case 'EDQUOT':
       return ['SpoolFull', 'there is no room to write', 'free space on this disk'];
     case 'SQLITE_CANTOPEN':
     case 'SQLITE_PERM':
     case 'SQLITE_READONLY':
-    case 'SQLITE_AUTH':
-      return [
-        'SpoolUnavailable',
-        'the spool cannot be opened for writing',
-        'check owner and mode of its folder',
-      ];
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return ['SpoolUnavailable', 'the spool cannot be written', 'check its folder, with owner and mode'];
     case 'SQLITE_BUSY':
     case 'SQLITE_LOCKED':
       return ['SpoolHeld', 'another process has this spool open', 'stop it and try again'];
     case 'SQLITE_IOERR':
+    case 'EIO':
       return [
         'SpoolUnavailable',
         'the disk does not read or write',
         'check the disk, its mount and its cable',
       ];
     default:
-      return ['Internal', 'SQLite refuses', 'report this with the support bundle'];
+      return undefined;
   }
 }

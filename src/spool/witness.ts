@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+
+/** How far a spool had come when it last said so. */
+export interface Testimony {
+  epoch: string;
+  seq: number;
+  nextEntry: number;
+}
+
+/**
+ * A line beside the database that says how far it had come. SQLite ends a WAL at the first frame that
+ * does not check, and opens as if nothing had ever been behind it; a database can be deleted. The witness
+ * tells: what it has seen is missing. It is written after a commit is on the medium, and not flushed, so
+ * that it is never ahead of the truth; after a power cut it may be behind, and then proves less.
+ */
+export class Witness {
+  readonly #descriptor: number;
+
+  constructor(file: string) {
+    this.#descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
+  }
+
+  /** Never throws: the commit that it speaks of stands without it. */
+  write(testimony: Testimony): void {
+    try {
+      writeSync(this.#descriptor, encode(testimony), 0);
+    } catch {
+      // The testimony before is still true.
+    }
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/** Undefined where there is none, or it is not whole. */
+export function readTestimony(file: string): Testimony | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const [epoch = '', seq, nextEntry] = text.split(' ');
+  const testimony = { epoch, seq: Number(seq), nextEntry: Number(nextEntry) };
+  return encode(testimony) === text ? testimony : undefined;
+}
+
+/** Always as long, so that a shorter one leaves nothing of a longer one behind it. */
+function encode({ epoch, seq, nextEntry }: Testimony): string {
+  const words = `${epoch} ${String(seq).padStart(16, '0')} ${String(nextEntry).padStart(16, '0')}`;
+  return `${words} ${createHash('sha256').update(words).digest('hex').slice(0, 16)}\n`;
+}
