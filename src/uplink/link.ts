@@ -193,7 +193,7 @@ export class Link {
       const topic = topicOf(this.#origin, 'canary');
       this.#canary = new Canary(session, topic, this.#dependencies.clock, (fault) => session.abort(fault));
     }
-    void session.ended.then((end) => this.#release(session, end));
+    session.onEnded = (end) => this.#release(session, end);
     this.#apply({ kind: 'connected' });
   }
 

@@ -61,6 +61,8 @@ export class Session {
   /** Resolves when the session is over; never rejects. */
   readonly ended: Promise<SessionEnd>;
   onMessage: (payload: Buffer) => void = () => {};
+  /** Called once, before what is outstanding is told that it stays unanswered. */
+  onEnded: (end: SessionEnd) => void = () => {};
 
   readonly #wire: Wire;
   readonly #clock: Clock;
@@ -159,6 +161,7 @@ export class Session {
     const end = { fault, closedByPeer, outstanding: this.#pending.size };
     this.#end = end;
     this.#cancelWatch?.();
+    this.onEnded(end);
     for (const { settle } of this.#pending.values()) settle(unanswered(end));
     this.#pending.clear();
     for (const send of this.#waiting.splice(0)) send();

@@ -38,7 +38,7 @@ export type PublishOutcome =
 export interface UplinkEvents {
   /** Publishes are taken. `inflightMax`: no more of them at once; `packetBytesMax`: the broker's limit, if any. */
   onReady(limits: { inflightMax: number; packetBytesMax: number | undefined }): void;
-  /** No more are taken until the next `onReady`; those in flight settle in a moment. */
+  /** No more are taken until the next `onReady`. Called before the outcomes of what was in flight come. */
   onLost(): void;
 }
 

@@ -25,6 +25,8 @@ export type Script = (packet: RawPacket, peer: Peer) => void;
 /** A TLS server that answers MQTT packets as a test wants it: for brokers that are not to be had here. */
 export class ScriptedBroker implements AsyncDisposable {
   script: Script;
+  /** Asked for each TCP connection; a refused one is closed before there is any TLS. */
+  accept: () => boolean = () => true;
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
 
@@ -33,6 +35,9 @@ export class ScriptedBroker implements AsyncDisposable {
     const { certificatePem: cert, privateKeyPem: key } = identity;
     const clients = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
     this.#server = createServer({ cert, key, ...clients }, (socket) => this.#serve(socket));
+    this.#server.prependListener('connection', (socket) => {
+      if (!this.accept()) socket.destroy();
+    });
   }
 
   static async start(authority: Authority, script: Script): Promise<ScriptedBroker> {

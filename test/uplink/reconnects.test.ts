@@ -26,7 +26,7 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-it('holds its memory flat over 2,000 sessions that fail in every way', async () => {
+it('holds its memory flat over 2,000 attempts that fail in every way', async () => {
   const warnings: string[] = [];
   const note = (warning: Error): void => void warnings.push(warning.message);
   process.on('warning', note);
@@ -34,33 +34,40 @@ it('holds its memory flat over 2,000 sessions that fail in every way', async () 
   const folder = await mkdtemp(join(tmpdir(), 'reconnects-'));
   const ca = join(folder, 'ca.crt');
   await writeFile(ca, authority.certificatePem);
-  let connects = 0;
+  let attempts = 0;
   await using broker = await ScriptedBroker.start(authority, (packet, peer) => {
     if (packet.type === packetType.connect) {
-      connects += 1;
-      if (connects % 4 === 0) peer.hangUp();
-      else peer.send([0x20, 3, 0, connects % 4 === 1 ? 0x88 : 0, 0]);
+      const welcome = attempts % 16;
+      if (welcome === 0) peer.hangUp();
+      else peer.send([0x20, 3, 0, welcome === 4 ? 0x88 : 0, 0]);
     } else if (packet.type === packetType.publish) {
       const { topic, packetId } = parsePublish(packet);
       if (topic.endsWith('/status')) peer.send([0x40, 2, ...packetId]);
       else peer.hangUp();
     }
   });
+  // Three of four end before TLS, which costs the test most of its time.
+  broker.accept = () => {
+    attempts += 1;
+    return attempts % 4 === 0;
+  };
   await using rig = new Rig({ url: broker.url, ca }, await authority.issue(gatewayRequest), impatient);
   let unsettled = 0;
   const stop = new AbortController();
   const publisher = (async (): Promise<void> => {
     while (!stop.signal.aborted) {
       const outcomes = await Promise.all(Array.from({ length: 5 }, () => rig.batch('x'.repeat(10_000))));
-      unsettled += outcomes.filter(({ kind }) => kind === 'unsettled').length;
+      unsettled += outcomes.filter(
+        (outcome) => outcome.kind === 'unsettled' && outcome.outstanding > 0,
+      ).length;
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   })();
-  await until(() => connects >= 300, '300 sessions', 60_000);
+  await until(() => attempts >= 400, '400 attempts', 60_000);
   const before = heapBytes();
   rig.log.length = 0;
   rig.limits.length = 0;
-  await until(() => connects >= 2000, '2,000 sessions', 120_000);
+  await until(() => attempts >= 2400, '2,000 more', 120_000);
   rig.log.length = 0;
   rig.limits.length = 0;
   const grownBytes = heapBytes() - before;
@@ -69,8 +76,8 @@ it('holds its memory flat over 2,000 sessions that fail in every way', async () 
   await rig.uplink.stop(2000);
   process.off('warning', note);
   await rm(folder, { recursive: true });
-  // A leak of one 10 kB payload, or one TLS context, in a session would be 17 MB or more.
+  // A socket or a timer kept from each attempt, or a payload from each session, would be several megabytes.
   assert.ok(grownBytes < 2_000_000, `the heap has grown by ${grownBytes} bytes`);
-  assert.ok(unsettled > 3000, `${unsettled} publishes were cut off`);
+  assert.ok(unsettled > 1000, `${unsettled} publishes were cut off`);
   assert.deepEqual(warnings, []);
 });
