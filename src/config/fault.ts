@@ -18,7 +18,7 @@ export function faultAt(
   text: string,
   part: 'key' | 'value' = 'value',
 ): ConfigFault {
-  const [message, hint] = divide(text);
+  const [message, hint] = divide(text).map(printable) as [string, string];
   return { file, ...source.placeOf(path, part), message, hint };
 }
 
@@ -117,9 +117,13 @@ const kinds: Record<string, string> = {
 function quote(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
-  // A message stays on one line and within a terminal's width, whatever the file holds.
-  const plain = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
-  return plain.length > 60 ? `${plain.slice(0, 57)}…` : plain;
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** A fault stays on one line and readable, whatever the file holds. */
+function printable(text: string): string {
+  const harmless = text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
+  return harmless.length < text.length ? `${harmless}…` : harmless;
 }
 
 function divide(text: string): [string, string] {

@@ -4,7 +4,6 @@ import {
   isMap,
   isScalar,
   isSeq,
-  LineCounter,
   parseDocument,
   type Document,
   type Node,
@@ -30,11 +29,7 @@ const syntaxFaultsMax = 20;
 
 /** YAML 1.2 core with merge keys. Never throws: what is wrong comes as faults. */
 export function parseSource(file: string, text: string): Source {
-  const lines = new LineCounter();
-  const placeAt = (offset: number): { line: number; column: number } => {
-    const { line, col } = lines.linePos(Math.min(offset, text.length));
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
-  };
+  const placeAt = createPlaceFinder(text);
   const broken = (message: string, hint: string, offset = 0): Source => ({
     value: undefined,
     faults: [{ file, ...placeAt(offset), message, hint }],
@@ -44,7 +39,6 @@ export function parseSource(file: string, text: string): Source {
   let document: Document.Parsed;
   try {
     document = parseDocument(text, {
-      lineCounter: lines,
       stringKeys: true,
       merge: true,
       prettyErrors: false,
@@ -93,6 +87,23 @@ const syntaxHints: Record<string, string> = {
   NON_STRING_KEY: 'write a plain name as key',
   TAG_RESOLVE_FAILED: 'remove the tag (!…)',
 };
+
+/** Offset → place. The parser's own line counter loses lines where it gives up. */
+function createPlaceFinder(text: string): (offset: number) => { line: number; column: number } {
+  const starts = [0];
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
+  return (offset) => {
+    const at = Math.min(offset, text.length);
+    let low = 0;
+    let high = starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (starts[middle]! <= at) low = middle;
+      else high = middle;
+    }
+    return { line: low + 1, column: at - starts[low]! + 1 };
+  };
+}
 
 function isWalkable(value: unknown): boolean {
   let left = valuesMax;

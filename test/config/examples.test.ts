@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { formatFault } from '../../src/config/fault.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { configJsonSchema } from '../../src/config/schema.ts';
+import { overloads } from '../../src/fieldbus/plan/load.ts';
+
+const root = path.join(import.meta.dirname, '../..');
+const folder = path.join(root, 'config');
+
+describe('config/', () => {
+  for (const name of readdirSync(folder).filter((each) => each.endsWith('.yaml'))) {
+    it(`${name} is sound, fits its buses, and names the schema for editors`, () => {
+      const result = loadConfig(path.join(folder, name));
+      if ('faults' in result) assert.fail(result.faults.map(formatFault).join('\n'));
+      assert.deepEqual(overloads(result.options.buses, result.options.devices), []);
+      assert.match(readFileSync(path.join(folder, name), 'utf8'), /\$schema=\.\/merestone\.schema\.json/);
+    });
+  }
+
+  it('merestone.schema.json is what the code accepts (node scripts/config-schema.ts writes it)', () => {
+    const published: unknown = JSON.parse(readFileSync(path.join(folder, 'merestone.schema.json'), 'utf8'));
+    assert.deepEqual(published, JSON.parse(JSON.stringify(configJsonSchema())));
+  });
+});
+
+describe('docs/configuration.md', () => {
+  const text = readFileSync(path.join(root, 'docs/configuration.md'), 'utf8');
+
+  it('has every key, with its default', () => {
+    const missing = [...keysOf(configJsonSchema())].filter(
+      ({ key, value }) =>
+        !text
+          .split('\n')
+          .some((line) => line.startsWith('|') && line.includes(`\`${key}\``) && line.includes(value)),
+    );
+    assert.deepEqual(missing, []);
+  });
+});
+
+interface JsonSchema {
+  properties?: Record<string, JsonSchema>;
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+  oneOf?: JsonSchema[];
+  default?: unknown;
+}
+
+/** Every key of the schema with its default as text, '' where it has none; protocols are told in docs/profiles.md. */
+function* keysOf({
+  properties = {},
+  items,
+  anyOf = [],
+  oneOf = [],
+}: JsonSchema): Generator<{ key: string; value: string }> {
+  for (const [key, schema] of Object.entries(properties)) {
+    const isPlain = ['string', 'number', 'boolean'].includes(typeof schema.default);
+    yield { key, value: isPlain ? `\`${String(schema.default)}\`` : '' };
+    if (key !== 'protocol' || schema.properties === undefined) yield* keysOf(schema);
+  }
+  for (const inner of [...(items ? [items] : []), ...anyOf, ...oneOf]) yield* keysOf(inner);
+}
