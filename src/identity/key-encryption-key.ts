@@ -4,8 +4,8 @@ import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, write
 import { join } from 'node:path';
 import { calculateJwkThumbprint, CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 import { describeError, MerestoneError } from '../base/error.ts';
+import { syncDirectory } from '../base/sync-directory.ts';
 import { parsePem } from './pem.ts';
-import { syncDirectory } from './replacement.ts';
 
 /** Wraps the keys that seal a spool, so that the disk alone opens nothing. */
 export interface KeyWrapper {

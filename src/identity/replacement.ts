@@ -1,17 +1,8 @@
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
-import { realpathSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, linkSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
+import { syncDirectory } from '../base/sync-directory.ts';
 
 /**
  * Replaces a file in one step: whoever reads it meanwhile sees the old or the new one, whole, and so does
@@ -43,11 +34,4 @@ export function replaceFile(named: string, text: string, newMode: number): strin
       cause: error,
     });
   }
-}
-
-/** So that a new name in the folder survives a power cut. */
-export function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  fsyncSync(descriptor);
-  closeSync(descriptor);
 }

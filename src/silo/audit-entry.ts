@@ -1,0 +1,101 @@
+import { chainNext } from '../stream/chain.ts';
+
+interface LostBatches {
+  reason: string;
+  batches: number;
+  samples: number;
+  epoch: string;
+  seqFrom: number;
+  seqTo: number;
+}
+
+/** What is noted, and what is said of it. `by` is a local user's name, over the control socket or the shell. */
+export interface AuditDetails {
+  start: { version: string; configSha256: string; fingerprintSha256: string };
+  stop: { reason: string };
+  /** `changes`: paths of keys, never their values. */
+  configuration: {
+    configSha256: string;
+    previousConfigSha256: string | null;
+    changes: readonly string[];
+    by: string;
+  };
+  identity: { fingerprintSha256: string; previousFingerprintSha256: string | null; notAfter: number };
+  quota: { quota: string; limit: number; state: 'reached' | 'cleared' };
+  drop: LostBatches | { reason: string; samples: number; from: number; to: number };
+  quarantine: LostBatches;
+  export: { by: string; epoch: string; seqFrom: number; seqTo: number; batches: number };
+  shred: { by: string; epoch: string; batches: number; samples: number };
+  'refused-certificate': { reason: string; fingerprintSha256: string | null };
+  'refused-request': { by: string; method: string; reason: string };
+  /** Opens a segment: `chainBefore` is the last entry's before it, `oldest` the first segment still kept. */
+  segment: {
+    segment: number;
+    oldest: number;
+    tenant: string | null;
+    gateway: string | null;
+    chainBefore: string;
+  };
+  /** A Signer's statement about an earlier entry. */
+  signature: { jws: string };
+  /** The line before was cut short by a power cut; these are the bytes of it that were found. */
+  repair: { bytes: number; sha256: string };
+}
+
+export type AuditKind = keyof AuditDetails;
+
+/** One line of the log: `{"at":…,"seq":…,"kind":…,…,"chain":"…"}`. */
+export interface AuditEntry {
+  /** ms since 1970 UTC. */
+  at: number;
+  /** Counts the log's entries from 1 without a hole, over all segments. */
+  seq: number;
+  kind: AuditKind;
+  /** 64 hex digits. */
+  chain: string;
+  [detail: string]: unknown;
+}
+
+export interface AuditHead {
+  seq: number;
+  /** `chainStart` before the first entry. */
+  chain: Buffer;
+}
+
+/** A name of a file or a reason is shorter; what is longer came from somebody who wants to fill the disk. */
+const textMax = 1000;
+const listMax = 100;
+
+/** The entry that follows `head`, and its line. The chain covers the line up to the chain value itself. */
+export function encodeEntry<Kind extends AuditKind>(
+  head: AuditHead,
+  at: number,
+  kind: Kind,
+  details: AuditDetails[Kind],
+): { entry: AuditEntry; line: string } {
+  const own = { at, seq: head.seq + 1, kind };
+  const body = JSON.stringify({ ...own, ...details, ...own }, kind === 'signature' ? undefined : shorten);
+  const chain = chainNext(head.chain, Buffer.from(body)).toString('hex');
+  const line = `${body.slice(0, -1)},"chain":"${chain}"}`;
+  return { entry: JSON.parse(line) as AuditEntry, line };
+}
+
+/** The entry of a line and the body that its chain value covers; undefined where the line is none. */
+export function decodeEntry(line: Buffer): { entry: AuditEntry; body: Buffer } | undefined {
+  const text = line.toString('utf8');
+  const body = /^(\{.*),"chain":"[0-9a-f]{64}"\}$/.exec(text)?.[1];
+  if (body === undefined) return undefined;
+  try {
+    const entry = JSON.parse(text) as AuditEntry;
+    const proper =
+      Number.isSafeInteger(entry.seq) && Number.isFinite(entry.at) && typeof entry.kind === 'string';
+    return proper ? { entry, body: Buffer.from(`${body}}`) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function shorten(_key: string, value: unknown): unknown {
+  if (typeof value === 'string' && value.length > textMax) return `${value.slice(0, textMax)}…`;
+  return Array.isArray(value) && value.length > listMax ? [...value.slice(0, listMax), '…'] : value;
+}

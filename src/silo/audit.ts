@@ -1,0 +1,202 @@
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import { syncDirectory } from '../base/sync-directory.ts';
+import type { Signer } from '../identity/signer.ts';
+import { chainStart } from '../stream/chain.ts';
+import type { Origin } from '../stream/topic.ts';
+import { decodeEntry, encodeEntry } from './audit-entry.ts';
+import type { AuditDetails, AuditEntry, AuditHead, AuditKind } from './audit-entry.ts';
+import { auditIo, listSegments, readLines, segmentPath, sha256Hex } from './audit-segment.ts';
+
+/**
+ * What happened to a tenant's data here, and by whom: lines of JSON in `audit-000001.ndjson` and so on.
+ *
+ * 1. An entry is on the disk when `append` returns.
+ * 2. Each entry's `chain` covers it and all before it, over segments and restarts, as the batches' does.
+ * 3. `sign` puts the silo's signature over the chain into the log: up to there nothing can be rewritten
+ *    by anybody who has not the key, and what was cut off after it is missed by whoever has the `audit`
+ *    events that went off the box.
+ * 4. Nothing is ever taken out but the oldest segment, and the newest segment says which is the oldest.
+ *
+ * One writer at a time: whoever holds the silo's spool.
+ */
+export class AuditLog {
+  readonly #directory: string;
+  readonly #origin: Origin | null;
+  readonly #clock: Clock;
+  readonly #limits: AuditLimits;
+  #head: AuditHead = { seq: 0, chain: chainStart };
+  #signedSeq = 0;
+  #segment = 0;
+  #descriptor: number | undefined;
+  #bytes = 0;
+
+  /**
+   * Opens the log in `directory`, or begins it. A line that a power cut left half written stays, and the
+   * entry after it says so. `origin` is null for what happens before a silo has an identity.
+   * Throws Io, AuditDamaged.
+   */
+  static open(directory: string, dependencies: AuditDependencies): AuditLog {
+    const log = new AuditLog(directory, dependencies);
+    log.#open();
+    return log;
+  }
+
+  private constructor(directory: string, { origin, clock, limits = defaultLimits }: AuditDependencies) {
+    this.#directory = directory;
+    this.#origin = origin;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** The last entry. */
+  get head(): { seq: number; chain: string } {
+    return { seq: this.#head.seq, chain: this.#head.chain.toString('hex') };
+  }
+
+  /** Durable on return. Throws Io, and then nothing was appended. */
+  append<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): AuditEntry {
+    if (this.#bytes >= this.#limits.segmentBytesMax) this.#beginSegment(this.#segment + 1);
+    return this.#write(kind, details);
+  }
+
+  /** Signs the head where something stands unsigned; false where nothing does. */
+  async sign(signer: Signer): Promise<boolean> {
+    const { seq, chain } = this.head;
+    if (this.#origin === null || seq <= this.#signedSeq) return false;
+    const { tenant, gateway } = this.#origin;
+    const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at: this.#now() });
+    // A signature is an entry too, but not one that calls for the next signature.
+    this.#signedSeq = this.append('signature', { jws }).seq;
+    return true;
+  }
+
+  close(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+
+  #open(): void {
+    try {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw auditIo('cannot be begun', this.#directory, error);
+    }
+    const last = listSegments(this.#directory).at(-1);
+    if (last === undefined) return this.#beginSegment(1);
+    const { lines, rest } = readLines(last.path);
+    this.#checkOrigin(last.path, lines[0] ?? Buffer.alloc(0));
+    const entries = lines.flatMap((line) => decodeEntry(line)?.entry ?? []);
+    const { seq, chain } = entries.at(-1)!;
+    this.#head = { seq, chain: Buffer.from(chain, 'hex') };
+    this.#signedSeq = entries.findLast(({ kind }) => kind === 'signature')?.seq ?? 0;
+    this.#segment = last.number;
+    this.#attach(last.path);
+    if (rest.length > 0) this.#repair(rest);
+  }
+
+  /** The first line is written with its file in one step, so that no crash can leave it out. */
+  #checkOrigin(path: string, line: Buffer): void {
+    const header = decodeEntry(line)?.entry;
+    const { tenant, gateway } = this.#origin ?? { tenant: null, gateway: null };
+    if (header?.kind === 'segment' && header['tenant'] === tenant && header['gateway'] === gateway) return;
+    const reason = header?.kind === 'segment' ? 'is of another tenant or gateway' : 'has lost its first line';
+    throw new MerestoneError('AuditDamaged', `the audit log ${reason}`, {
+      subject: path,
+      hint: 'see merestone audit verify, and move its folder to a safe place: a new log then begins',
+    });
+  }
+
+  #repair(rest: Buffer): void {
+    this.#put('\n');
+    this.#write('repair', { bytes: rest.length, sha256: sha256Hex(rest) });
+  }
+
+  #beginSegment(number: number): void {
+    const segments = listSegments(this.#directory);
+    const surplus = segments.slice(0, Math.max(0, segments.length + 1 - this.#limits.segmentsMax));
+    const { tenant, gateway } = this.#origin ?? { tenant: null, gateway: null };
+    const { line, entry } = encodeEntry(this.#head, this.#now(), 'segment', {
+      segment: number,
+      oldest: segments[surplus.length]?.number ?? number,
+      tenant,
+      gateway,
+      chainBefore: this.#head.chain.toString('hex'),
+    });
+    const path = segmentPath(this.#directory, number);
+    const draft = `${path}.new`;
+    try {
+      writeFileSync(draft, `${line}\n`, { mode: 0o600, flush: true });
+      renameSync(draft, path);
+      syncDirectory(this.#directory);
+      for (const each of surplus) rmSync(each.path);
+    } catch (error) {
+      throw auditIo('cannot begin a segment', path, error);
+    }
+    this.close();
+    this.#segment = number;
+    this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
+    this.#attach(path);
+  }
+
+  #attach(path: string): void {
+    try {
+      this.#descriptor = openSync(path, 'a');
+      this.#bytes = fstatSync(this.#descriptor).size;
+    } catch (error) {
+      throw auditIo('cannot be opened', path, error);
+    }
+  }
+
+  #write<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): AuditEntry {
+    const { entry, line } = encodeEntry(this.#head, this.#now(), kind, details);
+    this.#put(`${line}\n`);
+    this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
+    return entry;
+  }
+
+  /** What a full disk let through only in part is taken back, or the next line would stand on the same one. */
+  #put(text: string): void {
+    const bytes = Buffer.from(text);
+    const descriptor = this.#descriptor!;
+    try {
+      const written = writeSync(descriptor, bytes);
+      if (written < bytes.length) throw new Error(`${written} of ${bytes.length} bytes written`);
+      fdatasyncSync(descriptor);
+      this.#bytes += written;
+    } catch (error) {
+      ftruncateSync(descriptor, this.#bytes);
+      throw auditIo('cannot be written', segmentPath(this.#directory, this.#segment), error);
+    }
+  }
+
+  #now(): number {
+    return Math.round(this.#clock.wallMs());
+  }
+}
+
+export interface AuditLimits {
+  segmentBytesMax: number;
+  segmentsMax: number;
+}
+
+export interface AuditDependencies {
+  origin: Origin | null;
+  clock: Clock;
+  limits?: AuditLimits;
+}
+
+/** Some 5,000 entries a segment, 300,000 in all: years of a gateway in order, weeks of one that is not. */
+const defaultLimits: AuditLimits = { segmentBytesMax: 1_000_000, segmentsMax: 64 };

@@ -1,0 +1,381 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import fc from 'fast-check';
+import { parseCertificate, type Certificate } from '../../src/identity/certificate.ts';
+import { loadIdentity } from '../../src/identity/load.ts';
+import type { Signer } from '../../src/identity/signer.ts';
+import { AuditLog, type AuditLimits } from '../../src/silo/audit.ts';
+import type { AuditEntry } from '../../src/silo/audit-entry.ts';
+import { verifyAudit, type AuditVerdict } from '../../src/silo/audit-verification.ts';
+import { chainNext } from '../../src/stream/chain.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
+import type { Holder } from '../support/pki.ts';
+
+const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const keys = mkdtempSync(join(tmpdir(), 'merestone-audit-keys-'));
+let anchors: Certificate[];
+let root: Holder;
+let signer: Signer;
+let stranger: Signer;
+let directory: string;
+
+async function signerOf(tenant: string, gateway: string, authority: Holder): Promise<Signer> {
+  const { certificatePem, privateKeyPem } = await makeCertificate(
+    { subject: name({ O: tenant }, { CN: gateway }) },
+    authority,
+  );
+  const files = { certificate: certificatePem, privateKey: privateKeyPem, trust: authority.certificatePem };
+  return loadIdentity(writeIdentity(keys, files), Date.now()).signer;
+}
+
+before(async () => {
+  root = await makeAuthority();
+  anchors = [parseCertificate(root.der, 'ca.crt')];
+  signer = await signerOf('acme', 'acme_gw-0001', root);
+  stranger = await signerOf('globex', 'globex_gw-0001', root);
+});
+after(() => rmSync(keys, { recursive: true, force: true }));
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'merestone-audit-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function open(limits?: AuditLimits): AuditLog {
+  return AuditLog.open(directory, { origin, clock: new FakeClock(), ...(limits && { limits }) });
+}
+
+function quota(log: AuditLog, limit: number): AuditEntry {
+  return log.append('quota', { quota: 'samples-per-second', limit, state: 'reached' });
+}
+
+const file = (number = 1): string => join(directory, `audit-00000${number}.ndjson`);
+const linesOf = (number = 1): string[] => readFileSync(file(number), 'utf8').split('\n').slice(0, -1);
+const faultsOf = ({ findings }: AuditVerdict): string[] =>
+  findings.filter(({ severity }) => severity === 'fault').map(({ line, message }) => `${line}: ${message}`);
+
+/** A log of a header, nine entries, a signature over them and two more entries. */
+async function exampleLog(): Promise<string[]> {
+  const log = open();
+  for (let limit = 2; limit <= 10; limit++) quota(log, limit);
+  await log.sign(signer);
+  log.append('refused-request', { by: 'mallory', method: 'spool shred', reason: 'Zähler “north”' });
+  log.append('stop', { reason: 'SIGTERM' });
+  log.close();
+  return linesOf();
+}
+
+describe('an audit log', () => {
+  it('keeps what is appended, over restarts, in one signed chain', async () => {
+    const log = open();
+    const entry = log.append('start', { version: '1.2.3', configSha256: 'ab', fingerprintSha256: 'cd' });
+    assert.deepEqual(
+      { ...entry, chain: undefined },
+      {
+        at: Date.UTC(2026, 10, 22),
+        seq: 2,
+        kind: 'start',
+        version: '1.2.3',
+        configSha256: 'ab',
+        fingerprintSha256: 'cd',
+        chain: undefined,
+      },
+    );
+    assert.equal(await log.sign(signer), true);
+    assert.equal(await log.sign(signer), false, 'a signature alone calls for no other');
+    log.close();
+    const again = open();
+    assert.equal(await again.sign(signer), false);
+    assert.equal(quota(again, 1).seq, 4);
+    assert.equal(await again.sign(signer), true);
+    again.close();
+    const { findings, ...figures } = await verifyAudit(directory, anchors);
+    assert.deepEqual(findings, []);
+    assert.deepEqual(figures, {
+      good: true,
+      ...origin,
+      segments: 1,
+      entries: 5,
+      seqFrom: 1,
+      seqTo: 5,
+      signatures: 2,
+      signedSeq: 4,
+      unsigned: 0,
+    });
+  });
+
+  it('has a chain that anybody can compute', () => {
+    const log = open();
+    quota(log, 7);
+    log.close();
+    let chain = Buffer.alloc(32);
+    for (const line of linesOf()) {
+      const body = line.replace(/,"chain":"[0-9a-f]{64}"\}$/, '}');
+      chain = Buffer.from(chainNext(chain, Buffer.from(body)));
+      assert.equal((JSON.parse(line) as AuditEntry).chain, chain.toString('hex'));
+    }
+    assert.equal(log.head.chain, chain.toString('hex'));
+  });
+
+  it('lets no detail pass for something else, and no text fill the disk', () => {
+    const log = open();
+    const details = { by: 'x'.repeat(5000), method: '', reason: '', seq: 99, kind: 'stop', at: 0 };
+    const entry = log.append('refused-request', details);
+    assert.equal(entry.seq, 2);
+    assert.equal(entry.kind, 'refused-request');
+    assert.equal((entry['by'] as string).length, 1001);
+    log.close();
+  });
+
+  it('goes on in numbered segments, and keeps so many of them', async () => {
+    const limits = { segmentBytesMax: 1500, segmentsMax: 4 };
+    const log = open(limits);
+    for (let limit = 0; limit < 60; limit++) quota(log, limit);
+    await log.sign(signer);
+    log.close();
+    const names = readdirSync(directory).sort();
+    assert.equal(names.length, 4);
+    assert.notEqual(names[0], 'audit-000001.ndjson');
+    const verdict = await verifyAudit(directory, anchors);
+    assert.deepEqual(verdict.findings, []);
+    assert.equal(verdict.entries, verdict.seqTo! - verdict.seqFrom! + 1);
+    rmSync(join(directory, names[0]!));
+    assert.match(faultsOf(await verifyAudit(directory)).join(), /segments (\d) to \1 are missing/);
+    rmSync(join(directory, names[2]!));
+    assert.match(
+      faultsOf(await verifyAudit(directory)).join(),
+      /segments .* are missing.*segments .* are missing/,
+    );
+  });
+
+  it('without an identity is not signed, and says so', async () => {
+    const log = AuditLog.open(directory, { origin: null, clock: new FakeClock() });
+    log.append('refused-certificate', { reason: 'two Os', fingerprintSha256: null });
+    assert.equal(await log.sign(signer), false);
+    log.close();
+    const { good, tenant, unsigned, signedSeq } = await verifyAudit(directory);
+    assert.deepEqual(
+      { good, tenant, unsigned, signedSeq },
+      { good: true, tenant: null, unsigned: 2, signedSeq: null },
+    );
+  });
+
+  it('is not opened for another tenant, nor without its first line', () => {
+    open().close();
+    const foreign = { origin: { ...origin, tenant: 'globex' }, clock: new FakeClock() };
+    assert.throws(() => AuditLog.open(directory, foreign), {
+      code: 'AuditDamaged',
+      message: /another tenant/,
+    });
+    writeFileSync(file(), '{}\n');
+    assert.throws(open, { code: 'AuditDamaged', message: /lost its first line/ });
+  });
+
+  it('refuses what it cannot write, and goes on', {
+    skip: process.geteuid!() !== 0 && 'needs root',
+  }, async () => {
+    const log = open({ segmentBytesMax: 600, segmentsMax: 9 });
+    while (readFileSync(file()).length < 600) quota(log, 1);
+    process.seteuid!(65_534);
+    assert.throws(() => quota(log, 2), { code: 'Io' });
+    process.seteuid!(0);
+    quota(log, 3);
+    log.close();
+    assert.deepEqual((await verifyAudit(directory)).findings, []);
+    assert.doesNotMatch(linesOf(2).join(), /"limit":2/);
+  });
+});
+
+describe('an audit log after a crash', () => {
+  it('is whole wherever its last line was cut, and says what was found', async () => {
+    await exampleLog();
+    const whole = readFileSync(file());
+    const lastLine = whole.lastIndexOf(0x0a, whole.length - 2) + 1;
+    for (let cut = lastLine; cut < whole.length; cut += 1) {
+      writeFileSync(file(), whole.subarray(0, cut));
+      const before = await verifyAudit(directory);
+      assert.equal(before.good, true);
+      assert.equal(before.findings.length, cut === lastLine ? 0 : 1);
+      const log = open();
+      const { seq } = quota(log, 1);
+      log.close();
+      const verdict = await verifyAudit(directory, anchors);
+      assert.equal(verdict.good, true);
+      if (cut === lastLine) continue;
+      const torn = {
+        severity: 'note',
+        file: file(),
+        line: 13,
+        message: 'cut short by a power cut, as the next entry says',
+      };
+      assert.deepEqual(verdict.findings, [torn]);
+      const [repair] = linesOf()
+        .slice(13)
+        .map((line) => JSON.parse(line) as AuditEntry);
+      assert.deepEqual([repair?.kind, repair?.['bytes'], seq], ['repair', cut - lastLine, 14]);
+    }
+  });
+
+  it('takes zeros for a cut line too, as some file systems leave them', async () => {
+    await exampleLog();
+    appendFileSync(file(), Buffer.alloc(100));
+    open().close();
+    const { good, findings } = await verifyAudit(directory, anchors);
+    assert.equal(good, true);
+    assert.equal(findings.length, 1);
+  });
+
+  it('kept everything it had accepted, over kill -9', { timeout: 120_000 }, async () => {
+    let accepted = 1;
+    for (let round = 0; round < 5; round++) {
+      accepted = Math.max(accepted, await appendUntilKilled(300 + round * 40));
+      const log = open();
+      assert.ok(log.head.seq >= accepted, `${log.head.seq} of ${accepted}`);
+      log.close();
+    }
+    const { findings, seqTo } = await verifyAudit(directory);
+    assert.deepEqual(
+      findings.filter(({ severity }) => severity === 'fault'),
+      [],
+    );
+    assert.ok(seqTo! >= accepted);
+  });
+});
+
+/** Another process appends as fast as it can, and is killed after so many entries; the last seq it told. */
+async function appendUntilKilled(count: number): Promise<number> {
+  const script = `
+    const { AuditLog } = await import(process.argv[1]);
+    const clock = { wallMs: () => Date.now() };
+    const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+    const limits = { segmentBytesMax: 20_000, segmentsMax: 1000 };
+    const log = AuditLog.open(process.argv[2], { origin, clock, limits });
+    for (;;) {
+      const { seq } = log.append('stop', { reason: 'x'.repeat(seqLength()) });
+      process.stdout.write(seq + '\\n');
+    }
+    function seqLength() { return 10 + Math.floor(Math.random() * 300); }`;
+  const module = new URL('../../src/silo/audit.ts', import.meta.url).href;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, module, directory], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let told = 0;
+  let lines = 0;
+  for await (const line of createInterface(child.stdout)) {
+    told = Number(line);
+    lines += 1;
+    if (lines === count) child.kill('SIGKILL');
+  }
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
+  return told;
+}
+
+describe('tampering with an audit log', () => {
+  type Tampering = [(lines: string[]) => string[], string[]];
+  const reseal = (lines: readonly string[]): string[] => {
+    let chain = Buffer.alloc(32);
+    return lines.map((line) => {
+      const body = line.replace(/,"chain":"[0-9a-f]{64}"\}$/, '}');
+      chain = Buffer.from(chainNext(chain, Buffer.from(body)));
+      return `${body.slice(0, -1)},"chain":"${chain.toString('hex')}"}`;
+    });
+  };
+  const renumber = (lines: readonly string[]): string[] =>
+    lines.map((line, index) => line.replace(/"seq":\d+/, `"seq":${index + 1}`));
+  const cases: Record<string, Tampering> = {
+    'a changed entry': [
+      (lines) => lines.with(4, lines[4]!.replace('"limit":5', '"limit":6')),
+      ['5: entry 5 was changed, or the one before it: its chain value is of something else'],
+    ],
+    'a changed chain value': [
+      (lines) => lines.with(4, lines[4]!.replace(/"chain":"../, '"chain":"zz'.replaceAll('z', '0'))),
+      [
+        '5: entry 5 was changed, or the one before it: its chain value is of something else',
+        '6: entry 6 was changed, or the one before it: its chain value is of something else',
+      ],
+    ],
+    'a removed entry': [(lines) => lines.toSpliced(4, 1), ['5: entry 5 is missing before this one']],
+    'three removed entries': [
+      (lines) => lines.toSpliced(4, 3),
+      ['5: entries 5 to 7 are missing before this one'],
+    ],
+    'a repeated entry': [
+      (lines) => lines.toSpliced(6, 0, lines[3]!),
+      ['7: entry 4 stands where 7 should: it was put in or moved'],
+    ],
+    'a damaged line': [(lines) => lines.with(4, 'garbage'), ['5: is no entry: it was damaged or put in']],
+    'a removed first line': [
+      (lines) => lines.slice(1),
+      [
+        '1: the segment does not begin with its own first line',
+        '10: the signature is by acme/acme_gw-0001, and the log of nobody',
+      ],
+    ],
+    'a rewritten past, its chain computed anew': [
+      (lines) => reseal(lines.with(4, lines[4]!.replace('"limit":5', '"limit":6'))),
+      ['11: entries up to 10 were rewritten after they were signed'],
+    ],
+    'an entry taken out, and all computed anew': [
+      (lines) => reseal(renumber(lines.toSpliced(4, 1))),
+      ['10: entries up to 10 were rewritten after they were signed'],
+    ],
+    'a changed signature': [
+      (lines) => reseal(lines.with(10, lines[10]!.replace(/....","chain"/, 'AAAA","chain"'))),
+      [
+        `11: the signature does not hold: FILE: the signature is not good (signature verification failed) (E301)`,
+      ],
+    ],
+  };
+  for (const [title, [act, faults]] of Object.entries(cases)) {
+    it(`is found: ${title}`, async () => {
+      const lines = await exampleLog();
+      writeFileSync(file(), `${act(lines).join('\n')}\n`);
+      const verdict = await verifyAudit(directory, anchors);
+      assert.deepEqual(
+        faultsOf(verdict).map((each) => each.replace(file(), 'FILE')),
+        faults,
+      );
+      assert.equal(verdict.good, false);
+    });
+  }
+
+  it("is found: another tenant's signature, another CA's, and another tenant's segment", async () => {
+    const log = open();
+    quota(log, 1);
+    await log.sign(stranger);
+    log.close();
+    assert.match(
+      faultsOf(await verifyAudit(directory, anchors)).join(),
+      /signature is by globex\/globex_gw-0001/,
+    );
+
+    rmSync(file());
+    const forger = await signerOf('acme', 'acme_gw-0001', await makeAuthority());
+    const forged = open();
+    quota(forged, 1);
+    await forged.sign(forger);
+    forged.close();
+    assert.equal((await verifyAudit(directory)).good, true, 'nobody was asked to vouch');
+    assert.match(faultsOf(await verifyAudit(directory, anchors)).join(), /not hold:.*was not signed by the/);
+  });
+
+  it('is found wherever one byte is changed', async () => {
+    await exampleLog();
+    const whole = readFileSync(file());
+    await fc.assert(
+      fc.asyncProperty(fc.nat(whole.length - 2), fc.integer({ min: 1, max: 255 }), async (at, mask) => {
+        const changed = Buffer.from(whole);
+        changed[at]! ^= mask;
+        writeFileSync(file(), changed);
+        assert.equal((await verifyAudit(directory, anchors)).good, false);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
