@@ -119,7 +119,8 @@ export class Subscriber {
         this.#events.onOnline();
       })
       .catch((error: unknown) => {
-        if (typeof (error as { code?: unknown }).code !== 'number') return; // the connection went away
+        // Without a SUBACK it is the connection that went away, and that has its own way back.
+        if ((error as { packet?: unknown }).packet === undefined) return;
         const topics = this.#topics.all.join(', ');
         this.#fail(
           new MerestoneError('BrokerRefused', `the broker does not let us read ${topics}`, {

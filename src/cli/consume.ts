@@ -36,59 +36,27 @@ const consume: Command<ConsumeArguments> = {
   describe: 'the reference backend: check the stream, drop duplicates, name gaps, write rows as NDJSON',
   builder: (yargs) =>
     yargs
+      .parserConfiguration({ 'duplicate-arguments-array': true })
       .options({
-        url: {
-          type: 'string',
-          demandOption: true,
-          requiresArg: true,
-          describe: 'mqtts://HOST:PORT of the broker',
-        },
-        ca: { type: 'string', demandOption: true, requiresArg: true, describe: 'CA of the broker (PEM)' },
-        certificate: {
-          type: 'string',
-          demandOption: true,
-          requiresArg: true,
-          describe: "the backend's certificate",
-        },
-        'private-key': { type: 'string', demandOption: true, requiresArg: true, describe: 'its private key' },
-        tenant: {
-          type: 'string',
-          array: true,
-          default: [],
-          describe: 'only these tenants (may be repeated)',
-        },
-        trust: {
-          type: 'string',
-          array: true,
-          default: [],
-          describe: 'CA of the gateways, to verify checkpoints: FILE, or TENANT=FILE for one tenant',
-        },
-        output: {
-          type: 'string',
-          default: '-',
-          requiresArg: true,
-          describe: 'append rows to this file; - prints them',
-        },
-        state: {
-          type: 'string',
-          requiresArg: true,
-          describe: 'remember here what was written, over restarts',
-        },
+        url: needed('mqtts://HOST:PORT of the broker'),
+        ca: needed('CA of the broker (PEM)'),
+        certificate: needed("the backend's certificate"),
+        'private-key': needed('its private key'),
+        tenant: many('only this tenant; may be repeated'),
+        trust: many('CA of the gateways, to verify checkpoints: FILE, or TENANT=FILE; may be repeated'),
+        output: { ...text('append rows to this file; - prints them'), default: '-' },
+        state: text('remember here what was written, over restarts'),
         seconds: { type: 'number', requiresArg: true, describe: 'stop after so many seconds' },
         count: { type: 'number', requiresArg: true, describe: 'stop after the batch with the N-th row' },
-        protocol: { choices: ['5', '3.1.1'] as const, default: '5' as const, describe: 'MQTT version' },
-        'client-id': {
+        protocol: {
           type: 'string',
-          requiresArg: true,
-          describe: 'a fixed client id: the broker keeps for us what comes while we are away',
+          choices: ['5', '3.1.1'] as const,
+          default: '5' as const,
+          describe: 'MQTT version',
         },
-        'session-expiry': { type: 'string', default: '1d', requiresArg: true, describe: '… for so long' },
-        'gap-after': {
-          type: 'string',
-          default: '30s',
-          requiresArg: true,
-          describe: 'name a gap that lasts so long',
-        },
+        'client-id': text('a fixed client id: the broker keeps for us what comes while we are away'),
+        'session-expiry': { ...text('… for so long'), default: '1d' },
+        'gap-after': { ...text('name a gap that lasts so long'), default: '30s' },
       })
       .example(
         '$0 consume --url mqtts://broker:8883 --ca ca.crt --certificate backend.crt --private-key backend.key',
@@ -98,6 +66,19 @@ const consume: Command<ConsumeArguments> = {
 };
 
 export default consume;
+
+function text(describe: string) {
+  const last = (value: string | string[]): string => (Array.isArray(value) ? value.at(-1)! : value);
+  return { type: 'string', requiresArg: true, coerce: last, describe } as const;
+}
+
+function needed(describe: string) {
+  return { ...text(describe), demandOption: true } as const;
+}
+
+function many(describe: string) {
+  return { type: 'string', array: true, requiresArg: true, default: [] as string[], describe } as const;
+}
 
 async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   const limits = checkedLimits(args);
@@ -254,6 +235,10 @@ function summary(counts: ConsumerCounts, store: StateStore): Notice {
   const message =
     `${counts.rows} rows of ${counts.batches} batches, ${counts.duplicates} duplicates dropped, ` +
     `${counts.refused} messages refused, ${counts.security} security findings; ` +
-    (gaps.length === 0 ? 'nothing is missing' : `missing: ${gaps.slice(0, 10).join('; ')}`);
+    (gaps.length === 0 ? 'nothing is missing' : `missing: ${gaps.slice(0, 10).join('; ')}`) +
+    // Some brokers grant a subscription and then deliver nothing of it.
+    (counts.messages === 0
+      ? '; nothing came at all: no gateway is online, or the broker keeps it from us'
+      : '');
   return { severity: 'info', kind: 'summary', message, details: { ...counts, streams } };
 }

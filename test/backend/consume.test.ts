@@ -1,0 +1,413 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
+import { connectAsync, type MqttClient } from 'mqtt';
+import type { Row } from '../../src/backend/row.ts';
+import { Broker } from '../../src/simulator/broker.ts';
+import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import { topicOf, type Channel, type Origin } from '../../src/stream/topic.ts';
+import { runCommand } from '../support/daemon.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
+
+const program = join(import.meta.dirname, '../../src/cli/merestone.js');
+const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
+
+/** A condition holds within a minute on the busiest machine, or never. */
+async function until(what: string | (() => string), condition: () => unknown): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    if (await condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail(`never: ${typeof what === 'string' ? what : what()}`);
+}
+
+type Document = Record<string, unknown> & { kind: string };
+
+/** A running `merestone consume --json`. */
+class Consume {
+  readonly rows: Row[] = [];
+  readonly notices: Document[] = [];
+  readonly child: ChildProcess;
+  readonly #closed: Promise<unknown[]>;
+
+  constructor(words: readonly string[]) {
+    this.child = spawn(process.execPath, [program, 'consume', '--json', ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    createInterface(this.child.stdout!).on('line', (line) => this.rows.push(JSON.parse(line) as Row));
+    createInterface(this.child.stderr!).on('line', (line) => {
+      this.notices.push(line.startsWith('{') ? (JSON.parse(line) as Document) : { kind: 'text', line });
+    });
+    this.#closed = once(this.child, 'close');
+  }
+
+  kinds(): string[] {
+    return this.notices.map(({ kind }) => kind);
+  }
+
+  notice(kind: string): Document | undefined {
+    return this.notices.find((each) => each.kind === kind);
+  }
+
+  connected(): Promise<void> {
+    return until(
+      () => `connected: ${JSON.stringify(this.notices)}`,
+      () => this.notice('connected'),
+    );
+  }
+
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.child.kill(signal);
+    const [code] = await this.#closed;
+    return code as number | null;
+  }
+
+  async ended(): Promise<number | null> {
+    const [code] = await this.#closed;
+    return code as number | null;
+  }
+}
+
+describe('merestone consume, with a real Mosquitto', () => {
+  let authority: Authority;
+  let broker: Mosquitto;
+  let folder: string;
+  let gateways: { acme: MqttClient; beta: MqttClient };
+  let signer: Awaited<ReturnType<typeof issueSigner>>;
+  const running: Consume[] = [];
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'consume-'));
+    authority = await createAuthority('Test CA');
+    broker = await Mosquitto.start({ authority });
+    const backend = await authority.issue({ organization: 'backend', commonName: 'backend' });
+    await writeFile(join(folder, 'backend.crt'), backend.certificatePem);
+    await writeFile(join(folder, 'backend.key'), backend.privateKeyPem);
+    await writeFile(join(folder, 'ca.crt'), authority.certificatePem);
+    signer = await issueSigner(authority, acme);
+    gateways = {
+      acme: await connectGateway(signer),
+      beta: await connectGateway(await issueSigner(authority, beta)),
+    };
+  });
+
+  afterEach(async () => {
+    for (const consume of running.splice(0))
+      if (consume.child.exitCode === null) await consume.end('SIGKILL');
+  });
+
+  after(async () => {
+    await Promise.all(Object.values(gateways).map((client) => client.endAsync(true)));
+    await broker.close();
+    await rm(folder, { recursive: true });
+  });
+
+  function connectGateway(identity: { certificatePem: string; privateKeyPem: string }): Promise<MqttClient> {
+    const { certificatePem: cert, privateKeyPem: key } = identity;
+    return connectAsync(broker.url, {
+      protocolVersion: 5,
+      ca: authority.certificatePem,
+      cert,
+      key,
+      reconnectPeriod: 100,
+    });
+  }
+
+  function access(certificate = 'backend'): string[] {
+    const file = (name: string): string => join(folder, name);
+    return [
+      ['--url', broker.url],
+      ['--ca', file('ca.crt')],
+      ['--certificate', file(`${certificate}.crt`)],
+      ['--private-key', file(`${certificate}.key`)],
+    ].flat();
+  }
+
+  function consume(...words: string[]): Consume {
+    const started = new Consume([...access(), '--trust', join(folder, 'ca.crt'), ...words]);
+    running.push(started);
+    return started;
+  }
+
+  async function publish(
+    origin: Origin,
+    channel: Channel,
+    document: Buffer | string | object,
+    retain = false,
+  ) {
+    const text =
+      Buffer.isBuffer(document) || typeof document === 'string' ? document : JSON.stringify(document);
+    const client = origin.tenant === 'acme' ? gateways.acme : gateways.beta;
+    await client.publishAsync(topicOf(origin, channel), text, { qos: 1, retain });
+  }
+
+  async function publishBatches(stream: SealedStream, ...seqs: number[]): Promise<void> {
+    for (const seq of seqs) await publish(stream.origin, 'telemetry', stream.payload(seq));
+  }
+
+  const freshStream = (() => {
+    let epoch = 0;
+    return (origin: Origin, batches: number): SealedStream =>
+      new SealedStream(origin, `01JD3W5V2K${String(++epoch).padStart(16, '0')}`).appendMany(batches);
+  })();
+
+  const meta = (origin: Origin): object => ({
+    v: 1,
+    ...origin,
+    at: 0,
+    version: '1.0.0',
+    configSha256: 'a'.repeat(64),
+    devices: [{ name: 'meter', points: [{ name: 'power', type: 'float32', unit: 'W' }] }],
+  });
+
+  for (const protocol of ['5', '3.1.1']) {
+    it(`writes rows, drops duplicates, names gaps and verifies the chain on MQTT ${protocol}`, async () => {
+      const stream = freshStream(acme, 12);
+      await publish(acme, 'meta', meta(acme), true);
+      const running = consume('--protocol', protocol, '--gap-after', '1s');
+      await running.connected();
+      await publishBatches(stream, 1, 2, 2, 3, 1);
+      await publish(acme, 'event', stream.lost('dropped', 4, 6));
+      await publish(acme, 'telemetry', zstdCompressSync(stream.payload(7)));
+      await publishBatches(stream, 8, 10);
+      await publish(acme, 'checkpoint', await signer.sign(stream.claims(8)), true);
+      await until('a gap', () => running.notice('gap'));
+      await publishBatches(stream, 9);
+      await publish(acme, 'checkpoint', await signer.sign(stream.claims(10)), true);
+      await until('the gap closed', () => running.notice('gap-closed'));
+      await until('the chain', () => running.notices.filter(({ kind }) => kind === 'verified').length === 2);
+      assert.equal(await running.end(), 0);
+
+      const seqs = running.rows.filter(({ point }) => point === 'power').map(({ seq }) => seq);
+      assert.deepEqual(seqs, [1, 2, 3, 7, 8, 10, 9]);
+      assert.deepEqual(running.rows[0], {
+        ...acme,
+        device: 'meter',
+        point: 'power',
+        value: 1,
+        unit: 'W',
+        quality: 'good',
+        time: '2025-11-22T20:08:44.456Z',
+        ts: 1_763_842_124_456,
+        epoch: stream.epoch,
+        seq: 1,
+      });
+      assert.deepEqual(running.notice('duplicates')!['batches'], [[1, 2]]);
+      assert.equal(running.notice('gap')!['from'], 9);
+      assert.equal(running.notice('dropped')!['reason'], 'spool full');
+      const verified = running.notices.filter(({ kind }) => kind === 'verified');
+      assert.deepEqual(
+        verified.map(({ from, to }) => [from, to]),
+        [
+          [1, 8],
+          [9, 10],
+        ],
+      );
+      const { rows, batches, duplicates, security, streams } = running.notice('summary')!;
+      assert.deepEqual(
+        { rows, batches, duplicates, security },
+        { rows: 14, batches: 7, duplicates: 2, security: 0 },
+      );
+      // Of the test before, a retained checkpoint is still there.
+      assert.deepEqual((streams as Document[]).at(-1), {
+        ...acme,
+        epoch: stream.epoch,
+        received: 7,
+        verified: [[1, 10]],
+        missing: [],
+      });
+    });
+  }
+
+  it('speaks to people without --json', async () => {
+    const stream = freshStream(acme, 1);
+    const done = runCommand(['consume', ...access(), '--tenant', 'acme', '--count', '1', '--seconds', '60']);
+    const timer = setInterval(() => void publishBatches(stream, 1), 200);
+    const { stdout, stderr, exitCode } = await done;
+    clearInterval(timer);
+    assert.equal(exitCode, 0, stderr);
+    assert.equal(stdout.trim().split('\n').length, 2);
+    assert.match(stderr, /^merestone: info connected: listening at mqtts:/);
+    assert.match(stderr, /merestone: info summary: 2 rows of 1 batches, .*nothing is missing\n$/);
+  });
+
+  it('listens to the tenants that it is told to', async () => {
+    const [ofAcme, ofBeta] = [freshStream(acme, 2), freshStream(beta, 2)];
+    const running = consume('--tenant', 'beta', '--tenant', 'gamma');
+    await running.connected();
+    await publishBatches(ofAcme, 1, 2);
+    await publishBatches(ofBeta, 1, 2);
+    await until('rows', () => running.rows.length === 4);
+    assert.equal(await running.end('SIGINT'), 0);
+    assert.deepEqual([...new Set(running.rows.map(({ tenant }) => tenant))], ['beta']);
+  });
+
+  it('refuses what one gateway says in another’s name, and calls it a finding', async () => {
+    const stream = freshStream(acme, 3);
+    const running = consume();
+    await running.connected();
+    const forged = Buffer.from(stream.payload(1).toString().replaceAll('acme', 'beta'));
+    await publish(acme, 'telemetry', forged);
+    await publish(acme, 'telemetry', 'not json');
+    await publishBatches(stream, 1);
+    await until('rows', () => running.rows.length === 2);
+    assert.equal(await running.end(), 0);
+    const refused = running.notices.filter(({ kind }) => kind === 'telemetry-refused');
+    assert.deepEqual(
+      refused.map(({ severity, code }) => [severity, code]),
+      [
+        ['security', 'StreamForeign'],
+        ['warning', 'StreamInvalid'],
+      ],
+    );
+    assert.equal(running.notice('summary')!['security'], 1);
+  });
+
+  it('loses nothing and doubles nothing when it is killed again and again', async () => {
+    const batches = 400;
+    const stream = freshStream(acme, batches);
+    const [state, output] = [join(folder, 'kill.state'), join(folder, 'kill.ndjson')];
+    const words = ['--client-id', 'killed', '--state', state, '--output', output];
+    const lines = async (): Promise<string[]> =>
+      (await readFile(output, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+    let running = consume(...words);
+    await running.connected();
+    let published = 0;
+    const publishing = (async () => {
+      for (let seq = 1; seq <= batches; seq++) {
+        await publishBatches(stream, seq);
+        if (seq % 3 === 0) await publishBatches(stream, Math.ceil(Math.random() * seq));
+        published = seq;
+        await new Promise((resolve) => setTimeout(resolve, 8));
+      }
+    })();
+    let kills = 0;
+    for (; published < batches; kills++) {
+      await new Promise((resolve) => setTimeout(resolve, 200 + Math.random() * 400));
+      await running.end('SIGKILL');
+      running = consume(...words);
+      await until('it is up again', () => running.notices.length > 0);
+    }
+    await publishing;
+    await publish(acme, 'checkpoint', await signer.sign(stream.claims()), true);
+    await until('all rows', async () => (await lines()).length >= 2 * batches);
+    await until('the verdict', () => running.notice('verified'));
+    assert.equal(await running.end(), 0);
+    const rows = (await lines()).map((line) => JSON.parse(line) as Row);
+    const seqs = rows.filter(({ point }) => point === 'power').map(({ seq }) => seq);
+    assert.deepEqual(
+      seqs.toSorted((a, b) => a - b),
+      Array.from({ length: batches }, (_, index) => index + 1),
+    );
+    assert.equal(rows.length, 2 * batches);
+    assert.ok(kills >= 3, `${kills} kills`);
+    const streams = running.notice('summary')!['streams'] as { epoch: string; verified: unknown }[];
+    assert.deepEqual(streams.find(({ epoch }) => epoch === stream.epoch)!.verified, [[1, batches]]);
+  });
+
+  it('goes on by itself when the broker goes away, and gets what came meanwhile', async () => {
+    const stream = freshStream(acme, 20);
+    const running = consume('--client-id', 'patient');
+    await running.connected();
+    await publishBatches(stream, 1, 2);
+    await until('rows', () => running.rows.length === 4);
+    await broker.stop();
+    await until('waiting', () => running.notice('waiting'));
+    await broker.start();
+    await publishBatches(stream, 3, 4, 5);
+    await until('more rows', () => running.rows.length === 10);
+    await until('a second time', () => running.kinds().filter((kind) => kind === 'connected').length === 2);
+    assert.equal(await running.end(), 0);
+  });
+
+  it('ends quietly when nobody reads its rows any more', async () => {
+    const stream = freshStream(acme, 50);
+    const running = consume();
+    await running.connected();
+    running.child.stdout!.destroy();
+    let seq = 0;
+    const timer = setInterval(() => void publishBatches(stream, (seq++ % 50) + 1), 20);
+    assert.equal(await running.ended(), 0);
+    clearInterval(timer);
+  });
+
+  it('says what is wrong and ends with the right code', async () => {
+    const stranger = await createAuthority('Stranger CA');
+    const outsider = await stranger.issue({ organization: 'backend', commonName: 'backend' });
+    const gateway = await authority.issue({ organization: 'gamma', commonName: 'gamma_gw-0001' });
+    for (const [name, issued] of Object.entries({ outsider, gateway })) {
+      await writeFile(join(folder, `${name}.crt`), issued.certificatePem);
+      await writeFile(join(folder, `${name}.key`), issued.privateKeyPem);
+    }
+    await writeFile(join(folder, 'stranger.crt'), stranger.certificatePem);
+    await writeFile(join(folder, 'not-a-state'), 'x'.repeat(5000));
+    const swap = (words: string[], option: string, value: string): string[] =>
+      words.map((word, index) => (words[index - 1] === option ? value : word));
+    const cases: [string[], number, RegExp][] = [
+      [[], 64, /Missing required arguments/i],
+      [swap(access(), '--url', 'mqtt://localhost:1883'), 64, /no mqtts:\/\/ address/],
+      [[...access(), '--gap-after', 'soon'], 64, /--gap-after/],
+      [swap(access(), '--ca', join(folder, 'none.crt')), 66, /none\.crt.*correct the path/],
+      [[...access(), '--trust', join(folder, 'none.crt')], 66, /none\.crt/],
+      [swap(access(), '--ca', join(folder, 'stranger.crt')), 69, /check --ca/],
+      [access('outsider'), 69, /check --certificate/],
+      [
+        [...swap(access(), '--url', 'mqtts://localhost:1'), '--seconds', '1'],
+        69,
+        /no connection to .*was made/,
+      ],
+      [[...access(), '--state', join(folder, 'not-a-state')], 74, /not-a-state: file is not a database/],
+      [[...access(), '--output', join(folder, 'none/rows.ndjson')], 74, /rows cannot be written/],
+    ];
+    await Promise.all(
+      cases.map(async ([words, code, reason]) => {
+        const { exitCode, stderr, stdout } = await runCommand(['consume', ...words]);
+        assert.match(stderr, reason, words.join(' '));
+        assert.equal(exitCode, code, stderr);
+        assert.equal(stdout, '');
+      }),
+    );
+  });
+
+  it('says so when the broker does not let it read', async () => {
+    const server = await authority.issue({ commonName: 'broker', server: { dnsNames: ['localhost'] } });
+    const strict = await Broker.start({
+      certificate: server.certificatePem,
+      privateKey: server.privateKeyPem,
+      clientCa: authority.certificatePem,
+      backendCommonName: 'another',
+    });
+    try {
+      const words = access().map((word) => (word === broker.url ? `mqtts://localhost:${strict.port}` : word));
+      const { exitCode, stderr } = await runCommand([
+        'consume',
+        ...words,
+        '--protocol',
+        '3.1.1',
+        '--seconds',
+        '60',
+      ]);
+      assert.match(stderr, /does not let us read t\/\+\/\+\/#; let the backend's certificate/);
+      assert.equal(exitCode, 69);
+    } finally {
+      await strict.close();
+    }
+  });
+
+  it('keeps two consumers from using one state', async () => {
+    const state = join(folder, 'shared.state');
+    const first = consume('--state', state);
+    await first.connected();
+    const { exitCode, stderr } = await runCommand(['consume', ...access(), '--state', state]);
+    assert.match(stderr, /another consumer uses it/);
+    assert.equal(exitCode, 74);
+  });
+});
