@@ -11,7 +11,7 @@ import {
   type Question,
 } from '../../src/fieldbus/modbus/rtu-frame.ts';
 import { bitwiseCrc, mbapFrame, mutate, rtuFrame } from '../support/modbus-frames.ts';
-import { createRandom } from '../support/random.ts';
+import { randomFrom } from '../support/mutation.ts';
 
 const mutations = 1_000_000;
 
@@ -39,7 +39,7 @@ describe('requests', () => {
   });
 
   it('have the CRC that the bit-by-bit definition gives', () => {
-    const random = createRandom(1);
+    const random = randomFrom(1);
     for (let run = 0; run < 1000; run += 1) {
       const bytes = Uint8Array.from({ length: run % 256 }, () => random() * 256);
       assert.equal(crc16(bytes), bitwiseCrc(bytes));
@@ -121,7 +121,7 @@ describe('an RTU answer', () => {
   });
 
   it(`cannot be made out of ${mutations / 2} mutated ones unless header and CRC are right`, () => {
-    const random = createRandom(20_261_122);
+    const random = randomFrom(20_261_122);
     let damaged = 0;
     let accepted = 0;
     for (let run = 0; run < mutations / 2; run += 1) {
@@ -174,7 +174,7 @@ describe('a Modbus TCP answer', () => {
   });
 
   it(`cannot be made out of ${mutations / 2} mutated ones unless its header is right`, () => {
-    const random = createRandom(502);
+    const random = randomFrom(502);
     let refused = 0;
     let accepted = 0;
     for (let run = 0; run < mutations / 2; run += 1) {

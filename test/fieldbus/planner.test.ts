@@ -167,9 +167,9 @@ describe('the planner', () => {
       own.includes(items[1]!),
     );
     assert.deepEqual(retried?.items, [items[1]]);
-    const again = refuse(refusals, retried!, 'exception:2', 600_000);
+    const again = refuse(refusals, retried, 'exception:2', 600_000);
     assert.equal(again.bad[0]?.retryAtMs, 600_000 + 3_600_000);
-    assert.equal(planRequests(items, limits, cost, accept(again, retried!), 600_001).length, 1);
+    assert.equal(planRequests(items, limits, cost, accept(again, retried), 600_001).length, 1);
   });
 
   it('weighs a gap against the line: more bytes on a fast line, more requests on a slow one', () => {

@@ -13,7 +13,7 @@ function inOrder(bytes: Uint8Array, byteOrder: Order, wordOrder: Order): Uint8Ar
   const words: number[][] = [];
   for (let at = 0; at < bytes.length; at += 2) words.push([bytes[at]!, bytes[at + 1]!]);
   if (wordOrder === 'little') words.reverse();
-  return Uint8Array.from(words.flatMap((word) => (byteOrder === 'little' ? word.reverse() : word)));
+  return Uint8Array.from(words.flatMap((word) => (byteOrder === 'little' ? word.toReversed() : word)));
 }
 
 function bytesOf(size: number, write: (view: DataView) => void): Uint8Array {

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
-import type { Port } from '../port/port.ts';
+import { offlineReason, type Port } from '../port/port.ts';
 import type { ModbusClient, Outcome, StrayListener, Transaction } from './client.ts';
 import { encodeMbap, takeMbapFrame } from './mbap.ts';
 import { parseAnswer, type Request } from './pdu.ts';
@@ -78,7 +78,7 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
     rest = new Uint8Array(0);
     silent = 0;
     if (state.kind === 'open') return;
-    const reason = state.kind === 'lost' ? state.reason : 'the connection is closed';
+    const reason = offlineReason(state);
     for (const transactionId of pending.keys()) finish(transactionId, { kind: 'offline', reason });
   });
   port.onReadable(take);
@@ -94,7 +94,7 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
         try {
           port.write(encodeMbap(transactionId, unitId, request));
         } catch {
-          finish(transactionId, { kind: 'offline', reason: 'the connection is closed' });
+          finish(transactionId, { kind: 'offline', reason: offlineReason(port.state) });
         }
       }),
   };

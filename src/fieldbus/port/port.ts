@@ -40,6 +40,11 @@ export function nextPortState(state: PortState, event: PortEvent): PortState {
   }
 }
 
+/** Why nothing can be sent or received. */
+export function offlineReason(state: PortState): string {
+  return state.kind === 'lost' ? state.reason : `the port is ${state.kind}`;
+}
+
 /** An open line or connection. A channel that has ended is thrown away; the port opens another. */
 export interface Channel {
   /** Throws where the bytes can't be taken. */
@@ -186,7 +191,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     },
     write: (bytes) => {
       if (channel === null || state.kind !== 'open') {
-        throw new MerestoneError('PortUnavailable', 'the port is not open', { retryable: true });
+        throw new MerestoneError('PortUnavailable', offlineReason(state), { retryable: true });
       }
       usedAt = clock.monotonicMs();
       try {

@@ -92,8 +92,10 @@ export function createModbusBus(
   };
 
   const ask = async (device: PolledDevice, share: number): Promise<void> => {
-    const { transaction, request, dead } = device.ask(share, clock.monotonicMs());
     const { silo } = device.options;
+    const next = device.next(share, clock.monotonicMs(), clock.wallMs());
+    if (next.kind === 'tell') return deliver(silo, next.sample);
+    const { transaction, request, dead } = next;
     const askedAt = clock.monotonicMs();
     inFlight += 1;
     const outcome = await client.transact(transaction);

@@ -39,8 +39,8 @@ const deadAfterFailures = 2;
 const deadPause = { initialMs: 1000, maxMs: 10_000, jitter: 0 };
 /** Of the dead's share of one longest pause, what short tries may take; the rest is for long ones. */
 const shortTriesShare = 0.75;
-/** One try in so many waits the whole response timeout, for a device slower than it ever was. */
-const longTryEvery = 8;
+/** One try in so many waits the whole response timeout: for a device never heard, and for one grown slow. */
+const longTryEvery = { unheard: 8, known: 64 };
 /** No device that is there takes longer than this times its usual answer time, nor is one asked for less. */
 const slownessFactor = 3;
 const tryMsMin = 50;
@@ -59,11 +59,10 @@ const faultQuality: Record<FaultKind, Quality> = {
   noise: 'crc',
 };
 
-export interface Ask {
-  transaction: Transaction;
-  request: PlannedRequest;
-  dead: boolean;
-}
+export type NextStep =
+  | { kind: 'ask'; transaction: Transaction; request: PlannedRequest; dead: boolean }
+  /** All that is due is known to be refused: there is nothing to ask. */
+  | { kind: 'tell'; sample: Sample };
 
 /** What one Modbus device is due, what it has taught us, and how it is doing. No I/O and no clock of its own. */
 export class PolledDevice {
@@ -161,9 +160,10 @@ export class PolledDevice {
   }
 
   /** The next request, of a new poll where none is on its way. */
-  ask(deadShareEachMs: number, now: number): Ask {
+  next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
     const poll = (this.#poll ??= this.#begin(now));
-    const request = poll.pending.shift()!;
+    const request = poll.pending.shift();
+    if (request === undefined) return { kind: 'tell', sample: this.#tell(poll, now, wallMs) };
     poll.inFlight += 1;
     this.#status.requests += 1;
     const { table, address, quantity } = request;
@@ -175,7 +175,7 @@ export class PolledDevice {
       request: { functionCode, address, quantity },
       timeoutMs,
     };
-    return { transaction, request, dead };
+    return { kind: 'ask', transaction, request, dead };
   }
 
   /** Takes in what became of a request; the poll's sample where that was its last. */
@@ -232,7 +232,10 @@ export class PolledDevice {
   /** Moves every group that is due on to its next turn after now. */
   #takeDue(now: number): PlanItem[] {
     const due = this.#groups.filter((group) => this.#dueAt(group) <= now);
-    for (const group of due) group.turn = Math.floor((now - this.#anchorMs) / group.everyMs) + 1;
+    for (const group of due) {
+      const passed = Math.floor((now - this.#anchorMs) / group.everyMs);
+      group.turn = Math.max(passed, group.turn) + 1;
+    }
     return due.flatMap(({ items }) => items);
   }
 
@@ -351,19 +354,24 @@ export class PolledDevice {
   #finish(poll: Poll, now: number, wallMs: number): Sample | null {
     this.#poll = null;
     const wasDead = this.isDead;
-    const offline = Object.values(poll.quality).includes('offline');
-    if (!poll.answered && !offline) this.#failures += 1;
+    if (!poll.answered && !isOffline(poll)) this.#failures += 1;
     if (this.isDead) {
       const pause = backoffMs(this.#failures - deadAfterFailures + 1, deadPause, 0);
       this.#pausedUntilMs = now + pause;
     }
     // While it is dead, its points are reported offline on their own schedule.
     if (wasDead && this.isDead) return null;
+    return this.#tell(poll, now, wallMs);
+  }
+
+  #tell(poll: Poll, now: number, wallMs: number): Sample {
+    this.#poll = null;
     this.#applyFactors(poll);
     const isWhole = Object.keys(poll.quality).length === 0;
     if (isWhole) this.#status.reason = null;
-    this.#status.state =
-      offline || this.isDead ? 'offline' : !poll.answered ? 'failing' : isWhole ? 'good' : 'partial';
+    if (isOffline(poll) || this.isDead) this.#status.state = 'offline';
+    else if (isWhole) this.#status.state = 'good';
+    else this.#status.state = this.#failures > 0 ? 'failing' : 'partial';
     return this.#sample(poll.values, poll.quality, now, wallMs);
   }
 
@@ -401,7 +409,8 @@ export class PolledDevice {
 
   #tryMs(deadShareEachMs: number): number {
     const { responseTimeoutMs } = this.options;
-    if (this.#failures % longTryEvery === 0) return responseTimeoutMs;
+    const longEvery = this.#answerMs === null ? longTryEvery.unheard : longTryEvery.known;
+    if (this.#failures % longEvery === 0) return responseTimeoutMs;
     const usual = Math.max(tryMsMin, (this.#answerMs ?? 0) * slownessFactor);
     return Math.min(responseTimeoutMs, Math.max(usual, deadShareEachMs * shortTriesShare));
   }
@@ -414,6 +423,10 @@ export class PolledDevice {
 /** The part of one longest pause that each of `count` dead devices may take. */
 export function deadShareEach(deadShareMax: number, count: number): number {
   return (deadShareMax * deadPause.maxMs) / Math.max(1, count);
+}
+
+function isOffline({ quality }: Poll): boolean {
+  return Object.values(quality).includes('offline');
 }
 
 function keyOf({ table, address, quantity }: PlannedRequest): string {
