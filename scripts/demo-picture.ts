@@ -1,5 +1,4 @@
-// Makes docs/demo.svg from a real run of the demo: node scripts/demo-picture.ts [FILE]
-// Runs ./scripts/demo in a tmux of its own, lets it play, stops the broker for a while, takes the screen.
+// Makes docs/demo.svg from a real run of the demo, in a tmux of its own: node scripts/demo-picture.ts [FILE]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,41 +8,43 @@ import { ansiToSvg } from './ansi-svg.ts';
 const root = join(import.meta.dirname, '..');
 const columns = 104;
 const rows = 34;
-const playMs = 45_000;
-const outageMs = 6000;
-/** The backlog is drained by then, and still in the sparkline of the rows. */
-const afterMs = 3000;
+/** Readings flow; then the broker is away; then the backlog has come through, and the sparklines tell of it. */
+const playMs = 20_000;
+const outageMs = 3000;
+const afterMs = 5000;
+/** For the uplinks to come back, and for the demo to leave. */
+const patienceMs = 40_000;
 
 const socket = `merestone-picture-${process.pid}`;
 const tmux = (...words: string[]): string =>
   execFileSync('tmux', ['-L', socket, ...words], { encoding: 'utf8' });
 
-tmux(
-  '-f',
-  '/dev/null',
-  'new-session',
-  '-d',
-  '-x',
-  String(columns),
-  '-y',
-  String(rows),
-  join(root, 'scripts/demo'),
-);
-try {
-  tmux('set', 'status', 'off');
-  await pause(playMs);
-  tmux('send-keys', 'b');
-  await pause(outageMs);
-  tmux('send-keys', 'b');
-  await pause(afterMs);
-  const screen = tmux('capture-pane', '-e', '-p');
-  writeFileSync(process.argv[2] ?? join(root, 'docs/demo.svg'), ansiToSvg(screen, columns));
-  tmux('send-keys', 'q');
-  await pause(8000);
-} finally {
+const demo = `${join(root, 'scripts/merestone')} demo`;
+tmux('-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', String(rows), demo);
+tmux('set', 'status', 'off');
+await pause(playMs);
+tmux('send-keys', 'b');
+await pause(outageMs);
+tmux('send-keys', 'b');
+await until(() => /● online.*● online/.test(tmux('capture-pane', '-p')));
+await pause(afterMs);
+const screen = tmux('capture-pane', '-e', '-p');
+tmux('send-keys', 'q');
+writeFileSync(process.argv[2] ?? join(root, 'docs/demo.svg'), ansiToSvg(screen, columns));
+
+// tmux ends with its only window.
+await until(() => !isRunning());
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  while (performance.now() < deadline && !condition()) await pause(200);
+}
+
+function isRunning(): boolean {
   try {
-    tmux('kill-server');
+    tmux('has-session');
+    return true;
   } catch {
-    // It went with its only window.
+    return false;
   }
 }

@@ -86,7 +86,7 @@ describe('the view of the demo', () => {
 describe('the scene of the demo', () => {
   it('means its rates over full seconds', () => {
     const scene = busyScene();
-    assert.equal(ratePerSecond(scene.tenants[0]!.history), acme.devices.length);
+    assert.equal(ratePerSecond(scene.tenants[0]!.samplesBySecond), acme.devices.length);
     assert.equal(ratePerSecond([9]), 0);
   });
 

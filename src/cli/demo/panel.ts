@@ -8,7 +8,7 @@ export function panel(tenant: TenantScene, width: number, rows: number): Line[] 
   const inner = width - 4;
   const content = [
     link(tenant, inner),
-    samples(tenant, inner),
+    flow(tenant, inner),
     batches(tenant, inner),
     spool(tenant, inner),
     [span('┈'.repeat(inner), ink.faint)],
@@ -42,10 +42,12 @@ function link(tenant: TenantScene, width: number): Line {
   return spread(left, [span(roundTrip, ink.quiet)], width);
 }
 
-function samples(tenant: TenantScene, width: number): Line {
-  const rate = `${ratePerSecond(tenant.history).toFixed(1)} samples/s`;
-  const graph = sparkline(tenant.history.slice(0, -1), width - 18);
-  return spread([span(rate, ink.text)], [span(graph, tenant.colour)], width);
+/** What comes in from the wires, and what comes out at the backend. */
+function flow(tenant: TenantScene, width: number): Line {
+  const samples = `${ratePerSecond(tenant.samplesBySecond).toFixed(1)} samples/s`;
+  const rows = `${ratePerSecond(tenant.rowsBySecond).toFixed(0).padStart(4)} rows/s `;
+  const graph = sparkline(tenant.rowsBySecond.slice(0, -1), width - samples.length - rows.length - 1);
+  return spread([span(samples), span(rows, ink.quiet)], [span(graph, tenant.colour)], width);
 }
 
 function batches(tenant: TenantScene, width: number): Line {
@@ -124,9 +126,9 @@ function share(wanted: readonly number[], room: number): number[] {
 
 const bars = '▁▂▃▄▅▆▇█';
 
-/** The last `width` figures as bars, right-aligned, the tallest at full height. */
+/** The last `width` figures as bars, by their logarithm: the burst of a backlog must not flatten all the rest. */
 function sparkline(figures: readonly number[], width: number): string {
-  const last = figures.slice(-width);
-  const most = Math.max(...last, 1);
-  return last.map((figure) => bars[Math.round((figure / most) * (bars.length - 1))]).join('');
+  const heights = figures.slice(-width).map((figure) => Math.log1p(figure));
+  const most = Math.max(...heights, 1);
+  return heights.map((height) => (height === 0 ? ' ' : bars[Math.ceil((height / most) * 8) - 1])).join('');
 }

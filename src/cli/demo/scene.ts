@@ -15,8 +15,9 @@ export interface TenantScene extends Cast {
   fresh: Row[];
   /** Batches that a signed checkpoint covers. Known at the end. */
   verified: number;
-  /** Samples in each of the last seconds, oldest first; the last one is still filling. */
-  history: number[];
+  /** Samples that came in, and rows that came out, in each of the last seconds; the last one is still filling. */
+  samplesBySecond: number[];
+  rowsBySecond: number[];
   rows: number;
   devicesSeen: Set<string>;
   /** Most batches that ever waited at once. */
@@ -37,7 +38,6 @@ export class Scene {
   readonly tenants: readonly TenantScene[];
   /** Some of the rows, newest last, at a pace that can be read. */
   readonly shownRows: Row[] = [];
-  readonly rowHistory: number[] = [0];
   gateway: GatewayStatus | undefined;
   leaving = false;
   brokerUp = true;
@@ -60,7 +60,8 @@ export class Scene {
       latest: new Map(),
       fresh: [],
       verified: 0,
-      history: [0],
+      samplesBySecond: [0],
+      rowsBySecond: [0],
       rows: 0,
       devicesSeen: new Set(),
       peakBatches: 0,
@@ -71,21 +72,31 @@ export class Scene {
     return this.tenants.reduce((sum, tenant) => sum + tenant.rows, 0);
   }
 
+  get samplesPerSecond(): number {
+    return this.tenants.reduce((sum, tenant) => sum + ratePerSecond(tenant.samplesBySecond), 0);
+  }
+
+  get rowsPerSecond(): number {
+    return this.tenants.reduce((sum, tenant) => sum + ratePerSecond(tenant.rowsBySecond), 0);
+  }
+
   /** `elapsedMs` since the curtain rose: moves the histories on. */
   tick(elapsedMs: number): void {
     for (const second = Math.floor(elapsedMs / 1000); this.#second < second; this.#second += 1) {
-      for (const history of [this.rowHistory, ...this.tenants.map((tenant) => tenant.history)]) {
+      for (const history of this.tenants.flatMap((tenant) => [tenant.samplesBySecond, tenant.rowsBySecond])) {
         history.push(0);
         if (history.length > historySeconds) history.shift();
       }
     }
   }
 
-  /** Picks the next row to show, of the tenants in turn, and of each tenant's devices and points in no visible order. */
+  /** Picks the next row to show: of the tenants in turn, of their devices in turn, and of these any. */
   showNextRow(): void {
     this.#turn += 1;
     const tenant = this.tenants[this.#turn % this.tenants.length]!;
-    const row = tenant.fresh[(this.#turn * 7) % Math.max(tenant.fresh.length, 1)];
+    const devices = [...Map.groupBy(tenant.fresh, (row) => row.device).values()];
+    const rows = devices[Math.floor(this.#turn / this.tenants.length) % devices.length] ?? [];
+    const row = rows[(this.#turn * 7) % rows.length];
     if (row === undefined) return;
     tenant.fresh = [];
     this.shownRows.push(row);
@@ -110,17 +121,17 @@ export class Scene {
     tenant.latest.set(sample.device, readings);
     for (const [point, value] of Object.entries(sample.values)) readings.set(point, { value });
     for (const [point, quality] of Object.entries(sample.quality ?? {})) readings.set(point, { quality });
-    tenant.history[tenant.history.length - 1]! += 1;
+    tenant.samplesBySecond[tenant.samplesBySecond.length - 1]! += 1;
   }
 
   takeRow(row: Row): void {
-    this.rowHistory[this.rowHistory.length - 1]! += 1;
     const tenant = this.tenants.find((each) => each.tenant === row.tenant && each.gateway === row.gateway);
     if (tenant === undefined || !tenant.devices.some((device) => device.name === row.device)) {
       this.strays += 1;
       return;
     }
     tenant.rows += 1;
+    tenant.rowsBySecond[tenant.rowsBySecond.length - 1]! += 1;
     tenant.fresh.push(row);
     if (tenant.fresh.length > freshMax) tenant.fresh.shift();
     if (row.value !== null) tenant.devicesSeen.add(row.device);
@@ -133,7 +144,7 @@ export function stateOf({ status }: TenantScene): string {
 }
 
 /** Mean over the last full seconds. */
-export function ratePerSecond(history: readonly number[]): number {
-  const full = history.slice(0, -1).slice(-rateSeconds);
+export function ratePerSecond(bySecond: readonly number[]): number {
+  const full = bySecond.slice(0, -1).slice(-rateSeconds);
   return full.length === 0 ? 0 : full.reduce((sum, count) => sum + count, 0) / full.length;
 }

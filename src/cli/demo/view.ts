@@ -14,8 +14,11 @@ const smallest: Size = { columns: 80, rows: 24 };
 const margin = ' ';
 /** Lines of a panel that are not values: frame, four of figures, a rule. */
 const panelFixedRows = 7;
-/** Header, blank, walk, blank, panels, blank, title of the rows, rows, footer: all but panels and rows. */
-const fixedRows = 1 + 1 + 3 + 1 + 1 + 1 + 1;
+/** Header, blank, walk, blank, panels, blank, title, rows, blank, footer: all but panels and rows. */
+const fixedRows = 1 + 1 + 3 + 1 + 1 + 1 + 1 + 1;
+
+/** Values get what they need, the rows of the backend the rest, but so many at least. */
+const rowsMin = 4;
 
 /** The whole screen, exactly `size`. `frame` counts pictures, for what moves. */
 export function view(scene: Scene, size: Size, elapsedMs: number, frame: number): Line[] {
@@ -23,8 +26,7 @@ export function view(scene: Scene, size: Size, elapsedMs: number, frame: number)
   const width = size.columns - 2 * margin.length;
   const left = size.rows - fixedRows;
   const valueLines = Math.max(...scene.tenants.map((tenant) => lineCount(tenant)));
-  // Values get what they need, the rows of the backend the rest, but five at least.
-  const panelRows = Math.min(panelFixedRows + valueLines, left - 5);
+  const panelRows = Math.min(panelFixedRows + valueLines, left - rowsMin);
   const rowLines = left - panelRows;
   const lines = [
     header(scene, elapsedMs, width),
@@ -35,6 +37,7 @@ export function view(scene: Scene, size: Size, elapsedMs: number, frame: number)
     [],
     rowsTitle(scene, width),
     ...rows(scene, width, rowLines),
+    [],
     footer(scene, width),
   ];
   return lines.map((line) => fit([span(margin), ...line], size.columns));
@@ -65,7 +68,7 @@ const busKinds: Record<string, string> = { 'modbus-tcp': 'TCP', 'modbus-rtu': 'R
 
 /** From the wires through the box to the backend, as three lines: what a reading walks. */
 function walk(scene: Scene, width: number, frame: number): Line[] {
-  const total = scene.tenants.reduce((sum, tenant) => sum + ratePerSecond(tenant.history), 0);
+  const total = scene.samplesPerSecond;
   const rate = total.toFixed(1).padStart(4);
   const start = [arrow(total > 0, frame), span(` ${rate}/s `, ink.text), arrow(total > 0, frame - 1)];
   const end = destination(scene, frame);
@@ -103,7 +106,7 @@ function ruled(line: Line, width: number): Line {
 }
 
 function lane(tenant: TenantScene, scene: Scene, frame: number): Line {
-  const flowing = ratePerSecond(tenant.history) > 0;
+  const flowing = ratePerSecond(tenant.samplesBySecond) > 0;
   const online = tenant.status?.uplink?.state === 'online' && scene.brokerUp;
   return [
     span(' '),
@@ -131,7 +134,7 @@ function wallLine(scene: Scene, width: number): Line {
 }
 
 function destination(scene: Scene, frame: number): Line {
-  const flowing = ratePerSecond(scene.rowHistory) > 0;
+  const flowing = scene.rowsPerSecond > 0;
   return [
     span(' ● broker ', scene.brokerUp ? ink.good : ink.bad),
     arrow(flowing, frame - 5),
@@ -156,7 +159,7 @@ function lineCount(tenant: TenantScene): number {
 }
 
 function rowsTitle(scene: Scene, width: number): Line {
-  const figures = `${ratePerSecond(scene.rowHistory).toFixed(0)} rows/s   ${scene.rowCount} rows   `;
+  const figures = `${scene.rowsPerSecond.toFixed(0)} rows/s   ${scene.rowCount} rows   `;
   const faults = `${scene.gaps} gaps   ${scene.duplicates} duplicates`;
   const clean = scene.gaps === 0;
   const some = width < 90 ? '' : ', a few of them';
@@ -169,6 +172,9 @@ function rows(scene: Scene, width: number, count: number): Line[] {
   return [...shown, ...Array.from({ length: count - shown.length }, () => [])];
 }
 
+/** The longest counter with its unit. */
+const valueWidth = 14;
+
 function rowLine(row: Row, scene: Scene, width: number): Line {
   const colour = scene.tenants.find((tenant) => tenant.tenant === row.tenant)?.colour ?? ink.bad;
   const time = new Date(row.ts).toISOString().slice(11, 23);
@@ -178,8 +184,10 @@ function rowLine(row: Row, scene: Scene, width: number): Line {
     span(row.tenant.padEnd(10), colour),
     ...(width < 100 ? [] : [span(row.gateway.padEnd(18), ink.quiet)]),
     span(row.device.padEnd(14), ink.text),
-    span(row.point.padEnd(16), ink.quiet),
-    row.value === null ? span(row.quality, ink.bad) : span(showValue(row.value, row.unit), ink.text),
+    span(row.point.padEnd(24), ink.quiet),
+    row.value === null
+      ? span(row.quality.padStart(valueWidth), ink.bad)
+      : span(showValue(row.value, row.unit).padStart(valueWidth)),
   ];
 }
 
