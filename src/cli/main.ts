@@ -13,6 +13,7 @@ const commands = {
   status: () => import('./status.ts'),
   tail: () => import('./tail.ts'),
   identity: () => import('./identity.ts'),
+  audit: () => import('./audit.ts'),
   consume: () => import('./consume.ts'),
   demo: () => import('./demo.ts'),
 };

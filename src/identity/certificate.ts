@@ -36,7 +36,7 @@ export interface GeneralName {
   uri?: string;
 }
 
-export interface NameConstraints {
+interface NameConstraints {
   permitted: readonly GeneralName[];
   excluded: readonly GeneralName[];
 }

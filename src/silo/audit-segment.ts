@@ -10,6 +10,11 @@ export interface Segment {
 
 const namePattern = /^audit-(\d{6})\.ndjson$/;
 
+/** Where a log stands: in the folder of its tenant and gateway, or of a silo that has no identity yet. */
+export function auditDirectory(owner: string): string {
+  return join(owner, 'audit');
+}
+
 export function segmentPath(directory: string, number: number): string {
   return join(directory, `audit-${String(number).padStart(6, '0')}.ndjson`);
 }

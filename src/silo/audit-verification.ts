@@ -10,7 +10,7 @@ import type { AuditEntry, AuditHead, AuditKind } from './audit-entry.ts';
 import { listSegments, readLines, sha256Hex } from './audit-segment.ts';
 import type { Segment } from './audit-segment.ts';
 
-export interface AuditFinding {
+interface AuditFinding {
   /** A `note` is what a power cut explains. */
   severity: 'fault' | 'note';
   file: string;

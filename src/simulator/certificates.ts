@@ -20,7 +20,7 @@ export interface IssuedCertificate {
   privateKeyPem: string;
 }
 
-export interface CertificateRequest {
+interface CertificateRequest {
   /** O: the tenant, in a gateway's certificate. */
   organization?: string;
   /** CN: the gateway, in a gateway's certificate. */

@@ -23,7 +23,7 @@ export const clientAuth = '1.3.6.1.5.5.7.3.2';
 export const serverAuth = '1.3.6.1.5.5.7.3.1';
 export const { digitalSignature, keyAgreement, keyCertSign } = KeyUsageFlags;
 
-export const keyKinds = {
+const keyKinds = {
   p256: { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
   p384: { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
   rsa1024: rsa(1024),
@@ -154,7 +154,7 @@ const attributeTypes: Record<string, number[]> = {
   OU: [2, 5, 4, 11],
 };
 
-export const utf8String = 0x0c;
+const utf8String = 0x0c;
 
 /** One attribute of a name: `O` and its text, in UTF-8 unless another tag and other bytes are given. */
 export function attribute(type: string, text: string | Uint8Array, tag: number = utf8String): Buffer {

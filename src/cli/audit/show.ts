@@ -1,0 +1,69 @@
+import { decodeEntry, type AuditEntry } from '../../silo/audit-entry.ts';
+import { listSegments, readLines } from '../../silo/audit-segment.ts';
+import type { Command } from '../command.ts';
+import { print, printJson, styler } from '../output.ts';
+import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';
+
+interface ShowArguments extends PlaceArguments {
+  kind: string[];
+  last: number;
+}
+
+const command: Command<ShowArguments> = {
+  command: 'show [folder]',
+  describe: "the audit log's entries, one a line: of the configuration's silos, or of a folder",
+  builder: (yargs) =>
+    yargs
+      .positional('folder', { type: 'string', describe: 'a log by itself, not by the configuration' })
+      .options({
+        silo: siloOption,
+        kind: {
+          type: 'string',
+          array: true,
+          default: [],
+          describe: 'only entries of this kind (may be repeated)',
+        },
+        last: {
+          type: 'number',
+          default: 100,
+          requiresArg: true,
+          describe: 'so many of each log, the newest',
+        },
+      }),
+  handler: async (args) => {
+    const paint = styler();
+    for (const { silo, directory } of auditPlaces(args)) {
+      const entries = readLast(directory, args.last, args.kind);
+      if (!args.json) await print(paint('bold', [silo, directory].filter(Boolean).join('  ')));
+      for (const entry of entries) {
+        await (args.json ? printJson({ silo, directory, entry }) : print(describeEntry(entry)));
+      }
+    }
+  },
+};
+export default command;
+
+/** Newest segment first, until there are enough; a damaged line is for `verify` to find. */
+function readLast(directory: string, count: number, kinds: readonly string[]): AuditEntry[] {
+  const found: AuditEntry[] = [];
+  for (const { path } of listSegments(directory).toReversed()) {
+    const entries = readLines(path).lines.flatMap((line) => decodeEntry(line)?.entry ?? []);
+    found.unshift(...entries.filter(({ kind }) => kinds.length === 0 || kinds.includes(kind)));
+    if (found.length >= count) break;
+  }
+  return found.slice(-count);
+}
+
+const textShownMax = 64;
+
+/** `2026-11-22 22:15:03Z     17  quota  quota=samples-per-second limit=2000 state=reached`. */
+function describeEntry({ at, seq, kind, ...details }: AuditEntry): string {
+  const time = new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+  const told = Object.entries(details).filter(([key]) => key !== 'chain');
+  const pairs = told.map(([key, value]) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    const shown = text.length > textShownMax ? `${text.slice(0, textShownMax)}…` : text;
+    return `${key}=${/[^!-~]|"/.test(shown) ? JSON.stringify(shown) : shown}`;
+  });
+  return [`${time}Z`, String(seq).padStart(6), kind, ...pairs].join('  ');
+}

@@ -1,0 +1,46 @@
+import { ExitCode } from '../../base/exit-code.ts';
+import { readAnchors } from '../../identity/certificate-file.ts';
+import { verifyAudit, type AuditVerdict } from '../../silo/audit-verification.ts';
+import type { Command } from '../command.ts';
+import { print, printJson, styler } from '../output.ts';
+import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';
+
+const command: Command<PlaceArguments & { trust: string | undefined }> = {
+  command: 'verify [folder]',
+  describe:
+    'whether an audit log is whole and unchanged, and signed by whom; what is wrong with it, and where',
+  builder: (yargs) =>
+    yargs
+      .positional('folder', { type: 'string', describe: 'a log by itself, not by the configuration' })
+      .options({
+        silo: siloOption,
+        trust: { type: 'string', requiresArg: true, describe: 'CAs that the signers must chain to' },
+      }),
+  handler: async (args) => {
+    const logs = [];
+    for (const { silo, directory, trust } of auditPlaces(args)) {
+      const anchors = args.trust ?? trust;
+      const verdict = await verifyAudit(directory, anchors === null ? undefined : readAnchors(anchors));
+      logs.push({ silo, directory, ...verdict });
+    }
+    const good = logs.every((log) => log.good);
+    if (!good) process.exitCode = ExitCode.Io;
+    if (args.json) return await printJson({ good, logs });
+    for (const log of logs) await print(describeVerdict(log));
+  },
+};
+export default command;
+
+function describeVerdict(log: AuditVerdict & { directory: string }): string {
+  const paint = styler();
+  const { good, directory, tenant, gateway, entries, seqFrom, seqTo, signatures, signedSeq, unsigned } = log;
+  const whose = tenant === null ? 'no identity' : `tenant ${tenant}, gateway ${gateway}`;
+  const range = seqFrom === null ? 'no entries' : `${entries} entries, ${seqFrom} to ${seqTo}`;
+  const signed =
+    signedSeq === null ? 'unsigned' : `${signatures} signatures, up to ${signedSeq}, ${unsigned} after`;
+  const verdict = good ? paint('green', 'good') : paint('red', 'not good');
+  const findings = log.findings.map(({ severity, file, line, message }) =>
+    paint(severity === 'fault' ? 'red' : 'yellow', `${file}:${line}: ${message}`),
+  );
+  return [`${directory}: ${verdict}: ${whose}; ${range}; ${signed}`, ...findings].join('\n');
+}
