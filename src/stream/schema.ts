@@ -5,13 +5,21 @@ import type { Quality } from '../reading/quality.ts';
 /** The documents of the topics, as a reader holds them to the contract; config/asyncapi.yaml is made of these. */
 
 const segment = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'is not 1 to 64 of A-Z a-z 0-9 _ -');
-// Names end up in files, logs and terminals: no control characters, and a length that no real name has.
-const name = z.string().regex(/^\P{Cc}{1,256}$/u, 'is empty, too long or has control characters');
+// Names end up in files, logs and terminals.
+const name = z
+  .string()
+  .min(1, 'is empty')
+  .max(256, 'is longer than 256 characters')
+  .refine((text) => !/\p{Cc}/u.test(text), 'has control characters')
+  .describe('no control characters');
 /** Up to the end of the year 9999, the last that ISO 8601 writes with four digits. */
-const ms = z.int().min(0).max(253_402_300_799_999);
+const ms = z.int().min(0).max(253_402_300_799_999).describe('ms since 1970 UTC');
 const count = z.int().min(0);
 const seq = z.int().min(1);
-const hash = z.string().regex(/^[0-9a-f]{64}$/, 'is not 64 lower-case hex digits');
+const hash = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'is not 64 lower-case hex digits')
+  .describe('SHA-256');
 const origin = { v: z.literal(1), tenant: segment, gateway: segment };
 
 const qualityPattern =

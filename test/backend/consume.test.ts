@@ -280,17 +280,17 @@ describe('merestone consume, with a real Mosquitto', () => {
       (await readFile(output, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
     let running = consume(...words);
     await running.connected();
-    let published = 0;
+    const published = new AbortController();
     const publishing = (async () => {
       for (let seq = 1; seq <= batches; seq++) {
         await publishBatches(stream, seq);
         if (seq % 3 === 0) await publishBatches(stream, Math.ceil(Math.random() * seq));
-        published = seq;
         await new Promise((resolve) => setTimeout(resolve, 8));
       }
+      published.abort();
     })();
     let kills = 0;
-    for (; published < batches; kills++) {
+    for (; !published.signal.aborted; kills++) {
       await new Promise((resolve) => setTimeout(resolve, 200 + Math.random() * 400));
       await running.end('SIGKILL');
       running = consume(...words);
