@@ -25,7 +25,7 @@ const rs485 = z
 
 const port = z
   .string()
-  .regex(/^\/[^\0]{1,4094}$/, {
+  .regex(/^(?=.*\/)[^\0]{2,4095}$/, {
     error: ({ input }) =>
       `'${String(input)}' is not a serial port; write its path, best /dev/serial/by-id/…, which survives replugging`,
   })

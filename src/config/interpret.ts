@@ -17,7 +17,7 @@ export function interpret(file: string, config: Config, devices: readonly Device
     control: { socket: resolve(config.control.socket) },
     ...(config.http && { http: config.http.listen }),
     silos: config.silos.map((silo) => siloOptions(silo, stateDir, resolve)),
-    buses: config.buses.map(busOptions),
+    buses: config.buses.map((bus) => busOptions(bus, resolve)),
     devices,
   };
 }
@@ -57,13 +57,13 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
   };
 }
 
-function busOptions(bus: BusConfig): BusOptions {
+function busOptions(bus: BusConfig, resolve: (text: string) => string): BusOptions {
   const { name, deadShareMax } = bus;
   switch (bus.kind) {
     case 'modbus-rtu':
-      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, 8) };
+      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, 8, resolve) };
     case 'serial':
-      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, bus.dataBits) };
+      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, bus.dataBits, resolve) };
     case 'modbus-tcp':
       return { name, deadShareMax, kind: bus.kind, ...endpoint(bus), pipeline: bus.pipeline };
     case 'modbus-rtu-over-tcp':
@@ -72,10 +72,14 @@ function busOptions(bus: BusConfig): BusOptions {
   }
 }
 
-function serialLine(bus: Extract<BusConfig, { baudRate: number }>, dataBits: 7 | 8) {
+function serialLine(
+  bus: Extract<BusConfig, { baudRate: number }>,
+  dataBits: 7 | 8,
+  resolve: (text: string) => string,
+) {
   const { port, baudRate, parity, stopBits, rs485 } = bus;
   return {
-    port,
+    port: resolve(port),
     baudRate,
     dataBits,
     parity,

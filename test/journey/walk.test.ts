@@ -244,7 +244,9 @@ async function startTalkers(site: Site): Promise<() => Promise<void>> {
   return async () => {
     clearInterval(timer);
     await Promise.all(
-      [scale, mast].map((stream) => new Promise((resolve) => stream!.destroy().once('close', resolve))),
+      [scale, mast].map(
+        (stream) => new Promise((resolve) => stream!.destroy().once('close', () => resolve(undefined))),
+      ),
     );
     await Promise.all(lines.map((line) => line.close()));
   };
