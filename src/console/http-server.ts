@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo, isIPv4 } from 'node:net';
+import { describeError, MerestoneError } from '../base/error.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { GatewayStatus } from '../reading/status.ts';
+import { healthOf } from './health.ts';
+import { metricsContentType, metricsOf } from './metrics.ts';
+
+export interface HttpServer {
+  /** Where it listens; the system's choice where port 0 was asked for. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+interface HttpDependencies {
+  clock: Clock;
+  logger: Logger;
+}
+
+interface Page {
+  type: string;
+  body: string;
+  status?: number;
+  contentSecurityPolicy?: string;
+}
+
+/** A browser needs 2 kB of headers; what is larger is no question about a status. */
+const headerBytesMax = 8192;
+/** A client that has not sent its one line by then is not on this network. */
+const requestTimeoutMs = 5000;
+/** A scraper, a few browsers with their parallel connections; each costs some 30 kB. */
+const connectionsMax = 64;
+
+/**
+ * Status page, status, health and metrics, to read and nothing else: GET and HEAD, no body, no cookie, no state.
+ * Throws Io where it can't listen.
+ */
+export async function startHttpServer(
+  listen: { host: string; port: number },
+  status: () => GatewayStatus,
+  { clock, logger }: HttpDependencies,
+): Promise<HttpServer> {
+  const guardsHost = isLoopback(listen.host);
+  const pages = definePages(status, clock);
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const path = (request.url ?? '').split('?')[0]!;
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return send(request, response, plainPage(405, 'only GET and HEAD'), { allow: 'GET, HEAD' });
+    }
+    if (guardsHost && !isLocalHost(request.headers.host)) {
+      return send(request, response, plainPage(403, 'this address is for this box only'));
+    }
+    send(request, response, page === undefined ? plainPage(404, 'nothing here') : await page());
+  };
+  const server = createServer(
+    {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: requestTimeoutMs,
+    },
+    (request, response) => {
+      answer(request, response).catch((error: unknown) => {
+        logger.error('http answer failed', { path: request.url ?? '', reason: describeError(error) });
+        response.destroy();
+      });
+    },
+  );
+  server.maxConnections = connectionsMax;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(listenFault(listen, error)));
+    server.listen(listen.port, listen.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function definePages(status: () => GatewayStatus, clock: Clock): Record<string, () => Promise<Page>> {
+  const html = readFileSync(new URL('./status-page.html', import.meta.url), 'utf8');
+  const contentSecurityPolicy = policyFor(html);
+  return {
+    '/': async () => ({ type: 'text/html; charset=utf-8', body: html, contentSecurityPolicy }),
+    '/api/status': async () => jsonPage(200, status()),
+    '/healthz': async () => {
+      const health = healthOf(status());
+      return jsonPage(health.healthy ? 200 : 503, health);
+    },
+    '/metrics': async () => ({ type: metricsContentType, body: await metricsOf(status(), clock.wallMs()) }),
+  };
+}
+
+/** The page's own script and style by their hashes, its own address for data, and nothing else. */
+function policyFor(html: string): string {
+  const hashes = (tag: string): string =>
+    [...html.matchAll(new RegExp(`<${tag}>([^]*?)</${tag}>`, 'g'))]
+      .map(([, text]) => `'sha256-${createHash('sha256').update(text!).digest('base64')}'`)
+      .join(' ');
+  return [
+    "default-src 'none'",
+    `script-src ${hashes('script')}`,
+    `style-src ${hashes('style')}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}
+
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { type, body, status = 200, contentSecurityPolicy = "default-src 'none'" }: Page,
+  headers: Record<string, string> = {},
+): void {
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'content-security-policy': contentSecurityPolicy,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': 'same-origin',
+    ...headers,
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function jsonPage(status: number, document: unknown): Page {
+  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(document)}\n` };
+}
+
+function plainPage(status: number, text: string): Page {
+  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}
+
+/**
+ * A page of another site may have had its name resolved to 127.0.0.1 (DNS rebinding); it then reads what is
+ * meant for this box alone. Its requests carry its own name as Host.
+ */
+function isLocalHost(header: string | undefined): boolean {
+  const host = /^(\[[0-9a-f:]+\]|[^:]+)(?::\d+)?$/i.exec(header ?? '')?.[1];
+  return host !== undefined && (host === '[::1]' || isLoopback(host.toLowerCase()));
+}
+
+function listenFault({ host, port }: { host: string; port: number }, cause: Error): MerestoneError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === 'EADDRINUSE' ? 'another program listens there' : cause.message;
+  return new MerestoneError('Io', `http cannot listen: ${why}`, {
+    subject: `${host}:${port}`,
+    hint: 'choose another http.listen',
+    cause,
+  });
+}

@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { type HttpServer, startHttpServer } from '../../src/console/http-server.ts';
+import type { GatewayStatus } from '../../src/reading/status.ts';
+import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
+
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+describe('HTTP', () => {
+  let server: HttpServer;
+  let status: GatewayStatus | Error = gatewayStatus();
+  before(async () => {
+    const read = (): GatewayStatus => {
+      if (status instanceof Error) throw status;
+      return status;
+    };
+    server = await startHttpServer({ host: '127.0.0.1', port: 0 }, read, {
+      clock: systemClock,
+      logger: silentLogger,
+    });
+  });
+  after(() => server.close());
+
+  async function ask(
+    path: string,
+    { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},
+  ): Promise<Answer> {
+    const request = httpRequest({ host: '127.0.0.1', port: server.port, path, method, headers });
+    request.end();
+    const [response] = await once(request, 'response');
+    let body = '';
+    for await (const piece of response.setEncoding('utf8')) body += piece;
+    return { status: response.statusCode, headers: response.headers, body };
+  }
+
+  /** Sends these bytes; what comes back until the server ends it. */
+  async function raw(bytes: string): Promise<string> {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(bytes);
+    let text = '';
+    for await (const piece of socket.setEncoding('latin1')) text += piece;
+    return text;
+  }
+
+  it('/api/status is the status', async () => {
+    status = gatewayStatus();
+    const { status: code, headers, body } = await ask('/api/status?x=1');
+    assert.equal(code, 200);
+    assert.match(headers['content-type']!, /^application\/json/);
+    assert.deepEqual(JSON.parse(body), status);
+  });
+
+  it('/healthz is 200 where all is well, whatever single devices do', async () => {
+    status = gatewayStatus({
+      buses: [busStatus('b', { devices: [deviceStatus('d', { state: 'offline' })] })],
+    });
+    const { status: code, body } = await ask('/healthz');
+    assert.deepEqual([code, JSON.parse(body)], [200, { healthy: true, reasons: [] }]);
+  });
+
+  it('/healthz is 503 with every reason', async () => {
+    status = troubledStatus();
+    const { status: code, body } = await ask('/healthz');
+    assert.equal(code, 503);
+    assert.deepEqual(JSON.parse(body), {
+      healthy: false,
+      reasons: [
+        'silo north: its spool is 94 % full',
+        'silo north: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s',
+        'silo south is refused: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303)',
+        'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?',
+      ],
+    });
+  });
+
+  it('/metrics gives every per-tenant series its tenant', async () => {
+    status = troubledStatus();
+    const { headers, body } = await ask('/metrics');
+    assert.match(headers['content-type']!, /^text\/plain; version=0\.0\.4/);
+    const series = body.split('\n').filter((line) => line.startsWith('merestone_'));
+    for (const line of series.filter((each) => /silo=|device=/.test(each)))
+      assert.match(line, /[{,]tenant="/, line);
+    for (const wanted of [
+      'merestone_samples_received_total{tenant="acme",silo="north"} 50000',
+      'merestone_samples_dropped_total{tenant="acme",silo="north",reason="spool full"} 77',
+      'merestone_certificate_days_left{tenant="acme",silo="north"} 12.',
+      'merestone_uplink_online{tenant="acme",silo="north"} 0',
+      'merestone_spool_bytes{tenant="acme",silo="north"} 480000000',
+      'merestone_device_failures_total{tenant="acme",silo="north",bus="rs485",device="boiler",kind="timeout"} 12',
+      'merestone_bus_open{bus="wind",kind="serial"} 0',
+      'merestone_silo_running{tenant="",silo="south"} 0',
+    ]) {
+      assert.ok(
+        series.some((line) => line.startsWith(wanted)),
+        wanted,
+      );
+    }
+    assert.match(body, /^process_resident_memory_bytes \d/m);
+  });
+
+  it('/metrics forgets what is gone, and bounds what may come', async () => {
+    const reasons = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`r${index}`, 1]));
+    const silo = siloStatus('north');
+    status = gatewayStatus({
+      silos: [{ ...silo, samples: { ...silo.samples, dropped: reasons } }],
+      buses: [],
+    });
+    const { body } = await ask('/metrics');
+    assert.equal(body.match(/^merestone_samples_dropped_total\{/gm)!.length, 32);
+    assert.doesNotMatch(body, /device="boiler"/);
+  });
+
+  it('/metrics escapes what would break a line', async () => {
+    const silo = siloStatus('north', {
+      samples: { received: 0, stored: 0, published: 0, dropped: { 'a"b\\c\nd': 1 } },
+    });
+    status = gatewayStatus({ silos: [silo] });
+    assert.match((await ask('/metrics')).body, /reason="a\\"b\\\\c\\nd"/);
+  });
+
+  it('takes GET and HEAD alone', async () => {
+    status = gatewayStatus();
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']) {
+      const { status: code, headers } = await ask('/api/status', { method });
+      assert.deepEqual([method, code, headers.allow], [method, 405, 'GET, HEAD']);
+    }
+    const { status: code, body, headers } = await ask('/', { method: 'HEAD' });
+    assert.deepEqual([code, body], [200, '']);
+    assert.ok(Number(headers['content-length']) > 1000);
+  });
+
+  it('has nothing elsewhere', async () => {
+    for (const path of [
+      '/nope',
+      '/../../etc/passwd',
+      '/__proto__',
+      '/constructor',
+      '//',
+      '/%2e%2e/',
+      '/api/status/',
+    ]) {
+      assert.equal((await ask(path)).status, 404, path);
+    }
+  });
+
+  it('answers no name but its own (DNS rebinding)', async () => {
+    const hostStatus = async (host: string): Promise<number> =>
+      (await ask('/api/status', { headers: { host } })).status;
+    for (const host of [
+      'evil.example',
+      '127.0.0.1.evil.example',
+      '127.evil.example:80',
+      'localhost.evil.example',
+      '[::1',
+    ]) {
+      assert.equal(await hostStatus(host), 403, host);
+    }
+    for (const host of [
+      'localhost',
+      'LOCALHOST:9464',
+      `127.0.0.1:${server.port}`,
+      '127.9.9.9',
+      '[::1]:9464',
+    ]) {
+      assert.equal(await hostStatus(host), 200, host);
+    }
+  });
+
+  it('lets no page of another site read, frame or script it', async () => {
+    const { headers } = await ask('/');
+    const policy = String(headers['content-security-policy']);
+    assert.match(policy, /default-src 'none'/);
+    assert.match(policy, /script-src 'sha256-[^']+'/);
+    assert.match(policy, /frame-ancestors 'none'/);
+    assert.doesNotMatch(policy, /unsafe/);
+    assert.equal(headers['access-control-allow-origin'], undefined);
+    assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+  });
+
+  it('outlives hostile bytes', async () => {
+    status = gatewayStatus();
+    const hostile = [
+      'nonsense\r\n\r\n',
+      `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      'GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n',
+      '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
+      'GET /api/status HTTP/1.1\r\nConnection: close\r\n\r\n',
+    ];
+    for (const bytes of hostile) assert.match(await raw(bytes), /^(HTTP\/1\.1 4\d\d|$)/, bytes.slice(0, 40));
+    assert.equal((await ask('/healthz')).status, 200);
+  });
+
+  it('outlives a status that cannot be told', async () => {
+    status = new Error('not now');
+    await assert.rejects(ask('/api/status'));
+    status = gatewayStatus();
+    assert.equal((await ask('/api/status')).status, 200);
+  });
+
+  it('says so where its port is taken', async () => {
+    const taken = startHttpServer({ host: '127.0.0.1', port: server.port }, gatewayStatus, {
+      clock: systemClock,
+      logger: silentLogger,
+    });
+    await assert.rejects(taken, { code: 'Io', message: /another program listens there/ });
+  });
+
+  describe('the status page in a browser', () => {
+    const run = promisify(execFile);
+    let profile: string;
+    before(() => {
+      profile = mkdtempSync(path.join(tmpdir(), 'merestone-chromium-'));
+    });
+    after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+
+    /** The page's elements after its first look at the gateway. */
+    async function render(): Promise<string> {
+      const flags =
+        '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --virtual-time-budget=3000 --dump-dom';
+      const words = [...flags.split(' '), `--user-data-dir=${profile}`, `http://127.0.0.1:${server.port}/`];
+      const { stdout } = await run('chromium', words, { timeout: 60_000, maxBuffer: 10_000_000 });
+      return stdout;
+    }
+
+    it('says that all is well', async () => {
+      status = gatewayStatus();
+      const page = await render();
+      assert.match(page, /All is well/);
+      assert.match(page, /acme, gateway acme_gw-0001/);
+      assert.match(page, /364 days left/);
+    });
+
+    it("says what is wrong, and a device's words stay words", async () => {
+      status = troubledStatus();
+      const page = await render();
+      assert.match(page, /Somebody should look/);
+      assert.match(page, /the certificate ended on 2026-11-01/);
+      assert.match(page, /device mast is offline/);
+      assert.match(page, /no answer within 1 s; &lt;img src=x onerror=alert\(1\)&gt;/);
+      assert.doesNotMatch(page, /<img/);
+    });
+  });
+});

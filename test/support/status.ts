@@ -1,0 +1,150 @@
+import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../../src/reading/status.ts';
+
+const dayMs = 86_400_000;
+
+export function deviceStatus(name: string, more: Partial<DeviceStatus> = {}): DeviceStatus {
+  return {
+    name,
+    silo: 'north',
+    state: 'good',
+    reason: null,
+    samples: 12_345,
+    requests: 24_690,
+    failures: {},
+    lastSampleAt: Date.now() - 400,
+    answerMs: 18.4,
+    latenessMs: 3,
+    busShare: 0.12,
+    ...more,
+  };
+}
+
+export function busStatus(name: string, more: Partial<BusStatus> = {}): BusStatus {
+  return { name, kind: 'modbus-rtu', state: 'open', reason: null, load: 0.34, devices: [], ...more };
+}
+
+export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloStatus {
+  const now = Date.now();
+  return {
+    name,
+    state: 'running',
+    reason: null,
+    tenant: 'acme',
+    gateway: 'acme_gw-0001',
+    identity: {
+      fingerprintSha256: 'ab'.repeat(32),
+      notBefore: now - dayMs,
+      notAfter: now + 364.5 * dayMs,
+      warnings: [],
+    },
+    uplink: {
+      state: 'online',
+      reason: null,
+      broker: 'mqtts://broker.example.com:8883',
+      protocol: '5',
+      since: now - 3_600_000,
+      connects: 2,
+      batches: { published: 1010, accepted: 1000, refused: 0, noSubscribers: 0 },
+      inflight: 2,
+      roundTripMs: 34.2,
+      bytesSent: 5_000_000,
+    },
+    spool: {
+      epoch: '01JD3W5V2K0000000000000000',
+      seq: 1003,
+      batches: 3,
+      samples: 1500,
+      bytes: 1_200_000,
+      bytesMax: 512_000_000,
+      oldestAgeMs: 2100,
+      quarantined: 0,
+      dropped: 0,
+      events: 0,
+      bytesWritten: 9_000_000,
+    },
+    clock: 'good',
+    samples: { received: 50_000, stored: 49_900, published: 48_000, dropped: {} },
+    restarts: 0,
+    ...more,
+  };
+}
+
+export function gatewayStatus(more: Partial<GatewayStatus> = {}): GatewayStatus {
+  return {
+    version: '9.9.9',
+    startedAt: Date.now() - 7_000_000,
+    uptimeMs: 7_000_000,
+    configFile: '/etc/merestone/merestone.yaml',
+    silos: [siloStatus('north')],
+    buses: [busStatus('rs485', { devices: [deviceStatus('main-meter')] })],
+    ...more,
+  };
+}
+
+/** A building on a bad day: what a status must be able to say. */
+export function troubledStatus(): GatewayStatus {
+  const north = siloStatus('north');
+  const south = siloStatus('south', {
+    state: 'refused',
+    reason: '/etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303)',
+    tenant: null,
+    gateway: null,
+    identity: null,
+    uplink: null,
+    spool: null,
+    samples: { received: 0, stored: 0, published: 0, dropped: { 'no identity': 1234 } },
+  });
+  return gatewayStatus({
+    silos: [
+      {
+        ...north,
+        clock: 'unknown',
+        restarts: 2,
+        identity: {
+          ...north.identity!,
+          notAfter: Date.now() + 12.5 * dayMs,
+          warnings: ['the CN lacks the prefix acme_'],
+        },
+        uplink: {
+          ...north.uplink!,
+          state: 'waiting',
+          reason: 'connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s',
+          roundTripMs: null,
+          batches: { published: 9, accepted: 5, refused: 3, noSubscribers: 1 },
+        },
+        spool: {
+          ...north.spool!,
+          bytes: 480_000_000,
+          batches: 91_234,
+          samples: 45_617_000,
+          oldestAgeMs: 97_000_000,
+          quarantined: 2,
+        },
+        samples: { ...north.samples, dropped: { 'spool full': 77 } },
+      },
+      south,
+    ],
+    buses: [
+      busStatus('rs485', {
+        devices: [
+          deviceStatus('main-meter'),
+          deviceStatus('boiler', {
+            state: 'failing',
+            reason: 'no answer within 1 s; <img src=x onerror=alert(1)>',
+            failures: { timeout: 12, crc: 1 },
+            lastSampleAt: Date.now() - 190_000,
+            latenessMs: 4200,
+          }),
+          deviceStatus('solar', { state: 'partial', reason: 'illegal data address at 72', silo: 'south' }),
+        ],
+      }),
+      busStatus('wind', {
+        kind: 'serial',
+        state: 'lost',
+        reason: '/dev/ttyUSB1 is not there: plugged out?',
+        load: 0,
+        devices: [deviceStatus('mast', { state: 'offline', lastSampleAt: null, answerMs: null, samples: 0 })],
+      }),
+    ],
+  });
+}
