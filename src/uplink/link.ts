@@ -8,9 +8,16 @@ import { Canary } from './canary.ts';
 import { dial, type UplinkCredentials } from './dial.ts';
 import { type LinkEvent, type LinkState, transition } from './lifecycle.ts';
 import type { UplinkOptions } from './options.ts';
-import { type Answer, type Message, openSession, type Session, type SessionEnd } from './session.ts';
+import { type Answer, type Message, openSession, type Session } from './session.ts';
 import { deniedFault, silentFault } from './session-fault.ts';
 import { type BrokerTarget, parseTarget } from './target.ts';
+import type { SessionEnd } from './wire.ts';
+
+/** What became of a publish, proof included. */
+export type Verdict =
+  | Extract<Answer, { kind: 'answered' }>
+  /** The session ended first, with so many publishes unproven; whether the broker, or the network, closed it. */
+  | { kind: 'unanswered'; outstanding: number; closedByPeer: boolean };
 
 export interface LinkDependencies {
   clock: Clock;
@@ -18,7 +25,7 @@ export interface LinkDependencies {
   /** Payload of the will. */
   lastWords(): Uint8Array;
   /** Publishes the status by `send`; false where the session ended before the answer. */
-  announce(online: boolean, send: (message: Message) => Promise<Answer>): Promise<boolean>;
+  announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean>;
   onReady(session: Session): void;
   onLost(): void;
 }
@@ -48,6 +55,8 @@ export class Link {
   #canary: Canary | undefined;
   #cancelPause: Cancel | undefined;
   #outstanding = 0;
+  /** Of what was outstanding when the last session ended. */
+  #fate = { outstanding: 0, closedByPeer: false };
   #onDrained = (): void => {};
   #leaveMs = renewalMs;
   #bytesSentBefore = 0;
@@ -93,18 +102,19 @@ export class Link {
   }
 
   /** Answered only when the broker has provably seen to it. Never rejects. */
-  async publish(message: Message): Promise<Answer> {
+  async publish(message: Message): Promise<Verdict> {
     const session = this.#session;
+    const canary = this.#canary;
     if (this.#state.kind !== 'online' || session === undefined) {
       return { kind: 'unanswered', outstanding: 0, closedByPeer: false };
     }
     this.#outstanding += 1;
     try {
-      const canary = this.#canary;
       const answer = await session.publish(message);
-      if (answer.kind === 'unanswered' || canary === undefined || (await canary.confirm())) return answer;
-      const { outstanding, closedByPeer } = await session.ended;
-      return { kind: 'unanswered', outstanding, closedByPeer };
+      const proven = canary === undefined || (answer.kind === 'answered' && (await canary.confirm()));
+      if (answer.kind === 'answered' && proven) return answer;
+      await session.ended;
+      return { kind: 'unanswered', ...this.#fate };
     } finally {
       this.#outstanding -= 1;
       if (this.#outstanding === 0) this.#onDrained();
@@ -200,6 +210,7 @@ export class Link {
   #release(session: Session, { fault, closedByPeer }: SessionEnd): void {
     // MQTT 5 would have said so in its PUBACK.
     const denied = this.#canary !== undefined && this.#state.kind === 'proving' && closedByPeer;
+    this.#fate = { outstanding: this.#outstanding, closedByPeer };
     this.#session = undefined;
     this.#canary?.close();
     this.#canary = undefined;
@@ -248,7 +259,10 @@ export class Link {
   }
 
   #announce(session: Session, online: boolean): Promise<boolean> {
-    return this.#dependencies.announce(online, (message) => session.publish(message));
+    return this.#dependencies.announce(online, async (message) => {
+      const answer = await session.publish(message);
+      return answer.kind === 'answered' ? answer : { kind: 'unanswered', ...this.#fate };
+    });
   }
 
   #parties(): { target: BrokerTarget; protocol: UplinkOptions['protocol']; clientId: string } {

@@ -1,23 +1,10 @@
 import type { TLSSocket } from 'node:tls';
-import { MqttClient } from 'mqtt';
 import type { IClientPublishOptions, IConnackPacket, Packet } from 'mqtt';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
-import {
-  closedFault,
-  connackFault,
-  disconnectFault,
-  type Parties,
-  qosFault,
-  silentFault,
-  unwelcomeFault,
-} from './session-fault.ts';
-
-export interface SessionOptions extends Parties {
-  keepaliveSeconds: number;
-  will: { topic: string; payload: Uint8Array };
-}
+import { closedFault, connackFault, qosFault, silentFault } from './session-fault.ts';
+import { type SessionEnd, type SessionOptions, Wire } from './wire.ts';
 
 export interface Message {
   topic: string;
@@ -31,15 +18,7 @@ export type Answer =
   /** PUBACK; MQTT 3.1.1 knows no reason code but 0. */
   | { kind: 'answered'; reasonCode: number; roundTripMs: number }
   /** The session ended first. */
-  | ({ kind: 'unanswered' } & Omit<SessionEnd, 'fault'>);
-
-export interface SessionEnd {
-  fault: MerestoneError;
-  /** Publishes without an answer at that moment. */
-  outstanding: number;
-  /** The other side closed it, rather than we or a dead link. */
-  closedByPeer: boolean;
-}
+  | { kind: 'unanswered' };
 
 /**
  * No broker thinks for this long over one message; a link so slow that it needs longer is none. It also ends the
@@ -69,7 +48,7 @@ export class Session {
   readonly #pending = new Map<number, { sentAtMs: number; settle: (answer: Answer) => void }>();
   /** Over the broker's receive maximum; the caller's window bounds it. */
   readonly #waiting: (() => void)[] = [];
-  #end: SessionEnd | undefined;
+  #ended = false;
   #cancelWatch: Cancel | undefined;
 
   constructor(wire: Wire, connack: IConnackPacket, clock: Clock) {
@@ -79,7 +58,7 @@ export class Session {
     this.packetBytesMax = connack.properties?.maximumPacketSize;
     wire.client.on('packetreceive', (packet) => this.#receive(packet));
     wire.client.on('message', (_topic, payload) => this.onMessage(payload));
-    this.ended = wire.closed.then((close) => this.#finish(close));
+    this.ended = wire.closed.then((end) => this.#finish(end));
   }
 
   /** MQTT's own bytes, without what TLS adds. */
@@ -91,7 +70,7 @@ export class Session {
   publish(message: Message): Promise<Answer> {
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const send = (): void => {
-      if (this.#end !== undefined) return resolve(unanswered(this.#end));
+      if (this.#ended) return resolve({ kind: 'unanswered' });
       const { topic, payload, retain, properties } = message;
       const { client } = this.#wire;
       client.publish(
@@ -117,7 +96,7 @@ export class Session {
 
   /** Says goodbye where nothing is outstanding (no will then), else just hangs up. Resolves when it is over. */
   async leave(): Promise<void> {
-    if (this.#end !== undefined) return;
+    if (this.#ended) return;
     const fault = closedFault(undefined, this.#wire.parties);
     if (this.#pending.size > 0) this.abort(fault);
     else this.#wire.hangUp(fault, () => this.#wire.client.end());
@@ -157,104 +136,15 @@ export class Session {
     }
   }
 
-  #finish({ fault, closedByPeer }: Close): SessionEnd {
-    const end = { fault, closedByPeer, outstanding: this.#pending.size };
-    this.#end = end;
+  #finish(end: SessionEnd): SessionEnd {
+    this.#ended = true;
     this.#cancelWatch?.();
     this.onEnded(end);
-    for (const { settle } of this.#pending.values()) settle(unanswered(end));
+    for (const { settle } of this.#pending.values()) settle({ kind: 'unanswered' });
     this.#pending.clear();
     for (const send of this.#waiting.splice(0)) send();
     return end;
   }
-}
-
-function unanswered({ outstanding, closedByPeer }: SessionEnd): Answer {
-  return { kind: 'unanswered', outstanding, closedByPeer };
-}
-
-interface Close {
-  fault: MerestoneError;
-  closedByPeer: boolean;
-}
-
-/** The mqtt.js client on its socket, and why they parted. */
-class Wire {
-  readonly client: MqttClient;
-  readonly socket: TLSSocket;
-  readonly parties: Parties;
-  /** Resolves when the socket has closed. */
-  readonly closed: Promise<Close>;
-  welcomed = false;
-  #fault: MerestoneError | undefined;
-  #closedByPeer = true;
-  #error: Error | undefined;
-
-  constructor(socket: TLSSocket, options: SessionOptions) {
-    this.socket = socket;
-    this.parties = options;
-    const { promise, resolve } = Promise.withResolvers<Close>();
-    this.closed = promise;
-    socket.on('error', (error) => {
-      this.#error ??= error;
-    });
-    socket.once('close', () => resolve({ fault: this.#explain(), closedByPeer: this.#closedByPeer }));
-    this.client = new MqttClient(() => socket, clientOptions(options));
-    this.client.on('packetreceive', (packet) => {
-      if (packet.cmd !== 'disconnect') return;
-      this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
-      // [MQTT5 3.14.4]; mqtt.js would wait for the broker to do it.
-      socket.destroy();
-    });
-    this.client.on('error', (error) => {
-      // mqtt.js has no other sign for it.
-      if (error.message === 'Keepalive timeout')
-        this.hangUp(silentFault('it no longer answers', this.parties));
-      this.#error ??= error;
-      socket.destroy();
-    });
-  }
-
-  /** Ends it from this side, for this reason, unless it is over for another one already. */
-  hangUp(fault: MerestoneError, close = (): void => void this.socket.destroy()): void {
-    if (this.#fault === undefined && this.#error === undefined) this.#closedByPeer = false;
-    this.#fault ??= fault;
-    close();
-  }
-
-  #explain(): MerestoneError {
-    if (this.#fault !== undefined) return this.#fault;
-    return this.welcomed ? closedFault(this.#error, this.parties) : unwelcomeFault(this.#error, this.parties);
-  }
-}
-
-function clientOptions({
-  protocol,
-  clientId,
-  keepaliveSeconds,
-  will,
-}: SessionOptions): MqttClient['options'] {
-  const json = { contentType: 'application/json', payloadFormatIndicator: true };
-  return {
-    protocolVersion: protocol === '5' ? 5 : 4,
-    clientId,
-    clean: true,
-    keepalive: keepaliveSeconds,
-    timerVariant: 'native',
-    // The link connects anew by itself, each time with a new client.
-    reconnectPeriod: 0,
-    resubscribe: false,
-    // The link keeps its own, shorter deadline.
-    connectTimeout: 120_000,
-    will: {
-      topic: will.topic,
-      payload: will.payload as Buffer,
-      qos: 1,
-      retain: true,
-      ...(protocol === '5' && { properties: json }),
-    },
-    ...(protocol === '5' && { properties: { sessionExpiryInterval: 0 } }),
-  };
 }
 
 /**

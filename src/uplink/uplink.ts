@@ -4,11 +4,11 @@ import type { UplinkStatus } from '../reading/status.ts';
 import { type Channel, type Origin, topicOf } from '../stream/topic.ts';
 import type { UplinkCredentials } from './dial.ts';
 import type { LinkState } from './lifecycle.ts';
-import { Link } from './link.ts';
+import { Link, type Verdict } from './link.ts';
+import { messageOf, packetBytes } from './message.ts';
 import type { UplinkOptions } from './options.ts';
-import { publishPacketBytes } from './packet-size.ts';
 import { describeReasonCode, noMatchingSubscribers } from './reason-code.ts';
-import type { Answer, Message, Session } from './session.ts';
+import type { Message, Session } from './session.ts';
 
 export type { UplinkCredentials } from './dial.ts';
 
@@ -119,14 +119,9 @@ class MqttUplink implements Uplink {
   }
 
   async publish(request: PublishRequest): Promise<PublishOutcome> {
-    const message = this.#message(request);
-    const bytesMax = this.#packetBytesMax;
-    if (
-      bytesMax !== undefined &&
-      publishPacketBytes(message.topic, message.payload.length, message.properties) > bytesMax
-    ) {
-      return { kind: 'too-large', bytesMax };
-    }
+    const message = messageOf(request, this.#origin, this.#options.protocol);
+    const bytesMax = this.#packetBytesMax ?? Infinity;
+    if (packetBytes(message) > bytesMax) return { kind: 'too-large', bytesMax };
     if (request.channel === 'telemetry' && this.ready) this.#batches.published += 1;
     return this.#conclude(request, await this.#link.publish(message));
   }
@@ -161,36 +156,21 @@ class MqttUplink implements Uplink {
     return { inflightMax, packetBytesMax: session.packetBytesMax };
   }
 
-  async #announce(online: boolean, send: (message: Message) => Promise<Answer>): Promise<boolean> {
+  async #announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean> {
     const request: PublishRequest = {
       channel: 'status',
       payload: this.#documents.status(online),
       retain: true,
       contentType: 'application/json',
     };
-    const outcome = this.#conclude(request, await send(this.#message(request)));
+    const outcome = this.#conclude(
+      request,
+      await send(messageOf(request, this.#origin, this.#options.protocol)),
+    );
     return outcome.kind !== 'unsettled';
   }
 
-  #message({ channel, payload, retain = false, ...request }: PublishRequest): Message {
-    const topic = topicOf(this.#origin, channel);
-    if (this.#options.protocol === '3.1.1') return { topic, payload, retain };
-    const { contentType, contentEncoding } = request;
-    const userProperties = {
-      ...request.userProperties,
-      ...(contentEncoding !== undefined && { 'content-encoding': contentEncoding }),
-    };
-    const properties = {
-      // UTF-8, unless compressed [MQTT5 3.3.2.3.2].
-      ...(contentEncoding === undefined && { payloadFormatIndicator: true }),
-      ...(contentType !== undefined && { contentType }),
-      // mqtt.js would never send a packet with an empty set of them, and not say so.
-      ...(Object.keys(userProperties).length > 0 && { userProperties }),
-    };
-    return { topic, payload, retain, properties };
-  }
-
-  #conclude(request: PublishRequest, answer: Answer): PublishOutcome {
+  #conclude(request: PublishRequest, answer: Verdict): PublishOutcome {
     if (answer.kind === 'unanswered') {
       const { outstanding, closedByPeer } = answer;
       return { kind: 'unsettled', outstanding, closedByPeer };

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
 import { dialFault } from '../../src/uplink/dial-fault.ts';
 import { parseTarget } from '../../src/uplink/target.ts';
@@ -109,6 +110,22 @@ describe('connecting', () => {
     const mixed = { certificatePem: gateway.certificatePem, privateKeyPem: other.privateKeyPem };
     await using rig = new Rig({ url: 'mqtts://127.0.0.1:1', ca: file('ca.crt') }, mixed);
     await rig.reason(/certificate and key cannot be used .*install a certificate with the key/);
+  });
+
+  it('speaks no TLS older than 1.2', async () => {
+    const { certificatePem: cert, privateKeyPem: key } = await authority.issue({
+      commonName: 'old',
+      server: { ipAddresses: ['127.0.0.1'] },
+    });
+    const ciphers = 'DEFAULT@SECLEVEL=0';
+    const old = createTlsServer({ cert, key, ciphers, minVersion: 'TLSv1', maxVersion: 'TLSv1.1' });
+    old.on('tlsClientError', () => {});
+    old.listen(0, '127.0.0.1');
+    await once(old, 'listening');
+    const { port } = old.address() as AddressInfo;
+    await using rig = new Rig({ url: `mqtts://127.0.0.1:${port}`, ca: file('ca.crt') }, gateway);
+    await rig.reason(/it offers no TLS that is good enough; have the broker speak TLS 1\.2 or 1\.3/);
+    old.close();
   });
 
   describe('to what is no broker', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Authority, IssuedCertificate } from '../../src/simulator/certificates.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
@@ -90,6 +91,7 @@ describe('uplink to a real Mosquitto', () => {
         },
       );
       assert.equal(plain!.retain, false);
+      assert.deepEqual(zstdDecompressSync(compressed!.payload), payload);
       assert.equal(compressed!.properties!.payloadFormatIndicator, undefined);
       assert.equal(compressed!.properties!.userProperties!['content-encoding'], 'zstd');
       const status = rig.uplink.status();

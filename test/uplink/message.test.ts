@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import type { IPublishPacket } from 'mqtt';
-import { publishPacketBytes } from '../../src/uplink/packet-size.ts';
+import { packetBytes } from '../../src/uplink/message.ts';
 
 const mqttPacket = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet') as {
   generate(packet: IPublishPacket, options: { protocolVersion: number }): Buffer;
@@ -39,7 +39,7 @@ it('counts the bytes of a PUBLISH packet as mqtt.js writes them', () => {
         { ...packet, ...(properties && { properties }) },
         { protocolVersion: 5 },
       );
-      assert.equal(publishPacketBytes(topic, size, properties), written.length);
+      assert.equal(packetBytes({ topic, payload, ...(properties && { properties }) }), written.length);
     }),
   );
 });

@@ -1,0 +1,94 @@
+import type { TLSSocket } from 'node:tls';
+import { MqttClient } from 'mqtt';
+import type { MerestoneError } from '../base/error.ts';
+import { closedFault, disconnectFault, type Parties, silentFault, unwelcomeFault } from './session-fault.ts';
+
+export interface SessionOptions extends Parties {
+  keepaliveSeconds: number;
+  will: { topic: string; payload: Uint8Array };
+}
+
+export interface SessionEnd {
+  fault: MerestoneError;
+  /** The other side closed it, rather than we or a dead link. */
+  closedByPeer: boolean;
+}
+
+/** The mqtt.js client on its socket, and why they parted. */
+export class Wire {
+  readonly client: MqttClient;
+  readonly socket: TLSSocket;
+  readonly parties: Parties;
+  /** Resolves when the socket has closed. */
+  readonly closed: Promise<SessionEnd>;
+  welcomed = false;
+  #fault: MerestoneError | undefined;
+  #closedByPeer = true;
+  #error: Error | undefined;
+
+  constructor(socket: TLSSocket, options: SessionOptions) {
+    this.socket = socket;
+    this.parties = options;
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
+    this.closed = promise;
+    socket.on('error', (error) => {
+      this.#error ??= error;
+    });
+    socket.once('close', () => resolve({ fault: this.#explain(), closedByPeer: this.#closedByPeer }));
+    this.client = new MqttClient(() => socket, clientOptions(options));
+    this.client.on('packetreceive', (packet) => {
+      if (packet.cmd !== 'disconnect') return;
+      this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
+      // [MQTT5 3.14.4]; mqtt.js would wait for the broker to do it.
+      socket.destroy();
+    });
+    this.client.on('error', (error) => {
+      // mqtt.js has no other sign for it.
+      if (error.message === 'Keepalive timeout')
+        this.hangUp(silentFault('it no longer answers', this.parties));
+      this.#error ??= error;
+      socket.destroy();
+    });
+  }
+
+  /** Ends it from this side, for this reason, unless it is over for another one already. */
+  hangUp(fault: MerestoneError, close = (): void => void this.socket.destroy()): void {
+    if (this.#fault === undefined && this.#error === undefined) this.#closedByPeer = false;
+    this.#fault ??= fault;
+    close();
+  }
+
+  #explain(): MerestoneError {
+    if (this.#fault !== undefined) return this.#fault;
+    return this.welcomed ? closedFault(this.#error, this.parties) : unwelcomeFault(this.#error, this.parties);
+  }
+}
+
+function clientOptions({
+  protocol,
+  clientId,
+  keepaliveSeconds,
+  will,
+}: SessionOptions): MqttClient['options'] {
+  const json = { contentType: 'application/json', payloadFormatIndicator: true };
+  return {
+    protocolVersion: protocol === '5' ? 5 : 4,
+    clientId,
+    clean: true,
+    keepalive: keepaliveSeconds,
+    timerVariant: 'native',
+    // The link connects anew by itself, each time with a new client.
+    reconnectPeriod: 0,
+    resubscribe: false,
+    // The link keeps its own, shorter deadline.
+    connectTimeout: 120_000,
+    will: {
+      topic: will.topic,
+      payload: will.payload as Buffer,
+      qos: 1,
+      retain: true,
+      ...(protocol === '5' && { properties: json }),
+    },
+    ...(protocol === '5' && { properties: { sessionExpiryInterval: 0 } }),
+  };
+}
