@@ -7,8 +7,8 @@ import { systemClock } from '../../base/clock.ts';
 const program = join(import.meta.dirname, '../merestone.js');
 /** `merestone run` stops within 5 s; then it is no longer asked. */
 const leaveWithinMs = 8000;
-/** Of its standard error, for the message where it fails. */
-const lastWordsMax = 5;
+/** Lines for the message where it fails: an error and its stack. */
+const lastWordsMax = 12;
 
 export interface ChildOptions {
   /** Gets all that it writes, standard error too. */

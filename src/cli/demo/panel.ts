@@ -1,4 +1,4 @@
-import { formatBytes } from '../../base/quantity.ts';
+import { formatDuration } from '../../base/quantity.ts';
 import { bold, fit, ink, span, spread, type Line, type Span } from './ink.ts';
 import { ratePerSecond, stateOf, type Reading, type TenantScene } from './scene.ts';
 import { showValue } from './value.ts';
@@ -64,22 +64,17 @@ const fullBarMin = 20;
 const barColumns = 14;
 
 function spool(tenant: TenantScene, width: number): Line {
-  const waiting = tenant.status?.spool?.batches ?? 0;
-  const filled = Math.min(
-    barColumns,
-    Math.ceil((waiting / Math.max(fullBarMin, tenant.peakBatches)) * barColumns),
-  );
-  const size = formatBytes(tenant.status?.spool?.bytes ?? 0);
-  return spread(
-    [
-      span('spool ', ink.quiet),
-      span('█'.repeat(filled), tenant.colour),
-      span('░'.repeat(barColumns - filled), ink.faint),
-      span(` ${waiting} waiting`, waiting > 1 ? ink.warn : ink.text),
-    ],
-    [span(size, ink.faint)],
-    width,
-  );
+  const { batches: waiting = 0, oldestAgeMs = null } = tenant.status?.spool ?? {};
+  const share = waiting / Math.max(fullBarMin, tenant.peakBatches);
+  const filled = Math.min(barColumns, Math.ceil(share * barColumns));
+  const left = [
+    span('spool ', ink.quiet),
+    span('█'.repeat(filled), tenant.colour),
+    span('░'.repeat(barColumns - filled), ink.faint),
+    span(` ${waiting} waiting`, waiting > 1 ? ink.warn : ink.text),
+  ];
+  const age = oldestAgeMs === null ? '' : `for ${formatDuration(Math.round(oldestAgeMs / 1000) * 1000)}`;
+  return spread(left, [span(age, ink.quiet)], width);
 }
 
 /** Every device's first points, then their second ones, and so on while there is room; then by device. */
