@@ -6,7 +6,7 @@ const mayImport: Record<string, readonly string[]> = {
   reading: ['base'],
   stream: ['base', 'reading'],
   fieldbus: ['base', 'reading'],
-  identity: ['base'],
+  identity: ['base', 'stream'],
   spool: ['base', 'reading', 'stream'],
   uplink: ['base', 'reading', 'stream'],
   silo: ['base', 'reading', 'stream', 'identity', 'spool', 'uplink'],
