@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
@@ -44,12 +45,18 @@ export class Mosquitto implements AsyncDisposable {
   readonly #config: readonly string[];
   #port = 0;
   #child: ChildProcess | undefined;
+  /** Where a test ends without `close`. */
+  readonly #vanish = (): void => {
+    this.#child?.kill('SIGKILL');
+    rmSync(this.#folder, { recursive: true, force: true });
+  };
 
   private constructor(folder: string, authority: Authority, config: readonly string[]) {
     this.#folder = folder;
     this.authority = authority;
     this.caFile = join(folder, 'ca.crt');
     this.#config = config;
+    process.once('exit', this.#vanish);
   }
 
   /** Rejects, with the broker's log, where it does not come up. */
@@ -124,6 +131,7 @@ export class Mosquitto implements AsyncDisposable {
   /** Stops it and removes its folder. */
   async close(): Promise<void> {
     await this.kill();
+    process.off('exit', this.#vanish);
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -137,8 +145,6 @@ export class Mosquitto implements AsyncDisposable {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child = child;
-    const killWithUs = (): void => void child.kill('SIGKILL');
-    process.once('exit', killWithUs);
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       if (this.log.length < logBytesMax) this.log += text;
     });
@@ -146,7 +152,6 @@ export class Mosquitto implements AsyncDisposable {
       this.log += `${error.message}\n`;
     });
     child.once('close', () => {
-      process.off('exit', killWithUs);
       this.#child = undefined;
     });
     return this.#logged(from, ' running');
