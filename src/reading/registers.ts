@@ -191,7 +191,7 @@ function floatDecoder(format: RegisterFormat): Decoder {
       scratch.setUint32(0, double.high(bytes, offset));
       scratch.setUint32(4, double.low(bytes, offset));
     }
-    const raw = registers === 2 ? scratch.getFloat32(0) : scratch.getFloat64(0);
+    const raw = registers === 2 ? shortestSingle(scratch.getFloat32(0)) : scratch.getFloat64(0);
     if (!Number.isFinite(raw) || numbers.has(raw)) return undefined;
     if (patterns.size > 0) {
       const pattern = registers === 2 ? BigInt(scratch.getUint32(0)) : scratch.getBigUint64(0);
@@ -200,6 +200,18 @@ function floatDecoder(format: RegisterFormat): Decoder {
     const value = scale(raw);
     return Number.isFinite(value) ? value : undefined;
   };
+}
+
+/** Every single-precision number is told from its neighbours by nine digits, and many by six (IEEE 754). */
+const singleDigits = [6, 7, 8] as const;
+
+/** The shortest decimal that names the same single-precision number: 230.4, not 230.39999389648438. */
+function shortestSingle(value: number): number {
+  for (const digits of singleDigits) {
+    const shorter = Number(value.toPrecision(digits));
+    if (Math.fround(shorter) === value) return shorter;
+  }
+  return Number(value.toPrecision(9));
 }
 
 /** ASCII up to the first NUL, without the spaces that pad it. */

@@ -75,7 +75,10 @@ describe('numbers in registers', () => {
                 byteOrder,
                 wordOrder,
               );
-              assert.equal(decode({ type, byteOrder, wordOrder }, bytes), expected(value));
+              const decoded = decode({ type, byteOrder, wordOrder }, bytes);
+              // A single comes as the shortest decimal that names it.
+              const exact = type === 'float32' ? Math.fround(Number(decoded)) : decoded;
+              assert.equal(exact, expected(value));
             }),
             { numRuns: 200 },
           );
@@ -83,6 +86,13 @@ describe('numbers in registers', () => {
       }
     }
   }
+
+  it('gives a single-precision number as the decimal that was meant', () => {
+    for (const meant of [230.4, 0.1, 49.98, 1e-3, 16_777_216, 3.4028235e38, -273.15, 0]) {
+      const bytes = bytesOf(4, (view) => view.setFloat32(0, meant));
+      assert.equal(decode({ type: 'float32' }, bytes), meant);
+    }
+  });
 
   it('gives 64 bits beyond 2^53 as decimal text, and up to it as a number', () => {
     const at = (value: bigint): Value | undefined =>
