@@ -9,9 +9,9 @@ import { dial, type UplinkCredentials } from './dial.ts';
 import { type LinkEvent, type LinkState, transition } from './lifecycle.ts';
 import type { UplinkOptions } from './options.ts';
 import { type Answer, type Message, openSession, type Session } from './session.ts';
-import { deniedFault, silentFault } from './session-fault.ts';
+import { deniedFault, type Parties, silentFault } from './session-fault.ts';
 import { type BrokerTarget, parseTarget } from './target.ts';
-import type { SessionEnd } from './wire.ts';
+import type { SessionEnd, SessionOptions } from './wire.ts';
 
 /** What became of a publish, proof included. */
 export type Verdict =
@@ -157,12 +157,7 @@ export class Link {
         if (session !== undefined) this.#dependencies.onReady(session);
         break;
       case 'waiting':
-        this.#cancelPause = this.#dependencies.clock.after(
-          backoffMs(state.failures, backoff, Math.random()),
-          () => {
-            this.#apply({ kind: 'paused' });
-          },
-        );
+        this.#pause(backoffMs(state.failures, backoff, Math.random()));
         break;
       case 'ending':
         if (session !== undefined) void this.#leave(session);
@@ -172,6 +167,10 @@ export class Link {
         this.#closed.resolve();
         break;
     }
+  }
+
+  #pause(pauseMs: number): void {
+    this.#cancelPause = this.#dependencies.clock.after(pauseMs, () => this.#apply({ kind: 'paused' }));
   }
 
   async #connect(): Promise<void> {
@@ -265,11 +264,11 @@ export class Link {
     });
   }
 
-  #parties(): { target: BrokerTarget; protocol: UplinkOptions['protocol']; clientId: string } {
+  #parties(): Parties {
     return { target: this.target, protocol: this.#options.protocol, clientId: this.#origin.gateway };
   }
 
-  #sessionOptions(): Parameters<typeof openSession>[1] {
+  #sessionOptions(): SessionOptions {
     const will = { topic: topicOf(this.#origin, 'status'), payload: this.#dependencies.lastWords() };
     return { ...this.#parties(), keepaliveSeconds: this.#options.keepaliveSeconds, will };
   }

@@ -32,6 +32,7 @@ const words: Record<number, string> = {
   0xa0: 'maximum connect time',
 };
 
+export const success = 0x00;
 export const noMatchingSubscribers = 0x10;
 
 /** `not authorized (0x87)`. */

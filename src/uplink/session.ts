@@ -73,12 +73,8 @@ export class Session {
       if (this.#ended) return resolve({ kind: 'unanswered' });
       const { topic, payload, retain, properties } = message;
       const { client } = this.#wire;
-      client.publish(
-        topic,
-        payload as Buffer,
-        { qos: 1, retain, ...(properties && { properties }) },
-        () => {},
-      );
+      const options = { qos: 1, retain, ...(properties && { properties }) } as const;
+      client.publish(topic, payload as Buffer, options, () => {});
       this.#pending.set(client.getLastMessageId(), { sentAtMs: this.#clock.monotonicMs(), settle: resolve });
       if (this.#cancelWatch === undefined) this.#watch();
     };

@@ -7,7 +7,7 @@ import type { LinkState } from './lifecycle.ts';
 import { Link, type Verdict } from './link.ts';
 import { messageOf, packetBytes } from './message.ts';
 import type { UplinkOptions } from './options.ts';
-import { describeReasonCode, noMatchingSubscribers } from './reason-code.ts';
+import { describeReasonCode, noMatchingSubscribers, success } from './reason-code.ts';
 import type { Message, Session } from './session.ts';
 
 export type { UplinkCredentials } from './dial.ts';
@@ -163,30 +163,27 @@ class MqttUplink implements Uplink {
       retain: true,
       contentType: 'application/json',
     };
-    const outcome = this.#conclude(
-      request,
-      await send(messageOf(request, this.#origin, this.#options.protocol)),
-    );
-    return outcome.kind !== 'unsettled';
+    const verdict = await send(messageOf(request, this.#origin, this.#options.protocol));
+    return this.#conclude(request, verdict).kind !== 'unsettled';
   }
 
-  #conclude(request: PublishRequest, answer: Verdict): PublishOutcome {
-    if (answer.kind === 'unanswered') {
-      const { outstanding, closedByPeer } = answer;
-      return { kind: 'unsettled', outstanding, closedByPeer };
-    }
-    const previous = this.#roundTripMs ?? answer.roundTripMs;
-    this.#roundTripMs = previous + smoothing * (answer.roundTripMs - previous);
-    const outcome = this.#judge(request, answer.reasonCode);
+  #conclude(request: PublishRequest, verdict: Verdict): PublishOutcome {
+    if (verdict.kind === 'unanswered') return { ...verdict, kind: 'unsettled' };
+    const previous = this.#roundTripMs ?? verdict.roundTripMs;
+    this.#roundTripMs = previous + smoothing * (verdict.roundTripMs - previous);
+    const outcome = this.#judge(request, verdict.reasonCode);
     this.#note(request.channel, outcome);
     return outcome;
   }
 
   #judge({ retain }: PublishRequest, reasonCode: number): PublishOutcome {
-    if (reasonCode >= 0x80) return { kind: 'refused', reasonCode, reason: describeReasonCode(reasonCode) };
+    if (reasonCode === success) return { kind: 'accepted' };
+    if (reasonCode !== noMatchingSubscribers) {
+      return { kind: 'refused', reasonCode, reason: describeReasonCode(reasonCode) };
+    }
     // The broker itself keeps a retained message for whoever comes.
     const kept = retain === true || this.#options.noSubscribers === 'accept';
-    return reasonCode === noMatchingSubscribers && !kept ? { kind: 'no-subscribers' } : { kind: 'accepted' };
+    return { kind: kept ? 'accepted' : 'no-subscribers' };
   }
 
   #note(channel: Channel, outcome: PublishOutcome): void {

@@ -44,8 +44,8 @@ export class Wire {
     });
     this.client.on('error', (error) => {
       // mqtt.js has no other sign for it.
-      if (error.message === 'Keepalive timeout')
-        this.hangUp(silentFault('it no longer answers', this.parties));
+      const silent = error.message === 'Keepalive timeout';
+      if (silent) this.hangUp(silentFault('it no longer answers', this.parties));
       this.#error ??= error;
       socket.destroy();
     });
@@ -64,12 +64,8 @@ export class Wire {
   }
 }
 
-function clientOptions({
-  protocol,
-  clientId,
-  keepaliveSeconds,
-  will,
-}: SessionOptions): MqttClient['options'] {
+function clientOptions(options: SessionOptions): MqttClient['options'] {
+  const { protocol, clientId, keepaliveSeconds, will } = options;
   const json = { contentType: 'application/json', payloadFormatIndicator: true };
   return {
     protocolVersion: protocol === '5' ? 5 : 4,
