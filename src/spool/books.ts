@@ -153,8 +153,8 @@ export class Books {
     } catch (error) {
       const isNews = error instanceof MerestoneError && error.code === 'SpoolDamaged';
       if (isNews && this.#state === 'open') {
+        setAside(this.store.files);
         this.#state = 'damaged';
-        setAside(this.store.files, this.clock.wallMs());
       }
       throw error;
     }

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { walOf } from './files.ts';
+import { sizeOf } from './ground.ts';
 import { pageBytes } from './schema.ts';
 import { type RawRow, rowsOn } from './sqlite-page.ts';
 
@@ -19,6 +20,7 @@ const walBytesMax = 256 * 1024 * 1024;
 export class DamagedFile {
   readonly name: string;
   readonly #descriptor: number;
+  readonly #pageCount: number;
   readonly #wal: Buffer;
   /** Where the current generation's last image of a page stands in the WAL. */
   readonly #inWal = new Map<number, number>();
@@ -26,6 +28,7 @@ export class DamagedFile {
   constructor(file: string) {
     this.name = file;
     this.#descriptor = openSync(file, 'r');
+    this.#pageCount = Math.ceil(sizeOf(file) / pageBytes);
     this.#wal = readWal(walOf(file)) ?? Buffer.alloc(0);
     const [ofHeader, ofFirst] = [this.#salts(walSaltsAt), this.#salts(walHeaderBytes + frameSaltsAt)];
     for (const frame of this.#frames()) {
@@ -36,11 +39,8 @@ export class DamagedFile {
 
   /** Everything that could be a row, wherever it is; the same row may come many times. */
   *rows(): Generator<RawRow> {
-    for (let number = 2; ; number += 1) {
-      const page = this.#inDatabase(number);
-      if (page === undefined) break;
-      yield* rowsOn(page);
-    }
+    // The first page holds the schema.
+    for (let number = 2; number <= this.#pageCount; number += 1) yield* rowsOn(this.#inDatabase(number)!);
     for (const frame of this.#frames()) yield* rowsOn(this.#image(frame));
   }
 
@@ -69,12 +69,16 @@ export class DamagedFile {
     return this.#wal.toString('latin1', at, at + saltBytes);
   }
 
-  /** A last page that was cut off is filled with zeros. */
+  /** Undefined past the end; what was cut off or is unreadable is zeros. */
   #inDatabase(number: number): Buffer | undefined {
+    if (number < 1 || number > this.#pageCount) return undefined;
     const page = Buffer.alloc(pageBytes);
-    const isThere =
-      number > 0 && readSync(this.#descriptor, page, 0, pageBytes, (number - 1) * pageBytes) > 0;
-    return isThere ? page : undefined;
+    try {
+      readSync(this.#descriptor, page, 0, pageBytes, (number - 1) * pageBytes);
+    } catch {
+      page.fill(0); // a sector that the medium lost
+    }
+    return page;
   }
 }
 

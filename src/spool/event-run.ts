@@ -43,7 +43,7 @@ function outer(pick: (a: number, b: number) => number, a: number | null, b: numb
 
 /** In place of reports that are lost: it explains every hole that they may have explained. */
 export function lostReports(
-  { epoch, seq, chain }: Pick<Head, 'epoch' | 'seq' | 'chain'>,
+  { epoch, seq, chain }: Pick<Head, 'epoch' | 'seq'> & { chain: string | null },
   what: string,
 ): EventBody {
   const reason = `${what}; a batch missing up to here may have been reported in one`;

@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ulid } from './ulid.ts';
 
 /** What stands in a spool's folder; every path absolute. */
 export interface SpoolFiles {
@@ -35,31 +34,28 @@ export function walOf(database: string): string {
   return `${database}-wal`;
 }
 
-/** A damaged file that was set aside and not yet salvaged, or that was; nobody ever deletes either. */
-const asidePattern = /^spool-(damaged|salvaged)-[0-9A-Z]{26}\.sqlite$/;
-
-export function filesAside(directory: string, state: 'damaged' | 'salvaged'): string[] {
-  const names = existsSync(directory) ? readdirSync(directory) : [];
-  const chosen = names.filter((name) => asidePattern.exec(name)?.[1] === state);
-  return chosen.sort().map((name) => join(directory, name));
+/** Damaged files that were set aside, the last one last; nobody but the user ever deletes one. */
+export function filesAside(directory: string): string[] {
+  return asideIn(directory).map(({ name }) => join(directory, name));
 }
 
 /**
- * Gives the database a name under which the next opening salvages it; works on an open file too.
+ * Gives the database a name of its own, under which the next opening salvages it; an open one stays open.
  * `wal` is what the WAL was before SQLite saw it, and dropped from it what does not check.
  */
-export function setAside(files: SpoolFiles, wallMs: number, wal?: Buffer): string {
-  const aside = join(files.directory, `spool-damaged-${ulid(wallMs)}.sqlite`);
+export function setAside(files: SpoolFiles, wal?: Buffer): string {
+  const number = 1 + (asideIn(files.directory).at(-1)?.number ?? 0);
+  const aside = join(files.directory, `spool-damaged-${number}.sqlite`);
   if (wal !== undefined) writeFileSync(walOf(aside), wal, { flush: true, mode: 0o600 });
   renameSync(files.database, aside);
   return aside;
 }
 
-/** What was set aside is in the new spool now. */
-export function markSalvaged(directory: string): void {
-  for (const file of filesAside(directory, 'damaged')) {
-    const salvaged = file.replace('spool-damaged-', 'spool-salvaged-');
-    if (existsSync(walOf(file))) renameSync(walOf(file), walOf(salvaged));
-    renameSync(file, salvaged);
-  }
+function asideIn(directory: string): { name: string; number: number }[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const numbered = names.flatMap((name) => {
+    const number = /^spool-damaged-(\d+)\.sqlite$/.exec(name)?.[1];
+    return number === undefined ? [] : [{ name, number: Number(number) }];
+  });
+  return numbered.sort((a, b) => a.number - b.number);
 }

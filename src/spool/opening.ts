@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import { Books, ledgerBehindMax } from './books.ts';
 import { readWal } from './damaged-file.ts';
 import type { SpoolDependencies } from './dependencies.ts';
-import { filesAside, filesOf, markSalvaged, setAside, type SpoolFiles, walOf } from './files.ts';
+import { filesAside, filesOf, setAside, type SpoolFiles, walOf } from './files.ts';
 import { flush } from './ground.ts';
 import { type DataKey, Keyring, unwrapKey } from './keyring.ts';
 import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } from './ledger.ts';
@@ -22,25 +22,22 @@ import { readTestimony, type Testimony } from './witness.ts';
  * new one, with what could be salvaged, where it is damaged or gone; of an empty one on the first start.
  */
 export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
-  const { logger, clock } = deps;
   const testimony = readTestimony(files.witness);
   if (existsSync(files.database)) {
     const wal = readWal(files.wal);
     try {
-      const books = await openWhole(files, quota, deps, testimony);
-      markSalvaged(files.directory);
-      return books;
+      return await openWhole(files, quota, deps, testimony);
     } catch (error) {
       if (!(error instanceof MerestoneError) || error.code !== 'SpoolDamaged') throw error;
-      const aside = setAside(files, clock.wallMs(), wal);
-      logger.error('spool: damaged, and set aside', { file: aside, reason: error.message });
+      const aside = setAside(files, wal);
+      deps.logger.error('spool: damaged, and set aside', { file: aside, reason: error.message });
     }
   }
-  adoptWal(files);
-  if (testimony === undefined && filesAside(files.directory, 'damaged').length === 0) {
-    return beginFirst(files, quota, deps);
-  }
-  await rebuild(files, quota, deps, testimony);
+  // Only the last one can be waiting for its salvage: there was a whole spool after each of the others.
+  const aside = filesAside(files.directory).at(-1);
+  if (testimony === undefined && aside === undefined) return beginFirst(files, quota, deps);
+  if (aside !== undefined) adoptWal(files, aside);
+  await rebuild(files, quota, deps, aside, testimony);
   return openWhole(files, quota, deps, undefined);
 }
 
@@ -54,6 +51,7 @@ async function rebuild(
   files: SpoolFiles,
   quota: Quota,
   deps: SpoolDependencies,
+  aside: string | undefined,
   testimony: Testimony | undefined,
 ): Promise<void> {
   rmSync(files.building, { recursive: true, force: true });
@@ -61,7 +59,7 @@ async function rebuild(
   const building = filesOf(files.building);
   const store = new Store(building, quota);
   const books = await closingOnError(store, async () => {
-    const legacy = await salvage(store, filesAside(files.directory, 'damaged'), testimony, deps);
+    const legacy = await salvage(store, aside, testimony, deps);
     return found(store, deps, legacy);
   });
   const { waiting, quarantined } = books.ledger;
@@ -164,10 +162,8 @@ function confront(store: Store, { head, nextEntry }: Ledger, testimony: Testimon
 }
 
 /** A WAL whose database was set aside by a process that died before it could close it. */
-function adoptWal(files: SpoolFiles): void {
-  const aside = filesAside(files.directory, 'damaged').findLast((file) => !existsSync(walOf(file)));
-  if (aside !== undefined && existsSync(files.wal)) renameSync(files.wal, walOf(aside));
-  else rmSync(files.wal, { force: true });
+function adoptWal(files: SpoolFiles, aside: string): void {
+  if (existsSync(files.wal) && !existsSync(walOf(aside))) renameSync(files.wal, walOf(aside));
 }
 
 async function closingOnError<T>(store: Store, work: () => Promise<T>): Promise<T> {

@@ -13,6 +13,8 @@ import type { Store } from './store.ts';
 const runsMax = 500;
 
 type KnownHead = Pick<Head, 'epoch' | 'seq' | 'chain'>;
+/** As the witness knows it. */
+type OpenHead = Pick<Head, 'epoch' | 'seq'> & { chain: string | null };
 type Epochs = readonly { number: number; id: string }[];
 
 /** What the new file holds after a salvage, and what it does not hold any more: nothing is lost unreported. */
@@ -154,11 +156,12 @@ function lostEvents(
   head: KnownHead | undefined,
   next: number,
 ): EventBody[] {
-  if (head === undefined) return [];
-  if (ledger === undefined) return [lostReports(head, 'reports may have been lost with the ledger')];
+  const end: OpenHead | undefined = head ?? (testimony && { ...testimony, chain: null });
+  if (end === undefined) return [];
+  if (ledger === undefined) return [lostReports(end, 'reports may have been lost with the ledger')];
   const unseen = Math.max(0, (testimony?.nextEntry ?? 0) - next);
   const count = countOf(difference(ledger.events, runsOf(events))) + unseen;
-  return count === 0 ? [] : [lostReports(head, `${count} reports were damaged on disk`)];
+  return count === 0 ? [] : [lostReports(end, `${count} reports were damaged on disk`)];
 }
 
 function lostHeld({ ledger, held }: Finds): EventBody[] {
@@ -168,7 +171,7 @@ function lostHeld({ ledger, held }: Finds): EventBody[] {
   return [{ kind: 'samples-dropped', reason, samples: 0, from: 0, to: 0 }];
 }
 
-function reasonOf({ files }: Finds): string {
-  const names = files.map((file) => basename(file)).join(', ');
-  return files.length === 0 ? 'the spool file was gone' : `the spool was damaged; it is kept as ${names}`;
+function reasonOf({ file }: Finds): string {
+  if (file === undefined) return 'the spool file was gone';
+  return `the spool was damaged; it is kept as ${basename(file)}`;
 }

@@ -2,9 +2,8 @@ import { DamagedFile } from './damaged-file.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { type EntryKind, openEntry } from './entry.ts';
 import { type DataKey, type KeySource, unwrapKey } from './keyring.ts';
-import { isAuthentic, type Ledger, readLedger } from './ledger.ts';
+import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from './ledger.ts';
 import type { Legacy } from './legacy.ts';
-import { currentEpochNumber } from './ledger.ts';
 import { epochNumberOf, seqOf } from './position.ts';
 import { pagesFor } from './quota.ts';
 import { asBatch, asEntry, asKey, asLedger } from './raw-row.ts';
@@ -16,10 +15,10 @@ import type { RawRow } from './sqlite-page.ts';
 import type { Store } from './store.ts';
 import type { Testimony } from './witness.ts';
 
-/** What could be found in damaged files, and is in the new one now. */
+/** What could be found in a damaged file, and is in the new one now. */
 export interface Finds {
-  /** Names of the files. */
-  files: readonly string[];
+  /** The damaged file; undefined where it is gone. */
+  file: string | undefined;
   /** The latest that authenticates. */
   ledger: Ledger | undefined;
   keys: readonly { key: DataKey; row: KeyRow }[];
@@ -34,57 +33,52 @@ export interface Finds {
 const rowsPerCommit = 64;
 
 /**
- * Copies into the empty `store` every row of the damaged files that authenticates and that the latest
- * ledger does not know to be done with, and reckons up what is missing.
+ * Copies into the empty `store` every row of the damaged file that authenticates and that its latest
+ * ledger is not done with, and reckons up what is missing.
  */
 export async function salvage(
   store: Store,
-  names: readonly string[],
+  name: string | undefined,
   testimony: Testimony | undefined,
   deps: SpoolDependencies,
 ): Promise<Legacy> {
-  const files = names.map((name) => new DamagedFile(name));
+  const nothing = { ledger: undefined, keys: [], epochs: new Map<number, string>(), events: [], held: [] };
+  if (name === undefined) return reckon(store, { file: name, ...nothing, testimony });
+  const file = new DamagedFile(name);
   try {
-    const keys = await findKeys(files, deps);
-    const ledger = findLedger(files, keys, deps);
-    const copied = new Copier(store, keys, ledger, deps).copy(files);
-    return reckon(store, { files: names, ledger, keys: [...keys.values()], ...copied, testimony });
+    const keys = await findKeys(file, deps);
+    const ledger = findLedger(file, keys, deps);
+    const copied = new Copier(store, keys, ledger, deps).copy(file);
+    return reckon(store, { file: name, ledger, keys: [...keys.values()], ...copied, testimony });
   } finally {
-    for (const file of files) file.close();
+    file.close();
   }
 }
 
 type FoundKeys = ReadonlyMap<number, { key: DataKey; row: KeyRow }>;
 
-async function findKeys(files: readonly DamagedFile[], deps: SpoolDependencies): Promise<FoundKeys> {
+async function findKeys(file: DamagedFile, deps: SpoolDependencies): Promise<FoundKeys> {
   const found = new Map<number, { key: DataKey; row: KeyRow }>();
   const failed = new Set<string>();
-  for (const file of files) {
-    for (const raw of file.rows()) {
-      const row = asKey(raw, file.latestPage);
-      if (row === undefined || found.has(row.id) || failed.has(row.jwe)) continue;
-      const key = await unwrapKey(row, deps.keys).catch(() => undefined);
-      if (key === undefined) failed.add(row.jwe);
-      else found.set(row.id, { key, row });
-    }
+  for (const raw of file.rows()) {
+    const row = asKey(raw, file.latestPage);
+    if (row === undefined || found.has(row.id) || failed.has(row.jwe)) continue;
+    const key = await unwrapKey(row, deps.keys).catch(() => undefined);
+    if (key === undefined) failed.add(row.jwe);
+    else found.set(row.id, { key, row });
   }
   return found;
 }
 
-function findLedger(
-  files: readonly DamagedFile[],
-  keys: FoundKeys,
-  { origin }: SpoolDependencies,
-): Ledger | undefined {
+/** The latest of all that authenticate as ours. */
+function findLedger(file: DamagedFile, keys: FoundKeys, { origin }: SpoolDependencies): Ledger | undefined {
   let latest: Ledger | undefined;
-  for (const file of files) {
-    for (const raw of file.rows()) {
-      const row = asLedger(raw, file.latestPage);
-      const key = row && keys.get(row.key)?.key;
-      const ledger = row && key && isAuthentic(row, key) ? readLedger(row) : undefined;
-      const isOurs = ledger?.tenant === origin.tenant && ledger.gateway === origin.gateway;
-      if (ledger !== undefined && isOurs && ledger.revision > (latest?.revision ?? -1)) latest = ledger;
-    }
+  for (const raw of file.rows()) {
+    const row = asLedger(raw, file.latestPage);
+    const key = row && keys.get(row.key)?.key;
+    const ledger = row && key && isAuthentic(row, key) ? readLedger(row) : undefined;
+    const isOurs = ledger?.tenant === origin.tenant && ledger.gateway === origin.gateway;
+    if (ledger !== undefined && isOurs && ledger.revision > (latest?.revision ?? -1)) latest = ledger;
   }
   return latest;
 }
@@ -106,16 +100,14 @@ class Copier {
     this.#deps = deps;
   }
 
-  copy(files: readonly DamagedFile[]): Pick<Finds, 'epochs' | 'events' | 'held'> {
-    for (const file of files) {
-      for (const raw of file.rows()) {
-        // A leaf may be newer than the overflow pages that were committed with it, and the other way round.
-        const pages = raw.overflows ? [file.latestPage, file.checkpointedPage] : [file.latestPage];
-        if (!pages.some((pageOf) => this.#copyBatch(raw, pageOf))) {
-          pages.some((pageOf) => this.#copyEntry(raw, pageOf));
-        }
-        if (this.#pending.length >= rowsPerCommit) this.#write();
+  copy(file: DamagedFile): Pick<Finds, 'epochs' | 'events' | 'held'> {
+    for (const raw of file.rows()) {
+      // What a leaf points at may have changed since: each of its two states is tried.
+      const pages = raw.overflows ? [file.latestPage, file.checkpointedPage] : [file.latestPage];
+      if (!pages.some((pageOf) => this.#copyBatch(raw, pageOf))) {
+        pages.some((pageOf) => this.#copyEntry(raw, pageOf));
       }
+      if (this.#pending.length >= rowsPerCommit) this.#write();
     }
     this.#write();
     const sorted = (numbers: Set<number>): number[] => [...numbers].sort((a, b) => a - b);

@@ -1,7 +1,20 @@
 /** 'MERE', so that file(1) and a stray sqlite3 can tell whose file it is. */
 export const applicationId = 0x4d455245;
 /** Of the tables below and of what is sealed in them. */
-export const formatVersion = 1;
+const formatVersion = 1;
+
+/** SQLite's user_version: the format's, in each of four bytes, so that no flipped bit makes it another's. */
+export const userVersion = versionMark(formatVersion);
+
+/** Whether a later Merestone wrote a file with this user_version. */
+export function isLater(mark: number): boolean {
+  const version = mark & 0xff;
+  return version > formatVersion && mark === versionMark(version);
+}
+
+function versionMark(version: number): number {
+  return version * 0x01010101;
+}
 
 /** A page is what the medium writes at least; the quota counts in pages. */
 export const pageBytes = 4096;

@@ -8,11 +8,12 @@ import {
   applicationId,
   type BatchRow,
   type EntryRow,
-  formatVersion,
+  isLater,
   type KeyRow,
   type LedgerRow,
   pageBytes,
   tables,
+  userVersion,
 } from './schema.ts';
 
 /** A page and its header [SQLite file format, section 4.1]. */
@@ -245,15 +246,17 @@ export class Store {
 function connect(file: string, quota: Quota): [Database.Database, ReturnType<typeof prepareAll>] {
   const database = new Database(file, { timeout: 0 });
   try {
-    configure(database, quota);
+    configure(database, file, quota);
     return [database, prepareAll(database)];
   } catch (error) {
     database.close();
-    throw error;
+    // Statements that were good when they were written, and a schema that is not what it was.
+    const isSchemaDamaged = error instanceof Database.SqliteError && error.code === 'SQLITE_ERROR';
+    throw isSchemaDamaged ? new Database.SqliteError(error.message, 'SQLITE_CORRUPT') : error;
   }
 }
 
-function configure(database: Database.Database, quota: Quota): void {
+function configure(database: Database.Database, file: string, quota: Quota): void {
   database.pragma(`page_size = ${pageBytes}`);
   // No -shm file to keep writing to the card, and nobody else in the file.
   database.pragma('locking_mode = EXCLUSIVE');
@@ -266,11 +269,18 @@ function configure(database: Database.Database, quota: Quota): void {
   database.pragma('trusted_schema = OFF');
   database.pragma('temp_store = MEMORY');
   database.pragma('cache_size = -2000');
-  if (database.pragma('user_version', { simple: true }) === 0) {
+  const version = database.pragma('user_version', { simple: true }) as number;
+  if (isLater(version)) {
+    throw new MerestoneError('SpoolUnavailable', 'a later version of Merestone wrote this spool', {
+      subject: file,
+      hint: 'install that version again, or move the file away',
+    });
+  }
+  if (version === 0) {
     database.transaction(() => {
       database.exec(tables);
       database.pragma(`application_id = ${applicationId}`);
-      database.pragma(`user_version = ${formatVersion}`);
+      database.pragma(`user_version = ${userVersion}`);
     })();
   }
   database.pragma(`max_page_count = ${quota.filePagesMax}`);
@@ -330,6 +340,8 @@ function translate(file: string, cause: unknown): unknown {
 
 /** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
 function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
+  // A page that is not there, or that the medium does not give back, is damage; the rest can be salvaged.
+  if (code.startsWith('SQLITE_IOERR_') && code.endsWith('READ')) return verdictOn('SQLITE_CORRUPT');
   const primary = code.startsWith('SQLITE_') ? code.split('_', 2).join('_') : code;
   switch (primary) {
     case 'SQLITE_CORRUPT':

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
@@ -31,10 +31,15 @@ export function testKeys(secret: string): KeyWrapper {
 export const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 
 /** A folder that is gone when the test is over. */
-export function temporaryDirectory(t: { after: (done: () => void) => void }): string {
-  const directory = mkdtempSync(join(tmpdir(), 'merestone-spool-'));
+export function temporaryDirectory(t: { after: (done: () => void) => void }, parent = tmpdir()): string {
+  const directory = mkdtempSync(join(parent, 'merestone-spool-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** As `temporaryDirectory`, on no disk where that can be had: for tests of many files and no power cut. */
+export function directoryInMemory(t: { after: (done: () => void) => void }): string {
+  return temporaryDirectory(t, existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
 }
 
 export function spoolDependencies(changes: Partial<SpoolDependencies> = {}): SpoolDependencies {

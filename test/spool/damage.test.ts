@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { filesAside } from '../../src/spool/files.ts';
+import type { Spool } from '../../src/spool/spool.ts';
+import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
+import {
+  assertNothingLostUnreported,
+  drain,
+  type Drained,
+  type Image,
+  makeImage,
+  tellsOf,
+} from '../support/spool-damage.ts';
+
+type Damage = (file: string) => void;
+
+/** Damages one file of a copy of the image, opens the copy and takes everything out of it. */
+async function survive(image: Image, directory: string, name: string, damage: Damage): Promise<Drained> {
+  rmSync(directory, { recursive: true, force: true });
+  cpSync(image.directory, directory, { recursive: true });
+  damage(join(directory, name));
+  const open = (): Promise<Spool> => openTestSpool(directory, { bytesMax: image.bytesMax });
+  let spool = await open();
+  try {
+    return drain(spool);
+  } catch (error) {
+    // Damage that shows only in use: the next opening salvages, as a silo's restart does.
+    assert.equal((error as { code?: string }).code, 'SpoolDamaged', String(error));
+    spool.close();
+    spool = await open();
+    return drain(spool);
+  } finally {
+    spool.close();
+  }
+}
+
+/** A small generator (mulberry32): what fails can be run again. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+function flip(bit: number): Damage {
+  return (file) => {
+    const bytes = readFileSync(file);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
+    writeFileSync(file, bytes);
+  };
+}
+
+function zero(from: number, to: number): Damage {
+  return (file) => {
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.fill(0, from, to));
+  };
+}
+
+const database = 'spool.sqlite';
+const wal = 'spool.sqlite-wal';
+const pageBytes = 4096;
+const frameBytes = 4096 + 24;
+
+/** Most of it in the database, or all of it in the WAL, by how soon a checkpoint is due. */
+const kinds = [
+  { where: 'database', file: database, unit: pageBytes, bytesMax: 600_000 },
+  { where: 'WAL', file: wal, unit: frameBytes, bytesMax: 4_000_000 },
+];
+
+describe('a damaged spool', () => {
+  for (const { where, file, unit, bytesMax } of kinds) {
+    const prepare = async (t: TestContext): Promise<{ image: Image; directory: string; length: number }> => {
+      const image = await makeImage(t, 24, bytesMax);
+      return { image, directory: directoryInMemory(t), length: usedBytes(join(image.directory, file)) };
+    };
+    const survives = async (image: Image, directory: string, what: string, damage: Damage): Promise<void> => {
+      try {
+        assertNothingLostUnreported(image, await survive(image, directory, file, damage));
+      } catch (cause) {
+        throw new Error(`${what} of ${file}`, { cause });
+      }
+    };
+
+    it(`is whole after a kill, with most of it in the ${where}`, async (t) => {
+      const { image, directory } = await prepare(t);
+      const { delivered, events } = await survive(image, directory, file, () => {});
+      const rejected = 2;
+      assert.equal(delivered.size, image.owed.size - rejected);
+      assert.equal(events.filter(({ kind }) => kind === 'epoch-started').length, 1);
+    });
+
+    it(`loses nothing unreported by a flipped bit in the ${where}, 500 times`, async (t) => {
+      const { image, directory, length } = await prepare(t);
+      const pick = random(bytesMax);
+      for (let round = 0; round < 500; round += 1) {
+        const bit = pick(length * 8);
+        await survives(image, directory, `bit ${bit}`, flip(bit));
+      }
+    });
+
+    it(`loses nothing unreported where the ${where} was cut off, at every page`, async (t) => {
+      const { image, directory, length } = await prepare(t);
+      for (let at = 0; at < length; at += unit) {
+        await survives(image, directory, `first ${at} bytes`, (path) => truncateSync(path, at));
+      }
+    });
+
+    it(`loses nothing unreported by a page of zeros in the ${where}, at every page`, async (t) => {
+      const { image, directory, length } = await prepare(t);
+      for (let at = 0; at < length; at += unit) {
+        await survives(image, directory, `bytes from ${at}`, zero(at, at + unit));
+      }
+    });
+  }
+
+  it('reports what a deleted file had, by what the witness saw', async (t) => {
+    const image = await makeImage(t, 24, 600_000);
+    const directory = directoryInMemory(t);
+    assertNothingLostUnreported(image, await survive(image, directory, database, (path) => rmSync(path)));
+  });
+
+  it('reports what an older copy lacks', async (t) => {
+    const image = await makeImage(t, 24, 600_000);
+    const directory = directoryInMemory(t);
+    cpSync(image.directory, directory, { recursive: true });
+    const spool = await openTestSpool(directory, { bytesMax: 600_000 });
+    const { epoch, seq } = spool.enqueue([testSample(1)])!;
+    spool.close();
+    for (const name of [database, wal]) cpSync(join(image.directory, name), join(directory, name));
+    const again = await openTestSpool(directory, { bytesMax: 600_000 });
+    const { delivered, events } = drain(again);
+    again.close();
+    assertNothingLostUnreported(image, { delivered, events });
+    assert.ok(events.some((event) => tellsOf(event, epoch, seq)));
+    assert.notEqual(again.epoch, epoch);
+  });
+
+  it('is set aside under a name, forwarded under its old epoch, and followed by a new one', async (t) => {
+    const image = await makeImage(t, 24, 600_000);
+    const directory = directoryInMemory(t);
+    const { delivered, events } = await survive(image, directory, database, zero(0, pageBytes));
+    const [aside, ...others] = filesAside(directory);
+    assert.deepEqual(others, []);
+    assert.ok(existsSync(aside!));
+    const started = events.findLast((event) => event.kind === 'epoch-started')!;
+    assert.equal(started.previous?.epoch, image.epoch);
+    assert.equal(started.previous?.seq, 25);
+    assert.ok(started.reason.includes(basename(aside!)), started.reason);
+    assert.ok([...delivered.keys()].every((key) => key.startsWith(image.epoch)));
+    const spool = await openTestSpool(directory, { bytesMax: 600_000 });
+    t.after(() => spool.close());
+    assert.equal(spool.enqueue([testSample(1)])?.seq, 1);
+    assert.deepEqual(spool.checkpointDue()?.previous, started.previous);
+  });
+
+  it('starts anew beside a file that is no database at all', async (t) => {
+    const directory = directoryInMemory(t);
+    writeFileSync(join(directory, database), 'not a database, and never was one');
+    const spool = await openTestSpool(directory);
+    t.after(() => spool.close());
+    assert.equal(spool.enqueue([testSample(1)])?.seq, 1);
+    const aside = filesAside(directory)[0]!;
+    assert.equal(readFileSync(aside, 'utf8'), 'not a database, and never was one');
+  });
+});
+
+/** Without the zeros at the end, which no damage can touch. */
+function usedBytes(file: string): number {
+  const bytes = readFileSync(file);
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
+}
