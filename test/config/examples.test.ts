@@ -1,27 +1,37 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
 import { overloads } from '../../src/fieldbus/plan/load.ts';
+import { exampleFolder, exampleNames } from '../support/examples.ts';
 
 const root = path.join(import.meta.dirname, '../..');
-const folder = path.join(root, 'config');
 
 describe('config/', () => {
-  for (const name of readdirSync(folder).filter((each) => each.endsWith('.yaml'))) {
-    it(`${name} is sound, fits its buses, and names the schema for editors`, () => {
-      const result = loadConfig(path.join(folder, name));
+  for (const name of exampleNames) {
+    it(`${name} is sound and fits its buses`, () => {
+      const result = loadConfig(path.join(exampleFolder, name));
       if ('faults' in result) assert.fail(result.faults.map(formatFault).join('\n'));
       assert.deepEqual(overloads(result.options.buses, result.options.devices), []);
-      assert.match(readFileSync(path.join(folder, name), 'utf8'), /\$schema=\.\/merestone\.schema\.json/);
     });
   }
 
+  it('has an example for each situation', () => {
+    assert.deepEqual(exampleNames.sort(), [
+      'building-two-tenants.yaml',
+      'one-meter-rtu.yaml',
+      'plant-tcp.yaml',
+      'serial-sensors.yaml',
+    ]);
+  });
+
   it('merestone.schema.json is what the code accepts (node scripts/config-schema.ts writes it)', () => {
-    const published: unknown = JSON.parse(readFileSync(path.join(folder, 'merestone.schema.json'), 'utf8'));
+    const published: unknown = JSON.parse(
+      readFileSync(path.join(exampleFolder, 'merestone.schema.json'), 'utf8'),
+    );
     assert.deepEqual(published, JSON.parse(JSON.stringify(configJsonSchema())));
   });
 });

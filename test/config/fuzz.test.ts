@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parseConfig } from '../../src/config/load.ts';
+import { exampleFolder, exampleNames } from '../support/examples.ts';
 import { mutations } from '../support/mutation.ts';
 
-const folder = path.join(import.meta.dirname, '../../config');
 /** Profiles have a fuzz of their own; small ones stand in for them here, for speed. */
 const profiles = mkdtempSync(path.join(tmpdir(), 'merestone-profiles-'));
 const profile = (name: string, kind: string, rest: string): void =>
@@ -44,10 +44,14 @@ function judge(text: string): 'sound' | 'faulty' {
 }
 
 describe('mutated configurations', () => {
-  for (const name of readdirSync(folder).filter((each) => each.endsWith('.yaml'))) {
+  for (const name of exampleNames) {
     it(`${name}: ${mutantsPerExample} mutants end as options or as faults with a place`, () => {
       const counts = { sound: 0, faulty: 0 };
-      for (const mutant of mutations(readFileSync(path.join(folder, name)), mutantsPerExample, name.length)) {
+      for (const mutant of mutations(
+        readFileSync(path.join(exampleFolder, name)),
+        mutantsPerExample,
+        name.length,
+      )) {
         const text = mutant.toString('utf8');
         try {
           counts[judge(text)]++;
