@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import type { Summary } from '../../src/cli/demo/summary.ts';
 import { until } from '../support/until.ts';
 
@@ -14,6 +14,7 @@ const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 /** A demo with a temporary folder of its own, so that whatever it leaves behind bears that folder's name. */
 interface Run {
   process: ChildProcess;
+  folder: string;
   /** All that it wrote so far. */
   stdout: () => string;
   stderr: () => string;
@@ -22,19 +23,18 @@ interface Run {
   exited: Promise<[code: number | null, signal: NodeJS.Signals | null]>;
 }
 
-describe('merestone demo', () => {
-  let folder: string;
-  const runs: { child: ChildProcess; exited: Promise<unknown> }[] = [];
-  before(() => (folder = mkdtempSync(join(tmpdir(), 'merestone-test-'))));
-  afterEach(async () => {
-    for (const { child, exited } of runs.splice(0)) {
+describe('merestone demo', { concurrency: 3 }, () => {
+  const runs: Run[] = [];
+  after(async () => {
+    for (const { process: child, exited, folder } of runs) {
       child.kill('SIGTERM');
       await exited;
+      rmSync(folder, { recursive: true });
     }
   });
-  after(() => rmSync(folder, { recursive: true }));
 
   function start(command: string, words: readonly string[], environment: NodeJS.ProcessEnv = {}): Run {
+    const folder = mkdtempSync(join(tmpdir(), 'merestone-test-'));
     const child = spawn(command, words, { env: { ...process.env, TMPDIR: folder, ...environment } });
     const exited = once(child, 'close') as Run['exited'];
     let stdout = '';
@@ -49,22 +49,9 @@ describe('merestone demo', () => {
         'output',
       );
     };
-    runs.push({ child, exited });
-    return { process: child, stdout: () => stdout, stderr: () => stderr, says, exited };
-  }
-
-  /** Command lines of running processes that name the folder. */
-  function traces(): string[] {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-    const commands = pids.map((pid) => readProcFile(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
-    return commands.filter((command) => command.includes(folder));
-  }
-
-  /** No process, socket, pseudo-terminal or folder of it is left. */
-  function assertNoTrace(): void {
-    assert.deepEqual(readdirSync(folder), []);
-    assert.deepEqual(traces(), []);
-    assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(folder));
+    const run = { process: child, folder, stdout: () => stdout, stderr: () => stderr, says, exited };
+    runs.push(run);
+    return run;
   }
 
   it('brings both tenants’ readings to the backend, refuses the intruder, and leaves no trace', async () => {
@@ -90,7 +77,7 @@ describe('merestone demo', () => {
     assert.notEqual(summary.tenants[0]!.epoch, summary.tenants[1]!.epoch);
     assert.deepEqual([summary.gaps, summary.duplicates], [0, 0]);
     assert.deepEqual(summary.crossTenant, { attempts: 1, refused: 1, arrived: 0 });
-    assertNoTrace();
+    assertNoTrace(run.folder);
   });
 
   it('cleans up on SIGTERM in the midst of it, and writes no escape codes where there is no terminal', async () => {
@@ -102,17 +89,17 @@ describe('merestone demo', () => {
     assert.deepEqual([code, signal], [0, null], run.stderr());
     assert.ok(!run.stdout().includes(escape));
     assert.match(run.stdout(), /1 of 1 attempts to cross the wall refused/);
-    assertNoTrace();
+    assertNoTrace(run.folder);
   });
 
   it('cleans up where it is stopped before it has begun', async () => {
     const run = start(process.execPath, [program, 'demo', '--json']);
-    await until(() => readdirSync(folder).length > 0, 'a folder');
+    await until(() => readdirSync(run.folder).length > 0, 'a folder');
     run.process.kill('SIGINT');
     const [code] = await run.exited;
     assert.equal(code, 69);
     assert.equal((JSON.parse(run.stdout()) as Summary).ok, false);
-    assertNoTrace();
+    assertNoTrace(run.folder);
   });
 
   it('says what is missing where a part cannot start', async () => {
@@ -120,7 +107,7 @@ describe('merestone demo', () => {
     const [code] = await run.exited;
     assert.equal(code, 69);
     assert.match(run.stderr(), /install socat/);
-    assertNoTrace();
+    assertNoTrace(run.folder);
   });
 
   it('plays on a terminal: the broker is stopped and started, a device unplugged, nothing is lost', async () => {
@@ -147,17 +134,31 @@ describe('merestone demo', () => {
     const [before, after] = run.stdout().split(`${escape}[?1049l`);
     assert.ok(before!.includes(`${escape}[?1049h`));
     assert.match(after!, /0 gaps, 0 duplicates; 2 of 2 attempts/);
-    assertNoTrace();
+    assertNoTrace(run.folder);
   });
 
   it('cleans up where its terminal goes away', async () => {
     const run = start('script', ['-qfec', `${process.execPath} ${program} demo`, '/dev/null']);
     await run.says((output) => /live/.test(screenOf(output)));
     run.process.kill('SIGKILL');
-    await until(() => readdirSync(folder).length === 0, 'an empty folder');
-    await until(() => traces().length === 0, 'the end of every process');
+    await until(() => readdirSync(run.folder).length === 0, 'an empty folder');
+    await until(() => traces(run.folder).length === 0, 'the end of every process');
   });
 });
+
+/** Command lines of running processes that name the folder. */
+function traces(folder: string): string[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const commands = pids.map((pid) => readProcFile(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
+  return commands.filter((command) => command.includes(folder));
+}
+
+/** No process, socket, pseudo-terminal or folder of it is left. */
+function assertNoTrace(folder: string): void {
+  assert.deepEqual(readdirSync(folder), []);
+  assert.deepEqual(traces(folder), []);
+  assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(folder));
+}
 
 /** Empty where the process has gone meanwhile. */
 function readProcFile(path: string): string {

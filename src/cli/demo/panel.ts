@@ -36,9 +36,9 @@ function top(tenant: TenantScene, width: number): Line {
 function link(tenant: TenantScene, width: number): Line {
   const uplink = tenant.status?.uplink;
   const online = uplink?.state === 'online';
-  const left = [span('● ', online ? ink.good : ink.warn), span(stateOf(tenant), ink.text)];
-  const roundTripMs = uplink?.roundTripMs ?? undefined;
-  const roundTrip = roundTripMs === undefined ? '' : `round trip ${roundTripMs.toFixed(1)} ms`;
+  const left = [span('● ', online ? ink.good : ink.warn), span(stateOf(tenant))];
+  if (!online) return [...left, span(`  ${uplink?.reason ?? tenant.status?.reason ?? ''}`, ink.quiet)];
+  const roundTrip = uplink.roundTripMs === null ? '' : `round trip ${uplink.roundTripMs.toFixed(1)} ms`;
   return spread(left, [span(roundTrip, ink.quiet)], width);
 }
 
