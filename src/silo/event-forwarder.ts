@@ -2,19 +2,30 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Spool } from '../spool/spool.ts';
+import type { StreamEvent } from '../stream/event.ts';
 import type { Uplink } from '../uplink/uplink.ts';
+import { endIfDamaged } from './damage.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
 const eventsInFlightMax = 20;
 const retryMs = 5000;
 
+export interface EventForwarderDependencies {
+  clock: Clock;
+  logger: Logger;
+  spool: Spool;
+  uplink: Uplink;
+  /** The broker has it, and the spool is about to let it go. */
+  delivered(event: StreamEvent): void;
+}
+
 /** Moves durable events from the spool to the `event` topic, in order. */
 export class EventForwarder {
-  readonly #dependencies: { clock: Clock; logger: Logger; spool: Spool; uplink: Uplink };
+  readonly #dependencies: EventForwarderDependencies;
   #busy = false;
   #cancelRetry: Cancel | undefined;
 
-  constructor(dependencies: { clock: Clock; logger: Logger; spool: Spool; uplink: Uplink }) {
+  constructor(dependencies: EventForwarderDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -24,6 +35,7 @@ export class EventForwarder {
     this.#busy = true;
     void this.#forward()
       .catch((error: unknown) => {
+        endIfDamaged(error);
         this.#dependencies.logger.error('events are kept back', { reason: describeError(error) });
         return false;
       })
@@ -52,6 +64,9 @@ export class EventForwarder {
       events.filter((_, index) => (outcomes[index]?.kind === 'accepted') === accepted).map(({ id }) => id);
     spool.releaseEvents(ids(false));
     const delivered = ids(true);
+    for (const { id, payload } of events) {
+      if (delivered.includes(id)) this.#dependencies.delivered(JSON.parse(payload.toString()) as StreamEvent);
+    }
     if (delivered.length > 0) spool.settleEvents(delivered);
     return delivered.length > 0;
   }

@@ -6,6 +6,7 @@ import { telemetryRequest } from '../uplink/envelope.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import type { PublishOutcome, Uplink } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
+import { endIfDamaged } from './damage.ts';
 import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
 import type { DayQuota } from './quota.ts';
 
@@ -148,6 +149,7 @@ export class Forwarder {
     try {
       spool.settle(this.#verdicts);
     } catch (error) {
+      endIfDamaged(error);
       logger.error('the spool settles nothing', { reason: describeError(error) });
       this.#cancelSettle = clock.after(settleRetryMs, () => this.#settle());
       return;

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { EncodedSample, Spool } from '../spool/spool.ts';
 import { Batcher } from './batcher.ts';
+import { endIfDamaged } from './damage.ts';
 import type { LossAccount } from './loss-account.ts';
 import type { SiloOptions } from './options.ts';
 import { RateQuota } from './quota.ts';
@@ -135,6 +136,7 @@ export class Intake {
         this.#blocked.shift();
       }
     } catch (error) {
+      endIfDamaged(error);
       logger.error('the spool takes nothing', {
         reason: describeError(error),
         batches: this.#blocked.length,

@@ -8,6 +8,7 @@ import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import { Spool } from '../spool/spool.ts';
+import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 import type { Origin } from '../stream/topic.ts';
 import { startUplink, type Uplink } from '../uplink/uplink.ts';
@@ -15,6 +16,7 @@ import { Checkpointer } from './checkpointer.ts';
 import { EventForwarder } from './event-forwarder.ts';
 import { Forwarder } from './forwarder.ts';
 import { Intake } from './intake.ts';
+import { Journal } from './journal.ts';
 import type { LossAccount } from './loss-account.ts';
 import type { SiloBirth } from './protocol.ts';
 import { DayQuota } from './quota.ts';
@@ -38,6 +40,7 @@ export class RunningSilo {
   readonly origin: Origin;
   readonly #dependencies: RunningSiloDependencies;
   readonly #spool: Spool;
+  readonly #journal: Journal;
   readonly #timekeeper: Timekeeper;
   readonly #intake: Intake;
   readonly #forwarder: Forwarder;
@@ -54,18 +57,26 @@ export class RunningSilo {
     const { tenantId, gatewayId } = identity.identity;
     // A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed.
     const directory = join(birth.options.spool.directory, tenantId, gatewayId);
-    const keys = await loadKeyWrapper(directory);
+    const keys = await loadKeyWrapper(directory, { silo: birth.options.name });
     const origin = { tenant: tenantId, gateway: gatewayId };
     const spool = await Spool.open({ ...birth.options.spool, directory }, { origin, keys, clock, logger });
-    return new RunningSilo(dependencies, origin, spool);
+    try {
+      const note = (event: EventBody): void => spool.note(event);
+      const journal = Journal.open(directory, { origin, clock, logger, note });
+      return new RunningSilo(dependencies, origin, spool, journal);
+    } catch (error) {
+      spool.close();
+      throw error;
+    }
   }
 
-  private constructor(dependencies: RunningSiloDependencies, origin: Origin, spool: Spool) {
+  private constructor(dependencies: RunningSiloDependencies, origin: Origin, spool: Spool, journal: Journal) {
     const { birth, identity, clock, time, logger, losses, settled } = dependencies;
     const { uplink: uplinkOptions, quota } = birth.options;
     this.origin = origin;
     this.#dependencies = dependencies;
     this.#spool = spool;
+    this.#journal = journal;
     this.#identity = identity;
     this.#sessionSince = clock.wallMs();
     this.#timekeeper = new Timekeeper(time, Math.max(identity.identity.notBefore, spool.newestTs ?? 0));
@@ -91,7 +102,10 @@ export class RunningSilo {
         this.#delivered += samples;
       },
     });
-    this.#events = new EventForwarder(wiring);
+    this.#events = new EventForwarder({
+      ...wiring,
+      delivered: (event) => journal.recordDelivered(event),
+    });
     this.#checkpointer = new Checkpointer({ ...wiring, signer: () => this.#identity.signer });
     this.#intake = new Intake(birth.options, {
       clock,
@@ -106,6 +120,8 @@ export class RunningSilo {
       },
     });
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    const { fingerprintSha256 } = identity.identity;
+    journal.record('start', { version, configSha256: birth.configSha256, fingerprintSha256 });
   }
 
   admit(samples: readonly Sample[]): void {
@@ -120,7 +136,9 @@ export class RunningSilo {
     this.#uplink.replaceCredentials(identity);
     const { fingerprintSha256, notAfter } = identity.identity;
     const previousFingerprintSha256 = previous.fingerprintSha256;
-    this.#spool.note({ kind: 'identity-changed', fingerprintSha256, previousFingerprintSha256, notAfter });
+    const change = { fingerprintSha256, previousFingerprintSha256, notAfter };
+    this.#spool.note({ kind: 'identity-changed', ...change });
+    this.#journal.record('identity', change);
     this.#inBackground(
       'a new data key',
       this.#spool.rotateKey().then(() => this.#checkpointer.check(true)),
@@ -167,14 +185,27 @@ export class RunningSilo {
     };
   }
 
+  /** What an operator's act or a refusal means for this tenant, for good. */
+  get journal(): Journal {
+    return this.#journal;
+  }
+
+  /** Signs the audit log's head, where something in it stands unsigned. */
+  async signJournal(): Promise<void> {
+    await this.#journal.sign(this.#identity.signer);
+  }
+
   /** Stores what came, signs the head, takes leave of the broker and closes the spool. */
-  async stop(): Promise<void> {
+  async stop(reason: string): Promise<void> {
     this.#intake.close();
     this.reportLosses();
+    this.#journal.record('stop', { reason });
     this.#events.close();
+    await this.signJournal().catch((error: unknown) => this.#warn("the audit log's signature", error));
     await this.#checkpointer.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
     await this.#uplink.stop(uplinkStopMs);
     this.#forwarder.close();
+    this.#journal.close();
     this.#spool.close();
   }
 

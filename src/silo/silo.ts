@@ -6,6 +6,7 @@ import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
+import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';
 import type { SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
 import { RunningSilo } from './running-silo.ts';
@@ -15,6 +16,8 @@ import type { TimeSources } from './timekeeper.ts';
 const tickMs = 1000;
 /** How often the certificate files are looked at: a renewal takes effect within this, without a restart. */
 const identityCheckTicks = 10;
+/** How often the audit log is signed, where it has grown. */
+const journalSignTicks = 60;
 /** Losses are told in runs of this length, so that a flood makes few events. */
 const lossReportTicks = 10;
 
@@ -138,7 +141,12 @@ export class Silo {
   #refuse(reason: string): void {
     const known = this.#stage.at === 'refused' && this.#stage.reason === reason;
     this.#stage = { at: 'refused', reason };
-    if (!known) this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
+    if (known) return;
+    this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
+    const { directory } = this.#birth.options.spool;
+    const journal = Journal.open(directory, { origin: null, clock: this.#clock, logger: this.#logger });
+    journal.record('refused-certificate', { reason, fingerprintSha256: null });
+    journal.close();
   }
 
   #scheduleTick(): void {
@@ -155,6 +163,7 @@ export class Silo {
     if (this.#stage.at === 'running') {
       this.#stage.silo.tick();
       if (this.#ticks % lossReportTicks === 0) this.#stage.silo.reportLosses();
+      if (this.#ticks % journalSignTicks === 0) await this.#stage.silo.signJournal();
     }
     this.#postStatus();
   }
@@ -177,10 +186,11 @@ export class Silo {
     } catch (error) {
       const reason = describeError(error);
       if (error instanceof ForeignIdentity) {
-        await silo.stop();
+        await silo.stop('the certificate files name somebody else');
         this.#refuse(reason);
       } else if (reason !== this.#renewalFault) {
         this.#renewalFault = reason;
+        silo.journal.record('refused-certificate', { reason, fingerprintSha256: null });
         this.#logger.warn('certificate files not taken up', { reason });
       }
     }
@@ -194,7 +204,7 @@ export class Silo {
   async #stop(): Promise<void> {
     const stage = this.#stage;
     this.#stage = { at: 'stopped' };
-    if (stage.at === 'running') await stage.silo.stop();
+    if (stage.at === 'running') await stage.silo.stop('the gateway stops');
     this.#postStatus();
     this.#channel.post({ type: 'stopped' });
     this.#channel.close();

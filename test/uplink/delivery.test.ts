@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { zstdDecompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Authority, IssuedCertificate } from '../../src/simulator/certificates.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
@@ -71,8 +71,9 @@ describe('uplink to a real Mosquitto', () => {
       assert.deepEqual(rig.limits, [{ inflightMax: 20, packetBytesMax: undefined }]);
       const key = { ...origin, epoch: '01JD3W5V2K0000000000000000', seq: 7 };
       const payload = Buffer.from('{"v":1}');
-      const publishes = [rig.uplink.publish(telemetryRequest({ key, payload }, 'none'))];
-      publishes.push(rig.uplink.publish(telemetryRequest({ key, payload }, 'zstd')));
+      const batch = { key, payload, compressed: zstdCompressSync(payload) };
+      const publishes = [rig.uplink.publish(telemetryRequest(batch, 'none'))];
+      publishes.push(rig.uplink.publish(telemetryRequest(batch, 'zstd')));
       for (let index = 0; index < 200; index += 1) publishes.push(rig.batch(`batch ${index}`));
       const outcomes = await Promise.all(publishes);
       assert.ok(outcomes.every(({ kind }) => kind === 'accepted'));
