@@ -2,10 +2,9 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
+import { channelOf, type ModbusBusOptions } from './modbus/open-bus.ts';
 import type { BusOptions, DeviceOptions } from './options.ts';
 import { createPort, type OpenChannel, type Port } from './port/port.ts';
-import { serialChannel } from './port/serial-channel.ts';
-import { socketChannel } from './port/socket-channel.ts';
 import { createModbusBus } from './schedule/modbus-bus.ts';
 import { createSerialBus } from './serial/serial-bus.ts';
 
@@ -103,14 +102,10 @@ function startBus(
   };
 }
 
-function channelOf(bus: BusOptions): OpenChannel {
-  return 'host' in bus ? socketChannel(bus) : serialChannel(bus);
-}
-
 type Running = Pick<ReturnType<typeof createModbusBus>, 'stop' | 'devices' | 'load'>;
 
 function startModbus(
-  bus: Exclude<BusOptions, { kind: 'serial' }>,
+  bus: ModbusBusOptions,
   devices: readonly DeviceOptions[],
   port: Port,
   put: Put,

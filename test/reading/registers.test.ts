@@ -5,22 +5,9 @@ import type { Order, RegisterType } from '../../src/reading/point.ts';
 import { bitAt, compileDecoder, type RegisterFormat, registerCount } from '../../src/reading/registers.ts';
 import type { Value } from '../../src/reading/sample.ts';
 import { compileScale, timesPowerOfTen } from '../../src/reading/scale.ts';
+import { bytesOf, inOrder } from '../support/register-bytes.ts';
 
 const orders: Order[] = ['big', 'little'];
-
-/** The other way round, written apart from the code under test: big-endian bytes to registers in an order. */
-function inOrder(bytes: Uint8Array, byteOrder: Order, wordOrder: Order): Uint8Array {
-  const words: number[][] = [];
-  for (let at = 0; at < bytes.length; at += 2) words.push([bytes[at]!, bytes[at + 1]!]);
-  if (wordOrder === 'little') words.reverse();
-  return Uint8Array.from(words.flatMap((word) => (byteOrder === 'little' ? word.toReversed() : word)));
-}
-
-function bytesOf(size: number, write: (view: DataView) => void): Uint8Array {
-  const view = new DataView(new ArrayBuffer(size));
-  write(view);
-  return new Uint8Array(view.buffer);
-}
 
 function decode(
   format: Partial<RegisterFormat> & { type: RegisterType },

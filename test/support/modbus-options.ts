@@ -19,7 +19,7 @@ export function modbusDevice(
 export function tcpBus(
   port: number,
   options: { name?: string; pipeline?: number; idleCloseMs?: number } = {},
-): BusOptions {
+): BusOptions & { kind: 'modbus-tcp' } {
   const { name = 'plant', pipeline = 1, idleCloseMs = 0 } = options;
   const host = '127.0.0.1';
   return {

@@ -1,47 +1,49 @@
-"""A Modbus server that others wrote: pymodbus, over TCP or RTU.
+"""A pymodbus server for unit 1: pymodbus-server.py tcp|rtu-over-tcp IMAGE | rtu PATH IMAGE
 
-usage: pymodbus-server.py tcp PORT | rtu DEVICE     (the registers come as JSON on standard input)
-
-{"1": {"holding": {"0": [1, 2]}, "input": {}, "coil": {"0": [1, 0, 1]}, "discrete": {}}}
-maps unit ids to tables to blocks of cells by zero-based address.
+IMAGE is a file of lines `table address hex`, four hex digits a register, two a bit.
+Prints `ready PORT` (or `ready`) when it listens.
 """
+
 import asyncio
-import json
 import sys
 
-from pymodbus.datastore import ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
-from pymodbus.server import StartAsyncSerialServer, StartAsyncTcpServer
-from pymodbus.transaction import ModbusRtuFramer
+from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
+from pymodbus.device import ModbusDeviceIdentification
+from pymodbus.framer.rtu_framer import ModbusRtuFramer
+from pymodbus.framer.socket_framer import ModbusSocketFramer
+from pymodbus.server.async_io import ModbusSerialServer, ModbusTcpServer
 
 
-def block(cells):
-    values = {}
-    for address, run in cells.items():
-        for offset, value in enumerate(run):
-            values[int(address) + offset] = value
-    return ModbusSparseDataBlock(values or {70000: 0})
-
-
-def unit(tables):
-    return ModbusSlaveContext(
-        di=block(tables.get("discrete", {})),
-        co=block(tables.get("coil", {})),
-        hr=block(tables.get("holding", {})),
-        ir=block(tables.get("input", {})),
-        zero_mode=True,
-    )
+def read_image(path):
+    blocks = {"coil": ModbusSequentialDataBlock(0, [0]), "discrete": ModbusSequentialDataBlock(0, [0]),
+              "input": ModbusSequentialDataBlock(0, [0]), "holding": ModbusSequentialDataBlock(0, [0])}
+    for line in open(path, encoding="ascii"):
+        table, address, digits = line.split()
+        width = 2 if table in ("coil", "discrete") else 4
+        values = [int(digits[at:at + width], 16) for at in range(0, len(digits), width)]
+        blocks[table] = ModbusSequentialDataBlock(int(address), values)
+    return ModbusSlaveContext(co=blocks["coil"], di=blocks["discrete"], ir=blocks["input"],
+                              hr=blocks["holding"], zero_mode=True)
 
 
 async def main():
-    kind, where = sys.argv[1:3]
-    units = {int(unit_id): unit(tables) for unit_id, tables in json.load(sys.stdin).items()}
-    context = ModbusServerContext(slaves=units, single=False)
-    if kind == "tcp":
-        await StartAsyncTcpServer(context=context, address=("127.0.0.1", int(where)))
-    else:
-        await StartAsyncSerialServer(
-            context=context, framer=ModbusRtuFramer, port=where, baudrate=19200, parity="N", timeout=0.02
-        )
+    mode, *rest = sys.argv[1:]
+    context = ModbusServerContext(slaves={1: read_image(rest[-1])}, single=False)
+    identity = ModbusDeviceIdentification(info_name={
+        "VendorName": "Interop", "ProductCode": "PM3", "MajorMinorRevision": "3.0"})
+    if mode == "rtu":
+        server = ModbusSerialServer(context, ModbusRtuFramer, identity, port=rest[0], baudrate=19200,
+                                    bytesize=8, parity="N", stopbits=1)
+        await server.start()
+        print("ready", flush=True)
+        await server.serve_forever()
+        return
+    framer = ModbusRtuFramer if mode == "rtu-over-tcp" else ModbusSocketFramer
+    server = ModbusTcpServer(context, framer, identity, address=("127.0.0.1", 0), allow_reuse_address=True)
+    serving = asyncio.ensure_future(server.serve_forever())
+    await server.serving
+    print("ready", server.server.sockets[0].getsockname()[1], flush=True)
+    await serving
 
 
 asyncio.run(main())

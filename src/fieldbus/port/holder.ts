@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** A program that has a device open. */
@@ -8,20 +8,41 @@ export interface Holder {
 }
 
 /**
- * Finds another process that has `path` open, by what /proc lets this user see; null where it sees none.
- * Only called when an open was refused: it walks every process.
+ * Finds the process that keeps others out of the device at `path`: who has a lock on it, else who has it
+ * open, by what /proc lets this user see; null where it sees none. Only called when an open was refused:
+ * it may walk every process.
  */
 export async function findHolder(path: string, procRoot = '/proc'): Promise<Holder | null> {
   const device = await realpath(path).catch(() => path);
+  const pid = (await findLocker(device, procRoot)) ?? (await findOpener(device, procRoot));
+  if (pid === null) return null;
+  const command = await readFile(join(procRoot, String(pid), 'comm'), 'utf8').catch(() => '?');
+  return { pid, command: command.trim() };
+}
+
+/** proc_locks(5): `1: FLOCK ADVISORY WRITE 4711 00:18:5 0 EOF`, device numbers in hex, then the inode. */
+async function findLocker(device: string, procRoot: string): Promise<number | null> {
+  const file = await stat(device, { bigint: true }).catch(() => null);
+  const locks = await readFile(join(procRoot, 'locks'), 'utf8').catch(() => '');
+  if (file === null) return null;
+  const [major, minor] = [(file.dev >> 8n) & 0xfffn, (file.dev & 0xffn) | ((file.dev >> 12n) & 0xfff00n)];
+  const hex = (part: bigint): string => part.toString(16).padStart(2, '0');
+  const place = `${hex(major)}:${hex(minor)}:${file.ino}`;
+  for (const line of locks.split('\n')) {
+    const [, , , , pid, where] = line.split(/\s+/);
+    if (where === place && Number(pid) > 0 && Number(pid) !== process.pid) return Number(pid);
+  }
+  return null;
+}
+
+async function findOpener(device: string, procRoot: string): Promise<number | null> {
   const entries = await readdir(procRoot).catch(() => []);
   for (const entry of entries) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     const folder = join(procRoot, entry, 'fd');
     const descriptors = await readdir(folder).catch(() => []);
     const targets = await Promise.all(descriptors.map((fd) => readlink(join(folder, fd)).catch(() => '')));
-    if (!targets.includes(device)) continue;
-    const command = await readFile(join(procRoot, entry, 'comm'), 'utf8').catch(() => '?');
-    return { pid: Number(entry), command: command.trim() };
+    if (targets.includes(device)) return Number(entry);
   }
   return null;
 }

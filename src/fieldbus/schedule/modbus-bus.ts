@@ -1,10 +1,9 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
-import type { ModbusClient, StrayListener } from '../modbus/client.ts';
-import { createRtuClient } from '../modbus/rtu-client.ts';
-import { createTcpClient } from '../modbus/tcp-client.ts';
-import type { BusOptions, ModbusDeviceOptions } from '../options.ts';
+import type { StrayListener } from '../modbus/client.ts';
+import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
+import type { ModbusDeviceOptions } from '../options.ts';
 import { timingOf } from '../plan/cost.ts';
 import type { Port } from '../port/port.ts';
 import { type Contender, charge, decide, emptyLedger } from './decision.ts';
@@ -27,7 +26,7 @@ export interface ModbusBus {
 
 /** Polls the devices of one bus: asks `decide` whom, and the client to ask. */
 export function createModbusBus(
-  bus: Exclude<BusOptions, { kind: 'serial' }>,
+  bus: ModbusBusOptions,
   options: readonly ModbusDeviceOptions[],
   { port, clock, deliver }: ModbusBusDependencies,
 ): ModbusBus {
@@ -38,17 +37,15 @@ export function createModbusBus(
   const silos = [...new Set(options.map(({ silo }) => silo))];
   let ledger = emptyLedger(silos, startedAt);
   let inFlight = 0;
-  let wasTried = false;
+  /** Until it has been opened, or opened again. */
+  let isLost = false;
   let stopped = false;
   let cancelTimer: Cancel = () => {};
 
   const onStray: StrayListener = (unitId, kind) => {
     for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
   };
-  const client: ModbusClient =
-    bus.kind === 'modbus-tcp'
-      ? createTcpClient(port, pipeline, { clock, onStray })
-      : createRtuClient(port, timingOf(bus), { clock, onStray });
+  const client = createClient(bus, port, { clock, onStray });
 
   const pump = (): void => {
     cancelTimer();
@@ -79,7 +76,7 @@ export function createModbusBus(
 
   const isUnreachable = (device: PolledDevice): boolean => {
     const { kind } = port.state;
-    return kind === 'open' || kind === 'idle' ? device.isDead : wasTried;
+    return kind === 'open' || kind === 'idle' ? device.isDead : isLost;
   };
 
   /** What is due of those that can't be asked is reported on time all the same. */
@@ -111,10 +108,10 @@ export function createModbusBus(
 
   const cancelState = port.onState(({ kind }) => {
     if (kind === 'open') for (const device of devices) device.endPause();
-    wasTried ||= kind === 'open' || kind === 'lost';
+    if (kind === 'open' || kind === 'lost') isLost = kind === 'lost';
     pump();
   });
-  wasTried = port.state.kind === 'open' || port.state.kind === 'lost';
+  isLost = port.state.kind === 'lost';
   pump();
 
   return {
