@@ -103,7 +103,7 @@ describe('the scene of the demo', () => {
       /nothing of borealis's mast/,
       (scene: Scene) => scene.tenants[1]!.devicesSeen.delete('mast'),
     ],
-    ['a batch is missing', /misses 2 batches/, (scene: Scene) => (scene.gaps = 2)],
+    ['a batch is missing', /misses 2 batches/, (scene: Scene) => (scene.tenants[1]!.gaps = 2)],
     [
       'a row bears a forged name',
       /1 rows bear/,

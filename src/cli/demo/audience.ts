@@ -10,19 +10,25 @@ import { join } from 'node:path';
 /** A start of Node on a busy machine, a TLS handshake, two subscriptions. */
 const readyWithinMs = 30_000;
 
+/** What the backend finds wrong is told by its first few findings. */
+const alarmsMax = 10;
+
+/** Both ends included. */
+type SeqRange = [from: number, to: number];
+
 /** What `merestone consume --json` writes to standard error, as far as it matters here. */
 interface Notice {
   severity: string;
   kind: string;
   message: string;
+  tenant?: string;
   /** Of `duplicates`. */
-  batches?: unknown;
-  /** Of `gap` and `gap-closed`, both ends included. */
+  batches?: SeqRange[];
+  /** Of `gap` and `gap-closed`. */
   from?: number;
   to?: number;
   /** Of `summary`. */
-  duplicates?: number;
-  streams?: { tenant: string; missing: [number, number][]; verified: [number, number][] }[];
+  streams?: { tenant: string; received: number; missing: SeqRange[]; verified: SeqRange[] }[];
 }
 
 /** The backend's side: `merestone consume`, whose rows and notices go into the scene. */
@@ -58,25 +64,29 @@ export class Audience {
   #hear(line: string): void {
     const notice = parseNotice(line);
     if (notice === undefined) return;
-    if (notice.kind === 'connected') this.#heard.abort();
-    if (notice.severity === 'security') this.#scene.alarms.push(notice.message);
-    const width = (notice.to ?? 0) - (notice.from ?? 0) + 1;
-    if (notice.kind === 'gap') this.#scene.gaps += width;
-    if (notice.kind === 'gap-closed') this.#scene.gaps -= width;
-    if (notice.kind === 'summary') this.#takeSummary(notice);
+    const { kind, severity, message, from = 0, to = 0 } = notice;
+    const { alarms, tenants } = this.#scene;
+    if (severity === 'security' && alarms.length < alarmsMax) alarms.push(message);
+    if (kind === 'connected') this.#heard.abort();
+    for (const tenant of tenants.filter(({ tenant }) => tenant === notice.tenant)) {
+      if (kind === 'gap') tenant.gaps += to - from + 1;
+      if (kind === 'gap-closed') tenant.gaps -= to - from + 1;
+      if (kind === 'duplicates') tenant.duplicates += sizeOf(notice.batches ?? []);
+    }
+    if (kind === 'summary') this.#takeSummary(notice);
   }
 
-  #takeSummary({ duplicates = 0, streams = [] }: Notice): void {
-    this.#scene.duplicates = duplicates;
-    this.#scene.gaps = sizeOf(streams.flatMap((stream) => stream.missing));
+  #takeSummary({ streams = [] }: Notice): void {
     for (const tenant of this.#scene.tenants) {
       const own = streams.filter((stream) => stream.tenant === tenant.tenant);
+      tenant.batches = own.reduce((sum, stream) => sum + stream.received, 0);
+      tenant.gaps = sizeOf(own.flatMap((stream) => stream.missing));
       tenant.verified = sizeOf(own.flatMap((stream) => stream.verified));
     }
   }
 }
 
-function sizeOf(ranges: readonly [number, number][]): number {
+function sizeOf(ranges: readonly SeqRange[]): number {
   return ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
 }
 

@@ -31,22 +31,22 @@ const settleMs = 3000;
 
 /** The whole demo, from an empty folder to no trace. Never throws: what failed stands in `failure`. */
 export async function play(options: PlayOptions): Promise<{ summary: Summary; failure: unknown }> {
-  const performance = new Performance(options);
+  const demo = new DemoRun(options);
   // Even a fault of our own must not leave children behind.
-  const onFault = (error: Error): void => performance.fail(error);
+  const onFault = (error: Error): void => demo.fail(error);
   process.on('uncaughtException', onFault);
   let failure: unknown;
   try {
-    await performance.run();
+    await demo.run();
   } catch (error) {
     failure = error;
   } finally {
     process.off('uncaughtException', onFault);
   }
-  return { summary: performance.summary(failure), failure };
+  return { summary: demo.summary(failure), failure };
 }
 
-class Performance {
+class DemoRun {
   readonly #options: PlayOptions;
   readonly #scene = new Scene(cast);
   readonly #attempts: Attempt[] = [];

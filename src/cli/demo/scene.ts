@@ -13,12 +13,16 @@ export interface TenantScene extends Cast {
   latest: Map<string, Map<string, Reading>>;
   /** Rows since the last one of this tenant was shown. */
   fresh: Row[];
-  /** Batches that a signed checkpoint covers. Known at the end. */
+  /** Batches at the backend, and those of them that a signed checkpoint covers. Known at the end. */
+  batches: number;
   verified: number;
   /** Samples that came in, and rows that came out, in each of the last seconds; the last one is still filling. */
   samplesBySecond: number[];
   rowsBySecond: number[];
   rows: number;
+  /** Batches that the backend misses, and that came to it again. */
+  gaps: number;
+  duplicates: number;
   devicesSeen: Set<string>;
   /** Most batches that ever waited at once. */
   peakBatches: number;
@@ -45,10 +49,8 @@ export class Scene {
   /** Attempts to reach over the wall that the broker refused, and rows that got over it. */
   refused = 0;
   strays = 0;
-  gaps = 0;
   /** What the backend found that its sender did not sign or may not claim. */
   readonly alarms: string[] = [];
-  duplicates = 0;
   #second = 0;
   #turn = 0;
 
@@ -59,10 +61,13 @@ export class Scene {
       deviceStatus: new Map(),
       latest: new Map(),
       fresh: [],
+      batches: 0,
       verified: 0,
       samplesBySecond: [0],
       rowsBySecond: [0],
       rows: 0,
+      gaps: 0,
+      duplicates: 0,
       devicesSeen: new Set(),
       peakBatches: 0,
     }));
@@ -70,6 +75,14 @@ export class Scene {
 
   get rowCount(): number {
     return this.tenants.reduce((sum, tenant) => sum + tenant.rows, 0);
+  }
+
+  get gaps(): number {
+    return this.tenants.reduce((sum, tenant) => sum + tenant.gaps, 0);
+  }
+
+  get duplicates(): number {
+    return this.tenants.reduce((sum, tenant) => sum + tenant.duplicates, 0);
   }
 
   get samplesPerSecond(): number {

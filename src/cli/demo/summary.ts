@@ -8,12 +8,14 @@ interface TenantSummary {
   epoch: string | null;
   /** Taken in by the silo. */
   samples: number;
-  /** Acknowledged by the broker. */
-  batches: number;
   /** Received by the backend. */
+  batches: number;
   rows: number;
   /** Of the batches, those that a checkpoint which the gateway signed covers. */
   verified: number;
+  /** Batches that the backend misses, and that came to it again and were dropped. */
+  gaps: number;
+  duplicates: number;
   /** Devices of which the backend has at least one value. */
   devices: string[];
 }
@@ -24,8 +26,6 @@ export interface Summary {
   reasons: string[];
   seconds: number;
   tenants: TenantSummary[];
-  gaps: number;
-  duplicates: number;
   /** Publishes with one tenant's certificate to another tenant's topic. `arrived`: rows under a name they should not bear. */
   crossTenant: { attempts: number; refused: number; arrived: number };
 }
@@ -42,9 +42,11 @@ export function summarize(
     gateway: tenant.gateway,
     epoch: tenant.status?.spool?.epoch ?? null,
     samples: tenant.status?.samples.received ?? 0,
-    batches: tenant.status?.uplink?.batches.accepted ?? 0,
+    batches: tenant.batches,
     rows: tenant.rows,
     verified: tenant.verified,
+    gaps: tenant.gaps,
+    duplicates: tenant.duplicates,
     devices: [...tenant.devicesSeen].sort(),
   }));
   const refused = attempts.filter((attempt) => attempt === 'refused').length;
@@ -66,22 +68,20 @@ export function summarize(
     reasons,
     seconds: Math.round(elapsedMs / 100) / 10,
     tenants,
-    gaps: scene.gaps,
-    duplicates: scene.duplicates,
     crossTenant: { attempts: attempts.length, refused, arrived: scene.strays },
   };
 }
 
 /** The same for people. */
-export function describeSummary(summary: Summary): string {
-  const { seconds, tenants, gaps, duplicates, crossTenant, reasons } = summary;
+export function describeSummary({ seconds, tenants, crossTenant, reasons }: Summary): string {
+  const { attempts, refused } = crossTenant;
   return [
     `In ${seconds} s, from the wires to the backend:`,
-    ...tenants.map(
-      ({ tenant, samples, batches, rows, devices }) =>
-        `  ${tenant.padEnd(9)} ${samples} samples, ${batches} batches, ${rows} rows of ${devices.join(', ') || 'no device'}`,
-    ),
-    `  ${gaps} gaps, ${duplicates} duplicates; ${crossTenant.refused} of ${crossTenant.attempts} attempts to cross the wall refused`,
+    ...tenants.flatMap(({ tenant, samples, batches, rows, verified, gaps, duplicates, devices }) => [
+      `  ${tenant}: ${samples} samples, ${rows} rows of ${devices.join(', ') || 'no device'}`,
+      `    ${batches} batches, ${gaps} missing, ${duplicates} twice, ${verified} as signed`,
+    ]),
+    `  ${refused} of ${attempts} attempts to cross the wall refused`,
     ...reasons.map((reason) => `  not well: ${reason}`),
   ].join('\n');
 }
