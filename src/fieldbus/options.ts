@@ -69,6 +69,8 @@ export interface ModbusPointOptions {
   /** Names by raw integer value. */
   enum?: Readonly<Record<number, string>>;
   invalid?: readonly InvalidMarker[];
+  /** Read for other points to be scaled by, and not given out. */
+  internal?: true;
   /** Where it is written, for faults: a line of the configuration or a profile's name. */
   place?: string;
 }

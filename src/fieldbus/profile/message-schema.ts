@@ -154,6 +154,7 @@ export const messageSchema = z
   .superRefine(({ pattern: source, separator, fields }, context) => {
     const groups = source === undefined ? [] : groupsOf(source);
     for (const [index, { from }] of fields.entries()) {
+      if (from === undefined) continue; // the field has a fault of its own
       const path = ['fields', index];
       if (from.by === 'group' && groups?.includes(from.group) === false) {
         const message = `the pattern has no group '${from.group}'; write (?<${from.group}>…) in it, or give column, at or pattern`;

@@ -66,6 +66,7 @@ export const modbusPointSchema = z.strictObject({
     .describe('code of the SenML units registry (RFC 8428) where there is one'),
   scale: number.optional().describe('value = raw × scale + offset'),
   offset: number.optional(),
+  internal: z.literal(true).optional().describe('read for others to be scaled by, and not given out'),
   scaleFrom: z.string().optional().describe('point that holds the power of ten to scale by'),
   length: z.int().min(1).max(125).optional().describe('registers of a string'),
   bit: z.int().min(0).max(15).optional(),

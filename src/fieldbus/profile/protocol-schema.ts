@@ -9,13 +9,13 @@ import type {
   SerialRequestStep,
 } from '../options.ts';
 import { messageSchema } from './message-schema.ts';
-import { bytes, content, duration, groupsOf, pattern } from './scalars.ts';
+import { bytes, content, duration, groupsOf, pattern, stepsPerByte } from './scalars.ts';
 
 /** A frame is searched byte by byte after noise: with 4 kB a full line of it stays cheap, and no telegram is longer. */
 const bytesMax = z
   .int()
   .min(1)
-  .max(4096)
+  .max(8192)
   .default(1024)
   .describe('longest frame in bytes; what is longer is noise');
 const start = bytes('bytes that every frame begins with');
@@ -158,9 +158,12 @@ export const protocolSchema = z
       .describe('the kinds of frame; the first that fits is taken'),
   })
   .superRefine((protocol, context) => {
-    for (const { path, message } of [...groupFaults(protocol.request), ...pointFaults(protocol.messages)]) {
-      context.addIssue({ code: 'custom', path, message });
-    }
+    const faults = [
+      ...groupFaults(protocol.request),
+      ...pointFaults(protocol.messages),
+      ...costFaults(protocol),
+    ];
+    for (const { path, message } of faults) context.addIssue({ code: 'custom', path, message });
   })
   .transform((protocol): SerialProtocol => defined(protocol))
   .describe('how a serial sensor talks');
@@ -187,6 +190,23 @@ function groupFaults(steps: readonly SerialRequestStep[] | undefined): Fault[] {
     for (const name of groups) if (name !== null) known.add(name);
   }
   return faults;
+}
+
+/** Some seconds of a slow machine, for a frame made to be slow by whoever knows the patterns; else microseconds. */
+const stepsMax = 32_000_000;
+
+/** What matching one frame may cost at most is bounded, whatever comes on the line. */
+function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'messages'>): Fault[] {
+  const patterns = messages.flatMap(({ pattern, validWhen, fields }) => [
+    pattern,
+    validWhen,
+    ...fields.map(({ from }) => (from.by === 'pattern' ? from.pattern : undefined)),
+  ]);
+  const bytes = framing.by === 'fixed-length' ? framing.length : framing.bytesMax;
+  const steps = patterns.reduce((sum, source) => sum + bytes * stepsPerByte(source), 0);
+  if (steps <= stepsMax) return [];
+  const message = `matching one frame of ${bytes} bytes could take ${steps} steps; lower bytesMax, or repeat less by number in the patterns`;
+  return [{ path: ['framing'], message }];
 }
 
 /** A point that several messages fill is one point: of one type and unit, and once in each. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MerestoneError } from '../../base/error.ts';
 import { durationPattern, parseDuration } from '../../base/quantity.ts';
 import { compilePattern } from '../serial/pattern.ts';
+import type { Pattern } from '../serial/pattern.ts';
 
 /** The small change of profiles and protocols. A message reads `what is wrong; what to do`. */
 
@@ -49,8 +50,17 @@ export function pattern(what: string) {
 
 /** The groups of a pattern; null where it is none, which is a fault of its own. */
 export function groupsOf(source: string): readonly (string | null)[] | null {
+  return compiled(source)?.groups ?? null;
+}
+
+/** What a match costs for each byte; 0 for no pattern. */
+export function stepsPerByte(source: string | undefined): number {
+  return source === undefined ? 0 : (compiled(source)?.stepsPerByte ?? 0);
+}
+
+function compiled(source: string): Pattern | null {
   try {
-    return compilePattern(source).groups;
+    return compilePattern(source);
   } catch {
     return null;
   }

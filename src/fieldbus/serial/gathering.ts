@@ -1,13 +1,16 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
-import type { Sample } from '../../reading/sample.ts';
+import type { Sample, Value } from '../../reading/sample.ts';
 import type { Telegram } from './messages.ts';
 
 /** Sentences of one burst follow each other closer than this; after it the burst is over. */
 const burstPauseMs = 50;
 
 export interface Gathering {
-  /** A sound telegram's points replace what was gathered; a damaged one's only fill what is missing. */
+  /**
+   * A sound telegram's points replace what was gathered. A damaged one's only fill what is missing, and wait an
+   * interval for a sound one to come instead.
+   */
   add(telegram: Telegram, isSound: boolean): void;
   /** Gives what was gathered so far at once. */
   end(): void;
@@ -25,40 +28,51 @@ export function createGathering(
   clock: Clock,
   give: (sample: Omit<Sample, 'device'>) => void,
 ): Gathering {
-  let points = new Map<string, { value: Sample['values'][string] } | { quality: Quality }>();
+  let points = new Map<string, { value: Value } | { quality: Quality }>();
   let stamp = { wallMs: 0, monotonicMs: 0 };
   let givenAt = -Infinity;
-  let dueAt = 0;
+  /** When the sound telegrams gathered may leave; null where there is none. */
+  let dueAt: number | null = null;
   let cancelDue: Cancel = () => {};
 
   const end = (): void => {
     cancelDue();
     if (points.size === 0) return;
-    const values: Record<string, Sample['values'][string]> = {};
+    const values: Record<string, Value> = {};
     const quality: Record<string, Quality> = {};
     for (const [name, point] of points) {
       if ('value' in point) values[name] = point.value;
       else quality[name] = point.quality;
     }
     points = new Map();
+    dueAt = null;
     givenAt = clock.monotonicMs();
     give({ ...stamp, values, ...(Object.keys(quality).length > 0 && { quality }) });
+  };
+
+  const endAt = (at: number): void => {
+    const waitMs = at - clock.monotonicMs();
+    if (waitMs <= 0) return end();
+    cancelDue();
+    cancelDue = clock.after(waitMs, end);
   };
 
   return {
     add: ({ values, quality }, isSound) => {
       const nowMs = clock.monotonicMs();
-      if (points.size === 0) dueAt = Math.max(givenAt + everyMs, nowMs);
+      const isFirst = points.size === 0;
       for (const [name, value] of Object.entries(values)) points.set(name, { value });
       for (const [name, why] of Object.entries(quality)) {
         if (isSound || !points.has(name)) points.set(name, { quality: why });
       }
       stamp = { wallMs: clock.wallMs(), monotonicMs: nowMs };
-      const wantedAt = waitsForBurst ? Math.min(nowMs + burstPauseMs, dueAt + everyMs / 2) : nowMs;
-      const waitMs = Math.max(dueAt, wantedAt) - nowMs;
-      if (waitMs <= 0) return end();
-      cancelDue();
-      cancelDue = clock.after(waitMs, end);
+      if (!isSound) {
+        if (isFirst) endAt(Math.max(givenAt, nowMs) + everyMs);
+        return;
+      }
+      dueAt ??= Math.max(givenAt + everyMs, nowMs);
+      const burstEndsAt = waitsForBurst ? Math.min(nowMs + burstPauseMs, dueAt + everyMs / 2) : nowMs;
+      endAt(Math.max(dueAt, burstEndsAt));
     },
     end,
     cancel: () => {

@@ -1,6 +1,7 @@
 import { MerestoneError } from '../../base/error.ts';
+import { compileProgram, Op } from './pattern-program.ts';
+import type { PatternProgram } from './pattern-program.ts';
 import { parsePattern } from './pattern-syntax.ts';
-import type { CharacterSet, PatternNode } from './pattern-syntax.ts';
 
 /**
  * Patterns from configuration meet bytes from outside, and JavaScript's own regular expressions backtrack:
@@ -12,6 +13,8 @@ export interface Pattern {
   source: string;
   /** Names of the capturing groups in order, null for one without a name. */
   groups: readonly (string | null)[];
+  /** Steps for each byte of a frame that a match costs at most: its instructions, each carrying the groups. */
+  stepsPerByte: number;
   match(frame: Uint8Array): PatternMatch | null;
 }
 
@@ -20,42 +23,36 @@ export interface PatternMatch {
   group(which: string | number): string | undefined;
 }
 
-type Instruction =
-  | { op: 'set'; set: CharacterSet }
-  | { op: 'line-start' }
-  | { op: 'line-end' }
-  | { op: 'fork'; first: number; second: number }
-  | { op: 'jump'; to: number }
-  | { op: 'save'; slot: number }
-  | { op: 'match' };
-
-/** With frames of 4 kB at most a match stays under some 10 ms on a slow machine, and no sensible pattern comes near. */
-const instructionsMax = 512;
+/** Each thread of a match carries its groups along. */
+const groupsMax = 32;
 
 /** Throws ProfileInvalid for what is no pattern, or one that is too long. */
 export function compilePattern(source: string): Pattern {
   const { node, groups } = parsePattern(source);
-  const program: Instruction[] = [];
-  emit(node, program, source);
-  append(program, { op: 'match' }, source);
-  const slots = 2 * (groups.length + 1);
-  const first = firstCharacters(program);
+  if (groups.length > groupsMax) {
+    throw new MerestoneError('ProfileInvalid', `the pattern ${source} has more than ${groupsMax} groups`, {
+      hint: 'write (?:…) for groups that are no values',
+    });
+  }
+  const program = compileProgram(node, source);
+  const machine = new PatternMachine(program, groups.length);
   return {
     source,
     groups,
+    stepsPerByte: program.ops.length * (1 + groups.length),
     match: (frame) => {
-      const found = run(program, first, slots, frame);
-      if (found === null) return null;
+      const slots = machine.run(frame);
+      if (slots === null) return null;
       return {
-        group: (which) => textOf(frame, found, typeof which === 'number' ? which : groups.indexOf(which) + 1),
+        group: (which) => textOf(frame, slots, typeof which === 'number' ? which : groups.indexOf(which) + 1),
       };
     },
   };
 }
 
 function textOf(frame: Uint8Array, slots: Int32Array, index: number): string | undefined {
-  const from = slots[2 * index] ?? -1;
-  const to = slots[2 * index + 1] ?? -1;
+  const from = slots[2 * index - 2] ?? -1;
+  const to = slots[2 * index - 1] ?? -1;
   return from < 0 || to < 0 ? undefined : latin1(frame.subarray(from, to));
 }
 
@@ -63,189 +60,124 @@ export function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
-function append(program: Instruction[], instruction: Instruction, source: string): number {
-  if (program.length >= instructionsMax) {
-    throw new MerestoneError('ProfileInvalid', `the pattern ${source} is too long`, {
-      hint: 'repeat less by number, or take the values apart with several fields',
-    });
-  }
-  return program.push(instruction) - 1;
-}
+/** Threads that wait at one byte, in order of preference; the slots of a thread never change. */
+class ThreadList {
+  readonly at: Int32Array;
+  readonly slots: Int32Array[] = [];
+  count = 0;
 
-function emit(node: PatternNode, program: Instruction[], source: string): void {
-  switch (node.kind) {
-    case 'set':
-      append(program, { op: 'set', set: node.set }, source);
-      return;
-    case 'line-start':
-    case 'line-end':
-      append(program, { op: node.kind }, source);
-      return;
-    case 'sequence':
-      for (const part of node.nodes) emit(part, program, source);
-      return;
-    case 'either':
-      emitEither(node.options, program, source);
-      return;
-    case 'repeat':
-      emitRepeat(node, program, source);
-      return;
-    case 'group':
-      append(program, { op: 'save', slot: 2 * node.index }, source);
-      emit(node.node, program, source);
-      append(program, { op: 'save', slot: 2 * node.index + 1 }, source);
+  constructor(capacity: number) {
+    this.at = new Int32Array(capacity);
+  }
+
+  add(at: number, slots: Int32Array): void {
+    this.at[this.count] = at;
+    this.slots[this.count] = slots;
+    this.count += 1;
   }
 }
 
-function emitEither(options: PatternNode[], program: Instruction[], source: string): void {
-  const jumps: { op: 'jump'; to: number }[] = [];
-  for (const option of options.slice(0, -1)) {
-    const fork = { op: 'fork' as const, first: program.length + 1, second: 0 };
-    append(program, fork, source);
-    emit(option, program, source);
-    const jump = { op: 'jump' as const, to: 0 };
-    append(program, jump, source);
-    jumps.push(jump);
-    fork.second = program.length;
+/** Its working memory is allocated once: a match allocates only what its groups need. */
+class PatternMachine {
+  readonly #program: PatternProgram;
+  readonly #unset: Int32Array;
+  /** The byte at which an instruction was last reached: it need not be followed twice. */
+  readonly #seenAt: Int32Array;
+  readonly #stack: ThreadList;
+  #threads: ThreadList;
+  #next: ThreadList;
+
+  constructor(program: PatternProgram, groupCount: number) {
+    const { length } = program.ops;
+    this.#program = program;
+    this.#unset = new Int32Array(2 * groupCount).fill(-1);
+    this.#seenAt = new Int32Array(length);
+    this.#stack = new ThreadList(2 * length + 1);
+    this.#threads = new ThreadList(length);
+    this.#next = new ThreadList(length);
   }
-  emit(options.at(-1)!, program, source);
-  for (const jump of jumps) jump.to = program.length;
-}
 
-function emitRepeat(
-  { node, min, max, lazy }: PatternNode & { kind: 'repeat' },
-  program: Instruction[],
-  source: string,
-): void {
-  for (let count = 0; count < min; count++) emit(node, program, source);
-  if (max === Infinity) {
-    const loop = program.length;
-    const leave = emitOptional(node, lazy, program, source);
-    append(program, { op: 'jump', to: loop }, source);
-    leave(program.length);
-    return;
-  }
-  const leaves: ((to: number) => void)[] = [];
-  for (let count = min; count < max; count++) leaves.push(emitOptional(node, lazy, program, source));
-  for (const leave of leaves) leave(program.length);
-}
-
-/** The node, with a way round it that the returned function sets. */
-function emitOptional(
-  node: PatternNode,
-  lazy: boolean,
-  program: Instruction[],
-  source: string,
-): (to: number) => void {
-  const fork = { op: 'fork' as const, first: 0, second: 0 };
-  append(program, fork, source);
-  fork[lazy ? 'second' : 'first'] = program.length;
-  emit(node, program, source);
-  return (to) => {
-    fork[lazy ? 'first' : 'second'] = to;
-  };
-}
-
-interface Thread {
-  at: number;
-  slots: Int32Array;
-}
-
-/** The characters that a match can begin with, so that no thread need start elsewhere. */
-function firstCharacters(program: readonly Instruction[]): CharacterSet {
-  const first = new Uint8Array(256);
-  const seen = new Set<number>();
-  const waiting = [0];
-  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-    if (seen.has(at)) continue;
-    seen.add(at);
-    const instruction = program[at]!;
-    if (instruction.op === 'match') return first.fill(1);
-    if (instruction.op === 'set')
-      for (let code = 0; code < 256; code++) first[code]! |= instruction.set[code]!;
-    else if (instruction.op === 'fork') waiting.push(instruction.first, instruction.second);
-    else waiting.push(instruction.op === 'jump' ? instruction.to : at + 1);
-  }
-  return first;
-}
-
-/** The slots of the leftmost match that comes first in the pattern's own order of preference, or null. */
-function run(
-  program: readonly Instruction[],
-  first: CharacterSet,
-  slotCount: number,
-  frame: Uint8Array,
-): Int32Array | null {
-  let threads: Thread[] = [];
-  let found: Int32Array | null = null;
-  const lastSeen = new Int32Array(program.length).fill(-1);
-  for (let position = 0; position <= frame.length; position++) {
-    const code = frame[position];
-    const canStart = code === undefined || first[code] === 1;
-    if (found === null && canStart) {
-      const slots = new Int32Array(slotCount).fill(-1);
-      slots[0] = position;
-      follow(program, 0, slots, position, frame, lastSeen, threads);
-    }
-    const next: Thread[] = [];
-    for (const { at, slots } of threads) {
-      const instruction = program[at]!;
-      if (instruction.op === 'match') {
-        found = slots;
-        break;
+  /** The slots of the leftmost match that comes first in the pattern's own order of preference, or null. */
+  run(frame: Uint8Array): Int32Array | null {
+    const { first } = this.#program;
+    let found: Int32Array | null = null;
+    this.#seenAt.fill(-1);
+    this.#threads.count = 0;
+    for (let position = 0; position <= frame.length; position++) {
+      const canStart = position === frame.length || first[frame[position]!] === 1;
+      if (found === null && canStart) this.#follow(0, this.#unset, position, frame, this.#threads);
+      if (this.#threads.count === 0) {
+        if (found !== null) break;
+        continue;
       }
-      if (instruction.op === 'set' && code !== undefined && instruction.set[code] === 1) {
-        follow(program, at + 1, slots, position + 1, frame, lastSeen, next);
+      found = this.#step(position, frame) ?? found;
+      const read = this.#threads;
+      this.#threads = this.#next;
+      this.#next = read;
+    }
+    return found;
+  }
+
+  /** Reads one byte. A thread that has matched ends those behind it, and its slots are the best so far. */
+  #step(position: number, frame: Uint8Array): Int32Array | null {
+    const { ops, x, sets } = this.#program;
+    const threads = this.#threads;
+    this.#next.count = 0;
+    for (let index = 0; index < threads.count; index++) {
+      const at = threads.at[index]!;
+      if (ops[at] === Op.Match) return threads.slots[index]!;
+      if (position === frame.length || sets[x[at]!]![frame[position]!] === 0) continue;
+      this.#follow(at + 1, threads.slots[index]!, position + 1, frame, this.#next);
+    }
+    return null;
+  }
+
+  /** Adds the threads that wait for a byte at `position`, in order of preference, each instruction once. */
+  #follow(
+    start: number,
+    startSlots: Int32Array,
+    position: number,
+    frame: Uint8Array,
+    into: ThreadList,
+  ): void {
+    const { ops, x, y } = this.#program;
+    const stack = this.#stack;
+    stack.count = 0;
+    stack.add(start, startSlots);
+    while (stack.count > 0) {
+      stack.count -= 1;
+      const at = stack.at[stack.count]!;
+      const slots = stack.slots[stack.count]!;
+      if (this.#seenAt[at] === position) continue;
+      this.#seenAt[at] = position;
+      switch (ops[at]! as Op) {
+        case Op.Jump:
+          stack.add(x[at]!, slots);
+          break;
+        case Op.Fork:
+          stack.add(y[at]!, slots);
+          stack.add(x[at]!, slots);
+          break;
+        case Op.Save: {
+          const saved = slots.slice();
+          saved[x[at]!] = position;
+          stack.add(at + 1, saved);
+          break;
+        }
+        case Op.LineStart:
+          if (position === 0 || isLineEnd(frame[position - 1]!)) stack.add(at + 1, slots);
+          break;
+        case Op.LineEnd:
+          if (position === frame.length || isLineEnd(frame[position]!)) stack.add(at + 1, slots);
+          break;
+        case Op.Set:
+        case Op.Match:
+          into.add(at, slots);
       }
     }
-    threads = next;
-    if (threads.length === 0 && found !== null) break;
-  }
-  return found;
-}
-
-/** Adds the threads that wait for a character at `position`, in order of preference, each instruction once. */
-function follow(
-  program: readonly Instruction[],
-  start: number,
-  startSlots: Int32Array,
-  position: number,
-  frame: Uint8Array,
-  lastSeen: Int32Array,
-  threads: Thread[],
-): void {
-  const stack: Thread[] = [{ at: start, slots: startSlots }];
-  for (let thread = stack.pop(); thread !== undefined; thread = stack.pop()) {
-    const { at, slots } = thread;
-    if (lastSeen[at] === position) continue;
-    lastSeen[at] = position;
-    const instruction = program[at]!;
-    switch (instruction.op) {
-      case 'set':
-      case 'match':
-        threads.push(thread);
-        break;
-      case 'jump':
-        stack.push({ at: instruction.to, slots });
-        break;
-      case 'fork':
-        stack.push({ at: instruction.second, slots }, { at: instruction.first, slots });
-        break;
-      case 'save': {
-        const saved = slots.slice();
-        saved[instruction.slot] = position;
-        stack.push({ at: at + 1, slots: saved });
-        break;
-      }
-      case 'line-start':
-        if (position === 0 || isLineEnd(frame[position - 1])) stack.push({ at: at + 1, slots });
-        break;
-      case 'line-end':
-        if (position === frame.length || isLineEnd(frame[position])) stack.push({ at: at + 1, slots });
-    }
   }
 }
 
-function isLineEnd(code: number | undefined): boolean {
+function isLineEnd(code: number): boolean {
   return code === 10 || code === 13;
 }
