@@ -1,16 +1,24 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import { decodeBatch, decodeEvent, decodeMeta, decodeStatus } from '../stream/decoding.ts';
-import type { StreamEvent } from '../stream/event.ts';
+import {
+  decodeBatch,
+  decodeClaims,
+  decodeEvent,
+  decodeMeta,
+  decodeProof,
+  decodeStatus,
+} from '../stream/decoding.ts';
+import type { EventProof, StreamEvent } from '../stream/event.ts';
 import { parseTopic, type Origin } from '../stream/topic.ts';
-import { verifyCheckpoint, type VouchFor } from './checkpoint-verifier.ts';
 import { describeEvent, describeFinding } from './description.ts';
 import { GapWatch } from './gap-watch.ts';
 import type { Notice } from './notice.ts';
 import { rowsOf } from './row.ts';
 import type { RowSink } from './row-sink.ts';
 import { formatRanges, SeqSet } from './seq-set.ts';
+import { verifySigned, type Statement, type VouchFor } from './signature.ts';
 import type { StateStore, StreamKey } from './state-store.ts';
 import type { LedgerFinding, StreamLedger } from './stream-ledger.ts';
 import type { Arrival } from './subscriber.ts';
@@ -78,7 +86,7 @@ export class Consumer {
         case 'checkpoint':
           return await this.#takeCheckpoint(origin, arrival);
         case 'event':
-          return this.#takeEvent(origin, arrival);
+          return await this.#takeEvent(origin, arrival);
         case 'meta':
           return this.#takeMeta(origin, arrival);
         case 'status':
@@ -156,7 +164,7 @@ export class Consumer {
   async #takeCheckpoint(origin: Origin, { payload, again }: Arrival): Promise<void> {
     const { store, vouchFor } = this.#parts;
     if (vouchFor === undefined || payload.length === 0) return;
-    const { claims } = await verifyCheckpoint(origin, payload, vouchFor);
+    const { claims } = await verifySigned(payload, checkpointOf(origin), vouchFor);
     this.counts.checkpoints++;
     const gateway = store.gateway(origin);
     const key = { ...origin, epoch: claims.epoch };
@@ -190,21 +198,34 @@ export class Consumer {
     return key;
   }
 
-  #takeEvent(origin: Origin, { payload }: Arrival): void {
+  async #takeEvent(origin: Origin, { payload }: Arrival): Promise<void> {
     const { store } = this.#parts;
     const event = decodeEvent(origin, payload);
-    if (event === undefined || store.hasEvent(event)) return;
+    if (event === undefined) return;
+    const signed = await this.#isSigned(origin, event);
+    // An unsigned one must not stand in the way of the true one.
+    const id = signed ? event.id : `unsigned ${event.id}`;
+    if (store.hasEvent({ ...origin, id })) return;
     this.#notify(describeEvent(event));
-    const key = this.#takeLost(event);
-    const { tenant, gateway, id } = event;
-    store.commit({ event: { tenant, gateway, id }, streams: key === undefined ? [] : [key] });
+    const key = this.#takeLost(event, signed);
+    store.commit({ event: { ...origin, id }, streams: key === undefined ? [] : [key] });
   }
 
-  #takeLost(event: StreamEvent): StreamKey | undefined {
+  /** Throws where an event has a proof that is not its own. */
+  async #isSigned(origin: Origin, { proof, ...event }: StreamEvent): Promise<boolean> {
+    const { vouchFor } = this.#parts;
+    if (vouchFor === undefined || proof === undefined) return false;
+    const { claims } = await verifySigned(proof, eventProofOf(origin), vouchFor);
+    const { signedAt: _signedAt, ...proven } = claims;
+    if (isDeepStrictEqual(proven, event)) return true;
+    throw new MerestoneError('SignatureRefused', 'its proof is about something else');
+  }
+
+  #takeLost(event: StreamEvent, signed: boolean): StreamKey | undefined {
     if (event.kind !== 'dropped' && event.kind !== 'quarantined') return undefined;
     const { tenant, gateway, epoch } = event;
     const key = { tenant, gateway, epoch };
-    this.#tell(key, this.#parts.store.stream(key).takeLost(event));
+    this.#tell(key, this.#parts.store.stream(key).takeLost(event, signed));
     return key;
   }
 
@@ -251,5 +272,13 @@ export class Consumer {
   }
 }
 
+function checkpointOf(origin: Origin): Statement<CheckpointClaims> {
+  return { decode: (payload) => decodeClaims(origin, payload), signedAt: ({ at }) => at };
+}
+
+function eventProofOf(origin: Origin): Statement<EventProof> {
+  return { decode: (payload) => decodeProof(origin, payload), signedAt: ({ signedAt }) => signedAt };
+}
+
 /** What is wrong with a message, as opposed to what is wrong with us. */
-const refusals: ReadonlySet<string> = new Set(['StreamInvalid', 'StreamForeign', 'CheckpointRefused']);
+const refusals: ReadonlySet<string> = new Set(['StreamInvalid', 'StreamForeign', 'SignatureRefused']);

@@ -14,20 +14,15 @@ export function describeFinding({ tenant, gateway, epoch }: StreamKey, finding: 
 function findingInWords(finding: LedgerFinding): [Severity, string] {
   switch (finding.kind) {
     case 'verified':
-      return ['info', `batches ${range(finding)} are as signed`];
+      return ['info', `as signed: ${range(finding)}`];
     case 'broken':
-      return [
-        'security',
-        `batches ${range(finding)} are not those that were signed: changed, added or exchanged`,
-      ];
-    case 'hole-disagrees':
-      return ['security', `batches ${range(finding)} are not those that an event says were before its hole`];
+      return ['security', `not what was signed, but changed, added or exchanged: ${range(finding)}`];
     case 'forked':
       return ['security', `two signatures give two values to the chain at ${finding.seq}`];
     case 'unverifiable':
       return [
         'warning',
-        `batches ${range(finding)} cannot be compared with their signature: ${finding.missing} never came`,
+        `not to be compared with what was signed, as ${finding.missing} never came: ${range(finding)}`,
       ];
     case 'altered':
       return [
@@ -43,7 +38,7 @@ function findingInWords(finding: LedgerFinding): [Severity, string] {
 
 /** What a gateway tells about itself, in words. */
 export function describeEvent(event: StreamEvent): Notice {
-  const { v: _v, tenant, gateway, kind, ...details } = event;
+  const { v: _v, tenant, gateway, kind, proof: _proof, ...details } = event;
   const [severity, message] = eventInWords(event);
   const origin = { tenant, gateway };
   return 'epoch' in event
@@ -55,7 +50,7 @@ function eventInWords(event: StreamEvent): [Severity, string] {
   switch (event.kind) {
     case 'dropped':
     case 'quarantined':
-      return ['warning', `${runInWords(event)} will not come: ${event.reason}`];
+      return ['warning', `will not come: ${runInWords(event)}; ${event.reason}`];
     case 'samples-dropped':
       return ['warning', `${event.samples} samples ${span(event)} were never stored: ${event.reason}`];
     case 'epoch-started': {
@@ -73,7 +68,7 @@ function eventInWords(event: StreamEvent): [Severity, string] {
 
 function runInWords({ seqFrom, seqTo, samples, from, to }: LostRun): string {
   const times = from === null || to === null ? '' : ` ${span({ from, to })}`;
-  return `batches ${formatRanges([[seqFrom, seqTo]])} (${samples} samples${times})`;
+  return `${formatRanges([[seqFrom, seqTo]])} (${samples} samples${times})`;
 }
 
 function range({ from, to }: { from: number; to: number }): string {

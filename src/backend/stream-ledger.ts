@@ -105,13 +105,22 @@ export class StreamLedger {
     return { fresh: true, findings };
   }
 
-  /** A run that an event declares dropped or quarantined. Batches of it that come all the same are welcome. */
-  takeLost(run: Pick<LostRun, 'seqFrom' | 'seqTo' | 'chainBefore' | 'chainAfter'>): LedgerFinding[] {
-    this.#lost.add(run.seqFrom, run.seqTo);
-    this.#knownTo = Math.max(this.#knownTo, run.seqTo);
+  /**
+   * A run that an event declares dropped or quarantined. Batches of it that come all the same are welcome.
+   * Only where the event is signed do its chain values count.
+   */
+  takeLost(
+    run: Pick<LostRun, 'seqFrom' | 'seqTo' | 'chainBefore' | 'chainAfter'>,
+    signed: boolean,
+  ): LedgerFinding[] {
     const { seqFrom, seqTo, chainBefore, chainAfter } = run;
-    const findings = this.#chain.takeHole({ seqFrom, seqTo, chainBefore, chainAfter });
-    return [...closeLowestGap(this.#lost), ...this.#note(findings)];
+    this.#lost.add(seqFrom, seqTo);
+    this.#knownTo = Math.max(this.#knownTo, seqTo);
+    const findings = closeLowestGap(this.#lost);
+    if (!signed) return findings;
+    if (chainBefore !== null) findings.push(...this.#takeSigned({ seq: seqFrom - 1, chain: chainBefore }));
+    if (chainAfter !== null) findings.push(...this.#takeSigned({ seq: seqTo, chain: chainAfter }));
+    return findings;
   }
 
   /** The claims of a verified checkpoint of this stream. */
@@ -146,7 +155,10 @@ export class StreamLedger {
     }
     const { runs } = this.#verified;
     if (runs.length > verifiedRunsMax) this.#verified = new SeqSet(runs.slice(1) as SeqRange[]);
-    return findings;
+    // What was declared lost needs no comparison.
+    return findings.filter(
+      (finding) => finding.kind !== 'unverifiable' || this.#lost.missing(finding.from, finding.to).length > 0,
+    );
   }
 }
 

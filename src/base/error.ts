@@ -55,7 +55,7 @@ const catalogue = {
   StreamInvalid: { number: 900, exit: ExitCode.Io },
   /** A message that names another tenant or gateway than the place it was found in. */
   StreamForeign: { number: 901, exit: ExitCode.Permission },
-  CheckpointRefused: { number: 902, exit: ExitCode.Permission },
+  SignatureRefused: { number: 902, exit: ExitCode.Permission },
   BrokerRefused: { number: 903, exit: ExitCode.Unavailable },
   StateInvalid: { number: 904, exit: ExitCode.Io },
   /** Whoever read our rows has gone, as `head` does. */

@@ -1,4 +1,4 @@
-import type { VouchFor } from '../backend/checkpoint-verifier.ts';
+import type { VouchFor } from '../backend/signature.ts';
 import { MerestoneError } from '../base/error.ts';
 import { parseCertificate, type Certificate } from '../identity/certificate.ts';
 import { parsePem, readIdentityFile } from '../identity/pem.ts';

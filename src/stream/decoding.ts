@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { TelemetryBatch } from './batch.ts';
 import type { CheckpointClaims } from './checkpoint.ts';
 import { decodeContent } from './content-encoding.ts';
-import type { StreamEvent } from './event.ts';
+import type { EventProof, StreamEvent } from './event.ts';
 import type { MetaDocument, StatusDocument } from './retained.ts';
 import {
   anyEventSchema,
@@ -11,6 +11,7 @@ import {
   checkpointSchema,
   eventSchema,
   metaSchema,
+  proofSchema,
   statusSchema,
 } from './schema.ts';
 import { parseStrictJson } from './strict-json.ts';
@@ -59,6 +60,14 @@ export function decodeEvent(origin: Origin, message: Uint8Array): StreamEvent | 
     throw invalid(`a run of batches from ${event.seqFrom} to ${event.seqTo} is none`);
   }
   return event;
+}
+
+/** The claims of an event's proof whose signature has been verified. */
+export function decodeProof(origin: Origin, payload: Uint8Array): EventProof {
+  const { signedAt } = check(proofSchema, payload);
+  const event = decodeEvent(origin, payload);
+  if (event === undefined) throw invalid('it is about an event of an unknown kind');
+  return { ...event, signedAt };
 }
 
 /** The claims of a checkpoint whose signature has been verified. */

@@ -46,4 +46,12 @@ export type StreamEvent = Origin & {
   id: string;
   /** When it was noted, ms since 1970 UTC. */
   at: number;
+  /**
+   * A compact JWS like the checkpoint's over EventProof. Without it an event explains a gap, but its
+   * chain values prove nothing: whoever can write to the topic could have made them up.
+   */
+  proof?: string;
 } & EventBody;
+
+/** The claims of an event's `proof`: the event itself without it, and when it was signed (ms since 1970 UTC). */
+export type EventProof = StreamEvent & { signedAt: number };

@@ -61,7 +61,7 @@ const lostRun = {
   chainAfter: hash.nullable(),
 };
 
-const eventHead = { ...origin, id: segment, at: ms };
+const eventHead = { ...origin, id: segment, at: ms, proof: z.exactOptional(z.string()) };
 
 /** Members that a newer gateway adds are let through: an event tells, it is not summed up. */
 export const eventSchema = z.discriminatedUnion('kind', [
@@ -101,6 +101,8 @@ export const eventSchema = z.discriminatedUnion('kind', [
 
 /** An event of a kind that this reader does not know yet. */
 export const anyEventSchema = z.looseObject({ ...eventHead, kind: name });
+
+export const proofSchema = z.looseObject({ signedAt: ms });
 
 const point = z.looseObject({ name, type: z.enum(registerTypes), unit: z.exactOptional(z.string()) });
 const device = z.looseObject({

@@ -15,15 +15,6 @@ function take(walk: ChainWalk, source: SealedStream, ...seqs: number[]): ChainFi
   return seqs.flatMap((seq) => walk.takeBatch(seq, batchDigest(source.payload(seq))));
 }
 
-function hole(source: SealedStream, seqFrom: number, seqTo: number) {
-  return {
-    seqFrom,
-    seqTo,
-    chainBefore: source.place(seqFrom - 1).chain,
-    chainAfter: source.place(seqTo).chain,
-  };
-}
-
 describe('ChainWalk', () => {
   it('proves batches that came in order, checkpoint by checkpoint', () => {
     const source = stream(20);
@@ -58,36 +49,23 @@ describe('ChainWalk', () => {
     assert.equal(walk.state.stretches.length, 1);
   });
 
-  it('crosses a hole that an event declares, whichever comes first', () => {
+  it('goes on after a run of lost batches whose two edges are signed', () => {
     const source = stream(20);
     for (const early of [true, false]) {
       const walk = new ChainWalk();
-      if (early) walk.takeHole(hole(source, 5, 9));
-      take(walk, source, 1, 2, 3, 4, 10, 11);
-      if (!early) walk.takeHole(hole(source, 5, 9));
-      assert.deepEqual(walk.takeSigned(source.place(11)), [{ kind: 'verified', from: 1, to: 11 }]);
+      const findings: ChainFinding[] = [];
+      const edges = (): void => {
+        for (const seq of [4, 9]) findings.push(...walk.takeSigned(source.place(seq)));
+      };
+      if (early) edges();
+      findings.push(...take(walk, source, 1, 2, 3, 4, 6, 10, 11));
+      if (!early) edges();
+      findings.push(...walk.takeSigned(source.place(11)));
+      assert.deepEqual(findings, [
+        { kind: 'verified', from: 1, to: 4 },
+        { kind: 'verified', from: 10, to: 11 },
+      ]);
     }
-  });
-
-  it('crosses a hole of which some batches came all the same', () => {
-    const source = stream(20);
-    for (const came of [[5], [5, 6], [9], [7], [5, 9]]) {
-      const walk = new ChainWalk();
-      take(walk, source, 1, 2, 3, 4, ...came);
-      walk.takeHole(hole(source, 5, 9));
-      take(walk, source, 10, 11);
-      assert.deepEqual(walk.takeSigned(source.place(11)), [{ kind: 'verified', from: 1, to: 11 }]);
-    }
-  });
-
-  it('crosses a hole that begins before and ends after a checkpoint', () => {
-    const source = stream(20);
-    const walk = new ChainWalk();
-    take(walk, source, 1, 2, 3, 4);
-    walk.takeSigned(source.place(7));
-    walk.takeHole(hole(source, 5, 9));
-    take(walk, source, 10, 11);
-    assert.deepEqual(walk.takeSigned(source.place(11)), [{ kind: 'verified', from: 1, to: 11 }]);
   });
 
   const tampered: [string, (source: SealedStream, walk: ChainWalk) => void][] = [
@@ -173,14 +151,6 @@ describe('ChainWalk', () => {
     assert.deepEqual(take(walk, source, 3), [{ kind: 'verified', from: 1, to: 5 }], 'it came late');
   });
 
-  it('says so when a hole does not follow upon what arrived', () => {
-    const source = stream(12);
-    const walk = new ChainWalk();
-    take(walk, source, 1);
-    walk.takeBatch(2, batchDigest(Buffer.from('other')));
-    assert.deepEqual(walk.takeHole(hole(source, 3, 5)), [{ kind: 'hole-disagrees', from: 1, to: 2 }]);
-  });
-
   it('finds two signatures for one place', () => {
     const source = stream(3);
     const walk = new ChainWalk();
@@ -223,7 +193,8 @@ describe('ChainWalk', () => {
     const findings: ChainFinding[] = [];
     for (let seq = 1; seq <= 40; seq++) {
       if (seq !== 10) findings.push(...take(walk, source, seq));
-      if (seq === 15) findings.push(...walk.takeHole(hole(source, 10, 10)));
+      if (seq === 15)
+        findings.push(...walk.takeSigned(source.place(9)), ...walk.takeSigned(source.place(10)));
       if (seq % 7 === 0) findings.push(...walk.takeSigned(source.place(seq)));
       const { added, released } = walk.drainChanges();
       for (const [from, to] of released)
@@ -233,13 +204,16 @@ describe('ChainWalk', () => {
     }
     const verified = new SeqSet();
     for (const finding of findings) if (finding.kind === 'verified') verified.add(finding.from, finding.to);
-    assert.deepEqual(verified.runs, [[1, 35]]);
+    assert.deepEqual(verified.runs, [
+      [1, 9],
+      [11, 35],
+    ]);
     assert.equal(digests.size, 5);
   });
 
-  it('proves all of a stream with declared holes, in any order of arrival', () => {
+  it('proves all that came of a stream with signed holes, in any order of arrival', () => {
     const source = stream(40);
-    type Step = { kind: 'batch' | 'signed'; seq: number } | { kind: 'hole'; from: number; to: number };
+    type Step = { kind: 'batch' | 'signed'; seq: number };
     const order = fc
       .tuple(
         fc.uniqueArray(fc.integer({ min: 1, max: 38 }), { maxLength: 4 }),
@@ -250,13 +224,17 @@ describe('ChainWalk', () => {
           ...Array.from({ length: 40 }, (_, index) => index + 1)
             .filter((seq) => !lost.includes(seq))
             .map((seq): Step => ({ kind: 'batch', seq })),
-          ...lost.map((seq): Step => ({ kind: 'hole', from: seq, to: seq })),
+          ...lost.flatMap((seq): Step[] => [
+            { kind: 'signed', seq: seq - 1 },
+            { kind: 'signed', seq },
+          ]),
           ...checkpoints.map((seq): Step => ({ kind: 'signed', seq })),
         ];
         return fc.shuffledSubarray(steps, { minLength: steps.length, maxLength: steps.length });
       });
     fc.assert(
       fc.property(order, (steps) => {
+        const came = new SeqSet();
         const walk = new ChainWalk();
         const verified = new SeqSet();
         const note = (findings: ChainFinding[]): void => {
@@ -266,12 +244,14 @@ describe('ChainWalk', () => {
           }
         };
         for (const step of steps) {
-          if (step.kind === 'batch') note(take(walk, source, step.seq));
-          if (step.kind === 'hole') note(walk.takeHole(hole(source, step.from, step.to)));
+          if (step.kind === 'batch') {
+            note(take(walk, source, step.seq));
+            came.add(step.seq);
+          }
           if (step.kind === 'signed') note(walk.takeSigned(source.place(step.seq)));
         }
         note(walk.takeSigned(source.place(40)));
-        assert.deepEqual(verified.runs, [[1, 40]]);
+        assert.deepEqual(verified.runs, came.runs);
       }),
       { numRuns: 1000 },
     );

@@ -14,7 +14,7 @@ import { createAuthority, type Authority } from '../../src/simulator/certificate
 import { topicOf, type Channel, type Origin } from '../../src/stream/topic.ts';
 import { runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
+import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -175,7 +175,7 @@ describe('merestone consume, with a real Mosquitto', () => {
       const running = consume('--protocol', protocol, '--gap-after', '1s');
       await running.connected();
       await publishBatches(stream, 1, 2, 2, 3, 1);
-      await publish(acme, 'event', stream.lost('dropped', 4, 6));
+      await publish(acme, 'event', await prove(signer, stream.lost('dropped', 4, 6)));
       await publish(acme, 'telemetry', zstdCompressSync(stream.payload(7)));
       await publishBatches(stream, 8, 10);
       await publish(acme, 'checkpoint', await signer.sign(stream.claims(8)), true);
@@ -183,7 +183,7 @@ describe('merestone consume, with a real Mosquitto', () => {
       await publishBatches(stream, 9);
       await publish(acme, 'checkpoint', await signer.sign(stream.claims(10)), true);
       await until('the gap closed', () => running.notice('gap-closed'));
-      await until('the chain', () => running.notices.filter(({ kind }) => kind === 'verified').length === 2);
+      await until('the chain', () => running.notices.filter(({ kind }) => kind === 'verified').length === 3);
       assert.equal(await running.end(), 0);
 
       const seqs = running.rows.filter(({ point }) => point === 'power').map(({ seq }) => seq);
@@ -207,7 +207,8 @@ describe('merestone consume, with a real Mosquitto', () => {
       assert.deepEqual(
         verified.map(({ from, to }) => [from, to]),
         [
-          [1, 8],
+          [1, 3],
+          [7, 8],
           [9, 10],
         ],
       );
@@ -221,7 +222,10 @@ describe('merestone consume, with a real Mosquitto', () => {
         ...acme,
         epoch: stream.epoch,
         received: 7,
-        verified: [[1, 10]],
+        verified: [
+          [1, 3],
+          [7, 10],
+        ],
         missing: [],
       });
     });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { VouchFor } from '../../src/backend/checkpoint-verifier.ts';
+import type { VouchFor } from '../../src/backend/signature.ts';
 import { Consumer } from '../../src/backend/consumer.ts';
 import { formatNotice, type Notice } from '../../src/backend/notice.ts';
 import type { Row } from '../../src/backend/row.ts';
@@ -12,10 +12,11 @@ import { openFileSink, type RowSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { loadCheckpointTrust } from '../../src/cli/checkpoint-trust.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import type { StreamEvent } from '../../src/stream/event.ts';
 import type { Channel, Origin } from '../../src/stream/topic.ts';
 import { topicOf } from '../../src/stream/topic.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { epochs, firstTs, issueSigner, SealedStream } from '../support/sealed-stream.ts';
+import { epochs, firstTs, issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -202,8 +203,8 @@ describe('the consumer', () => {
     );
     assert.equal(
       formatNotice(bench.notices[0]!),
-      'warning acme/acme_gw-0001 dropped: batches 3–6 (4 samples of 2025-11-22T20:08:46.456Z to ' +
-        `2025-11-22T20:08:49.456Z) will not come: spool full (epoch ${epochs[0]})`,
+      'warning acme/acme_gw-0001 dropped: will not come: 3–6 (4 samples of 2025-11-22T20:08:46.456Z to ' +
+        `2025-11-22T20:08:49.456Z); spool full (epoch ${epochs[0]})`,
     );
     assert.deepEqual(bench.kinds().slice(0, 2), ['dropped', 'quarantined']);
   });
@@ -222,12 +223,12 @@ describe('the consumer', () => {
     const stream = new SealedStream(acme).appendMany(12);
     await bench.takeBatches(stream, 1, 2, 3, 4);
     await bench.take('checkpoint', await checkpoint(stream, 3));
-    await bench.take('event', stream.lost('dropped', 5, 7));
+    await bench.take('event', await prove(signer, stream.lost('dropped', 5, 7)));
     await bench.takeBatches(stream, 9, 8, 10);
     await bench.take('checkpoint', await checkpoint(stream, 10));
     assert.deepEqual(
       bench.notices.filter(({ kind }) => kind === 'verified').map(({ message }) => message),
-      ['batches 1–3 are as signed', 'batches 4–10 are as signed'],
+      ['as signed: 1–3', 'as signed: 4', 'as signed: 8–10'],
     );
     assert.equal(bench.consumer.counts.security, 0);
   });
@@ -247,6 +248,24 @@ describe('the consumer', () => {
     assert.deepEqual(ledger.verified.runs, [[1, 7]]);
     await bench.takeBatches(before, 8);
     assert.deepEqual(bench.kinds('security'), ['beyond-end']);
+  });
+
+  it('believes the chain values of an event only where it is signed', async () => {
+    const bench = new Bench();
+    const stream = new SealedStream(acme).appendMany(12);
+    const event = stream.lost('dropped', 3, 4);
+    await bench.takeBatches(stream, 1, 2, 5, 6);
+    await bench.take('event', { ...event, chainBefore: 'f'.repeat(64) });
+    const ledger = bench.store.stream({ ...acme, epoch: stream.epoch });
+    assert.deepEqual(ledger.gaps(), [], 'it explains the gap');
+    assert.deepEqual(ledger.verified.runs, []);
+    await bench.take('event', await prove(signer, event));
+    await bench.take('checkpoint', await checkpoint(stream, 6));
+    assert.deepEqual(ledger.verified.runs, [
+      [1, 2],
+      [5, 6],
+    ]);
+    assert.deepEqual(bench.kinds('security'), []);
   });
 
   const findings: [string, string[], (bench: Bench, stream: SealedStream) => Promise<void>][] = [
@@ -333,12 +352,31 @@ describe('the consumer', () => {
       },
     ],
     [
-      'an event that hides batches behind others',
-      ['hole-disagrees'],
+      'a signed event that shows that what came before it was changed',
+      ['broken'],
       async (bench, stream) => {
-        const event = { ...stream.lost('dropped', 3, 4), chainBefore: 'a'.repeat(64) };
-        await bench.takeBatches(stream, 1, 2);
-        await bench.take('event', event);
+        await bench.takeBatches(stream, 1);
+        await bench.take(
+          'telemetry',
+          Buffer.from(stream.payload(2).toString().replace('"power":2', '"power":3')),
+        );
+        await bench.take('event', await prove(signer, stream.lost('dropped', 3, 4)));
+      },
+    ],
+    [
+      'an event whose proof is about another one',
+      ['event-refused'],
+      async (bench, stream) => {
+        const { proof } = await prove(signer, stream.lost('dropped', 3, 4));
+        await bench.take('event', { ...stream.lost('dropped', 3, 5), proof });
+      },
+    ],
+    [
+      'an event whose proof is another gateway’s',
+      ['event-refused'],
+      async (bench, stream) => {
+        const betaSigner = await issueSigner(authority, beta);
+        await bench.take('event', await prove(betaSigner, stream.lost('dropped', 3, 4)));
       },
     ],
     [
@@ -428,9 +466,9 @@ describe('the consumer', () => {
     const stream = new SealedStream(acme).appendMany(25);
     const jws = new Map<number, string>();
     for (const seq of [5, 10, 15, 20, 25]) jws.set(seq, await checkpoint(stream, seq));
-    const events = new Map(
-      stream.payloads.map((_, index) => [index + 1, stream.lost('dropped', index + 1, index + 1)]),
-    );
+    const events = new Map<number, StreamEvent>();
+    for (let seq = 1; seq <= 25; seq++)
+      events.set(seq, await prove(signer, stream.lost('dropped', seq, seq)));
     await fc.assert(
       fc.asyncProperty(deliveries(25), async ({ lost, order }) => {
         const bench = new Bench();
@@ -450,7 +488,9 @@ describe('the consumer', () => {
         );
         assert.deepEqual(bench.kinds('security'), []);
         const ledger = bench.store.stream({ ...acme, epoch: stream.epoch });
-        assert.deepEqual(ledger.verified.runs, [[1, 25]]);
+        const verified = expected.filter((seq) => ledger.verified.has(seq));
+        assert.deepEqual(verified, expected);
+        assert.equal(ledger.verified.size, expected.length);
         assert.deepEqual(ledger.gaps(), []);
         bench.store.close();
       }),

@@ -90,6 +90,11 @@ export class SealedStream {
   }
 }
 
+/** The event with its proof, as a gateway publishes it. */
+export async function prove(signer: Signer, event: StreamEvent): Promise<StreamEvent> {
+  return { ...event, proof: await signer.sign({ ...event, signedAt: Date.now() }) };
+}
+
 /** The signer of a gateway whose certificate `authority` issues now. */
 export async function issueSigner(
   authority: Authority,

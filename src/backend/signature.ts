@@ -1,8 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { compactVerify, type CompactJWSHeaderParameters } from 'jose';
 import { MerestoneError } from '../base/error.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import { decodeClaims } from '../stream/decoding.ts';
 import type { Origin } from '../stream/topic.ts';
 
 /** Claims are some 400 bytes and a chain of RSA certificates some 6 kB. */
@@ -19,22 +17,29 @@ export interface Signer extends Origin {
  */
 export type VouchFor = (chain: readonly Buffer[], tenant: string, atMs: number) => Signer;
 
-export interface VerifiedCheckpoint {
-  claims: CheckpointClaims;
+export interface Signed<Claims> {
+  claims: Claims;
   signer: Signer;
 }
 
+/** What a signature is expected to be about. */
+export interface Statement<Claims extends Origin> {
+  /** Signed bytes → claims, held to where they were found; throws a MerestoneError. */
+  decode(payload: Uint8Array): Claims;
+  /** When it was signed, ms since 1970 UTC. */
+  signedAt(claims: Claims): number;
+}
+
 /**
- * Verifies a checkpoint (compact JWS, RFC 7515) that arrived on `origin`'s topic: its signature by the
- * certificate that it brings (§4.1.6 x5c, §4.1.8 x5t#S256), that certificate at the time of signing, and
- * that certificate, claims and topic name the same tenant and gateway.
- * Throws CheckpointRefused, StreamInvalid or StreamForeign with the reason.
+ * Verifies a compact JWS (RFC 7515) by the certificate that it brings (§4.1.6 x5c, §4.1.8 x5t#S256), that
+ * certificate at the time of signing, and that it names the tenant and gateway that the claims name.
+ * Throws SignatureRefused, StreamForeign and what `decode` throws.
  */
-export async function verifyCheckpoint(
-  origin: Origin,
-  jws: Uint8Array,
+export async function verifySigned<Claims extends Origin>(
+  jws: Uint8Array | string,
+  statement: Statement<Claims>,
   vouchFor: VouchFor,
-): Promise<VerifiedCheckpoint> {
+): Promise<Signed<Claims>> {
   if (jws.length > jwsBytesMax) throw refused(`it is longer than ${jwsBytesMax} bytes`);
   let chain: Buffer[] = [];
   const keyOf = (header: CompactJWSHeaderParameters) => {
@@ -46,10 +51,10 @@ export async function verifyCheckpoint(
       throw refused(`its signature is not good: ${(cause as Error).message}`);
     },
   );
-  const claims = decodeClaims(origin, payload);
+  const claims = statement.decode(payload);
   let signer: Signer;
   try {
-    signer = vouchFor(chain, claims.tenant, claims.at);
+    signer = vouchFor(chain, claims.tenant, statement.signedAt(claims));
   } catch (cause) {
     throw refused(`its certificate is not good: ${(cause as Error).message}`);
   }
@@ -60,7 +65,7 @@ export async function verifyCheckpoint(
   return { claims, signer };
 }
 
-/** Signature first, certificate later: nothing here trusts what the header brings. */
+/** Nothing here trusts what the header brings: the signature proves the key, and `vouchFor` the certificate. */
 function certificatesOf(header: CompactJWSHeaderParameters): Buffer[] {
   const { x5c } = header;
   if (!Array.isArray(x5c) || x5c.length === 0) throw refused('it brings no certificate (x5c)');
@@ -71,5 +76,5 @@ function certificatesOf(header: CompactJWSHeaderParameters): Buffer[] {
 }
 
 function refused(message: string): MerestoneError {
-  return new MerestoneError('CheckpointRefused', message);
+  return new MerestoneError('SignatureRefused', message);
 }

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CompactSign } from 'jose';
-import { verifyCheckpoint, type VouchFor } from '../../src/backend/checkpoint-verifier.ts';
+import { verifySigned, type Statement, type VouchFor } from '../../src/backend/signature.ts';
 import { MerestoneError } from '../../src/base/error.ts';
 import { loadCheckpointTrust } from '../../src/cli/checkpoint-trust.ts';
 import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner } from '../../src/identity/signer.ts';
+import type { CheckpointClaims } from '../../src/stream/checkpoint.ts';
+import { decodeClaims } from '../../src/stream/decoding.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
 import { mutations } from '../support/mutation.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
@@ -21,7 +23,7 @@ const stream = new SealedStream(acme).appendMany(5);
 
 type TestSigner = Awaited<ReturnType<typeof issueSigner>>;
 
-describe('a checkpoint', () => {
+describe('a signed checkpoint', () => {
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-'));
   let acmeCa: Authority;
   let betaCa: Authority;
@@ -42,8 +44,12 @@ describe('a checkpoint', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
+  const checkpointOf = (origin: typeof acme): Statement<CheckpointClaims> => ({
+    decode: (payload) => decodeClaims(origin, payload),
+    signedAt: ({ at }) => at,
+  });
   const verify = (text: string, trust = trustAcme, origin = acme) =>
-    verifyCheckpoint(origin, Buffer.from(text), trust);
+    verifySigned(text, checkpointOf(origin), trust);
 
   it('is believed where its certificate is trusted and all names agree', async () => {
     for (const trust of [trustAcme, trustEach]) {
@@ -69,7 +75,7 @@ describe('a checkpoint', () => {
     const alone = await createSigner(chain[0]!, chain.slice(0, 1), createPrivateKey(leaf.privateKeyPem)).sign(
       stream.claims(),
     );
-    await assert.rejects(verify(alone, trust), { code: 'CheckpointRefused' });
+    await assert.rejects(verify(alone, trust), { code: 'SignatureRefused' });
   });
 
   /** A JWS with exactly this header over these claims, by this key. */
@@ -174,7 +180,7 @@ describe('a checkpoint', () => {
     let accepted = 0;
     for (const mutated of mutations(Buffer.from(jws), 20_000, 3)) {
       try {
-        const verified = await verifyCheckpoint(acme, mutated, trustAcme);
+        const verified = await verifySigned(mutated, checkpointOf(acme), trustAcme);
         assert.deepEqual(verified.claims, claims);
         accepted++;
       } catch (error) {
