@@ -43,11 +43,14 @@ export function createRtuClient(
   const isLate = ({ unitId, functionCode }: StrayFrame): boolean =>
     pendingOf(unitId).some((pending) => pending.functionCode === (functionCode & 0x7f));
 
-  /** Counts bytes that answer nothing, each frame by the device it is from, what is no frame for `unitId`. */
+  /** Counts bytes that answer nothing: late answers for the unit they are from, the rest for the one disturbed. */
   const countStrays = (bytes: Uint8Array, unitId: number, otherwise: StrayKind): void => {
     if (bytes.length === 0) return;
     const frames = findStrayFrames(bytes);
-    for (const frame of frames) onStray(frame.unitId, isLate(frame) ? 'late' : 'unsolicited');
+    for (const frame of frames) {
+      if (isLate(frame)) onStray(frame.unitId, 'late');
+      else onStray(unitId, 'unsolicited');
+    }
     if (frames.length === 0) onStray(unitId, otherwise);
   };
 
