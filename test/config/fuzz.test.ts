@@ -23,7 +23,7 @@ profile('nmea-0183', 'serial', 'identify: x, protocol: { messages: [{ fields: []
 after(() => rmSync(profiles, { recursive: true }));
 
 const file = '/etc/merestone/merestone.yaml';
-const mutantsPerExample = 1000;
+const mutantsPerExample = 600;
 
 /** Either sound options or faults, each with a place inside the text and words on one line. */
 function judge(text: string): 'sound' | 'faulty' {

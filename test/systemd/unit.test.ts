@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+const root = path.join(import.meta.dirname, '../..');
+const analyze = (...words: string[]) => spawnSync('systemd-analyze', words, { encoding: 'utf8' });
+const skip = analyze('--version').error === undefined ? false : 'systemd-analyze is not on this machine';
+/** What `systemd-analyze security` may find; 10 is no sandbox at all. */
+const exposureMax = 2;
+
+describe('systemd/merestone.service', { skip }, () => {
+  let folder: string;
+  let unit: string;
+  before(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'merestone-unit-'));
+    unit = path.join(folder, 'merestone.service');
+    const text = readFileSync(path.join(root, 'systemd/merestone.service'), 'utf8');
+    writeFileSync(unit, text.replaceAll('/opt/merestone', root));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('is what systemd understands, and names files that are there', () => {
+    const { status, stderr } = analyze('verify', '--man=no', unit);
+    assert.deepEqual([status, stderr], [0, '']);
+  });
+
+  it(`is exposed by ${exposureMax} at most`, () => {
+    const { stdout } = analyze('security', '--offline=true', '--no-pager', unit);
+    const exposure = Number(/exposure level for merestone\.service: ([\d.]+)/.exec(stdout)?.[1]);
+    assert.ok(exposure <= exposureMax, stdout.split('\n').at(-2));
+  });
+});
