@@ -1,5 +1,5 @@
 import { ExitCode } from '../base/exit-code.ts';
-import { formatFault } from '../config/fault.ts';
+import { formatFault } from '../config/fault-line.ts';
 import type { Command } from './command.ts';
 import { examine, type SiloFinding } from './examination.ts';
 import { print, printJson, remark } from './output.ts';

@@ -5,11 +5,6 @@ import type { Path, Source } from './source.ts';
 
 type Issue = z.core.$ZodIssue;
 
-/** `FILE:LINE:COLUMN: what is wrong; what to do`. */
-export function formatFault({ file, line, column, message, hint }: ConfigFault): string {
-  return `${file}:${line}:${column}: ${message}; ${hint}`;
-}
-
 /** A fault at the value (or key) at `path`; `text` reads `what is wrong; what to do`. */
 export function faultAt(
   file: string,

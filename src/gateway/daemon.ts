@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import { formatFault } from '../config/fault.ts';
-import { loadConfig } from '../config/load.ts';
+import { formatFault } from '../config/fault-line.ts';
+import { readConfig } from '../config/reader.ts';
 import type { GatewayOptions } from '../config/options.ts';
 import type { TailItem } from '../console/control-protocol.ts';
 import { type ControlHandlers, type ControlServer, startControlServer } from '../console/control-server.ts';
@@ -33,7 +33,7 @@ export class Daemon {
 
   /** Reads the configuration and starts. Throws ConfigInvalid with every fault, DaemonRunning, Io. */
   static async start(file: string, dependencies: DaemonDependencies): Promise<Daemon> {
-    const daemon = new Daemon(file, readOptions(file), dependencies);
+    const daemon = new Daemon(file, await readOptions(file), dependencies);
     try {
       await daemon.#open();
     } catch (error) {
@@ -56,7 +56,7 @@ export class Daemon {
    */
   reload(): Promise<ReloadResult> {
     return this.#inTurn(async () => {
-      const options = readOptions(this.#file);
+      const options = await readOptions(this.#file);
       if (isDeepStrictEqual(options, this.#options)) {
         await this.#gateway.reloadIdentities();
         return { restarted: false };
@@ -120,8 +120,8 @@ export class Daemon {
   }
 }
 
-function readOptions(file: string): GatewayOptions {
-  const result = loadConfig(file);
+async function readOptions(file: string): Promise<GatewayOptions> {
+  const result = await readConfig(file);
   if ('options' in result) return result.options;
   throw new MerestoneError('ConfigInvalid', result.faults.map(formatFault).join('\n'), {
     hint: `'merestone check --config ${file}' says this at any time`,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { formatFault } from '../../src/config/fault.ts';
+import { formatFault } from '../../src/config/fault-line.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
 import { overloads } from '../../src/fieldbus/plan/load.ts';

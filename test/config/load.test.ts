@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { formatFault } from '../../src/config/fault.ts';
+import { formatFault } from '../../src/config/fault-line.ts';
 import { findControlSocket, loadConfig, parseConfig } from '../../src/config/load.ts';
 import type { GatewayOptions } from '../../src/config/options.ts';
 
