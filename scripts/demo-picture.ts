@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..');
 const columns = 104;
 const rows = 34;
 /** Readings flow; then the broker is away; then the backlog has come through, and the sparklines tell of it. */
-const playMs = 20_000;
+const playMs = 30_000;
 const outageMs = 3000;
 const afterMs = 5000;
 /** For the uplinks to come back, and for the demo to leave. */

@@ -73,7 +73,10 @@ function spool(tenant: TenantScene, width: number): Line {
     span('░'.repeat(barColumns - filled), ink.faint),
     span(` ${waiting} waiting`, waiting > 1 ? ink.warn : ink.text),
   ];
-  const age = oldestAgeMs === null ? '' : `for ${formatDuration(Math.round(oldestAgeMs / 1000) * 1000)}`;
+  const age =
+    oldestAgeMs === null || waiting === 0
+      ? ''
+      : `for ${formatDuration(Math.round(oldestAgeMs / 1000) * 1000)}`;
   return spread(left, [span(age, ink.quiet)], width);
 }
 

@@ -8,6 +8,7 @@ const units: Record<string, { sign: string; decimals: number }> = {
   '/': { sign: '', decimals: 3 },
   count: { sign: '', decimals: 0 },
   hPa: { sign: 'hPa', decimals: 1 },
+  m: { sign: 'm', decimals: 1 },
   lat: { sign: '°N', decimals: 4 },
   lon: { sign: '°E', decimals: 4 },
   kWh: { sign: 'kWh', decimals: 3 },
