@@ -1,0 +1,49 @@
+import { topicOf } from '../../stream/topic.ts';
+import { everything, lines, read, written } from './policy.ts';
+import type { PolicyWriter } from './policy.ts';
+
+const aclName = 'emqx-acl.conf';
+
+/**
+ * EMQX 5, from its documents, not run here: the CN becomes user name and client id, whatever the client says
+ * they are, and a file of rules in Erlang terms holds each user name to its topics.
+ */
+export const emqx: PolicyWriter = (roster, directory) => {
+  const rule = (name: string, action: string, topics: readonly string[]): string =>
+    `{allow, {username, "${name}"}, ${action}, [${topics.join(', ')}]}.`;
+  // `eq`: the rule is for exactly this topic or filter, so that no wildcard of a client's matches it.
+  const exactly = (topic: string): string => `{eq, "${topic}"}`;
+  return {
+    settings: {
+      name: 'emqx.conf',
+      text: lines(
+        '# Beside the cacertfile, certfile and keyfile of the listener; close every other listener.',
+        'mqtt { peer_cert_as_username = cn, peer_cert_as_clientid = cn }',
+        'listeners.ssl.default.ssl_options { verify = verify_peer, fail_if_no_peer_cert = true }',
+        'authorization {',
+        '  no_match = deny',
+        '  deny_action = ignore',
+        `  sources = [{ type = file, enable = true, path = "${directory}/${aclName}" }]`,
+        '}',
+      ),
+    },
+    files: [
+      {
+        name: aclName,
+        text: lines(
+          ...roster.gateways.flatMap((gateway) => [
+            rule(
+              gateway.gateway,
+              'publish',
+              written.map((channel) => exactly(topicOf(gateway, channel))),
+            ),
+            rule(gateway.gateway, 'subscribe', [exactly(topicOf(gateway, read))]),
+          ]),
+          ...roster.backends.map(({ commonName }) => rule(commonName, 'subscribe', [`"${everything}"`])),
+          '{deny, all}.',
+        ),
+      },
+    ],
+    refusals: [],
+  };
+};

@@ -1,0 +1,55 @@
+import { topicOf } from '../../stream/topic.ts';
+import type { Origin } from '../../stream/topic.ts';
+import { subjectRefusals } from './roster.ts';
+import { lines, read, written } from './policy.ts';
+import type { PolicyWriter } from './policy.ts';
+
+/**
+ * Where the server delivers a QoS 1 subscription of its own MQTT clients. Without it they cannot subscribe;
+ * the name after it is the server's, made anew and secret.
+ */
+const deliveries = '$MQTT.sub.>';
+
+/**
+ * NATS server with its MQTT listener (3.1.1): `verify_and_map` finds the user by the certificate's subject,
+ * and its topics are subjects with dots. A user may connect by MQTT only: over the NATS protocol, where a
+ * client says its own name, these users do not exist.
+ */
+export const nats: PolicyWriter = (roster) => {
+  const gateways = roster.gateways.map((gateway) =>
+    user(
+      gateway.subject ?? '',
+      written.map((channel) => subjectOf(gateway, channel)),
+      [subjectOf(gateway, read)],
+    ),
+  );
+  // MQTT's `t/#` is two subscriptions in NATS: what is below, and the level itself.
+  const backends = roster.backends.map(({ subject }) => user(subject, [], ['t', 't.>']));
+  return {
+    settings: {
+      name: 'nats-server.conf',
+      text: lines(
+        '# mqtt { tls { … verify_and_map: true } } with cert_file, key_file and ca_file; JetStream on;',
+        '# then:',
+        'include merestone-users.conf',
+      ),
+    },
+    files: [
+      {
+        name: 'merestone-users.conf',
+        text: lines('authorization {', '  users = [', ...gateways, ...backends, '  ]', '}'),
+      },
+    ],
+    refusals: subjectRefusals(roster),
+  };
+};
+
+function subjectOf(origin: Origin, channel: (typeof written)[number]): string {
+  return topicOf(origin, channel).replaceAll('/', '.');
+}
+
+function user(name: string, publish: readonly string[], subscribe: readonly string[]): string {
+  const permissions = { publish: { allow: publish }, subscribe: { allow: [...subscribe, deliveries] } };
+  const entry = { user: name, permissions, allowed_connection_types: ['MQTT'] };
+  return `    ${JSON.stringify(entry)}`;
+}
