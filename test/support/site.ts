@@ -81,7 +81,10 @@ export class Site implements AsyncDisposable {
   async rows(): Promise<Row[]> {
     const text = await readFile(this.path('rows.ndjson'), 'utf8').catch(() => '');
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    return whole.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Row);
+    return whole
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Row);
   }
 
   cleanUp(work: () => unknown): void {
