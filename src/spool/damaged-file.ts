@@ -1,13 +1,10 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { walOf } from './files.ts';
 import { sizeOf } from './ground.ts';
+import { walFrameBytes, walFrameHeaderBytes, walHeaderBytes } from './quota.ts';
 import { pageBytes } from './schema.ts';
 import { type RawRow, rowsOn } from './sqlite-page.ts';
 
-/** SQLite file format, section 4.1: a WAL begins with 32 bytes, each of its frames with 24. */
-const walHeaderBytes = 32;
-const frameHeaderBytes = 24;
-const frameBytes = frameHeaderBytes + pageBytes;
 /** Where the salts stand, which tell one generation of frames from the next. */
 const walSaltsAt = 16;
 const frameSaltsAt = 8;
@@ -58,11 +55,11 @@ export class DamagedFile {
   }
 
   *#frames(): Generator<number> {
-    for (let at = walHeaderBytes; at + frameBytes <= this.#wal.length; at += frameBytes) yield at;
+    for (let at = walHeaderBytes; at + walFrameBytes <= this.#wal.length; at += walFrameBytes) yield at;
   }
 
   #image(frame: number): Buffer {
-    return this.#wal.subarray(frame + frameHeaderBytes, frame + frameBytes);
+    return this.#wal.subarray(frame + walFrameHeaderBytes, frame + walFrameBytes);
   }
 
   #salts(at: number): string {

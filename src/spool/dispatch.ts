@@ -3,6 +3,7 @@ import type { Books, Draft } from './books.ts';
 import { condemn, deliver, reject } from './departure.ts';
 import { Lanes } from './lanes.ts';
 import { seqOf } from './position.ts';
+import { has } from './runs.ts';
 import { decompress } from './sealed-batch.ts';
 
 export interface BatchRef {
@@ -29,13 +30,7 @@ export interface Verdicts {
   released?: readonly BatchRef[];
 }
 
-/** Batches that the broker took, and whose rows are still there. */
-interface Delivered {
-  position: number;
-  samples: number;
-}
-
-/** So many of them wait for a commit at most. */
+/** So many deliveries wait for a commit at most. */
 const deliveredMax = 256;
 
 /**
@@ -46,7 +41,8 @@ const deliveredMax = 256;
 export class Dispatch {
   readonly lanes: Lanes;
   readonly #books: Books;
-  #delivered: Delivered[] = [];
+  /** Batches that the broker took and whose rows are still there: position → samples. */
+  readonly #delivered = new Map<number, number>();
 
   constructor(books: Books) {
     this.#books = books;
@@ -67,15 +63,19 @@ export class Dispatch {
     return { batches: found.map(({ batch }) => batch), damaged };
   }
 
+  /** Those wait again. */
   release(refs: readonly BatchRef[] = []): void {
     for (const { position } of this.#leased(refs)) this.lanes.release(position);
   }
 
-  /** True where so many deliveries wait that they are due by themselves. */
+  /** True where so many deliveries wait that they are worth a commit. */
   deliver(refs: readonly BatchRef[] = []): boolean {
-    const known = new Set(this.#delivered.map(({ position }) => position));
-    this.#delivered.push(...this.#leased(refs).filter(({ position }) => !known.has(position)));
-    return this.#delivered.length >= deliveredMax;
+    const { waiting } = this.#books.ledger;
+    for (const { position, samples } of this.#leased(refs)) {
+      // One that was given up in flight is gone already, and told of.
+      if (has(waiting, position)) this.#delivered.set(position, samples);
+    }
+    return this.#delivered.size >= deliveredMax;
   }
 
   /** Within a commit: they are refused for good. */
@@ -89,27 +89,28 @@ export class Dispatch {
 
   /** Batches and samples that are as good as gone. */
   delivered(): { batches: number; samples: number } {
-    const samples = this.#delivered.reduce((sum, each) => sum + each.samples, 0);
-    return { batches: this.#delivered.length, samples };
+    const samples = [...this.#delivered.values()].reduce((sum, each) => sum + each, 0);
+    return { batches: this.#delivered.size, samples };
   }
 
   /** Within a commit: the rows of what was delivered go. */
   clear(draft: Draft): void {
-    for (const { position, samples } of this.#delivered) deliver(this.#books, draft, position, samples);
+    for (const [position, samples] of this.#delivered) deliver(this.#books, draft, position, samples);
   }
 
   /** After that commit. */
   cleared(): void {
-    for (const { position } of this.#delivered) this.lanes.release(position);
-    this.#delivered = [];
+    for (const position of this.#delivered.keys()) this.lanes.release(position);
+    this.#delivered.clear();
   }
 
-  /** A verdict counts for what is leased, and for nothing else. */
-  #leased<Ref extends BatchRef>(refs: readonly Ref[]): (Delivered & { ref: Ref })[] {
+  /** A verdict counts for what is leased and was not delivered before, and for nothing else. */
+  #leased<Ref extends BatchRef>(refs: readonly Ref[]): { ref: Ref; position: number; samples: number }[] {
     return refs.flatMap((ref) => {
       const position = this.#books.positionOf(ref);
-      const samples = position === undefined ? undefined : this.lanes.samplesOf(position);
-      return position === undefined || samples === undefined ? [] : [{ ref, position, samples }];
+      if (position === undefined || this.#delivered.has(position)) return [];
+      const samples = this.lanes.samplesOf(position);
+      return samples === undefined ? [] : [{ ref, position, samples }];
     });
   }
 

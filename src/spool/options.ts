@@ -8,5 +8,5 @@ export interface SpoolOptions {
   keyPeriodMs: number;
 }
 
-/** 128 pages: below this the fixed parts (tables, WAL, reserve) leave no room for batches. */
-export const spoolBytesMin = 524_288;
+/** Below this the fixed parts (tables, WAL, reserve) leave too little room for batches. */
+export const spoolBytesMin = 1_000_000;

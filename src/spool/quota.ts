@@ -4,26 +4,36 @@ import { pageBytes } from './schema.ts';
 
 /** How `bytesMax` is divided, in pages of 4096 bytes. */
 export interface Quota {
-  /** Of the database file, held by SQLite's max_page_count. */
+  /** Of the database file. */
   filePagesMax: number;
-  /** The WAL is checkpointed before it has more frames than this. */
+  /** Frames that the WAL has room for. A checkpoint is due at half of it, a commit takes half at most. */
   walPages: number;
 }
 
+/** SQLite file format, section 4.1: a WAL has a header, and each page in it has one. */
+export const walHeaderBytes = 32;
+export const walFrameHeaderBytes = 24;
+export const walFrameBytes = walFrameHeaderBytes + pageBytes;
+
+/** 4 MB is SQLite's own measure: pages written again and again between two checkpoints reach the file once. */
+const walPagesMax = 1024;
+/** Half of it holds a batch of 128 kB, the least that a broker takes, though nothing could be compressed. */
+const walPagesMin = 96;
+
 /**
- * A WAL of 4 MB is SQLite's own measure: pages written again and again between two checkpoints reach
- * the file once. A small spool gives it an eighth. The reserve (reserve.ts) is as large again.
+ * A WAL of an eighth, within bounds; the reserve (reserve.ts) is as large; the rest is for batches.
  * Throws ConfigInvalid below `spoolBytesMin`.
  */
 export function quotaOf(bytesMax: number): Quota {
   if (bytesMax < spoolBytesMin) {
     throw new MerestoneError('ConfigInvalid', `a spool of ${bytesMax} bytes is too small to work in`, {
-      hint: `set spool.bytesMax to at least ${spoolBytesMin / 1000} kB`,
+      hint: `set spool.bytesMax to at least ${spoolBytesMin / 1e6} MB`,
     });
   }
-  const pages = Math.floor(bytesMax / pageBytes);
-  const walPages = Math.min(1024, Math.floor(pages / 8));
-  return { filePagesMax: pages - 2 * walPages, walPages };
+  const eighth = Math.floor(bytesMax / 8 / pageBytes);
+  const walPages = Math.max(walPagesMin, Math.min(walPagesMax, eighth));
+  const filePagesMax = Math.floor((bytesMax - 2 * (walPages * walFrameBytes + walHeaderBytes)) / pageBytes);
+  return { filePagesMax, walPages };
 }
 
 /** Pages that must be free so that a row of so many bytes surely fits: its own, and those a split needs. */

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3';
 import { MerestoneError, type ErrorCode } from '../base/error.ts';
 import type { SpoolFiles } from './files.ts';
 import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
-import type { Quota } from './quota.ts';
+import { type Quota, walFrameBytes, walHeaderBytes } from './quota.ts';
 import { Reserve } from './reserve.ts';
 import {
   applicationId,
@@ -16,9 +16,6 @@ import {
   userVersion,
 } from './schema.ts';
 
-/** A page and its header [SQLite file format, section 4.1]. */
-const walFrameBytes = pageBytes + 24;
-
 /** `flushed`: on the medium when it returns. `written`: reaches it with the next flushed commit. */
 export type Durability = 'flushed' | 'written';
 
@@ -26,6 +23,7 @@ export type Durability = 'flushed' | 'written';
 export class Store {
   readonly files: SpoolFiles;
   readonly #quota: Quota;
+  readonly #walBytes: number;
   readonly #reserve: Reserve;
   #database: Database.Database;
   #statements: ReturnType<typeof prepareAll>;
@@ -41,7 +39,8 @@ export class Store {
   constructor(files: SpoolFiles, quota: Quota) {
     this.files = files;
     this.#quota = quota;
-    this.#reserve = new Reserve(files.reserve, quota.walPages * walFrameBytes);
+    this.#walBytes = quota.walPages * walFrameBytes;
+    this.#reserve = new Reserve(files.reserve, this.#walBytes);
     [this.#database, this.#statements] = this.#inOurWords(() => connect(files.database, quota));
     this.#inode = inodeOf(files.database);
   }
@@ -215,9 +214,9 @@ export class Store {
 
   /** The WAL's blocks are taken once and used again and again: a full disk cannot keep us from writing it. */
   #takeRoom(room: number): void {
-    const bytes = this.#quota.walPages * walFrameBytes;
     try {
-      if (sizeOf(this.files.wal) < bytes && room >= bytes) allocate(this.files.wal, bytes);
+      const missing = this.#walBytes - sizeOf(this.files.wal);
+      if (missing > 0 && room >= missing) allocate(this.files.wal, this.#walBytes);
       this.#reserve.take(room);
     } catch {
       // Another program was quicker; the next commit tries again.
@@ -225,9 +224,12 @@ export class Store {
   }
 
   #checkpointWhenDue(): void {
-    if (this.#statements.walFrames.get()!.log < this.#quota.walPages / 2) return;
+    const { walFrames, checkpointWal, truncateWal } = this.#statements;
+    if (walFrames.get()!.log < this.#quota.walPages / 2) return;
+    // One commit may have been larger than all others together; its WAL is not kept.
+    const isOversize = sizeOf(this.files.wal) > this.#walBytes + walHeaderBytes;
     try {
-      this.#statements.checkpointWal.get();
+      (isOversize ? truncateWal : checkpointWal).get();
     } catch {
       // The commit stands, in the WAL. With the reserve gone there is room; else the next commit tries again.
       if (this.#reserve.letGo()) this.#checkpointWhenDue();
@@ -293,6 +295,7 @@ function prepareAll(database: Database.Database) {
     freelistCount: database.prepare<[], number>('PRAGMA freelist_count').pluck(),
     walFrames: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)'),
     checkpointWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(PASSIVE)'),
+    truncateWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(TRUNCATE)'),
     ledger: database.prepare<[], LedgerRow>('SELECT key, body, seal FROM ledger'),
     writeLedger: database.prepare<[LedgerRow]>('REPLACE INTO ledger VALUES (1, @key, @body, @seal)'),
     keys: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key'),

@@ -102,7 +102,7 @@ describe('spool', () => {
 
   it('drops the oldest when full, and says what', async (t) => {
     const directory = temporaryDirectory(t);
-    const spool = await openTestSpool(directory, { bytesMax: 600_000 });
+    const spool = await openTestSpool(directory, { bytesMax: 1_000_000 });
     t.after(() => spool.close());
     for (let ts = 1; ts <= 300; ts += 1) assert.equal(spool.enqueue([testSample(ts, 4000)])?.seq, ts);
     const waiting = seqs(spool.lease(300, 'fifo'));
@@ -112,12 +112,15 @@ describe('spool', () => {
     assert.deepEqual([run?.from, run?.to], [1, run?.batches]);
     assert.equal(run?.chainBefore, chainStart.toString('hex'));
     assert.match(run?.chainAfter ?? '', /^[0-9a-f]{64}$/);
-    assert.ok(spool.status().bytes <= 600_000);
+    assert.ok(spool.status().bytes <= 1_000_000);
     assert.equal(spool.status().dropped, run?.batches);
   });
 
   it('refuses the newest when full and told so, uses no seq for it, and says what', async (t) => {
-    const spool = await openTestSpool(temporaryDirectory(t), { bytesMax: 600_000, whenFull: 'drop-newest' });
+    const spool = await openTestSpool(temporaryDirectory(t), {
+      bytesMax: 1_000_000,
+      whenFull: 'drop-newest',
+    });
     t.after(() => spool.close());
     let stored = 0;
     for (let ts = 1; ts <= 300; ts += 1) if (spool.enqueue([testSample(ts, 4000)])) stored += 1;
