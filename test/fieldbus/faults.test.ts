@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), 'merestone-faults-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 // As long as the slowest that a busy machine passes bytes on, and shorter than the pauses of the late answers.
-const responseTimeoutMs = 500;
+const responseTimeoutMs = 1000;
 const everyMs = 100;
 
 const float = (name: string, address: number): ModbusPointOptions =>

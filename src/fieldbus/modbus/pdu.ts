@@ -1,3 +1,5 @@
+import { MerestoneError } from '../../base/error.ts';
+
 /**
  * Modbus requests and answers without their transport (Modbus V1.1b3). Function codes 1 to 4 read data;
  * 17 and 43/14 tell what a device is. There is no other: this client cannot write.
@@ -16,11 +18,15 @@ export const pduBytesMax = 253;
 
 const meiReadDeviceIdentification = 14;
 
+/** Throws Internal for any other function code, whatever the types were made to say. */
 export function encodeRequest(request: Request): Uint8Array {
   const { functionCode } = request;
   if (functionCode === 17) return Uint8Array.of(17);
   if (functionCode === 43) {
     return Uint8Array.of(43, meiReadDeviceIdentification, request.readCode, request.objectId);
+  }
+  if (functionCode < 1 || functionCode > 4) {
+    throw new MerestoneError('Internal', `function code ${String(functionCode)} is not for reading`);
   }
   const { address, quantity } = request;
   return Uint8Array.of(functionCode, address >> 8, address & 0xff, quantity >> 8, quantity & 0xff);
