@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
 import { loadConfig, type LoadResult } from '../config/load.ts';
 import type { ConfigFault } from '../config/options.ts';
+import { isLoopback } from '../console/loopback.ts';
 import { overloads } from '../fieldbus/plan/load.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
 import { inspectIdentity } from '../identity/inspection.ts';
@@ -56,6 +57,11 @@ export function examine(file: string, nowMs: number): Examination {
     examination.silos.push({ ...finding, devices });
     if (devices === 0)
       examination.warnings.push(`silo '${silo.name}' has no devices: nothing will be read for it`);
+  }
+  if (options.http && !isLoopback(options.http.host)) {
+    examination.warnings.push(
+      `http.listen: whoever reaches ${options.http.host} reads the status of every tenant here; 127.0.0.1 keeps it on this box`,
+    );
   }
   examination.faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return examination;

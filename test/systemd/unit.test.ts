@@ -24,7 +24,8 @@ describe('systemd/merestone.service', { skip }, () => {
 
   it('is what systemd understands, and names files that are there', () => {
     const { status, stderr } = analyze('verify', '--man=no', unit);
-    assert.deepEqual([status, stderr], [0, '']);
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stderr, /merestone/);
   });
 
   it(`is exposed by ${exposureMax} at most`, () => {

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { silentLogger } from '../../src/base/logger.ts';
+import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
+import type { TailItem } from '../../src/console/control-protocol.ts';
+import { reportStatus } from '../../src/cli/status-report.ts';
+import { runCommand } from '../support/daemon.ts';
+import { deviceStatus, gatewayStatus, troubledStatus } from '../support/status.ts';
+
+const bare = (_style: string, text: string): string => text;
+
+describe('what status says', () => {
+  const lines = (text: string): string[] => text.split('\n');
+
+  it('is short where all is well', () => {
+    const text = reportStatus(gatewayStatus(), Date.now(), bare);
+    assert.match(text, /^merestone 9\.9\.9 {2}up 117 min {2}\/etc\/merestone\/merestone\.yaml$/m);
+    assert.match(text, /^silo north {2}running$/m);
+    assert.match(text, /tenant +acme, gateway acme_gw-0001/);
+    assert.match(
+      text,
+      /uplink +online for 60 min, mqtts:\/\/broker\.example\.com:8883 by MQTT 5, 34 ms round trip/,
+    );
+    assert.match(text, /bus rs485 {2}modbus-rtu {2}open {2}34 % busy/);
+    assert.match(text, /main-meter +north +good +\d+ ms ago +18 ms +3 ms +12,345 +none/);
+    assert.ok(lines(text).length < 16, text);
+  });
+
+  it('has every reason in words', () => {
+    const text = reportStatus(troubledStatus(), Date.now(), bare);
+    for (const words of [
+      'the certificate ended on 2026-11-01',
+      '12 days left',
+      'the CN lacks the prefix acme_',
+      'connect ECONNREFUSED',
+      '3 refused, 1 that nobody subscribes to',
+      '91,234 batches waiting (45,617,000 samples)',
+      '2 batches quarantined',
+      '77 dropped: spool full',
+      'not known to be right yet',
+      '/dev/ttyUSB1 is not there',
+      'timeout 12, crc 1',
+      'illegal data address at 72',
+    ]) {
+      assert.ok(text.includes(words), words);
+    }
+  });
+
+  it("keeps its columns, and lets a device's words do nothing to the terminal", () => {
+    const status = gatewayStatus();
+    status.buses[0]!.devices = [
+      deviceStatus('a'),
+      deviceStatus('a-long-device-name', { state: 'failing', reason: '\u001b]0;owned\u0007\u009b31m' }),
+    ];
+    const text = reportStatus(status, Date.now(), bare);
+    assert.doesNotMatch(text.replaceAll('\n', ''), /\p{Cc}/u);
+    const rows = lines(text).filter((line) => / north +(good|failing)/.test(line));
+    assert.equal(rows[0]!.indexOf('12,345'), rows[1]!.indexOf('12,345'));
+  });
+});
+
+describe('status and tail of a running daemon', () => {
+  let folder: string;
+  let config: string;
+  let server: ControlServer;
+  const item = (silo: string, device: string, more: Partial<TailItem['sample']> = {}): TailItem => ({
+    silo,
+    sample: {
+      device,
+      wallMs: Date.UTC(2026, 10, 22, 22, 15, 3, 123),
+      monotonicMs: 1,
+      values: { power: 4312.5, on: true },
+      ...more,
+    },
+  });
+
+  before(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'merestone-cli-'));
+    config = path.join(folder, 'merestone.yaml');
+    // Broken on purpose: a daemon that runs on the file as it was can still be asked.
+    writeFileSync(config, 'control: { socket: ./control.sock }\nsilos: soon\n');
+    const handlers = {
+      status: gatewayStatus,
+      devices: () => [
+        {
+          silo: 'north',
+          devices: [{ name: 'meter', points: [{ name: 'power', type: 'float32' as const, unit: 'W' }] }],
+        },
+        { silo: 'south', devices: [{ name: 'mast', points: [] }] },
+      ],
+      subscribe: (listener: (each: TailItem) => void) => {
+        const timer = setInterval(() => {
+          listener(item('north', 'meter', { quality: { energy: 'timeout' } }));
+          listener(item('south', 'mast', { values: { text: '\u001b[2Jgone' } }));
+        }, 5);
+        return () => clearInterval(timer);
+      },
+      reload: async () => null,
+      request: async () => null,
+    };
+    server = await startControlServer(path.join(folder, 'control.sock'), handlers, { logger: silentLogger });
+  });
+  after(async () => {
+    await server.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('status --json is the whole status', async () => {
+    const { exitCode, stdout } = await runCommand(['status', '--json', '--config', config]);
+    assert.equal(exitCode, 0);
+    const { uptimeMs, silos } = JSON.parse(stdout) as ReturnType<typeof gatewayStatus>;
+    assert.deepEqual([uptimeMs, silos[0]!.name], [7_000_000, 'north']);
+  });
+
+  it('tail shows time, silo, device, values with units, and what is missing', async () => {
+    const { exitCode, stdout } = await runCommand([
+      'tail',
+      '--count',
+      '3',
+      '--device',
+      'meter',
+      '--config',
+      config,
+    ]);
+    assert.equal(exitCode, 0);
+    const printed = stdout.trimEnd().split('\n');
+    assert.equal(printed.length, 3);
+    assert.match(
+      printed[0]!,
+      /^\d\d:\d\d:03\.123 {2}north {2}meter {2}power=4312\.5 W {2}on=true {2}energy: timeout$/,
+    );
+  });
+
+  it("tail lets a sensor's text do nothing to the terminal", async () => {
+    const { stdout } = await runCommand(['tail', '--count', '1', '--silo', 'south', '--config', config]);
+    assert.match(stdout, /mast {2}text=\uFFFD\[2Jgone\n$/);
+  });
+
+  it('tail --json is one document a line', async () => {
+    const { stdout } = await runCommand([
+      'tail',
+      '--json',
+      '--count',
+      '2',
+      '--silo',
+      'north',
+      '--config',
+      config,
+    ]);
+    const documents = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown);
+    const document = {
+      silo: 'north',
+      device: 'meter',
+      ts: Date.UTC(2026, 10, 22, 22, 15, 3, 123),
+      values: { power: 4312.5, on: true },
+      quality: { energy: 'timeout' },
+    };
+    assert.deepEqual(documents, [document, document]);
+  });
+
+  it('tail ends after --seconds', async () => {
+    const { exitCode, stdout } = await runCommand(['tail', '--seconds', '0.3', '--config', config]);
+    assert.equal(exitCode, 0);
+    assert.ok(stdout.length > 0);
+  });
+
+  it('tail refuses a name that the daemon does not have', async () => {
+    const { exitCode, stderr } = await runCommand(['tail', '--device', 'metre', '--config', config]);
+    assert.equal(exitCode, 64);
+    assert.match(stderr, /the daemon has no device 'metre'; did you mean 'meter'\?/);
+  });
+
+  it('says that no daemon runs, with 69', async () => {
+    const other = path.join(folder, 'other.yaml');
+    writeFileSync(other, 'control: { socket: ./nobody.sock }\n');
+    for (const command of ['status', 'tail']) {
+      const { exitCode, stdout, stderr } = await runCommand([command, '--config', other]);
+      assert.deepEqual([exitCode, stdout], [69, '']);
+      assert.match(
+        stderr,
+        /no daemon is running here; start it with 'systemctl start merestone' or 'merestone run'/,
+      );
+    }
+  });
+});
