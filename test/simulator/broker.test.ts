@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Broker, type Refusal } from '../../src/simulator/broker.ts';
@@ -51,7 +51,7 @@ describe('broker with a wall', () => {
 
   async function connected(identity: IssuedCertificate, options?: IClientOptions): Promise<MqttClient> {
     const client = connect(identity, options);
-    await once(client, 'connect');
+    await once(client as unknown as EventEmitter, 'connect');
     return client;
   }
 
@@ -60,7 +60,7 @@ describe('broker with a wall', () => {
     await reader.subscribeAsync('t/#', { qos: 1 });
     const writer = await connected(acme);
     void writer.publishAsync('t/acme/acme_gw-0001/telemetry', 'hello', { qos: 1 });
-    const [topic, payload] = (await once(reader, 'message')) as [string, Buffer];
+    const [topic, payload] = (await once(reader as unknown as EventEmitter, 'message')) as [string, Buffer];
     assert.deepEqual([topic, payload.toString()], ['t/acme/acme_gw-0001/telemetry', 'hello']);
     assert.deepEqual(refusals, []);
   });
@@ -81,7 +81,7 @@ describe('broker with a wall', () => {
       await closed(writer);
       const own = await connected(borealis);
       await own.publishAsync('t/borealis/borealis_gw-0001/telemetry', 'owner', { qos: 1 });
-      while (heard.length === 0) await once(reader, 'message');
+      while (heard.length === 0) await once(reader as unknown as EventEmitter, 'message');
       assert.deepEqual(heard, ['t/borealis/borealis_gw-0001/telemetry']);
       assert.deepEqual(refusals, [{ tenant: 'acme', gateway: 'acme_gw-0001', action: 'publish', topic }]);
     });
@@ -156,7 +156,7 @@ describe('broker with a wall', () => {
     await broker.listen();
     assert.equal(broker.port, port);
     const again = connect(backend, session);
-    const [, payload] = (await once(again, 'message')) as [string, Buffer];
+    const [, payload] = (await once(again as unknown as EventEmitter, 'message')) as [string, Buffer];
     assert.equal(payload.toString(), 'kept');
   });
 });
