@@ -9,6 +9,8 @@ import type { Summary } from '../../src/cli/demo/summary.ts';
 import { until } from '../support/until.ts';
 
 const escape = '\u001b';
+/** Three demos side by side on two busy cores are twelve starts of Node. */
+const patienceMs = 100_000;
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 
 /** A demo with a temporary folder of its own, so that whatever it leaves behind bears that folder's name. */
@@ -47,6 +49,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
       return until(
         () => isWanted(stdout) || (hasEnded() && assert.fail(`ended too early: ${said()}`)),
         'output',
+        patienceMs,
       );
     };
     const run = { process: child, folder, stdout: () => stdout, stderr: () => stderr, says, exited };
@@ -95,7 +98,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
 
   it('cleans up where it is stopped before it has begun', async () => {
     const run = start(process.execPath, [program, 'demo', '--json']);
-    await until(() => readdirSync(run.folder).length > 0, 'a folder');
+    await until(() => readdirSync(run.folder).length > 0, 'a folder', patienceMs);
     run.process.kill('SIGINT');
     const [code] = await run.exited;
     assert.equal(code, 69);
@@ -142,8 +145,8 @@ describe('merestone demo', { concurrency: 3 }, () => {
     const run = start('script', ['-qfec', `${process.execPath} ${program} demo`, '/dev/null']);
     await run.says((output) => /live/.test(screenOf(output)));
     run.process.kill('SIGKILL');
-    await until(() => readdirSync(run.folder).length === 0, 'an empty folder');
-    await until(() => traces(run.folder).length === 0, 'the end of every process');
+    await until(() => readdirSync(run.folder).length === 0, 'an empty folder', patienceMs);
+    await until(() => traces(run.folder).length === 0, 'the end of every process', patienceMs);
   });
 });
 

@@ -8,7 +8,7 @@ import type { Stage } from './stage.ts';
 import { join } from 'node:path';
 
 /** A start of Node on a busy machine, a TLS handshake, two subscriptions. */
-const readyWithinMs = 30_000;
+const readyWithinMs = 60_000;
 
 /** What the backend finds wrong is told by its first few findings. */
 const alarmsMax = 10;

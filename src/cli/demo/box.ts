@@ -8,7 +8,7 @@ import type { Scene } from './scene.ts';
 import type { Stage } from './stage.ts';
 
 /** A start of Node on a busy machine, with a worker thread a silo. */
-const readyWithinMs = 30_000;
+const readyWithinMs = 60_000;
 const connectEveryMs = 50;
 const lookEveryMs = 250;
 
