@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createWriteStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { openPtyPair } from '../../src/simulator/pty.ts';
 import { eventually, runCommand } from '../support/daemon.ts';
-import { startLibmodbus, startPymodbus } from '../support/foreign-server.ts';
+import { startLibmodbus, startPymodbus } from '../support/modbus-servers.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { bytesOf, inOrder } from '../support/register-bytes.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
 type Order = 'big' | 'little';
@@ -14,73 +16,62 @@ type Order = 'big' | 'little';
 /** A value, its canonical bytes (big-endian), and what a backend must receive. */
 interface Specimen {
   type: string;
-  bytes: Buffer;
+  bytes: Uint8Array;
   expected: number | string | boolean;
   more?: string;
 }
 
 const specimens: readonly Specimen[] = [
-  { type: 'int16', bytes: bytesOf((view) => view.setInt16(0, -12345), 2), expected: -12345 },
-  { type: 'uint16', bytes: bytesOf((view) => view.setUint16(0, 54321), 2), expected: 54321 },
-  { type: 'int32', bytes: bytesOf((view) => view.setInt32(0, -1234567890), 4), expected: -1234567890 },
-  { type: 'uint32', bytes: bytesOf((view) => view.setUint32(0, 4123456789), 4), expected: 4123456789 },
+  { type: 'int16', bytes: bytesOf(2, (view) => view.setInt16(0, -12345)), expected: -12345 },
+  { type: 'uint16', bytes: bytesOf(2, (view) => view.setUint16(0, 54321)), expected: 54321 },
+  { type: 'int32', bytes: bytesOf(4, (view) => view.setInt32(0, -1234567890)), expected: -1234567890 },
+  { type: 'uint32', bytes: bytesOf(4, (view) => view.setUint32(0, 4123456789)), expected: 4123456789 },
   {
     type: 'int64',
-    bytes: bytesOf((view) => view.setBigInt64(0, -1234567890123n), 8),
+    bytes: bytesOf(8, (view) => view.setBigInt64(0, -1234567890123n)),
     expected: -1234567890123,
   },
   {
     type: 'uint64',
-    bytes: bytesOf((view) => view.setBigUint64(0, 18_000_000_000_000_000_001n), 8),
+    bytes: bytesOf(8, (view) => view.setBigUint64(0, 18_000_000_000_000_000_001n)),
     expected: '18000000000000000001',
   },
-  { type: 'float32', bytes: bytesOf((view) => view.setFloat32(0, 230.4), 4), expected: 230.4 },
+  { type: 'float32', bytes: bytesOf(4, (view) => view.setFloat32(0, 230.4)), expected: 230.4 },
   {
     type: 'float64',
-    bytes: bytesOf((view) => view.setFloat64(0, -0.1234567890123), 8),
+    bytes: bytesOf(8, (view) => view.setFloat64(0, -0.1234567890123)),
     expected: -0.1234567890123,
   },
   { type: 'string', bytes: Buffer.from('Merestone\0'), expected: 'Merestone', more: 'length: 5' },
   {
     type: 'int16',
-    bytes: bytesOf((view) => view.setInt16(0, 2304), 2),
+    bytes: bytesOf(2, (view) => view.setInt16(0, 2304)),
     expected: 230.4,
     more: 'scale: 0.1, unit: V',
   },
 ];
 const orders: readonly Order[] = ['big', 'little'];
 
-function bytesOf(write: (view: DataView) => void, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  write(new DataView(bytes.buffer, bytes.byteOffset, length));
-  return bytes;
-}
-
-/** The registers as a device with these orders would hold them. */
-function registersOf(bytes: Buffer, byteOrder: Order, wordOrder: Order): number[] {
-  const registers = Array.from({ length: bytes.length / 2 }, (_, index) => bytes.readUInt16BE(index * 2));
-  const swapped =
-    byteOrder === 'little' ? registers.map((word) => ((word & 0xff) << 8) | (word >> 8)) : registers;
-  return wordOrder === 'little' ? swapped.reverse() : swapped;
-}
-
-interface Map {
-  registers: Record<number, number[]>;
+interface RegisterMap {
+  /** From `mapFrom` on, without a hole. */
+  registers: Buffer;
   points: string[];
   expected: Record<string, Specimen['expected']>;
 }
 
+const mapFrom = 100;
+
 /** Every specimen in every order, one after the other from address 100 on, with holes between them. */
-function everyTypeAndOrder(table: 'holding' | 'input'): Map {
-  const map: Map = { registers: {}, points: [], expected: {} };
-  let address = 100;
+function everyTypeAndOrder(table: 'holding' | 'input'): RegisterMap {
+  const map: RegisterMap = { registers: Buffer.alloc(2 * 400), points: [], expected: {} };
+  let address = mapFrom;
   for (const [index, { type, bytes, expected, more }] of specimens.entries()) {
     for (const byteOrder of orders) {
       // The characters of a string stand in the order of its registers, whatever the order in a number.
       for (const wordOrder of type === 'string' ? (['big'] as const) : orders) {
         const name = `${table}_${type}_${index}_${byteOrder}_${wordOrder}`;
         const extra = more === undefined ? '' : `, ${more}`;
-        map.registers[address] = registersOf(bytes, byteOrder, wordOrder);
+        map.registers.set(inOrder(bytes, byteOrder, wordOrder), 2 * (address - mapFrom));
         map.points.push(
           `{ name: ${name}, table: ${table}, address: ${address}, type: ${type}, byteOrder: ${byteOrder}, wordOrder: ${wordOrder}${extra} }`,
         );
@@ -112,17 +103,33 @@ describe('the walk of a reading', () => {
     await using site = await Site.create(authority);
     const [holding, input] = [everyTypeAndOrder('holding'), everyTypeAndOrder('input')];
 
-    const cells = {
-      holding: holding.registers,
-      input: input.registers,
-      coil: { 10: [1, 0] },
-      discrete: { 20: [0, 1] },
+    const image = async (name: string, ...lines: string[]): Promise<string> => {
+      await writeFile(site.path(name), `${lines.join('\n')}\n`);
+      return site.path(name);
     };
-    const tcp = await startPymodbus({ 1: cells, 2: { holding: { 0: [4711] } } });
+    const everyType = await image(
+      'every-type.image',
+      `holding ${mapFrom} ${holding.registers.toString('hex')}`,
+      `input ${mapFrom} ${input.registers.toString('hex')}`,
+      'coil 10 0100',
+      'discrete 20 0001',
+    );
+    const tcp = await startPymodbus('tcp', everyType);
     site.cleanUp(() => tcp.close());
+    const meter = await startPymodbus('tcp', await image('meter.image', 'holding 0 1267'));
+    site.cleanUp(() => meter.close());
     const rtuLine = await openPtyPair(site.folder, 'rtu');
     site.cleanUp(() => rtuLine.close());
-    const rtu = await startLibmodbus(site.folder, rtuLine.deviceEnd, 7);
+    const counting = (from: number): string =>
+      Array.from({ length: 200 }, (_, index) => (from + index).toString(16).padStart(4, '0')).join('');
+    const rtuImage = await image(
+      'rtu.image',
+      `holding 0 ${counting(1000)}`,
+      `input 0 ${counting(2000)}`,
+      'coil 9 0100',
+      'discrete 15 01',
+    );
+    const rtu = await startLibmodbus('rtu', rtuLine.deviceEnd, rtuImage);
     site.cleanUp(() => rtu.close());
     const stopTalking = await startTalkers(site);
     site.cleanUp(stopTalking);
@@ -134,6 +141,7 @@ describe('the walk of a reading', () => {
     await site.configure(`silos:
 ${siloEntry('north', broker.url)}${siloEntry('south', broker.url, 'compression: zstd')}buses:
   - { name: plant, kind: modbus-tcp, host: 127.0.0.1, port: ${tcp.port} }
+  - { name: cellar, kind: modbus-tcp, host: 127.0.0.1, port: ${meter.port} }
   - { name: rs485, kind: modbus-rtu, port: ${rtuLine.gatewayEnd}, baudRate: 19200, parity: none }
   - { name: weigh, kind: serial, port: ./weigh, baudRate: 9600 }
   - { name: mast, kind: serial, port: ./mast, baudRate: 4800 }
@@ -150,8 +158,8 @@ ${points}      - { name: coil_on, table: coil, address: 10, type: bool }
       - { name: discrete_on, table: discrete, address: 21, type: bool }
   - name: meter
     silo: south
-    bus: plant
-    unitId: 2
+    bus: cellar
+    unitId: 1
     every: 500ms
     points:
       - { name: serial_number, table: holding, address: 0, type: uint16 }
@@ -159,7 +167,7 @@ ${points}      - { name: coil_on, table: coil, address: 10, type: bool }
   - name: libmodbus
     silo: north
     bus: rs485
-    unitId: 7
+    unitId: 1
     every: 500ms
     points:
       - { name: holding_5, table: holding, address: 5, type: uint16 }
