@@ -78,9 +78,8 @@ export class Subscriber {
   /** Lets the message in hand be written and acknowledged, takes no more, and disconnects. */
   async close(): Promise<void> {
     this.#over = true;
-    await Promise.race([this.#work, sleep(systemClock, closeMs)]);
-    const ended = this.#client.endAsync();
-    await Promise.race([ended, sleep(systemClock, closeMs)]);
+    await within(closeMs, this.#work);
+    await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
   }
 
@@ -181,4 +180,11 @@ function lastingFault(code: unknown): string | undefined {
   if (/CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(code))
     return 'check --ca: it must have issued the broker’s certificate';
   return undefined;
+}
+
+/** Waits for `work`, but not for ever; no timer outlives it. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const waiting = new AbortController();
+  await Promise.race([work, sleep(systemClock, ms, waiting.signal)]);
+  waiting.abort();
 }
