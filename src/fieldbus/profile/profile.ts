@@ -122,44 +122,53 @@ function unknownProfile(name: string, directories: readonly string[]): Merestone
   return new MerestoneError('ProfileInvalid', `there is no profile '${name}'`, { hint });
 }
 
-/** The first issue in the order of the file; the others show when it is mended. */
+interface Fault {
+  path: readonly PropertyKey[];
+  message: string;
+  hint: string;
+  /** A misspelt key explains the missing one, so it is told first. */
+  isKey: boolean;
+}
+
+/** The first fault in the order of the file; the others show when it is mended. */
 function refusal(
   file: string,
   document: ProfileDocument,
   issues: readonly z.core.$ZodIssue[],
   under: readonly string[] = [],
 ): MerestoneError {
-  const faults = issues.flatMap((issue) => {
-    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
-    return keys.map((key) => {
-      const at = [...under, ...issue.path, ...(key === undefined ? [] : [key])];
-      return { ...document.placeOf(at), ...wording(issue, at, key) };
-    });
-  });
-  const [first] = faults.sort((a, b) => a.line - b.line || a.column - b.column);
+  const faults = issues
+    .flatMap((issue) => faultsOf(issue, under))
+    .map((fault) => ({ ...fault, ...document.placeOf(fault.path) }))
+    .sort((a, b) => Number(b.isKey) - Number(a.isKey) || a.line - b.line || a.column - b.column);
+  const { line, column, message, hint } = faults[0]!;
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
-  return new MerestoneError('ProfileInvalid', `${first!.message}${more}`, {
-    subject: `${file}:${first!.line}:${first!.column}`,
-    hint: first!.hint,
+  return new MerestoneError('ProfileInvalid', `${message}${more}`, {
+    subject: `${file}:${line}:${column}`,
+    hint,
   });
 }
 
-function wording(
-  issue: z.core.$ZodIssue,
-  at: readonly PropertyKey[],
-  key?: string,
-): { message: string; hint: string } {
-  if (key !== undefined)
-    return { message: `unknown key '${key}'`, hint: 'correct or remove it; docs/profiles.md lists the keys' };
-  const deepest = deepestIssue(issue);
-  const [message, ...hints] = deepest.message.split('; ');
-  const where = deepest === issue && hints.length > 0 ? '' : `'${at.join('.')}': `;
-  return { message: `${where}${message}`, hint: hints.join('; ') || 'see docs/profiles.md' };
-}
-
-/** Of the alternatives of a union, the one that came nearest says best what is wrong. */
-function deepestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
-  const candidates = issue.errors.flatMap((issues) => issues.map(deepestIssue));
-  return candidates.sort((a, b) => b.path.length - a.path.length)[0] ?? issue;
+function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Fault[] {
+  const path = [...under, ...issue.path];
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    // Of the alternatives, the one that came furthest into the file says best what is wrong.
+    const alternatives = issue.errors.map((issues) => issues.flatMap((each) => faultsOf(each, path)));
+    const depth = (faults: readonly Fault[]): number => Math.max(...faults.map((fault) => fault.path.length));
+    return alternatives.sort((a, b) => depth(b) - depth(a))[0]!;
+  }
+  if (issue.code === 'unrecognized_keys') {
+    const hint = 'correct or remove it; docs/profiles.md lists the keys';
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      message: `unknown key '${key}'`,
+      hint,
+      isKey: true,
+    }));
+  }
+  const [message, ...hints] = issue.message.split('; ');
+  const where = hints.length > 0 ? '' : `'${path.join('.')}': `;
+  return [
+    { path, message: `${where}${message}`, hint: hints.join('; ') || 'see docs/profiles.md', isKey: false },
+  ];
 }

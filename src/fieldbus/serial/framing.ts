@@ -32,11 +32,16 @@ type Finding =
 const unfinished: Finding = { kind: 'unfinished' };
 const [lineFeed, carriageReturn] = [10, 13];
 
+/** Noise made of nothing but start marks would else be checked once for each of its bytes. */
+const rescansMax = 16;
+
 export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) => boolean): Deframer {
   const buffer = new Uint8Array(bytesMax(framing));
   const isText = framing.by === 'line' || framing.by === 'delimiter';
   let [from, to] = [0, 0];
   let noiseBytes = 0;
+  /** Damaged frames in a row that the search went on within. */
+  let rescans = 0;
   /** What comes up to the next end mark belongs to a frame whose beginning was missed or did not fit. */
   let skipping = false;
 
@@ -63,7 +68,8 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
       }
       const sound = isSound(bytes);
       frames.push({ bytes, sound });
-      from += sound || isText ? finding.consumed : 1;
+      rescans = sound || isText || rescans === rescansMax ? 0 : rescans + 1;
+      from += rescans === 0 ? finding.consumed : 1;
     }
     return frames;
   };

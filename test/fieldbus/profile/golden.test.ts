@@ -43,7 +43,7 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 /** Both ends of a pseudo-terminal: a port for the real code, a wire for the transcript. */
-async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; close(): Promise<void> }> {
+async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; close: () => Promise<void> }> {
   const pty = await openPtyPair(directory, name);
   const wire = new SerialPort({ path: pty.deviceEnd, baudRate: line.baudRate, autoOpen: false });
   await new Promise<void>((resolve, reject) => wire.open((error) => (error ? reject(error) : resolve())));
@@ -63,7 +63,7 @@ async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; clo
   };
 }
 
-async function openSocket(): Promise<{ port: Port; wire: Duplex; close(): Promise<void> }> {
+async function openSocket(): Promise<{ port: Port; wire: Duplex; close: () => Promise<void> }> {
   const server = createServer().listen(0, '127.0.0.1');
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
   await new Promise((resolve) => server.once('listening', resolve));

@@ -48,7 +48,7 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(sent, ['SI\r\n', 'SI\r\n', 'SI\r\n', 'SI\r\n']);
     assert.deepEqual(
       samples.map(({ values }) => values),
-      Array(4).fill({ weight: 100.25, stable: 1 }),
+      [1, 2, 3, 4].map(() => ({ weight: 100.25, stable: 1 })),
     );
     assert.equal(Math.round(reader.status().answerMs ?? 0), 50);
     assert.equal(samples[1]!.monotonicMs - samples[0]!.monotonicMs, 1000);
