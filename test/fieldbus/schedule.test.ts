@@ -3,7 +3,11 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type Fieldbus, startFieldbus } from '../../src/fieldbus/fieldbus.ts';
+import { serialTiming } from '../../src/fieldbus/modbus/line-timing.ts';
 import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
+import { costModel, costOf } from '../../src/fieldbus/plan/cost.ts';
+import { itemsOf, planRequests } from '../../src/fieldbus/plan/planner.ts';
+import { noRefusals } from '../../src/fieldbus/plan/refusals.ts';
 import { charge, type Contender, decide, emptyLedger } from '../../src/fieldbus/schedule/decision.ts';
 import { Minute } from '../../src/fieldbus/schedule/minute.ts';
 import type { Sample } from '../../src/reading/sample.ts';
@@ -14,8 +18,11 @@ import { modbusDevice, registerPoint, rtuBus } from '../support/modbus-options.t
 import { rtuUnit, SimulatedLine } from '../support/serial-line.ts';
 
 /** A bus of simulated units on a line of its baud rate, and everything that came of them. */
-function simulate(bus: BusOptions & { kind: 'modbus-rtu' }, devices: readonly ModbusDeviceOptions[]) {
-  const clock = new FakeClock();
+function simulate(
+  bus: BusOptions & { kind: 'modbus-rtu' },
+  devices: readonly ModbusDeviceOptions[],
+  clock = new FakeClock(),
+) {
   const line = new SimulatedLine(bus, clock);
   const answerMs = new Map<number, number | null>();
   const asked: { unitId: number; atMs: number }[] = [];
@@ -65,7 +72,41 @@ function meters(count: number, registers: number, everyMs = 1000): ModbusDeviceO
   );
 }
 
+/** A clock whose timers are as late as those of an idle machine, which count whole milliseconds. */
+class CoarseClock extends FakeClock {
+  override after(delayMs: number, callback: () => void): () => void {
+    return super.after(Math.max(1, Math.trunc(delayMs)) + 0.6, callback);
+  }
+}
+
 describe('ten devices on one line', () => {
+  it('asked for all they have, use 95 % of what the line allows', async (t) => {
+    const addresses = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 52, 56, 70, 72, 74, 76, 156, 158];
+    const points = addresses.map((address) =>
+      registerPoint(`p${address}`, { table: 'holding', address, type: 'float32', everyMs: 1 }),
+    );
+    const devices = meters(10, 1, 1).map((device) => ({ ...device, points }));
+    const bus = rtuBus('sim');
+    const { clock, answerMs, line, samples, fieldbus } = simulate(bus, devices, new CoarseClock());
+    let roundMs = 0;
+    for (const { unitId, limits } of devices) {
+      answerMs.set(unitId, 5 + 3 * unitId);
+      const cost = costModel(serialTiming(bus), 5 + 3 * unitId);
+      const plan = planRequests(itemsOf(points), limits, cost, noRefusals, 0);
+      roundMs += plan.reduce((sum, { table, quantity }) => sum + costOf(cost, table, quantity), 0);
+    }
+    await clock.advanceAsync(10_000);
+    const before = samples.length;
+    await clock.advanceAsync(60_000);
+    const reached = (samples.length - before) / 60;
+    const allowed = (devices.length * 1000) / roundMs;
+    const share = `${((reached / allowed) * 100).toFixed(1)} %`;
+    t.diagnostic(`${reached.toFixed(2)} polls/s of ${allowed.toFixed(2)} that the line allows: ${share}`);
+    assert.ok(reached / allowed >= 0.95, share);
+    assert.equal(line.collisions, 0);
+    await fieldbus.stop();
+  });
+
   it('keep their interval, and the line its silence', async () => {
     const { clock, line, of, fieldbus } = simulate(rtuBus('sim'), meters(10, 10));
     await clock.advanceAsync(30_000);

@@ -67,7 +67,9 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
     let received: Uint8Array = nothing;
     let firstAtMs = 0;
     let lastAtMs = 0;
+    let wait = readable(deadlineMs - clock.monotonicMs());
     while (true) {
+      await wait;
       const chunk = port.read();
       const now = clock.monotonicMs();
       if (chunk.length > 0) {
@@ -96,16 +98,18 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
       if (isOver || received.length > receivedBytesMax) return { kind: 'nothing', received };
       const leftMs = deadlineMs - now;
       const lineMs = received.length > 0 ? found.missing * charMs : 0;
-      if (chunk.length > 0 && lineMs >= 1) await sleep(clock, Math.min(lineMs, leftMs));
-      else await readable(damaged ? Math.min(leftMs, damagedQuietMs) : leftMs);
+      if (chunk.length > 0 && lineMs >= 1) wait = sleep(clock, Math.min(lineMs, leftMs));
+      else wait = readable(damaged ? Math.min(leftMs, damagedQuietMs) : leftMs);
     }
   };
 
   return {
     drain,
     quiet: async () => {
-      const waitMs = quietAtMs - clock.monotonicMs();
-      if (waitMs > 0) await sleep(clock, waitMs);
+      // Timers may also run up to a millisecond early, which t3.5 can't spare.
+      for (let now = clock.monotonicMs(); now < quietAtMs; now = clock.monotonicMs()) {
+        await sleep(clock, quietAtMs - now);
+      }
       const stray = port.read();
       return stray.length === 0 ? stray : join(stray, await drain());
     },

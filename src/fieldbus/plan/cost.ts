@@ -25,12 +25,15 @@ export function timingOf(bus: BusOptions): LineTiming {
   return bus.kind === 'modbus-rtu' ? serialTiming(bus) : socketTiming;
 }
 
-/** The line's arithmetic for a device that takes `answerMs` to answer. */
+/**
+ * The line's arithmetic for a device that takes `answerMs` from the request's last bit to its answer's first, the
+ * silence that it waits for included; after the answer comes another.
+ */
 export function costModel({ charMs, silenceMs }: LineTiming, answerMs: number): CostModel {
   if (charMs === 0) {
     return { requestMs: answerMs, registerMs: socketRegisterMs, bitMs: socketRegisterMs / 16 };
   }
-  const requestMs = (requestChars + answerChars) * charMs + 2 * silenceMs + answerMs;
+  const requestMs = (requestChars + answerChars) * charMs + silenceMs + answerMs;
   return { requestMs, registerMs: 2 * charMs, bitMs: charMs / 8 };
 }
 
