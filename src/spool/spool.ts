@@ -107,6 +107,7 @@ export class Spool {
    * in the commit that ends the chunk; how many. A damaged chunk ends with an event.
    */
   release(date: (payload: Buffer) => readonly EncodedSample[]): number {
+    this.#books.assertOpen();
     let batches = 0;
     for (const number of ascending(this.#books.ledger.held)) {
       const payload = this.#books.readEntry('held', number);

@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export type FileSystem = 'tmpfs' | 'ext4' | 'xfs';
+
+/** A small disk of a test's own: `cutPower` is what a pulled plug is to a real one. */
+export interface Disk {
+  readonly path: string;
+  /** What was not flushed is gone; the file system refuses everything until it is mounted again. */
+  cutPower(): void;
+  remount(): void;
+}
+
+/** xfs wants 300 MB at least. */
+const imageBytes: Record<FileSystem, number> = { tmpfs: 8e6, ext4: 24e6, xfs: 320e6 };
+
+/** Why this machine cannot make such a disk; undefined where it can. */
+export function whyNoDisk(kind: FileSystem): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root to mount a disk';
+  if (kind === 'tmpfs') return undefined;
+  if (!existsSync('/dev/loop-control')) return 'needs loop devices';
+  const tools = [`mkfs.${kind}`, 'xfs_io'];
+  const missing = tools.find((tool) => !['/usr/sbin', '/sbin'].some((bin) => existsSync(join(bin, tool))));
+  return missing === undefined ? undefined : `needs ${missing} (Debian: xfsprogs, e2fsprogs)`;
+}
+
+/** Makes and mounts one; it is gone when the test is over. */
+export function makeDisk(t: { after: (done: () => void) => void }, kind: FileSystem): Disk {
+  const parent = mkdtempSync(join(tmpdir(), 'merestone-disk-'));
+  const path = join(parent, 'disk');
+  const image = join(parent, 'disk.img');
+  mkdirSync(path, { recursive: true });
+  if (kind === 'tmpfs') {
+    run('mount', ['-t', 'tmpfs', '-o', `size=${imageBytes.tmpfs}`, 'merestone-test', path]);
+  } else {
+    writeFileSync(image, '');
+    truncateSync(image, imageBytes[kind]);
+    run(`mkfs.${kind}`, ['-q', image]);
+    run('mount', ['-o', 'loop', image, path]);
+  }
+  t.after(() => {
+    run('umount', ['-l', path]);
+    rmSync(parent, { recursive: true, force: true });
+  });
+  return {
+    path,
+    cutPower: () => run('xfs_io', ['-x', '-c', 'shutdown', path]),
+    remount: () => {
+      run('umount', [path]);
+      run('mount', ['-o', 'loop', image, path]);
+    },
+  };
+}
+
+function run(command: string, args: readonly string[]): void {
+  const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+  execFileSync(command, args, { stdio: 'pipe', env });
+}
