@@ -1,33 +1,38 @@
-import { Worker } from 'node:worker_threads';
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MerestoneError } from '../base/error.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
 
-export type ReadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
+type ReadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
 
-/** What the thread says: a MerestoneError crosses threads as its parts. */
+/** What the process says: a MerestoneError crosses over as its parts. */
 export type ReadMessage =
   | ReadResult
   | { error: { code: ErrorCode; message: string; hint?: string; subject?: string } };
 
+const program = fileURLToPath(new URL('./reader-process.ts', import.meta.url));
+
 /**
- * The configuration in `file` or its faults, read in a thread that ends with it: parsing takes tens of
- * megabytes and libraries that the daemon has no use for afterwards. Rejects with what `loadConfig` throws.
+ * The configuration in `file` or its faults, read in a process that ends with it: parsing takes tens of
+ * megabytes and libraries that the daemon has no use for afterwards, and a thread would not give the memory
+ * back. Rejects with what `loadConfig` throws.
  */
 export function readConfig(file: string): Promise<ReadResult> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./reader-thread.ts', import.meta.url), { workerData: file });
+    const reader = fork(program, [file], { serialization: 'advanced' });
     let answer: ReadMessage | undefined;
-    worker.once('message', (message: ReadMessage) => {
-      answer = message;
+    reader.once('message', (message) => {
+      answer = message as ReadMessage;
     });
-    worker.once('error', reject);
-    // Only when the thread is gone is its memory free for what comes next.
-    worker.once('exit', () => {
-      if (answer === undefined)
-        return reject(new MerestoneError('Internal', 'the configuration was not read'));
+    reader.once('error', reject);
+    reader.once('close', (code, signal) => {
+      if (answer === undefined) {
+        const end = signal ?? `exit code ${code}`;
+        return reject(new MerestoneError('Internal', `the configuration was not read (${end})`));
+      }
       if (!('error' in answer)) return resolve(answer);
-      const { code, message, ...details } = answer.error;
-      reject(new MerestoneError(code, message, details));
+      const { code: errorCode, message, ...details } = answer.error;
+      reject(new MerestoneError(errorCode, message, details));
     });
   });
 }

@@ -1,10 +1,9 @@
-import { parentPort, workerData } from 'node:worker_threads';
 import { MerestoneError } from '../base/error.ts';
 import { loadConfig } from './load.ts';
 import type { ReadMessage } from './reader.ts';
 
-/** Entry of the thread that `readConfig` starts. */
-parentPort?.postMessage(read(workerData as string));
+/** Entry of the process that `readConfig` starts: the file's name is its only argument. */
+process.send?.(read(process.argv[2] ?? ''));
 
 function read(file: string): ReadMessage {
   try {
