@@ -56,7 +56,7 @@ const command: Command<PolicyArguments> = {
         array: true,
         default: [] as string[],
         requiresArg: true,
-        describe: 'CN of a certificate without O that may read every tenant, and write nothing',
+        describe: 'CNs of certificates without O that may read every tenant, and write nothing',
       },
       by: {
         choices: ['cn', 'subject'] as const,
@@ -73,7 +73,11 @@ const command: Command<PolicyArguments> = {
     for (const text of remarks) remark(text);
     const policy = write(roster, output === undefined ? directory : resolve(output));
     const reasons = [...refusals, ...policy.refusals];
-    if (reasons.length > 0) throw refused(reasons);
+    for (const reason of reasons) remark(reason);
+    if (reasons.length > 0) {
+      const what = `${reasons.length} of the above keep this broker from telling certificates apart`;
+      throw new MerestoneError('IdentityRefused', what, { hint: 'nothing was written; see docs/brokers.md' });
+    }
     const gateways = roster.gateways.map(({ tenant, gateway }) => ({ tenant, gateway }));
     if (output !== undefined) writeFiles(output, filesOf(policy));
     if (args.json) await printJson({ broker, gateways, settings: policy.settings, files: policy.files });
@@ -87,13 +91,6 @@ function writerFor({ broker, by }: PolicyArguments): { directory: string; write:
   if (by === undefined) return brokers[broker];
   if (broker === 'mosquitto') return { ...brokers.mosquitto, write: mosquitto(by) };
   throw new MerestoneError('Usage', `--by is for mosquitto, not for ${broker}`, { hint: 'leave it out' });
-}
-
-function refused(reasons: readonly string[]): MerestoneError {
-  const [only, ...more] = reasons;
-  return new MerestoneError('IdentityRefused', more.length === 0 ? only! : ['', ...reasons].join('\n  '), {
-    hint: 'nothing was written',
-  });
 }
 
 function filesOf({ settings, files }: BrokerPolicy): PolicyFile[] {

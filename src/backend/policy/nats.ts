@@ -49,7 +49,9 @@ function subjectOf(origin: Origin, channel: (typeof written)[number]): string {
 }
 
 function user(name: string, publish: readonly string[], subscribe: readonly string[]): string {
-  const permissions = { publish: { allow: publish }, subscribe: { allow: [...subscribe, deliveries] } };
+  // An empty list of what is allowed would allow everything.
+  const publishing = publish.length === 0 ? { deny: '>' } : { allow: publish };
+  const permissions = { publish: publishing, subscribe: { allow: [...subscribe, deliveries] } };
   const entry = { user: name, permissions, allowed_connection_types: ['MQTT'] };
   return `    ${JSON.stringify(entry)}`;
 }

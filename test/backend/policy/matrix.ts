@@ -1,0 +1,36 @@
+import { tricks, trickNames, type TrickName } from './tricks.ts';
+
+/** The brokers that are really run, by the heading of their column. */
+export const columns = {
+  mosquitto: 'Mosquitto 2.0.11',
+  mosquittoSubject: 'Mosquitto 2.0.11, `--by subject`',
+  rabbitmq: 'RabbitMQ 3.10.8',
+  nats: 'NATS 2.9.10',
+} as const;
+
+export type Column = keyof typeof columns;
+
+/** Where a wall does not hold, by broker; everywhere else it does. docs/brokers.md says what to do about each. */
+const open: Record<Column, readonly TrickName[]> = {
+  mosquitto: ['sameCommonName', 'forged'],
+  mosquittoSubject: ['forged'],
+  rabbitmq: ['clientIdKick', 'forged'],
+  nats: ['clientIdKick', 'forged', 'revoked'],
+};
+
+export function shouldHold(column: Column, trick: TrickName): boolean {
+  return !open[column].includes(trick);
+}
+
+/** The table of docs/brokers.md. */
+export function matrixTable(): string {
+  const names = Object.keys(columns) as Column[];
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [
+    row(['trick', ...names.map((name) => columns[name])]),
+    row(['---', ...names.map(() => '---')]),
+    ...trickNames.map((trick) =>
+      row([tricks[trick].title, ...names.map((name) => (shouldHold(name, trick) ? 'held' : '**not held**'))]),
+    ),
+  ].join('\n');
+}

@@ -1,0 +1,312 @@
+import type { IClientOptions } from 'mqtt';
+import type { Holder } from '../../support/pki.ts';
+import { until } from '../../support/until.ts';
+import type { Cast } from './cast.ts';
+import { Party } from './party.ts';
+
+/** A running broker and everybody who has a certificate. */
+export interface Stage extends Cast {
+  port: number;
+  ca: string;
+  protocolVersion: 4 | 5;
+}
+
+/** One way over the wall; resolves to true where the wall held. */
+interface Trick {
+  title: string;
+  held(stage: Stage): Promise<boolean>;
+}
+
+const victimRoot = 't/acme/acme_gw-0001';
+const globexRoot = 't/globex/globex_gw-0001';
+const victimId = 'acme_gw-0001';
+let marks = 0;
+/** A payload that nobody else has sent. */
+const mark = (): string => `mark-${(marks += 1)}`;
+
+async function enter(
+  stage: Stage,
+  who: Holder,
+  clientId: string,
+  options: IClientOptions = {},
+): Promise<Party> {
+  const party = await Party.connect(stage, who, { clientId, ...options });
+  if (party === undefined) throw new Error(`${clientId} was not let in`);
+  return party;
+}
+
+/** The backend, listening; what reaches it was let through. */
+async function listen(stage: Stage): Promise<Party> {
+  const backend = await enter(stage, stage.backend, 'backend');
+  if (!(await backend.subscribe('t/+/+/+'))) throw new Error('the backend may not listen');
+  return backend;
+}
+
+/** True where what `act` publishes to `topic`, given the payload to use, does not reach the backend. */
+async function keepsOut(
+  stage: Stage,
+  topic: string,
+  act: (payload: string, backend: Party) => Promise<void>,
+): Promise<boolean> {
+  using backend = await listen(stage);
+  const forged = mark();
+  await act(forged, backend);
+  // What comes after on the same way shows that nothing is still under way.
+  using witness = await enter(stage, stage.acme2, 'acme_gw-0002');
+  const last = mark();
+  await witness.publish('t/acme/acme_gw-0002/event', last);
+  await backend.receives(`t/acme/acme_gw-0002/event ${last}`);
+  return !backend.arrived.includes(`${topic} ${forged}`);
+}
+
+/** True where the holder cannot publish to `topic`, let in or not. */
+function cannotWrite(
+  stage: Stage,
+  who: Holder,
+  topic: string,
+  options: IClientOptions = {},
+): Promise<boolean> {
+  return keepsOut(stage, topic, async (payload) => {
+    using thief = await Party.connect(stage, who, { clientId: 'thief', ...options });
+    await thief?.publish(topic, payload);
+  });
+}
+
+/** True where none of these subscriptions brings globex what acme publishes, retained or not. */
+async function cannotRead(stage: Stage, filters: readonly string[]): Promise<boolean> {
+  const [kept, fresh] = [mark(), mark()];
+  using victim = await enter(stage, stage.acme1, victimId);
+  await victim.publish(`${victimRoot}/status`, kept, true);
+  using backend = await listen(stage);
+  for (const filter of filters) {
+    using thief = await enter(stage, stage.globex1, 'globex_gw-0001');
+    await thief.subscribe(filter);
+    await victim.publish(`${victimRoot}/telemetry`, fresh);
+    await backend.receives(`${victimRoot}/telemetry ${fresh}`);
+    await stillHears(thief);
+    if (thief.arrived.some((line) => line.endsWith(` ${kept}`) || line.endsWith(` ${fresh}`))) return false;
+  }
+  return true;
+}
+
+/** Waits for its own canary to come back, behind which nothing older can be; false where it was thrown out. */
+async function stillHears(thief: Party): Promise<boolean> {
+  if (thief.ended || !(await thief.subscribe(`${globexRoot}/canary`))) return false;
+  const last = mark();
+  await thief.publish(`${globexRoot}/canary`, last);
+  await until(() => thief.ended || thief.arrived.includes(`${globexRoot}/canary ${last}`), 'the canary');
+  return !thief.ended;
+}
+
+const isKeptOut = async (stage: Stage, who: Holder): Promise<boolean> => {
+  using thief = await Party.connect(stage, who, { clientId: 'thief' });
+  return thief === undefined;
+};
+
+/** By the order of the table in docs/brokers.md. */
+export const tricks = {
+  anotherTenant: {
+    title: "publish to another tenant's topic",
+    held: (stage) => cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`),
+  },
+  anotherGateway: {
+    title: "publish to another gateway's topic of the same tenant",
+    held: (stage) => cannotWrite(stage, stage.acme2, `${victimRoot}/telemetry`),
+  },
+  ownRootElse: {
+    title: 'publish below the own root, but to no topic of ours',
+    held: (stage) => cannotWrite(stage, stage.globex1, `${globexRoot}/command`),
+  },
+  userName: {
+    title: 'claim the user name of another, without a password, with an empty one and with a guessed one',
+    held: async (stage) => {
+      for (const username of [victimId, `CN=${victimId},O=acme`]) {
+        for (const password of [undefined, '', 'guest']) {
+          const claim = password === undefined ? { username } : { username, password };
+          if (!(await cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`, claim))) return false;
+        }
+      }
+      return true;
+    },
+  },
+  clientIdWrite: {
+    title: "publish to another's topic under its client id",
+    held: (stage) => cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`, { clientId: victimId }),
+  },
+  clientIdKick: {
+    title: "end another's session by connecting with its client id",
+    held: async (stage) => {
+      using victim = await enter(stage, stage.acme1, victimId);
+      using _thief = await Party.connect(stage, stage.globex1, { clientId: victimId });
+      // A broker that ends it does so before or right after it lets the thief in.
+      for (let tries = 20; tries > 0 && !victim.ended; tries -= 1) {
+        await victim.publish(`${victimRoot}/event`, mark());
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      return !victim.ended;
+    },
+  },
+  clientIdInherit: {
+    title: "take over the backend's sleeping session, and read what waits in it",
+    held: async (stage) => {
+      const session: IClientOptions = {
+        clean: false,
+        ...(stage.protocolVersion === 5 && { properties: { sessionExpiryInterval: 600 } }),
+      };
+      const clientId = 'backend';
+      const sleeper = await enter(stage, stage.backend, clientId, session);
+      await sleeper.subscribe('t/+/+/telemetry');
+      await sleeper.leave();
+      using victim = await enter(stage, stage.acme1, victimId);
+      const waiting = mark();
+      await victim.publish(`${victimRoot}/telemetry`, waiting);
+      let held = true;
+      {
+        using thief = await Party.connect(stage, stage.globex1, { clientId, ...session });
+        if (thief !== undefined && (await stillHears(thief))) {
+          const fresh = mark();
+          await victim.publish(`${victimRoot}/telemetry`, fresh);
+          await stillHears(thief);
+        }
+        held = !(thief?.arrived ?? []).some((line) => line.startsWith(victimRoot));
+      }
+      (await enter(stage, stage.backend, clientId, { clean: true })).client.end(true);
+      return held;
+    },
+  },
+  wildcards: {
+    title: "subscribe to another's topics, by name and by wildcards; read what they retain",
+    held: (stage) =>
+      cannotRead(stage, [
+        `${victimRoot}/telemetry`,
+        `${victimRoot}/status`,
+        `${victimRoot}/#`,
+        't/+/+/telemetry',
+        't/+/acme_gw-0001/status',
+        't/#',
+        '+/#',
+        '#',
+      ]),
+  },
+  shared: {
+    title: "take a share of another's messages ($share)",
+    held: (stage) =>
+      cannotRead(stage, [`$share/thieves/${victimRoot}/telemetry`, '$share/thieves/t/#', '$share/thieves/#']),
+  },
+  inside: {
+    title: "look into the broker's own topics",
+    held: (stage) =>
+      cannotRead(stage, [
+        '$SYS/#',
+        '$MQTT/#',
+        '$MQTT/sub/#',
+        '$MQTT/msgs/#',
+        '$MQTT/rmsgs/#',
+        '$JS/#',
+        'amq/topic/#',
+      ]),
+  },
+  will: {
+    title: "leave a will on another's topic, and vanish",
+    held: (stage) =>
+      keepsOut(stage, `${victimRoot}/status`, async (payload, backend) => {
+        const will = {
+          topic: `${victimRoot}/status`,
+          payload: Buffer.from(payload),
+          qos: 1 as const,
+          retain: true,
+        };
+        using thief = await Party.connect(stage, stage.globex1, { clientId: 'thief', will });
+        thief?.cut();
+        // Its own will is allowed, and comes the same way; when it is there, the other one would be.
+        const last = mark();
+        const ownWill = {
+          topic: `${globexRoot}/status`,
+          payload: Buffer.from(last),
+          qos: 1 as const,
+          retain: true,
+        };
+        using second = await enter(stage, stage.globex1, 'globex_gw-0001', { will: ownWill });
+        second.cut();
+        await backend.receives(`${globexRoot}/status ${last}`);
+      }),
+  },
+  retained: {
+    title: "leave a retained message on another's topic",
+    held: async (stage) => {
+      const forged = mark();
+      {
+        using thief = await Party.connect(stage, stage.globex1, { clientId: 'thief' });
+        await thief?.publish(`${victimRoot}/meta`, forged, true);
+      }
+      using backend = await enter(stage, stage.backend, 'backend');
+      await backend.subscribe(`${victimRoot}/meta`);
+      using victim = await enter(stage, stage.acme1, victimId);
+      const last = mark();
+      await victim.publish(`${victimRoot}/meta`, last);
+      await backend.receives(`${victimRoot}/meta ${last}`);
+      return !backend.arrived.some((line) => line.endsWith(` ${forged}`));
+    },
+  },
+  backendWrites: {
+    title: "write to a gateway's topic as the backend",
+    held: async (stage) => {
+      using backend = await listen(stage);
+      const forged = mark();
+      await backend.publish(`${victimRoot}/telemetry`, forged);
+      if (backend.ended) return true;
+      using witness = await enter(stage, stage.acme2, 'acme_gw-0002');
+      const last = mark();
+      await witness.publish('t/acme/acme_gw-0002/event', last);
+      await until(
+        () => backend.ended || backend.arrived.some((line) => line.endsWith(` ${last}`)),
+        'the witness',
+      );
+      return !backend.arrived.some((line) => line.endsWith(` ${forged}`));
+    },
+  },
+  unlisted: {
+    title: 'come with a good certificate that the policy does not name',
+    held: (stage) => cannotWrite(stage, stage.acmeUnlisted, `${victimRoot}/telemetry`),
+  },
+  sameCommonName: {
+    title: "come with another tenant's certificate of the same CN",
+    held: (stage) => cannotWrite(stage, stage.sameCommonName, `${victimRoot}/telemetry`),
+  },
+  stranger: {
+    title: "come with another's name, by a CA that the broker does not trust",
+    held: (stage) => isKeptOut(stage, stage.stranger),
+  },
+  forged: {
+    title: "come with another's name, by one's own tenant's CA, which the broker trusts",
+    held: (stage) => cannotWrite(stage, stage.forged, `${victimRoot}/telemetry`),
+  },
+  forgedConstrained: {
+    title: "… by one's own tenant's CA, held to its tenant by name constraints",
+    held: (stage) => cannotWrite(stage, stage.forgedConstrained, `${victimRoot}/telemetry`),
+  },
+  expired: {
+    title: 'come with a certificate past its time',
+    held: (stage) => isKeptOut(stage, stage.expired),
+  },
+  revoked: {
+    title: 'come with a certificate on the revocation list',
+    held: (stage) => isKeptOut(stage, stage.revoked),
+  },
+} as const satisfies Record<string, Trick>;
+
+export type TrickName = keyof typeof tricks;
+export const trickNames = Object.keys(tricks) as TrickName[];
+
+/** What has to work for the rest to mean anything: every topic of every gateway arrives, and its canary. */
+export async function reachesOwnTopics(stage: Stage, who: Holder, root: string): Promise<void> {
+  using backend = await listen(stage);
+  using gateway = await enter(stage, who, root.split('/')[2]!);
+  if (!(await gateway.subscribe(`${root}/canary`))) throw new Error('it may not listen to its own canary');
+  for (const channel of ['telemetry', 'status', 'meta', 'event', 'checkpoint', 'canary']) {
+    const payload = mark();
+    await gateway.publish(`${root}/${channel}`, payload, ['status', 'meta', 'checkpoint'].includes(channel));
+    await backend.receives(`${root}/${channel} ${payload}`);
+    if (channel === 'canary') await gateway.receives(`${root}/canary ${payload}`);
+  }
+}

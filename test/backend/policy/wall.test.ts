@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { mosquitto } from '../../../src/backend/policy/mosquitto.ts';
+import { nats } from '../../../src/backend/policy/nats.ts';
+import type { PolicyWriter } from '../../../src/backend/policy/policy.ts';
+import { rabbitmq } from '../../../src/backend/policy/rabbitmq.ts';
+import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
+import { makeCast, type Cast } from './cast.ts';
+import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
+import { reachesOwnTopics, trickNames, tricks, type Stage } from './tricks.ts';
+
+const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
+  mosquitto: { kind: mosquittoBroker, write: mosquitto('cn'), protocolVersion: 5 },
+  mosquittoSubject: { kind: mosquittoBroker, write: mosquitto('subject'), protocolVersion: 5 },
+  rabbitmq: { kind: rabbitmqBroker, write: rabbitmq, protocolVersion: 4 },
+  nats: { kind: natsBroker, write: nats, protocolVersion: 4 },
+};
+
+let cast: Cast;
+before(async () => {
+  cast = await makeCast();
+});
+
+for (const column of Object.keys(columns) as Column[]) {
+  describe(`the wall of ${columns[column]}`, () => {
+    let broker: RunningBroker;
+    let stage: Stage;
+    before(async () => {
+      const { kind, write, protocolVersion } = brokers[column];
+      broker = await RunningBroker.start(kind, (folder) => write(cast.roster, folder), cast.material);
+      stage = { ...cast, port: broker.port, ca: cast.brokerCa, protocolVersion };
+    });
+    after(() => broker?.[Symbol.asyncDispose]());
+
+    it('lets each gateway reach its own topics, and the backend read them', async () => {
+      await reachesOwnTopics(stage, cast.acme1, 't/acme/acme_gw-0001');
+      await reachesOwnTopics(stage, cast.acme2, 't/acme/acme_gw-0002');
+      await reachesOwnTopics(stage, cast.globex1, 't/globex/globex_gw-0001');
+      const constrained = reachesOwnTopics(stage, cast.initech1, 't/initech/initech_gw-0001');
+      // Go refuses every certificate below a critical constraint on directory names, which it does not know.
+      if (column === 'nats') await assert.rejects(constrained, /was not let in/);
+      else await constrained;
+    });
+
+    for (const trick of trickNames) {
+      const held = shouldHold(column, trick);
+      it(`${held ? 'holds' : 'does not hold'}: ${tricks[trick].title}`, async () => {
+        assert.equal(await tricks[trick].held(stage), held);
+      });
+    }
+  });
+}
+
+describe('docs/brokers.md', () => {
+  it('has the table of what was found here', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/brokers.md'), 'utf8');
+    assert.ok(page.includes(`\n${matrixTable()}\n`), `the table should be:\n${matrixTable()}`);
+  });
+});
