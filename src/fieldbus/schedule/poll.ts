@@ -1,0 +1,90 @@
+import type { Quality } from '../../reading/quality.ts';
+import type { Value } from '../../reading/sample.ts';
+import { type PointReader, pointReader, withFactor } from '../modbus/point-reader.ts';
+import type { PlanItem, PlannedRequest } from '../plan/planner.ts';
+
+/** One poll on its way: what it has still to ask, and what it has so far. Every item ends with a value or a quality. */
+export class Poll {
+  readonly items: readonly PlanItem[];
+  /** When it should be done: as the next one is due. */
+  readonly deadlineMs: number;
+  readonly values: Record<string, Value> = {};
+  readonly quality: Record<string, Quality> = {};
+  pending: PlannedRequest[];
+  inFlight = 0;
+  /** The device said something, be it an exception. */
+  answered = false;
+
+  constructor(items: readonly PlanItem[], pending: PlannedRequest[], deadlineMs: number) {
+    this.items = items;
+    this.pending = pending;
+    this.deadlineMs = deadlineMs;
+  }
+
+  get isDone(): boolean {
+    return this.pending.length === 0 && this.inFlight === 0;
+  }
+
+  get isWhole(): boolean {
+    return Object.keys(this.quality).length === 0;
+  }
+
+  get isOffline(): boolean {
+    return Object.values(this.quality).includes('offline');
+  }
+
+  mark(items: readonly PlanItem[], quality: Quality): void {
+    for (const { point } of items) this.quality[point.name] = quality;
+  }
+
+  /** Nothing more is asked, and what was to be asked has this quality. */
+  abandon(request: PlannedRequest, quality: Quality): void {
+    this.mark(request.items, quality);
+    for (const { items } of this.pending) this.mark(items, quality);
+    this.pending = [];
+  }
+
+  /** Takes undefined for invalid. */
+  put({ point }: PlanItem, value: Value | undefined): void {
+    const { name } = point;
+    if (value === undefined) {
+      delete this.values[name];
+      this.quality[name] = 'invalid';
+    } else {
+      this.values[name] = value;
+      delete this.quality[name];
+    }
+  }
+}
+
+/** Turns the answers to a device's requests into values. */
+export class PollReader {
+  readonly #readers: ReadonlyMap<PlanItem, PointReader>;
+  /** Powers of ten that points are scaled by, by the name of the point that holds them. */
+  readonly #factors = new Map<string, Value>();
+  readonly #scaled: readonly PlanItem[];
+
+  constructor(items: readonly PlanItem[]) {
+    this.#readers = new Map(items.map((item) => [item, pointReader(item.point)]));
+    this.#scaled = items.filter(({ point }) => point.scaleFrom !== undefined);
+  }
+
+  read(poll: Poll, { items, address }: PlannedRequest, data: Uint8Array): void {
+    for (const item of items) poll.put(item, this.#readers.get(item)!(data, address));
+  }
+
+  /** Once a poll is done: a factor may have come after what it scales, or in a poll long before. */
+  scale(poll: Poll): void {
+    for (const { point } of this.#scaled) {
+      const name = point.scaleFrom!;
+      const factor = poll.values[name];
+      if (factor !== undefined) this.#factors.set(name, factor);
+      else if (poll.quality[name] === 'invalid') this.#factors.delete(name);
+    }
+    for (const item of this.#scaled) {
+      const { name, scaleFrom } = item.point;
+      const raw = poll.values[name];
+      if (raw !== undefined) poll.put(item, withFactor(raw, this.#factors.get(scaleFrom!)));
+    }
+  }
+}
