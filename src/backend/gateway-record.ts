@@ -1,4 +1,3 @@
-import type { ChainPlace } from './chain-walk.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { MetaDocument } from '../stream/retained.ts';
 
@@ -10,7 +9,7 @@ export interface GatewayState {
   /** device → point → unit, from the last `meta`. */
   units: Record<string, Record<string, string>>;
   /** The newest checkpoint seen. */
-  newest: { epoch: string; seq: number } | null;
+  newest: { epoch: string; seq: number; sha256: string } | null;
   /** Epochs that were followed by another. */
   superseded: string[];
 }
@@ -41,6 +40,11 @@ export class GatewayRecord {
     );
   }
 
+  /** Whether the newest checkpoint has these bytes. */
+  isNewest(sha256: string): boolean {
+    return this.#state.newest?.sha256 === sha256;
+  }
+
   /** Whether a checkpoint is older than the newest one: a replay, as a broker keeps and sends only the newest. */
   isOld({ epoch, seq }: Pick<CheckpointClaims, 'epoch' | 'seq'>): boolean {
     const { newest, superseded } = this.#state;
@@ -48,21 +52,13 @@ export class GatewayRecord {
   }
 
   /** Notes a checkpoint that is not old. */
-  takeCheckpoint({
-    epoch,
-    seq,
-    previous,
-  }: {
-    epoch: string;
-    seq: number;
-    previous?: { epoch: string } & ChainPlace;
-  }): void {
+  takeCheckpoint({ epoch, seq, previous }: CheckpointClaims, sha256: string): void {
     const over = [this.#state.newest?.epoch, previous?.epoch].filter(
       (each) => each !== undefined && each !== epoch,
     );
     const superseded = new Set([...this.#state.superseded, ...(over as string[])]);
     this.#state.superseded = [...superseded].slice(-supersededMax);
-    this.#state.newest = { epoch, seq };
+    this.#state.newest = { epoch, seq, sha256 };
   }
 }
 

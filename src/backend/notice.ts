@@ -25,11 +25,18 @@ export function formatNotice({ severity, kind, message, origin, epoch }: Notice)
 }
 
 /** One flat document: `{"severity":…,"kind":…,"tenant":…,"gateway":…,"epoch":…,"message":…, details…}`. */
-export function noticeDocument({ severity, kind, message, origin, epoch, details }: Notice): object {
+export function noticeDocument({
+  severity,
+  kind,
+  message,
+  origin,
+  epoch,
+  details,
+}: Notice): Record<string, unknown> {
   return { severity, kind, ...origin, ...(epoch !== undefined && { epoch }), message, ...details };
 }
 
 /** Parts of a message may be a sender's words, and a terminal obeys control characters. */
-function printable(line: string): string {
+export function printable(line: string): string {
   return line.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
 }

@@ -8,6 +8,7 @@ import type { OutputMark, StateStore } from './state-store.ts';
 
 /** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
 export interface RowSink {
+  /** `rows`: all of one batch, in its order. */
   write(rows: readonly Row[]): Promise<void>;
   /** How far the output is, where it can be cut back to there after a crash. */
   mark(): OutputMark | undefined;

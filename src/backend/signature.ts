@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { compactVerify, type CompactJWSHeaderParameters } from 'jose';
+import { compactVerify, decodeProtectedHeader, type CompactJWSHeaderParameters } from 'jose';
 import { MerestoneError } from '../base/error.ts';
 import type { Origin } from '../stream/topic.ts';
 
@@ -9,6 +9,9 @@ const jwsBytesMax = 64 * 1024;
 export interface Signer extends Origin {
   /** SHA-256 of the certificate, hex. */
   fingerprintSha256: string;
+  /** The certificate's own time, ms since 1970 UTC. */
+  notBefore: number;
+  notAfter: number;
 }
 
 /**
@@ -63,6 +66,20 @@ export async function verifySigned<Claims extends Origin>(
     throw new MerestoneError('StreamForeign', `it speaks for ${says}, its certificate is that of ${is}`);
   }
   return { claims, signer };
+}
+
+/**
+ * SHA-256 (hex) of the certificate that a compact JWS says it is signed with, verified or not; undefined
+ * where it says none.
+ */
+export function namedSigner(jws: string): string | undefined {
+  try {
+    const { x5c } = decodeProtectedHeader(jws);
+    const [leaf] = x5c ?? [];
+    return leaf && createHash('sha256').update(Buffer.from(leaf, 'base64')).digest('hex');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Nothing here trusts what the header brings: the signature proves the key, and `vouchFor` the certificate. */

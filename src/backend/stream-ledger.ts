@@ -1,4 +1,3 @@
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { LostRun } from '../stream/event.ts';
 import {
   batchDigest,
@@ -118,20 +117,21 @@ export class StreamLedger {
     this.#knownTo = Math.max(this.#knownTo, seqTo);
     const findings = closeLowestGap(this.#lost);
     if (!signed) return findings;
-    if (chainBefore !== null) findings.push(...this.#takeSigned({ seq: seqFrom - 1, chain: chainBefore }));
-    if (chainAfter !== null) findings.push(...this.#takeSigned({ seq: seqTo, chain: chainAfter }));
+    if (chainBefore !== null) findings.push(...this.takeSigned({ seq: seqFrom - 1, chain: chainBefore }));
+    if (chainAfter !== null) findings.push(...this.takeSigned({ seq: seqTo, chain: chainAfter }));
     return findings;
   }
 
-  /** The claims of a verified checkpoint of this stream. */
-  takeCheckpoint({ seq, chain }: Pick<CheckpointClaims, 'seq' | 'chain'>): LedgerFinding[] {
-    return this.#takeSigned({ seq, chain });
+  /** A place of this stream's chain that stands under a verified signature. */
+  takeSigned({ seq, chain }: ChainPlace): LedgerFinding[] {
+    this.#knownTo = Math.max(this.#knownTo, seq);
+    return this.#note(this.#chain.takeSigned({ seq, chain }));
   }
 
   /** The last head of this stream, as the first checkpoint of the epoch after it names it. */
   takeEnd(place: ChainPlace): LedgerFinding[] {
     this.#endsAt = place.seq;
-    return this.#takeSigned(place);
+    return this.takeSigned(place);
   }
 
   /**
@@ -142,11 +142,6 @@ export class StreamLedger {
     const first = this.#received.first;
     if (first === undefined) return [];
     return this.#received.missing(first, this.#knownTo).flatMap(([from, to]) => this.#lost.missing(from, to));
-  }
-
-  #takeSigned(place: ChainPlace): LedgerFinding[] {
-    this.#knownTo = Math.max(this.#knownTo, place.seq);
-    return this.#note(this.#chain.takeSigned(place));
   }
 
   #note(findings: ChainFinding[]): ChainFinding[] {

@@ -60,6 +60,7 @@ const catalogue = {
   StateInvalid: { number: 904, exit: ExitCode.Io },
   /** Whoever read our rows has gone, as `head` does. */
   OutputClosed: { number: 905, exit: ExitCode.Good },
+  DatabaseRefused: { number: 906, exit: ExitCode.Unavailable },
 } as const satisfies Record<string, { number: number; exit: ExitCode }>;
 
 export type ErrorCode = keyof typeof catalogue;

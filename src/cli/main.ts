@@ -15,6 +15,7 @@ const commands = {
   identity: () => import('./identity.ts'),
   audit: () => import('./audit.ts'),
   consume: () => import('./consume.ts'),
+  backend: () => import('./backend.ts'),
   'broker-policy': () => import('./broker-policy.ts'),
   demo: () => import('./demo.ts'),
 };

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { readEvidence } from '../../src/backend/evidence.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { Broker } from '../../src/simulator/broker.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
@@ -172,7 +173,8 @@ describe('merestone consume, with a real Mosquitto', () => {
     it(`writes rows, drops duplicates, names gaps and verifies the chain on MQTT ${protocol}`, async () => {
       const stream = freshStream(acme, 12);
       await publish(acme, 'meta', meta(acme), true);
-      const running = consume('--protocol', protocol, '--gap-after', '1s');
+      const evidence = join(folder, `evidence-${protocol}`);
+      const running = consume('--protocol', protocol, '--gap-after', '1s', '--evidence', evidence);
       await running.connected();
       await publishBatches(stream, 1, 2, 2, 3, 1);
       await publish(acme, 'event', await prove(signer, stream.lost('dropped', 4, 6)));
@@ -217,6 +219,9 @@ describe('merestone consume, with a real Mosquitto', () => {
         { rows, batches, duplicates, security },
         { rows: 14, batches: 7, duplicates: 2, security: 0 },
       );
+      const [kept] = readEvidence(evidence, 0, Date.now());
+      const outcomes = kept!.lines.flatMap((line) => ('outcome' in line ? [line.outcome] : []));
+      assert.deepEqual(new Set(outcomes), new Set(['signed']));
       // Of the test before, a retained checkpoint is still there.
       assert.deepEqual((streams as Document[]).at(-1), {
         ...acme,
@@ -359,6 +364,7 @@ describe('merestone consume, with a real Mosquitto', () => {
       [[], 64, /Missing required arguments/i],
       [swap(access(), '--url', 'mqtt://localhost:1883'), 64, /no mqtts:\/\/ address/],
       [[...access(), '--gap-after', 'soon'], 64, /--gap-after/],
+      [[...access(), '--evidence', folder], 64, /--evidence needs --trust/],
       [swap(access(), '--ca', join(folder, 'none.crt')), 66, /none\.crt.*correct the path/],
       [[...access(), '--trust', join(folder, 'none.crt')], 66, /none\.crt/],
       [swap(access(), '--ca', join(folder, 'stranger.crt')), 69, /check --ca/],

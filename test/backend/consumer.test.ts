@@ -10,7 +10,7 @@ import { formatNotice, type Notice } from '../../src/backend/notice.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { openFileSink, type RowSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
-import { loadCheckpointTrust } from '../../src/cli/checkpoint-trust.ts';
+import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
 import type { StreamEvent } from '../../src/stream/event.ts';
 import type { Channel, Origin } from '../../src/stream/topic.ts';
@@ -32,7 +32,7 @@ describe('the consumer', () => {
     authority = await createAuthority('Test CA');
     signer = await issueSigner(authority, acme);
     writeFileSync(join(folder, 'ca.crt'), authority.certificatePem);
-    vouchFor = loadCheckpointTrust([join(folder, 'ca.crt')]);
+    vouchFor = loadGatewayTrust([join(folder, 'ca.crt')]);
   });
   after(() => rmSync(folder, { recursive: true }));
 
@@ -57,6 +57,7 @@ describe('the consumer', () => {
         store: this.store,
         sink,
         vouchFor: verify ? vouchFor : undefined,
+        evidence: undefined,
         gapGraceMs,
         notify: (notice) => this.notices.push(notice),
       });

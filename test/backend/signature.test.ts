@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { CompactSign } from 'jose';
 import { verifySigned, type Statement, type VouchFor } from '../../src/backend/signature.ts';
 import { MerestoneError } from '../../src/base/error.ts';
-import { loadCheckpointTrust } from '../../src/cli/checkpoint-trust.ts';
+import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
 import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner } from '../../src/identity/signer.ts';
 import type { CheckpointClaims } from '../../src/stream/checkpoint.ts';
@@ -37,8 +37,8 @@ describe('a signed checkpoint', () => {
     const files = { acme: join(folder, 'acme.crt'), beta: join(folder, 'beta.crt') };
     writeFileSync(files.acme, acmeCa.certificatePem);
     writeFileSync(files.beta, betaCa.certificatePem);
-    trustAcme = loadCheckpointTrust([files.acme]);
-    trustEach = loadCheckpointTrust([`acme=${files.acme}`, `beta=${files.beta}`]);
+    trustAcme = loadGatewayTrust([files.acme]);
+    trustEach = loadGatewayTrust([`acme=${files.acme}`, `beta=${files.beta}`]);
     signer = await issueSigner(acmeCa, acme);
     jws = await signer.sign(stream.claims());
   });
@@ -57,7 +57,9 @@ describe('a signed checkpoint', () => {
       assert.deepEqual(claims, stream.claims(5, { at: claims.at }));
       const { raw } = new X509Certificate(signer.certificatePem);
       const fingerprintSha256 = createHash('sha256').update(raw).digest('hex');
-      assert.deepEqual(who, { ...acme, fingerprintSha256 });
+      const { notBefore, notAfter, ...names } = who;
+      assert.deepEqual(names, { ...acme, fingerprintSha256 });
+      assert.ok(notBefore < claims.at && claims.at < notAfter);
     }
   });
 
@@ -70,7 +72,7 @@ describe('a signed checkpoint', () => {
     const text = await createSigner(chain[0]!, chain, createPrivateKey(leaf.privateKeyPem)).sign(
       stream.claims(),
     );
-    const trust = loadCheckpointTrust([join(folder, 'root.crt')]);
+    const trust = loadGatewayTrust([join(folder, 'root.crt')]);
     assert.equal((await verify(text, trust)).claims.seq, 5);
     const alone = await createSigner(chain[0]!, chain.slice(0, 1), createPrivateKey(leaf.privateKeyPem)).sign(
       stream.claims(),
@@ -193,8 +195,8 @@ describe('a signed checkpoint', () => {
 
   it('says what is wrong with the trust that it is given', () => {
     const wrong = [['a b=x.crt'], ['=x.crt'], [join(folder, 'none.crt')]];
-    for (const sources of wrong) assert.throws(() => loadCheckpointTrust(sources), MerestoneError);
+    for (const sources of wrong) assert.throws(() => loadGatewayTrust(sources), MerestoneError);
     writeFileSync(join(folder, 'empty.crt'), 'nothing');
-    assert.throws(() => loadCheckpointTrust([join(folder, 'empty.crt')]), { code: 'IdentityUntrusted' });
+    assert.throws(() => loadGatewayTrust([join(folder, 'empty.crt')]), { code: 'IdentityUntrusted' });
   });
 });

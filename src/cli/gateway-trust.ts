@@ -9,11 +9,11 @@ import { isSegment } from '../stream/segment.ts';
 const chainMax = 10;
 
 /**
- * Whom checkpoints are believed: `FILE` holds CAs that may vouch for any tenant, `TENANT=FILE` CAs for
+ * Whose signatures are believed: `FILE` holds CAs that may vouch for any tenant, `TENANT=FILE` CAs for
  * that tenant, which then has no other, so that one tenant's CA cannot issue in another's name.
  * Throws Usage, IdentityMissing, IdentityUntrusted and what reading certificates throws.
  */
-export function loadCheckpointTrust(sources: readonly string[]): VouchFor {
+export function loadGatewayTrust(sources: readonly string[]): VouchFor {
   const general: Certificate[] = [];
   const byTenant = new Map<string, Certificate[]>();
   for (const source of sources) {
@@ -34,8 +34,8 @@ export function loadCheckpointTrust(sources: readonly string[]): VouchFor {
     const [leaf, ...intermediates] = chain.map((der) => parseCertificate(der, 'x5c'));
     const anchors = byTenant.get(tenant) ?? general;
     const identity = TenantIdentity.verify({ leaf: leaf!, intermediates, anchors, nowMs: atMs });
-    const { tenantId, gatewayId: gateway, fingerprintSha256 } = identity;
-    return { tenant: tenantId, gateway, fingerprintSha256 };
+    const { tenantId, gatewayId: gateway, fingerprintSha256, notBefore, notAfter } = identity;
+    return { tenant: tenantId, gateway, fingerprintSha256, notBefore, notAfter };
   };
 }
 

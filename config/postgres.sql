@@ -1,0 +1,67 @@
+-- Readings of all tenants in one table, each tenant's rows behind row-level security (PostgreSQL 13 and up).
+-- `merestone consume --postgres` runs this where the table is missing and its role may; else an
+-- administrator runs it once: psql -v ON_ERROR_STOP=1 -f postgres.sql DATABASE
+--
+-- Then, for the consumer, which may add and not read:
+--   CREATE ROLE merestone_writer LOGIN PASSWORD '…';
+--   GRANT USAGE ON SCHEMA merestone TO merestone_writer;
+--   GRANT INSERT ON merestone.reading TO merestone_writer;
+-- and for each program of a tenant, which may read that tenant's rows and nothing else:
+--   CREATE ROLE acme_app LOGIN PASSWORD '…';
+--   GRANT USAGE ON SCHEMA merestone TO acme_app;
+--   GRANT SELECT ON merestone.reading TO acme_app;
+--   INSERT INTO merestone.access (role, tenant) VALUES ('acme_app', 'acme');
+
+BEGIN;
+
+CREATE SCHEMA IF NOT EXISTS merestone;
+
+-- Who sees whose rows. A role comes out of PostgreSQL's own authentication: a session can neither set
+-- nor claim it, as it could a setting.
+CREATE TABLE IF NOT EXISTS merestone.access (
+  role   name NOT NULL,
+  tenant text NOT NULL,
+  PRIMARY KEY (role, tenant)
+);
+
+CREATE TABLE IF NOT EXISTS merestone.reading (
+  tenant     text        NOT NULL,
+  gateway    text        NOT NULL,
+  epoch      text        NOT NULL,
+  seq        bigint      NOT NULL,
+  -- Place of the row in its batch, from 0: a batch that comes again finds its rows there.
+  place      integer     NOT NULL,
+  device     text        NOT NULL,
+  point      text        NOT NULL,
+  time       timestamptz NOT NULL,
+  -- Of these three at most one: none where the point was not read.
+  value      double precision,
+  value_text text,
+  value_flag boolean,
+  unit       text,
+  quality    text        NOT NULL,
+  -- True where the gateway could never make sure of its clock.
+  estimated  boolean     NOT NULL,
+  PRIMARY KEY (tenant, gateway, epoch, seq, place)
+);
+
+CREATE INDEX IF NOT EXISTS reading_by_time ON merestone.reading (tenant, gateway, device, point, time);
+
+ALTER TABLE merestone.access ENABLE ROW LEVEL SECURITY;
+ALTER TABLE merestone.reading ENABLE ROW LEVEL SECURITY;
+-- The owner too: only a superuser or a role with BYPASSRLS reads or deletes across tenants.
+ALTER TABLE merestone.reading FORCE ROW LEVEL SECURITY;
+
+DROP POLICY IF EXISTS own ON merestone.access;
+CREATE POLICY own ON merestone.access FOR SELECT USING (role = current_user);
+GRANT SELECT ON merestone.access TO PUBLIC;
+
+DROP POLICY IF EXISTS own_tenant ON merestone.reading;
+CREATE POLICY own_tenant ON merestone.reading FOR SELECT
+  USING (tenant IN (SELECT tenant FROM merestone.access WHERE role = current_user));
+
+-- Whoever is granted INSERT is trusted to know the tenant: it is the consumer, which verified it.
+DROP POLICY IF EXISTS consumer ON merestone.reading;
+CREATE POLICY consumer ON merestone.reading FOR INSERT WITH CHECK (true);
+
+COMMIT;

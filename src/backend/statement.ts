@@ -1,0 +1,44 @@
+import { isDeepStrictEqual } from 'node:util';
+import { MerestoneError } from '../base/error.ts';
+import type { CheckpointClaims } from '../stream/checkpoint.ts';
+import { decodeClaims, decodeEvent, decodeProof } from '../stream/decoding.ts';
+import type { EventProof, StreamEvent } from '../stream/event.ts';
+import type { Origin } from '../stream/topic.ts';
+import { verifySigned, type Signed, type Signer, type Statement, type VouchFor } from './signature.ts';
+
+/*
+ * What a gateway states under its signature. Both functions take the origin that the topic names and
+ * throw SignatureRefused, StreamInvalid or StreamForeign with the reason.
+ */
+
+export function verifyCheckpoint(
+  origin: Origin,
+  jws: Uint8Array | string,
+  vouchFor: VouchFor,
+): Promise<Signed<CheckpointClaims>> {
+  const decode = (payload: Uint8Array): CheckpointClaims => decodeClaims(origin, payload);
+  return verifySigned(jws, { decode, signedAt: ({ at }) => at }, vouchFor);
+}
+
+/**
+ * An event, and who signed it: nobody where it brings no proof or `vouchFor` is not given. Undefined where
+ * its kind is unknown. A proof that is not good, or about something else, refuses the event.
+ */
+export async function verifyEvent(
+  origin: Origin,
+  message: Uint8Array,
+  vouchFor: VouchFor | undefined,
+): Promise<{ event: StreamEvent; signer: Signer | undefined } | undefined> {
+  const document = decodeEvent(origin, message);
+  if (document === undefined) return undefined;
+  const { proof, ...event } = document;
+  if (proof === undefined || vouchFor === undefined) return { event, signer: undefined };
+  const statement: Statement<EventProof> = {
+    decode: (payload) => decodeProof(origin, payload),
+    signedAt: ({ signedAt }) => signedAt,
+  };
+  const { claims, signer } = await verifySigned(proof, statement, vouchFor);
+  const { signedAt: _signedAt, ...proven } = claims;
+  if (isDeepStrictEqual(proven, event)) return { event, signer };
+  throw new MerestoneError('SignatureRefused', 'its proof is about something else');
+}

@@ -1,0 +1,98 @@
+import type { EpochReport } from '../../backend/report-epoch.ts';
+import type { CertificateReport, Report } from '../../backend/report.ts';
+import { printable } from '../../backend/notice.ts';
+import { formatRanges } from '../../backend/seq-set.ts';
+
+/** Findings and audit entries that a page for people still lists; `--json` has all. */
+const listedMax = 50;
+
+/** The report as a page for people. */
+export function formatReport(report: Report): string {
+  const { tenant, from, to, damaged, certificates, epochs } = report;
+  return [
+    `Evidence of tenant ${tenant}, ${iso(from)} to ${iso(to)}`,
+    ...section('The evidence itself is damaged:', damaged),
+    ...(certificates.length === 0 ? ['', 'No certificate signed anything in this time.'] : []),
+    ...certificates.flatMap(certificateLines),
+    ...epochs.flatMap((epoch) => epochLines(epoch, certificates.length > 1)),
+    ...section(
+      'Never stored:',
+      report.neverStored.map(
+        ({ gateway, samples, from, to, reason }) =>
+          `${gateway}: ${samples} samples of ${iso(from)} to ${iso(to)}: ${reason}`,
+      ),
+    ),
+    ...section(
+      'Audit:',
+      report.audit.map(
+        ({ gateway, at, signed, entry }) =>
+          `${iso(at)} ${gateway} ${signed ? '' : '(unsigned) '}${JSON.stringify(entry)}`,
+      ),
+    ),
+    ...section(
+      'Findings:',
+      report.findings.map(({ severity, kind, gateway, message }) =>
+        [severity, gateway, kind]
+          .map(String)
+          .join(' ')
+          .concat(`: ${String(message)}`),
+      ),
+    ),
+    '',
+    'Other tenants:',
+    ...report.others.map(otherLine),
+    ...(report.others.length === 0 ? ['  none in this evidence'] : []),
+    '',
+  ].join('\n');
+}
+
+function certificateLines(certificate: CertificateReport): string[] {
+  const { tenant, gateway, fingerprintSha256, notBefore, notAfter, reach } = certificate;
+  const { checkpoints, events, signedFrom, signedTo } = certificate;
+  return [
+    '',
+    `Certificate ${fingerprintSha256}`,
+    `  names      tenant ${tenant}, gateway ${gateway}; valid ${iso(notBefore)} to ${iso(notAfter)}`,
+    `  reaches    ${reach}, where the broker holds each certificate to its own root`,
+    `  signed     ${checkpoints} checkpoints and ${events} events, ${iso(signedFrom)} to ${iso(signedTo)}`,
+  ];
+}
+
+function epochLines(
+  { gateway, epoch, signed, verified, lost, missing }: EpochReport,
+  several: boolean,
+): string[] {
+  return [
+    '',
+    `Epoch ${epoch} of ${gateway}`,
+    ...signed.map(({ from, to, samples, fingerprintSha256 }) => {
+      const by = several ? ` by ${fingerprintSha256.slice(0, 16)}…` : '';
+      return `  signed${by}     batches ${formatRanges([[from, to]])}, ${samples} samples`;
+    }),
+    `  verified   ${verified.length === 0 ? 'nothing' : formatRanges(verified)}`,
+    ...lost.map(({ kind, from, to, samples, reason, signed }) => {
+      const word = signed ? 'signed' : 'unsigned';
+      return `  ${kind.padEnd(10)} ${formatRanges([[from, to]])}, ${samples} samples: ${reason} (${word})`;
+    }),
+    `  missing    ${missing.length === 0 ? 'nothing' : `${formatRanges(missing)}, and no event says why`}`,
+  ];
+}
+
+function otherLine({ tenant, signatures, named }: Report['others'][number]): string {
+  if (named.length === 0) return `  ${tenant}: ${signatures} signatures, none by a certificate above`;
+  const attempts = named.map(({ gateway, at, outcome }) => `    ${iso(at)} on ${gateway}: ${outcome}`);
+  return [
+    `  ${tenant}: ${signatures} signatures, ${named.length} name a certificate above:`,
+    ...attempts,
+  ].join('\n');
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  if (lines.length === 0) return [];
+  const more = lines.length > listedMax ? [`and ${lines.length - listedMax} more`] : [];
+  return ['', title, ...[...lines.slice(0, listedMax), ...more].map((line) => `  ${printable(line)}`)];
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString().replace('.000Z', 'Z');
+}

@@ -1,0 +1,67 @@
+import { readEvidence } from '../../backend/evidence.ts';
+import { reportOn } from '../../backend/report.ts';
+import { MerestoneError } from '../../base/error.ts';
+import { ExitCode } from '../../base/exit-code.ts';
+import { isSegment } from '../../stream/segment.ts';
+import { formatReport } from './report-text.ts';
+import type { Command } from '../command.ts';
+import { loadGatewayTrust } from '../gateway-trust.ts';
+import { many, needed, text } from '../option.ts';
+import { print, printJson } from '../output.ts';
+
+interface ReportArguments {
+  tenant: string;
+  certificate: string | undefined;
+  evidence: string;
+  trust: string[];
+  from: string;
+  to: string | undefined;
+}
+
+const report: Command<ReportArguments> = {
+  command: 'report',
+  describe: 'what a certificate could reach and did, from the evidence that consume kept',
+  builder: (yargs) =>
+    yargs.parserConfiguration({ 'duplicate-arguments-array': true }).options({
+      tenant: needed('whose evidence'),
+      certificate: text('SHA-256 of one certificate; left out: all of the tenant’s'),
+      evidence: needed('the folder that consume was given as --evidence'),
+      trust: { ...many('CA of the gateways: FILE, or TENANT=FILE; may be repeated'), demandOption: true },
+      from: { ...text('since when: 2026-11-01 or 2026-11-01T12:00:00Z'), default: '1970-01-01' },
+      to: text('until when; left out: now'),
+    }),
+  handler: run,
+};
+
+export default report;
+
+async function run(args: ReportArguments & { json: boolean }): Promise<void> {
+  const { tenant, evidence } = args;
+  if (!isSegment(tenant)) throw new MerestoneError('Usage', `'${tenant}' is no tenant`);
+  const from = instant(args.from, 'from');
+  const to = args.to === undefined ? Date.now() : instant(args.to, 'to');
+  const certificate = args.certificate === undefined ? undefined : fingerprint(args.certificate);
+  const vouchFor = loadGatewayTrust(args.trust);
+  const found = await reportOn(readEvidence(evidence, from, to), { tenant, certificate, from, to, vouchFor });
+  if (args.json) await printJson(found);
+  else await print(formatReport(found));
+  if (found.damaged.length > 0) process.exitCode = ExitCode.Io;
+}
+
+/** A day means its first instant, UTC. */
+function instant(text: string, option: string): number {
+  const ms = /^\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2}))?$/.test(text) ? Date.parse(text) : NaN;
+  if (!Number.isNaN(ms)) return ms;
+  throw new MerestoneError('Usage', `--${option} '${text}' is no time`, {
+    hint: 'write 2026-11-22 or 2026-11-22T12:00:00Z',
+  });
+}
+
+/** As `openssl x509 -fingerprint -sha256` prints it, or plain hex. */
+function fingerprint(text: string): string {
+  const hex = text.replace(/^.*=/, '').replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex;
+  throw new MerestoneError('Usage', `--certificate '${text}' is no SHA-256 fingerprint`, {
+    hint: 'write what openssl x509 -fingerprint -sha256 -noout prints, 64 hex digits',
+  });
+}

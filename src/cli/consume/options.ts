@@ -1,0 +1,111 @@
+import type { SubscriberOptions } from '../../backend/subscriber.ts';
+import { MerestoneError } from '../../base/error.ts';
+import { parseDuration } from '../../base/quantity.ts';
+import { isSegment } from '../../stream/segment.ts';
+import { readInput } from '../input.ts';
+import { many, needed, text } from '../option.ts';
+
+export interface ConsumeArguments {
+  url: string;
+  ca: string;
+  certificate: string;
+  'private-key': string;
+  tenant: string[];
+  trust: string[];
+  output: string;
+  postgres: string | undefined;
+  state: string | undefined;
+  evidence: string | undefined;
+  seconds: number | undefined;
+  count: number | undefined;
+  protocol: '5' | '3.1.1';
+  'client-id': string | undefined;
+  'session-expiry': string;
+  'gap-after': string;
+}
+
+export const consumeOptions = {
+  url: needed('mqtts://HOST:PORT of the broker'),
+  ca: needed('CA of the broker (PEM)'),
+  certificate: needed("the backend's certificate"),
+  'private-key': needed('its private key'),
+  tenant: many('only this tenant; may be repeated'),
+  trust: many('CA of the gateways, to verify signatures: FILE, or TENANT=FILE; may be repeated'),
+  output: { ...text('append rows to this file; - prints them'), default: '-' },
+  postgres: text('insert rows into this database instead: postgres://USER@HOST/DATABASE'),
+  state: text('remember here what was written, over restarts'),
+  evidence: text('keep checkpoints, events and findings in this folder, append-only'),
+  seconds: { type: 'number', requiresArg: true, describe: 'stop after so many seconds' },
+  count: { type: 'number', requiresArg: true, describe: 'stop after the batch with the N-th row' },
+  protocol: {
+    type: 'string',
+    choices: ['5', '3.1.1'] as const,
+    default: '5' as const,
+    describe: 'MQTT version',
+  },
+  'client-id': text('a fixed client id: the broker keeps for us what comes while we are away'),
+  'session-expiry': { ...text('… for so long'), default: '1d' },
+  'gap-after': { ...text('name a gap that lasts so long'), default: '30s' },
+} as const;
+
+export interface Limits {
+  /** Undefined: until told to stop. */
+  runMs: number | undefined;
+  rowsMax: number;
+  gapGraceMs: number;
+}
+
+/** Throws Usage. */
+export function limitsOf(args: ConsumeArguments): Limits {
+  const seconds = positive(args, 'seconds');
+  if (args.postgres !== undefined && args.output !== '-') {
+    throw new MerestoneError('Usage', 'rows go to --output or to --postgres, not to both');
+  }
+  if (args.evidence !== undefined && args.trust.length === 0) {
+    throw new MerestoneError('Usage', '--evidence needs --trust: what nobody verified is no evidence', {
+      hint: 'give the CA of the gateways',
+    });
+  }
+  return {
+    runMs: seconds === undefined ? undefined : seconds * 1000,
+    rowsMax: positive(args, 'count') ?? Infinity,
+    gapGraceMs: duration(args, 'gap-after'),
+  };
+}
+
+/** Throws Usage, FileNotFound, FileUnreadable. */
+export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
+  if (!args.url.startsWith('mqtts://') || !URL.canParse(args.url)) {
+    throw new MerestoneError('Usage', `--url '${args.url}' is no mqtts:// address`, {
+      hint: 'write mqtts://HOST:8883: tenants’ data goes over mutual TLS only',
+    });
+  }
+  const stranger = args.tenant.find((tenant) => !isSegment(tenant));
+  if (stranger !== undefined) throw new MerestoneError('Usage', `'${stranger}' is no tenant`);
+  return {
+    url: args.url,
+    ca: readInput(args.ca, 'CA certificate'),
+    certificate: readInput(args.certificate, 'certificate'),
+    privateKey: readInput(args['private-key'], 'private key'),
+    protocol: args.protocol,
+    tenants: args.tenant,
+    ...(args['client-id'] !== undefined && { clientId: args['client-id'] }),
+    // Four bytes on the wire, of which the highest value means for ever (MQTT 5 §3.1.2.11.2).
+    sessionExpirySeconds: Math.min(Math.ceil(duration(args, 'session-expiry') / 1000), 0xffff_ffff),
+  };
+}
+
+function positive(args: ConsumeArguments, name: 'seconds' | 'count'): number | undefined {
+  const value = args[name];
+  if (value === undefined || value > 0) return value;
+  throw new MerestoneError('Usage', `--${name} must be a number above 0`);
+}
+
+function duration(args: ConsumeArguments, name: 'gap-after' | 'session-expiry'): number {
+  try {
+    return parseDuration(args[name]);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new MerestoneError('Usage', `--${name}: ${message}`, { hint: 'write 30s, 5m or 1d', cause });
+  }
+}

@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Client } from 'pg';
+import { connectAsync } from 'mqtt';
+import { openPostgresSink } from '../../src/backend/postgres-sink.ts';
+import { rowsOf, type Row } from '../../src/backend/row.ts';
+import { createAuthority } from '../../src/simulator/certificates.ts';
+import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import { runCommand } from '../support/daemon.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { Postgres } from '../support/postgres.ts';
+import { SealedStream } from '../support/sealed-stream.ts';
+
+const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
+const schema = readFileSync(join(import.meta.dirname, '../../config/postgres.sql'), 'utf8');
+
+function rows(stream: SealedStream, seq: number): Row[] {
+  return rowsOf(JSON.parse(stream.payload(seq).toString()) as TelemetryBatch, () => 'W');
+}
+
+describe('rows in a real PostgreSQL', () => {
+  let postgres: Postgres;
+  let admin: Client;
+
+  before(async () => {
+    postgres = await Postgres.start();
+    admin = await postgres.connect('postgres', 'secret');
+    await admin.query(schema);
+    await admin.query(`
+      CREATE ROLE writer LOGIN PASSWORD 'w';
+      GRANT USAGE ON SCHEMA merestone TO writer;
+      GRANT INSERT ON merestone.reading TO writer;
+      CREATE ROLE nobody LOGIN PASSWORD 'n';`);
+    for (const tenant of ['acme', 'beta']) {
+      await admin.query(`
+        CREATE ROLE ${tenant}_app LOGIN PASSWORD '${tenant}';
+        GRANT USAGE ON SCHEMA merestone TO ${tenant}_app;
+        GRANT SELECT ON merestone.reading TO ${tenant}_app;
+        INSERT INTO merestone.access (role, tenant) VALUES ('${tenant}_app', '${tenant}')`);
+    }
+    const sink = await openPostgresSink(postgres.url('writer', 'w'));
+    for (const origin of [acme, beta]) {
+      const stream = new SealedStream(origin).appendMany(3);
+      for (const seq of [1, 2, 3]) await sink.write(rows(stream, seq));
+    }
+    await sink.close();
+  });
+
+  after(async () => {
+    await admin.end();
+    await postgres.close();
+  });
+
+  it('are there once, however often they are written, and as exact as they came', async () => {
+    const stream = new SealedStream({ tenant: 'gamma', gateway: 'gamma_gw-0001' });
+    const ts = 1_763_842_123_456;
+    stream.append([
+      {
+        device: 'm "1"\\',
+        ts,
+        values: { a: 0.1, b: 1.7976931348623157e308, big: '18446744073709551615', on: false },
+      },
+      {
+        device: 'm "1"\\',
+        ts,
+        values: { a: -5e-324, text: 'nul\0, {"x"}, käse, \ud800' },
+        quality: { z: 'crc' },
+      },
+      { device: 'm2', ts: ts + 1, clock: 'estimated', values: { a: 9007199254740992 } },
+    ]);
+    const sink = await openPostgresSink(postgres.url('writer', 'w'));
+    for (let times = 0; times < 3; times++) await sink.write(rows(stream, 1));
+    await sink.close();
+    const stored = await admin.query({
+      text: `SELECT device, point, value, value_text, value_flag, unit, quality, estimated, time
+             FROM merestone.reading WHERE tenant = 'gamma' ORDER BY place`,
+      rowMode: 'array',
+    });
+    const time = new Date(ts);
+    const first = 'm "1"\\';
+    assert.deepEqual(stored.rows, [
+      [first, 'a', 0.1, null, null, 'W', 'good', false, time],
+      [first, 'b', 1.7976931348623157e308, null, null, 'W', 'good', false, time],
+      [first, 'big', null, '18446744073709551615', null, 'W', 'good', false, time],
+      [first, 'on', null, null, false, 'W', 'good', false, time],
+      [first, 'a', -5e-324, null, null, 'W', 'good', false, time],
+      [first, 'text', null, 'nul\uFFFD, {"x"}, käse, \uFFFD', null, 'W', 'good', false, time],
+      [first, 'z', null, null, null, 'W', 'crc', false, time],
+      ['m2', 'a', 9007199254740992, null, null, 'W', 'good', true, new Date(ts + 1)],
+    ]);
+  });
+
+  it('are seen by their own tenant, and by no other', async () => {
+    for (const [own, other] of [
+      ['acme', 'beta'],
+      ['beta', 'acme'],
+    ] as const) {
+      const session = await postgres.connect(`${own}_app`, own);
+      const tenants = async (): Promise<string[]> => {
+        const found = await session.query<{ tenant: string }>(
+          'SELECT DISTINCT tenant FROM merestone.reading',
+        );
+        return found.rows.map(({ tenant }) => tenant);
+      };
+      const none = async (sql: string): Promise<void> =>
+        assert.equal((await session.query(sql)).rowCount, 0, sql);
+      const refused = (sql: string): Promise<void> =>
+        assert.rejects(
+          session.query(sql),
+          /permission denied|must be owner|must be superuser|row-level security/,
+          sql,
+        );
+      assert.deepEqual(await tenants(), [own]);
+      await none(`SELECT * FROM merestone.reading WHERE tenant = '${other}'`);
+      await none(`SELECT * FROM merestone.reading WHERE tenant <> '${own}'`);
+      await none(`SELECT * FROM merestone.access WHERE tenant = '${other}'`);
+      // What a session can claim about itself changes nothing.
+      await session.query(`SET application_name = '${other}_app'`);
+      await session.query(`SET merestone.tenant = '${other}'`);
+      assert.deepEqual(await tenants(), [own]);
+      // A function that would tell every row that the planner shows it sees none of the other's.
+      await session.query(`CREATE FUNCTION pg_temp.spy(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS
+        $$ BEGIN IF $1 = '${other}' THEN RAISE EXCEPTION 'saw %', $1; END IF; RETURN true; END $$`);
+      await session.query('SELECT count(*) FROM merestone.reading WHERE pg_temp.spy(tenant)');
+      await refused(`SET ROLE ${other}_app`);
+      await refused(`SET SESSION AUTHORIZATION ${other}_app`);
+      await refused(`INSERT INTO merestone.access VALUES ('${own}_app', '${other}')`);
+      await refused(`UPDATE merestone.reading SET tenant = '${own}'`);
+      await refused('DELETE FROM merestone.reading');
+      await refused("COPY merestone.reading TO PROGRAM 'cat'");
+      await refused('ALTER TABLE merestone.reading DISABLE ROW LEVEL SECURITY');
+      await refused('DROP POLICY own_tenant ON merestone.reading');
+      await session.query('SET row_security = off');
+      await refused('SELECT * FROM merestone.reading');
+      await session.end();
+    }
+    const stranger = await postgres.connect('nobody', 'n');
+    await assert.rejects(stranger.query('SELECT * FROM merestone.reading'), /permission denied/);
+    await stranger.end();
+  });
+
+  it('are written by a role that reads nothing', async () => {
+    const writer = await postgres.connect('writer', 'w');
+    await assert.rejects(writer.query('SELECT * FROM merestone.reading'), /permission denied/);
+    await writer.end();
+  });
+
+  it('are not written where the table does not hold tenants apart, or cannot be made', async () => {
+    await admin.query('ALTER TABLE merestone.reading NO FORCE ROW LEVEL SECURITY');
+    await assert.rejects(openPostgresSink(postgres.url('writer', 'w')), /no forced row-level security/);
+    await admin.query('ALTER TABLE merestone.reading FORCE ROW LEVEL SECURITY');
+    await assert.rejects(openPostgresSink(postgres.url('writer', 'wrong')), { code: 'DatabaseRefused' });
+    await admin.query('CREATE DATABASE empty');
+    const empty = (user: string, password: string): string =>
+      postgres.url(user, password).replace(/postgres$/, 'empty');
+    await assert.rejects(openPostgresSink(empty('writer', 'w')), { code: 'DatabaseRefused' });
+    const sink = await openPostgresSink(empty('postgres', 'secret'));
+    await sink.write(rows(new SealedStream(acme).appendMany(1), 1));
+    await sink.close();
+  });
+
+  it('go to another machine by verified TLS only', async () => {
+    const remote = [
+      'postgres://w@db.example.com/x',
+      'postgres://w@192.0.2.1/x?sslmode=require',
+      'postgres://w@x/y?host=db',
+    ];
+    for (const url of [...remote, 'mysql://x', 'postgres']) {
+      await assert.rejects(openPostgresSink(url), { code: 'Usage' }, url);
+    }
+  });
+
+  it('come in from the broker', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'consume-postgres-'));
+    const authority = await createAuthority('Test CA');
+    const broker = await Mosquitto.start({ authority });
+    const paths = { ca: join(folder, 'ca.crt'), crt: join(folder, 'b.crt'), key: join(folder, 'b.key') };
+    const backend = await authority.issue({ organization: 'backend', commonName: 'backend' });
+    writeFileSync(paths.ca, authority.certificatePem);
+    writeFileSync(paths.crt, backend.certificatePem);
+    writeFileSync(paths.key, backend.privateKeyPem);
+    const origin = { tenant: 'acme', gateway: 'acme_gw-0002' };
+    const own = await authority.issue({ organization: 'acme', commonName: origin.gateway });
+    const gateway = await connectAsync(broker.url, {
+      protocolVersion: 5,
+      ca: authority.certificatePem,
+      cert: own.certificatePem,
+      key: own.privateKeyPem,
+    });
+    const stream = new SealedStream(origin).appendMany(1);
+    const publish = setInterval(() => {
+      gateway.publish('t/acme/acme_gw-0002/telemetry', stream.payload(1), { qos: 1 });
+    }, 200);
+    const words = [
+      '--url',
+      broker.url,
+      '--ca',
+      paths.ca,
+      '--certificate',
+      paths.crt,
+      '--private-key',
+      paths.key,
+    ];
+    const database = ['--postgres', postgres.url('writer', 'w')];
+    const { exitCode, stdout, stderr } = await runCommand(['consume', ...words, ...database, '--count', '1']);
+    clearInterval(publish);
+    await gateway.endAsync(true);
+    await broker.close();
+    rmSync(folder, { recursive: true });
+    assert.equal(exitCode, 0, stderr);
+    assert.equal(stdout, '');
+    const session = await postgres.connect('acme_app', 'acme');
+    const found = await session.query(
+      `SELECT point, value FROM merestone.reading WHERE gateway = 'acme_gw-0002'`,
+    );
+    await session.end();
+    assert.deepEqual(found.rows, [
+      { point: 'power', value: 1 },
+      { point: 'energy', value: 0.125 },
+    ]);
+  });
+});

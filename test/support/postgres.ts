@@ -1,0 +1,90 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { eventually } from './daemon.ts';
+
+/** Debian keeps each version's programs in a folder of its own. */
+const versions = '/usr/lib/postgresql';
+
+/** A real PostgreSQL in a folder of its own, on 127.0.0.1 with passwords; `close` leaves nothing behind. */
+export class Postgres implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #port: number;
+  readonly #child: ChildProcess;
+
+  private constructor(folder: string, port: number, child: ChildProcess) {
+    this.#folder = folder;
+    this.#port = port;
+    this.#child = child;
+  }
+
+  static async start(): Promise<Postgres> {
+    const programs = join(versions, readdirSync(versions).sort().at(-1)!, 'bin');
+    const folder = mkdtempSync(join(tmpdir(), 'postgres-'));
+    const data = join(folder, 'data');
+    const user = unprivileged();
+    const password = join(folder, 'password');
+    writeFileSync(password, 'secret\n');
+    if (user !== undefined) for (const path of [folder, password]) chownSync(path, user.uid, user.gid);
+    const words = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', password, '--no-sync'];
+    const made = spawnSync(join(programs, 'initdb'), words, { ...user, cwd: folder, encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
+    const port = await freePort();
+    const settings = ['-h', '127.0.0.1', '-p', String(port), '-k', folder, '-F', '-c', 'max_connections=20'];
+    const child = spawn(join(programs, 'postgres'), ['-D', data, ...settings], {
+      ...user,
+      cwd: folder,
+      stdio: 'ignore',
+    });
+    const postgres = new Postgres(folder, port, child);
+    await eventually('PostgreSQL is up', async () => {
+      const client = await postgres.connect('postgres', 'secret');
+      await client.end();
+      return true;
+    });
+    return postgres;
+  }
+
+  url(user: string, password: string): string {
+    return `postgres://${user}:${password}@127.0.0.1:${this.#port}/postgres`;
+  }
+
+  async connect(user: string, password: string): Promise<Client> {
+    const client = new Client({ connectionString: this.url(user, password) });
+    await client.connect();
+    return client;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#child, 'close');
+    // Immediate shutdown: nothing in it is to be kept.
+    this.#child.kill('SIGQUIT');
+    await closed;
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** PostgreSQL refuses to run as root: then it runs as the user that Debian's package made for it. */
+function unprivileged(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (option: string): number =>
+    Number(spawnSync('id', [option, 'postgres'], { encoding: 'utf8' }).stdout);
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
