@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import { formatFault } from '../config/fault.ts';
+import { formatFault } from '../config/fault-line.ts';
 import { loadConfig } from '../config/load.ts';
 import type { SiloOptions } from '../silo/options.ts';
 

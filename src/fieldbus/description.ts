@@ -13,8 +13,17 @@ export function describeDevice(device: DeviceOptions): DeviceDescription {
 }
 
 function pointsOf(device: DeviceOptions): PointDescription[] {
-  const points = device.kind === 'modbus' ? device.points : device.protocol.messages.flatMap((each) => each.fields);
-  const described = points.map(({ name, type, unit }) => ({ name, type, ...(unit !== undefined && { unit }) }));
-  // Two kinds of frame may fill the same point: it is described once.
+  const described = declaredPoints(device).map(({ name, type, unit }) => ({
+    name,
+    type,
+    ...(unit !== undefined && { unit }),
+  }));
+  // Two kinds of frame, or two models, may fill the same point: it is described once.
   return [...new Map(described.map((point) => [point.name, point])).values()];
+}
+
+/** Where the device itself tells where its points are, all that it may turn out to have. */
+function declaredPoints(device: DeviceOptions): readonly PointDescription[] {
+  if (device.kind === 'serial') return device.protocol.messages.flatMap(({ fields }) => fields);
+  return [...device.points, ...(device.discover?.points ?? [])].filter(({ internal }) => !internal);
 }
