@@ -63,18 +63,20 @@ export class PollReader {
   /** Powers of ten that points are scaled by, by the name of the point that holds them. */
   readonly #factors = new Map<string, Value>();
   readonly #scaled: readonly PlanItem[];
+  readonly #internal: readonly string[];
 
   constructor(items: readonly PlanItem[]) {
     this.#readers = new Map(items.map((item) => [item, pointReader(item.point)]));
     this.#scaled = items.filter(({ point }) => point.scaleFrom !== undefined);
+    this.#internal = items.flatMap(({ point }) => (point.internal ? [point.name] : []));
   }
 
   read(poll: Poll, { items, address }: PlannedRequest, data: Uint8Array): void {
     for (const item of items) poll.put(item, this.#readers.get(item)!(data, address));
   }
 
-  /** Once a poll is done: a factor may have come after what it scales, or in a poll long before. */
-  scale(poll: Poll): void {
+  /** Once a poll is done: scales, for a factor may have come after what it is for, and drops what is not given out. */
+  finish(poll: Poll): void {
     for (const { point } of this.#scaled) {
       const name = point.scaleFrom!;
       const factor = poll.values[name];
@@ -85,6 +87,10 @@ export class PollReader {
       const { name, scaleFrom } = item.point;
       const raw = poll.values[name];
       if (raw !== undefined) poll.put(item, withFactor(raw, this.#factors.get(scaleFrom!)));
+    }
+    for (const name of this.#internal) {
+      delete poll.values[name];
+      delete poll.quality[name];
     }
   }
 }

@@ -240,7 +240,7 @@ export class PolledDevice {
 
   #tell(poll: Poll, monotonicMs: number, wallMs: number): Sample {
     this.#poll = null;
-    this.#reader.scale(poll);
+    this.#reader.finish(poll);
     this.#status.state = this.#stateAfter(poll);
     if (this.#status.state === 'good') this.#status.reason = null;
     this.#status.samples += 1;
