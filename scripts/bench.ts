@@ -62,7 +62,7 @@ async function startPlantProcess(): Promise<{ process: ChildProcess; port: numbe
   const plant = spawn(process.execPath, [join(root, 'src/simulator/plant.ts'), String(units)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const [line] = (await once(createInterface(plant.stdout!), 'line')) as [string];
+  const [line] = (await once(createInterface(plant.stdout), 'line')) as [string];
   return { process: plant, port: (JSON.parse(line) as { port: number }).port };
 }
 
@@ -189,7 +189,7 @@ async function main(): Promise<void> {
     );
   } finally {
     for (const each of processes) each.kill('SIGTERM');
-    await Promise.all(processes.map((each) => (each.exitCode === null ? once(each, 'exit') : undefined)));
+    await Promise.all(processes.filter((each) => each.exitCode === null).map((each) => once(each, 'exit')));
     await broker.close();
     await rm(folder, { recursive: true, force: true });
   }

@@ -17,9 +17,9 @@ export interface IntakeDependencies {
   timekeeper: Timekeeper;
   losses: LossAccount;
   /** So many readings are durable, or dropped for good: as many more may follow. */
-  settled(readings: number): void;
+  settled: (readings: number) => void;
   /** A batch is in the spool and waits for the uplink. */
-  stored(samples: number): void;
+  stored: (samples: number) => void;
 }
 
 /** A disk that takes nothing is tried again this often. */

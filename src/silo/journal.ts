@@ -90,7 +90,10 @@ function entryOf(
       const { reason, samples, from, to } = event;
       return { kind: 'drop', details: { reason, samples, from, to } };
     }
-    default:
+    case 'epoch-started':
+    case 'identity-changed':
+    case 'quota':
+    case 'audit':
       return undefined;
   }
 }

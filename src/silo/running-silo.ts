@@ -29,7 +29,7 @@ export interface RunningSiloDependencies {
   time: TimeSources;
   logger: Logger;
   losses: LossAccount;
-  settled(readings: number): void;
+  settled: (readings: number) => void;
 }
 
 /** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */

@@ -18,7 +18,7 @@ const stepToleranceMs = 1000;
 export interface TimeSources {
   clock: Clock;
   bootId: string;
-  synchronized(): boolean;
+  synchronized: () => boolean;
   setFromHardware: boolean;
 }
 
