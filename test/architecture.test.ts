@@ -66,7 +66,15 @@ describe('every source file', () => {
   });
 
   it('holds no promise and no skipped test', () => {
-    const promise = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X\\b', '\\.on' + 'ly\\('].join('|'));
+    // Written apart, so that this file does not find itself.
+    const words = [
+      ['TO', 'DO'],
+      ['FIX', 'ME'],
+      ['XX', 'X\\b'],
+      ['\\.on', 'ly\\('],
+      ['\\.sk', 'ip\\('],
+    ];
+    const promise = new RegExp(words.map((parts) => parts.join('')).join('|'));
     const broken = [...sources].filter(([, text]) => promise.test(text)).map(([path]) => path);
     assert.deepEqual(broken, []);
   });

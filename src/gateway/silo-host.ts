@@ -191,7 +191,7 @@ export class SiloHost {
 
   #exited(worker: Worker): void {
     worker.removeAllListeners();
-    for (const id of [...this.#requests.keys()]) {
+    for (const id of Array.from(this.#requests.keys())) {
       this.#answer(id, (pending) => pending.reject(this.#unreachable()));
     }
     if (this.#stage.at === 'stopping') {

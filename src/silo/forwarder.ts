@@ -183,7 +183,9 @@ function describeOutcome(outcome: PublishOutcome): string {
       return `the broker refused it again and again: ${outcome.reason}`;
     case 'too-large':
       return `larger than the broker's ${outcome.bytesMax} bytes`;
-    default:
+    case 'accepted':
+    case 'no-subscribers':
+    case 'unsettled':
       return 'it ended the session again and again';
   }
 }

@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
 };
 
 /** Rooms where a running silo lives. */
-const siloRooms = ['identity', 'spool', 'uplink', 'silo'];
+const siloRooms = new Set(['identity', 'spool', 'uplink', 'silo']);
 
 const importPattern = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)'(\.[^']+)'/g;
 
@@ -54,8 +54,7 @@ export function wallViolations(sources: ReadonlyMap<string, string>): string[] {
     if (!['gateway', 'fieldbus', 'console'].includes(roomOf(path))) continue;
     for (const match of text.matchAll(codeImport)) {
       const target = normalize(join(dirname(path), match[1]!));
-      if (siloRooms.includes(roomOf(target)) && !gate.has(target))
-        violations.push(`${path} imports ${target}`);
+      if (siloRooms.has(roomOf(target)) && !gate.has(target)) violations.push(`${path} imports ${target}`);
     }
   }
   return violations;

@@ -92,7 +92,7 @@ export class Site implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const work of this.#cleanUps.reverse()) await work();
+    for (const work of this.#cleanUps.toReversed()) await work();
     await rm(this.folder, { recursive: true, force: true });
   }
 }
