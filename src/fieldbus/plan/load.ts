@@ -34,8 +34,10 @@ export function loadOf(bus: BusOptions, device: ModbusDeviceOptions): number {
   const timing = timingOf(bus);
   const cost = costModel(timing, timing.charMs > 0 ? quickAnswerMs.line : quickAnswerMs.socket);
   const inFlight = 'pipeline' in bus && bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
-  const items = itemsOf(device.points);
-  const intervals = [...new Set(device.points.map(({ everyMs }) => everyMs))].sort((a, b) => a - b);
+  // Where the device tells where its points are, they count as if its model stood at 0.
+  const discovered = (device.discover?.points ?? []).map((point) => ({ ...point, address: point.register }));
+  const items = itemsOf([...device.points, ...discovered]);
+  const intervals = [...new Set(items.map(({ point }) => point.everyMs))].sort((a, b) => a - b);
   let load = 0;
   for (const [index, everyMs] of intervals.entries()) {
     const due = items.filter(({ point }) => point.everyMs <= everyMs);

@@ -9,6 +9,7 @@ import type { Port } from '../port/port.ts';
 import { type Contender, charge, decide, emptyLedger } from './decision.ts';
 import { Minute } from './minute.ts';
 import { deadShareEach, PolledDevice } from './polled-device.ts';
+import { type BusDevice, SunSpecDevice } from './sunspec-device.ts';
 
 export interface ModbusBusDependencies {
   port: Port;
@@ -32,7 +33,11 @@ export function createModbusBus(
 ): ModbusBus {
   const startedAt = clock.monotonicMs();
   const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
-  const devices = options.map((each) => new PolledDevice(each, timingOf(bus), pipeline, startedAt));
+  const devices = options.map((each): BusDevice => {
+    const { discover } = each;
+    if (discover === undefined) return new PolledDevice(each, timingOf(bus), pipeline, startedAt);
+    return new SunSpecDevice({ ...each, discover }, timingOf(bus), pipeline, startedAt);
+  });
   const busy = new Minute(startedAt);
   const silos = [...new Set(options.map(({ silo }) => silo))];
   let ledger = emptyLedger(silos, startedAt);
@@ -74,7 +79,7 @@ export function createModbusBus(
     if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
   };
 
-  const isUnreachable = (device: PolledDevice): boolean => {
+  const isUnreachable = (device: BusDevice): boolean => {
     const { kind } = port.state;
     return kind === 'open' || kind === 'idle' ? device.isDead : isLost;
   };
@@ -88,7 +93,7 @@ export function createModbusBus(
     }
   };
 
-  const ask = async (device: PolledDevice, share: number): Promise<void> => {
+  const ask = async (device: BusDevice, share: number): Promise<void> => {
     const { silo } = device.options;
     const next = device.next(share, clock.monotonicMs(), clock.wallMs());
     if (next.kind === 'tell') return deliver(silo, next.sample);
