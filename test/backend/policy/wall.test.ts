@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { mosquitto } from '../../../src/backend/policy/mosquitto.ts';
 import { nats } from '../../../src/backend/policy/nats.ts';
-import type { PolicyWriter } from '../../../src/backend/policy/policy.ts';
+import type { BrokerPolicy, PolicyWriter } from '../../../src/backend/policy/policy.ts';
 import { rabbitmq } from '../../../src/backend/policy/rabbitmq.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
 import { makeCast, type Cast } from './cast.ts';
 import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
-import { reachesOwnTopics, trickNames, tricks, type Stage } from './tricks.ts';
+import { reachesOwnTopics, trickNames, tricks, type Stage, type TrickName } from './tricks.ts';
 
 const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
   mosquitto: { kind: mosquittoBroker, write: mosquitto('cn'), protocolVersion: 5 },
@@ -52,6 +52,22 @@ for (const column of Object.keys(columns) as Column[]) {
     }
   });
 }
+
+describe('without a policy', () => {
+  /** What TLS holds by itself, and the broker's own topics, where Mosquitto keeps nothing of anybody's. */
+  const held = new Set<TrickName>(['inside', 'stranger', 'forgedConstrained', 'expired', 'revoked']);
+  const noPolicy: BrokerPolicy = {
+    settings: { name: 'mosquitto.conf', text: 'require_certificate true\nallow_anonymous true\n' },
+    files: [],
+    refusals: [],
+  };
+
+  it('every other trick works, so that it is the policy that stops it', async () => {
+    await using broker = await RunningBroker.start(mosquittoBroker, () => noPolicy, cast.material);
+    const stage: Stage = { ...cast, port: broker.port, ca: cast.brokerCa, protocolVersion: 5 };
+    for (const trick of trickNames) assert.equal(await tricks[trick].held(stage), held.has(trick), trick);
+  });
+});
 
 describe('docs/brokers.md', () => {
   it('has the table of what was found here', () => {
