@@ -14,6 +14,7 @@ const commands = {
   tail: () => import('./tail.ts'),
   identity: () => import('./identity.ts'),
   audit: () => import('./audit.ts'),
+  spool: () => import('./spool.ts'),
   consume: () => import('./consume.ts'),
   backend: () => import('./backend.ts'),
   'broker-policy': () => import('./broker-policy.ts'),

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sizeOf } from './ground.ts';
 
 /** What stands in a spool's folder; every path absolute. */
 export interface SpoolFiles {
@@ -32,6 +33,12 @@ export function filesOf(directory: string): SpoolFiles {
 
 export function walOf(database: string): string {
   return `${database}-wal`;
+}
+
+/** Of the files that hold batches; what was set aside is apart. */
+export function spoolBytes(directory: string): number {
+  const { database, wal } = filesOf(directory);
+  return sizeOf(database) + sizeOf(wal);
 }
 
 /** Damaged files that were set aside, the last one last; nobody but the user ever deletes one. */

@@ -71,7 +71,11 @@ async function rebuild(
   deps.logger.warn('spool: begun anew with what was sound', { batches: salvaged, quarantined });
 }
 
-async function openWhole(
+/**
+ * The books of a file that is whole. Throws SpoolDamaged where it is not, SpoolForeign, KeyUnavailable,
+ * SpoolUnavailable.
+ */
+export async function openWhole(
   files: SpoolFiles,
   quota: Quota,
   deps: SpoolDependencies,
@@ -191,5 +195,9 @@ function foreign(store: Store, { tenant, gateway }: Ledger): MerestoneError {
 }
 
 function damaged(store: Store, what: string): MerestoneError {
-  return new MerestoneError('SpoolDamaged', what, { subject: store.files.database, retryable: true });
+  return new MerestoneError('SpoolDamaged', what, {
+    subject: store.files.database,
+    hint: 'start the daemon: it sets the file aside and salvages what is sound',
+    retryable: true,
+  });
 }

@@ -127,8 +127,10 @@ function lostBatches(
 /** An epoch that only the witness remembers. */
 function lostWithoutTrace({ testimony }: Finds, epochs: Epochs): EventBody[] {
   if (testimony === undefined || testimony.seq === 0) return [];
-  const isKnown = epochs.some(({ id }) => id === testimony.epoch);
-  return isKnown ? [] : [unknownRun(testimony.epoch, 1, testimony.seq)];
+  if (epochs.some(({ id }) => id === testimony.epoch)) return [];
+  const run = unknownRun(testimony.epoch, 1, testimony.seq);
+  if (!testimony.isShredded) return [run];
+  return [{ ...run, kind: 'dropped', reason: 'shredded, where they had not been delivered before' }];
 }
 
 function unknownRun(
@@ -171,7 +173,7 @@ function lostHeld({ ledger, held }: Finds): EventBody[] {
   return [{ kind: 'samples-dropped', reason, samples: 0, from: 0, to: 0 }];
 }
 
-function reasonOf({ file }: Finds): string {
-  if (file === undefined) return 'the spool file was gone';
-  return `the spool was damaged; it is kept as ${basename(file)}`;
+function reasonOf({ file, testimony }: Finds): string {
+  if (file !== undefined) return `the spool was damaged; it is kept as ${basename(file)}`;
+  return testimony?.isShredded ? 'the spool was shredded' : 'the spool file was gone';
 }

@@ -37,6 +37,11 @@ export function difference(runs: Runs, others: Runs): Runs {
   return rest;
 }
 
+/** Of sets that have no member in common; its runs may meet. */
+export function unionOf(...sets: readonly Runs[]): Runs {
+  return sets.flat().sort(([a], [b]) => a - b);
+}
+
 export function withMember(runs: Runs, member: number): Runs {
   if (has(runs, member)) return runs;
   const below = runs.filter(([, to]) => to < member);

@@ -186,6 +186,12 @@ export class Store {
     this.#statements.writeCheckpoint.run(jws);
   }
 
+  /** What SQLite finds wrong with its own structure; it does not look into sealed bytes. */
+  structuralFaults(): string[] {
+    const found = this.#database.pragma('integrity_check(20)') as { integrity_check: string }[];
+    return found.map((row) => row.integrity_check).filter((text) => text !== 'ok');
+  }
+
   close(): void {
     this.#reserve.letGo();
     this.#database.close();

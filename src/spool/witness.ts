@@ -6,6 +6,8 @@ export interface Testimony {
   epoch: string;
   seq: number;
   nextEntry: number;
+  /** Whether somebody destroyed it on purpose (shredding.ts). */
+  isShredded?: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export class Witness {
   /** Never throws: the commit that it speaks of stands without it. */
   write(testimony: Testimony): void {
     try {
-      writeSync(this.#descriptor, encode(testimony), 0);
+      writeSync(this.#descriptor, encodeTestimony(testimony), 0);
     } catch {
       // The testimony before is still true.
     }
@@ -43,13 +45,17 @@ export function readTestimony(file: string): Testimony | undefined {
   } catch {
     return undefined;
   }
-  const [epoch = '', seq, nextEntry] = text.split(' ');
-  const testimony = { epoch, seq: Number(seq), nextEntry: Number(nextEntry) };
-  return encode(testimony) === text ? testimony : undefined;
+  const [epoch = '', seq, nextEntry, fate] = text.split(' ');
+  const isShredded = fate === fates.shredded;
+  const testimony = { epoch, seq: Number(seq), nextEntry: Number(nextEntry), isShredded };
+  return encodeTestimony(testimony) === text ? testimony : undefined;
 }
 
-/** Always as long, so that a shorter one leaves nothing of a longer one behind it. */
-function encode({ epoch, seq, nextEntry }: Testimony): string {
-  const words = `${epoch} ${String(seq).padStart(16, '0')} ${String(nextEntry).padStart(16, '0')}`;
+/** Of one length, so that none leaves a rest of the one before it. */
+const fates = { shredded: 'shredded', lives: 'lives---' };
+
+export function encodeTestimony({ epoch, seq, nextEntry, isShredded }: Testimony): string {
+  const numbers = [seq, nextEntry].map((number) => String(number).padStart(16, '0'));
+  const words = [epoch, ...numbers, isShredded ? fates.shredded : fates.lives].join(' ');
   return `${words} ${createHash('sha256').update(words).digest('hex').slice(0, 16)}\n`;
 }

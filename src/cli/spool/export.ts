@@ -1,0 +1,30 @@
+import { atRest } from '../../spool/at-rest.ts';
+import { exportedRuns, payloads } from '../../spool/export.ts';
+import type { Command } from '../command.ts';
+import { print, remark } from '../output.ts';
+import {
+  dependenciesOf,
+  folderOption,
+  recordAct,
+  siloOption,
+  spoolPlaces,
+  type PlaceArguments,
+} from './place.ts';
+
+const command: Command<PlaceArguments> = {
+  command: 'export [folder]',
+  describe: 'writes all batches that wait, and those that the broker refused, as one JSON line each; audited',
+  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  handler: async (args) => {
+    for (const place of spoolPlaces(args)) {
+      await atRest(place, await dependenciesOf(place), async (books) => {
+        const runs = exportedRuns(books);
+        for (const run of runs) recordAct(place.directory, books.origin, 'export', run);
+        for (const payload of payloads(books)) await print(payload.toString());
+        const batches = runs.reduce((sum, run) => sum + run.batches, 0);
+        remark(`${batches} batches of tenant ${books.origin.tenant}, gateway ${books.origin.gateway}`);
+      });
+    }
+  },
+};
+export default command;

@@ -1,0 +1,27 @@
+import { atRest } from '../../spool/at-rest.ts';
+import { rekey } from '../../spool/key-change.ts';
+import type { Command } from '../command.ts';
+import { print, printJson } from '../output.ts';
+import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';
+
+const command: Command<PlaceArguments> = {
+  command: 'rekey [folder]',
+  describe: 'wraps the data keys to the first key-encryption key anew; afterwards the older ones may go',
+  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  handler: async (args) => {
+    const spools = [];
+    for (const place of spoolPlaces(args)) {
+      const deps = await dependenciesOf(place);
+      const keys = await atRest(place, deps, async (books) => {
+        await rekey(books, deps.keys);
+        return books.keyring.all.length;
+      });
+      spools.push({ directory: place.directory, keyEncryptionKey: deps.keys.keyId, dataKeys: keys });
+    }
+    if (args.json) return printJson({ spools });
+    for (const { directory, keyEncryptionKey, dataKeys } of spools) {
+      await print(`${directory}: ${dataKeys} data keys wrapped to ${keyEncryptionKey}`);
+    }
+  },
+};
+export default command;

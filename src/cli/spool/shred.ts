@@ -1,0 +1,50 @@
+import { basename, dirname, resolve } from 'node:path';
+import { MerestoneError } from '../../base/error.ts';
+import { claimAtRest } from '../../spool/at-rest.ts';
+import { countOf } from '../../spool/runs.ts';
+import { shred } from '../../spool/shredding.ts';
+import type { Origin } from '../../stream/topic.ts';
+import type { Command } from '../command.ts';
+import { print, printJson } from '../output.ts';
+import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';
+
+const command: Command<PlaceArguments & { yes: boolean }> = {
+  command: 'shred [folder]',
+  describe: 'destroys a spool with its data keys for good, delivered or not; audited',
+  builder: (yargs) =>
+    yargs
+      .positional('folder', folderOption)
+      .options({ silo: siloOption, yes: { type: 'boolean', default: false, describe: 'I mean it' } }),
+  handler: async (args) => {
+    const [place, ...more] = spoolPlaces(args);
+    if (place === undefined || more.length > 0) {
+      throw new MerestoneError('Usage', 'there are several spools', {
+        hint: `name the folder of one: ${[place!, ...more].map(({ directory }) => directory).join(', ')}`,
+      });
+    }
+    const claim = claimAtRest(place);
+    const { tenant, gateway } = claim ?? ownerByFolder(place.directory);
+    const batches = claim === undefined ? 0 : countOf(claim.waiting);
+    const samples = claim?.samplesWaiting ?? 0;
+    if (!args.yes) {
+      const what = claim === undefined ? 'a damaged spool' : `${batches} batches that wait`;
+      throw new MerestoneError('Usage', `this would destroy ${what} of tenant ${tenant} for good`, {
+        subject: place.directory,
+        hint: 'export them first if anybody needs them; then say --yes',
+      });
+    }
+    const details = { epoch: claim?.head.epoch ?? 'unknown', batches, samples };
+    const files = shred(place.directory, claim, () =>
+      recordAct(place.directory, { tenant, gateway }, 'shred', details),
+    );
+    if (args.json) return printJson({ directory: place.directory, tenant, gateway, ...details, files });
+    await print(files.map((file) => `${file}: overwritten and deleted`).join('\n'));
+  },
+};
+export default command;
+
+/** A silo keeps its spools by tenant and gateway; for one that cannot say whose it is. */
+function ownerByFolder(directory: string): Origin {
+  const path = resolve(directory);
+  return { tenant: basename(dirname(path)), gateway: basename(path) };
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import Database from 'better-sqlite3';
+import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
+import type { Spool } from '../../src/spool/spool.ts';
+import { openTestSpool, testSample } from '../support/spool.ts';
+import { drain } from '../support/spool-damage.ts';
+import { runCommand } from '../support/daemon.ts';
+import { createAuthority, writeIdentity } from '../support/pki.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'merestone-cli-spool-'));
+const config = join(folder, 'merestone.yaml');
+const origin = { tenant: 'acme', gateway: 'acme_1' };
+const directory = join(folder, 'silos/north/acme/acme_1');
+
+async function open(): Promise<Spool> {
+  return openTestSpool(directory, {}, { origin, keys: await loadKeyWrapper(directory) });
+}
+
+const spoolCommand = (...words: string[]): ReturnType<typeof runCommand> =>
+  runCommand(['spool', ...words, '--config', config]);
+
+before(async () => {
+  const authority = await createAuthority('Tenant CA');
+  const issued = await authority.issue({ organization: 'acme', commonName: 'acme_1' });
+  const files = writeIdentity(folder, {
+    certificate: issued.certificatePem,
+    privateKey: issued.privateKeyPem,
+    trust: authority.certificatePem,
+  });
+  writeFileSync(
+    config,
+    `stateDir: ${folder}
+silos:
+  - name: north
+    identity: { certificate: ${files.certificate}, privateKey: ${files.privateKey}, trust: ${files.trust} }
+    uplink: { url: mqtts://127.0.0.1:8883, ca: ${files.trust} }
+`,
+  );
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('merestone spool', () => {
+  it('says so where there is no spool yet', async () => {
+    const { exitCode, stderr } = await spoolCommand('stats');
+    assert.equal(exitCode, 66);
+    assert.match(stderr, /there is no spool yet/);
+  });
+
+  it('says so where the daemon has it', async () => {
+    const spool = await open();
+    for (let ts = 1; ts <= 5; ts += 1) spool.enqueue([testSample(ts), testSample(ts)]);
+    const { exitCode, stderr } = await spoolCommand('verify');
+    assert.equal(exitCode, 69);
+    assert.match(stderr, /another process has this spool open; stop the daemon/);
+    spool.close();
+  });
+
+  it('counts what waits', async () => {
+    const { exitCode, stdout } = await spoolCommand('stats');
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /tenant acme, gateway acme_1 {2}silo north/);
+    assert.match(stdout, /waiting {6}5 batches with 10 samples, 1 events/);
+    const { spools } = JSON.parse((await spoolCommand('stats', '--json')).stdout) as { spools: object[] };
+    assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: true, seq: 5, batches: 5, samples: 10 }]);
+  });
+
+  it('exports the payloads as they are sent, and notes that in the audit log', async () => {
+    const { exitCode, stdout } = await spoolCommand('export');
+    assert.equal(exitCode, 0);
+    const lines = stdout.trim().split('\n');
+    const seqs = lines.map((line) => (JSON.parse(line) as { seq: number }).seq);
+    assert.deepEqual(seqs, [1, 2, 3, 4, 5]);
+    const audit = await runCommand(['audit', 'show', '--config', config]);
+    assert.match(audit.stdout, /export +by=\S+ +epoch=\S+ +seqFrom=1 +seqTo=5 +batches=5/);
+  });
+
+  it('verifies what is good, and names what is not', async () => {
+    const { exitCode, stdout } = await spoolCommand('verify');
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /good: tenant acme, gateway acme_1; 5 batches with 10 samples/);
+    const spool = await open();
+    spool.note({ kind: 'quota', quota: 'x', limit: 1, state: 'reached' });
+    const { epoch } = spool;
+    spool.close();
+    const file = join(directory, 'spool.sqlite');
+    const sound = readFileSync(file);
+    const database = new Database(file);
+    database.exec('UPDATE batch SET samples = 3 WHERE position % 1099511627776 = 2');
+    database.exec('DELETE FROM batch WHERE position % 1099511627776 = 4');
+    database.close();
+    const bad = await spoolCommand('verify');
+    assert.equal(bad.exitCode, 74);
+    assert.match(bad.stdout, new RegExp(`batch ${epoch}/2: does not authenticate`));
+    assert.match(bad.stdout, new RegExp(`batch ${epoch}/4: is not there, though the ledger has it`));
+    assert.equal(bad.stdout.trim().split('\n').length, 3);
+    writeFileSync(file, sound);
+    assert.equal((await spoolCommand('verify')).exitCode, 0);
+  });
+
+  it('rekeys to the first key-encryption key, so that the one before may go', async () => {
+    const keyFile = join(directory, 'key-encryption-key.pem');
+    const before = readFileSync(keyFile, 'utf8');
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const next = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    writeFileSync(keyFile, next + before);
+    const { exitCode, stdout } = await spoolCommand('rekey');
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /1 data keys wrapped to /);
+    writeFileSync(keyFile, next);
+    assert.equal((await spoolCommand('verify')).exitCode, 0);
+    writeFileSync(keyFile, before);
+    const { exitCode: without, stderr } = await spoolCommand('verify');
+    assert.equal(without, 77);
+    assert.match(stderr, /does not open/);
+    const { spools } = JSON.parse((await spoolCommand('stats', '--json')).stdout) as { spools: object[] };
+    assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: false, seq: 5 }]);
+    writeFileSync(keyFile, next);
+  });
+
+  it('shreds only when it is told twice, leaves an audit entry and a report for the cloud', async () => {
+    const { exitCode, stderr } = await spoolCommand('shred');
+    assert.equal(exitCode, 64);
+    assert.match(stderr, /would destroy 5 batches that wait of tenant acme/);
+    mkdirSync(join(directory, 'building'));
+    const { exitCode: done } = await spoolCommand('shred', '--yes');
+    assert.equal(done, 0);
+    const left = readdirSync(directory).sort();
+    assert.deepEqual(left, ['audit', 'key-encryption-key.pem', 'spool.lock', 'spool.witness']);
+    const audit = await runCommand(['audit', 'show', '--config', config]);
+    assert.match(audit.stdout, /shred +by=\S+ +epoch=\S+ +batches=5 +samples=10/);
+    assert.equal((await runCommand(['audit', 'verify', '--config', config])).exitCode, 0);
+    const spool = await open();
+    const { delivered, events } = drain(spool);
+    spool.close();
+    assert.equal(delivered.size, 0);
+    const [loss, begun] = events;
+    assert.partialDeepStrictEqual(loss, { kind: 'dropped', seqFrom: 1, seqTo: 5 });
+    assert.partialDeepStrictEqual(begun, { kind: 'epoch-started', reason: 'the spool was shredded' });
+    assert.ok(existsSync(join(directory, 'spool.sqlite')));
+  });
+});
