@@ -146,8 +146,8 @@ describe('merestone spool', () => {
     const { delivered, events } = drain(spool);
     spool.close();
     assert.equal(delivered.size, 0);
-    const [loss, begun] = events;
-    assert.partialDeepStrictEqual(loss, { kind: 'dropped', seqFrom: 1, seqTo: 5 });
+    const begun = events.at(-1);
+    assert.partialDeepStrictEqual(events[0], { kind: 'dropped', seqFrom: 1, seqTo: 5 });
     assert.partialDeepStrictEqual(begun, { kind: 'epoch-started', reason: 'the spool was shredded' });
     assert.ok(existsSync(join(directory, 'spool.sqlite')));
   });
