@@ -2,9 +2,9 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
-import { channelOf, type ModbusBusOptions } from './modbus/open-bus.ts';
+import { channelOf } from './modbus/open-bus.ts';
 import type { BusOptions, DeviceOptions } from './options.ts';
-import { createPort, type OpenChannel, type Port } from './port/port.ts';
+import { createPort, type OpenChannel } from './port/port.ts';
 import { createModbusBus } from './schedule/modbus-bus.ts';
 import { createSerialBus } from './serial/serial-bus.ts';
 
@@ -77,12 +77,18 @@ function startBus(
   put: Put,
   { clock, logger, openChannel = channelOf }: FieldbusDependencies,
 ): Bus {
+  const log = logger.with({ bus: bus.name });
   const idleCloseMs = 'idleCloseMs' in bus ? bus.idleCloseMs : 0;
-  const port = createPort(openChannel(bus), { clock, logger: logger.with({ bus: bus.name }), idleCloseMs });
+  const port = createPort(openChannel(bus), { clock, logger: log, idleCloseMs });
+  const outlets = { port, clock, logger: log, deliver: put };
+  const ofKind = {
+    modbus: devices.filter((device) => device.kind === 'modbus'),
+    serial: devices.filter((device) => device.kind === 'serial'),
+  };
   const running =
     bus.kind === 'serial'
-      ? startSerial(bus, devices, port, put, clock)
-      : startModbus(bus, devices, port, put, clock);
+      ? { ...createSerialBus(bus, ofKind.serial, outlets), load: () => 0 }
+      : createModbusBus(bus, ofKind.modbus, outlets);
   return {
     status: () => {
       const { kind } = port.state;
@@ -100,28 +106,4 @@ function startBus(
       await port.close();
     },
   };
-}
-
-type Running = Pick<ReturnType<typeof createModbusBus>, 'stop' | 'devices' | 'load'>;
-
-function startModbus(
-  bus: ModbusBusOptions,
-  devices: readonly DeviceOptions[],
-  port: Port,
-  put: Put,
-  clock: Clock,
-): Running {
-  const own = devices.filter((device) => device.kind === 'modbus');
-  return createModbusBus(bus, own, { port, clock, deliver: put });
-}
-
-function startSerial(
-  bus: Extract<BusOptions, { kind: 'serial' }>,
-  devices: readonly DeviceOptions[],
-  port: Port,
-  put: Put,
-  clock: Clock,
-): Running {
-  const own = devices.filter((device) => device.kind === 'serial');
-  return { ...createSerialBus(bus, own, { port, clock, deliver: put }), load: () => 0 };
 }

@@ -31,6 +31,7 @@ import { startModbusTcpDevice } from '../../src/simulator/modbus-tcp-device.ts';
 import { openPtyPair, type PtyPair } from '../../src/simulator/pty.ts';
 import { RegisterImage } from '../../src/simulator/register-image.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { mbapFrame } from '../support/modbus-frames.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-options.ts';
 import { type RunningFieldbus, runFieldbus } from '../support/running-fieldbus.ts';
 import { until } from '../support/until.ts';
@@ -363,12 +364,23 @@ describe('a TCP endpoint', () => {
 
   it('that falls silent is connected to anew', async () => {
     const sockets: Socket[] = [];
-    const server: Server = createServer((socket) => sockets.push(socket.on('error', () => {})));
+    const server: Server = createServer((socket) => {
+      sockets.push(socket.on('error', () => {}));
+      // The first connection goes dead after one answer, the second works.
+      const answers = sockets.length === 1 ? 1 : Infinity;
+      let count = 0;
+      socket.on('data', (request: Buffer) => {
+        count += 1;
+        if (count <= answers) socket.write(mbapFrame(request.readUInt16BE(0), 1, 3, 2, 0, 42));
+      });
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
     const running = runFieldbus([tcpBus(port)], [device]);
     await until(() => sockets.length >= 2, 'a second connection after three requests without an answer');
+    const from = running.samples.length;
+    await until(() => running.samples.slice(from).some(({ values }) => values.value === 42), 'a value again');
     assert.ok(running.device('pump').failures.timeout! >= 3);
     await running.fieldbus.stop();
     for (const socket of sockets) socket.destroy();

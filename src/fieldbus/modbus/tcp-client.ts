@@ -4,7 +4,10 @@ import type { ModbusClient, Outcome, StrayListener, Transaction } from './client
 import { encodeMbap, takeMbapFrame } from './mbap.ts';
 import { parseAnswer, type Request } from './pdu.ts';
 
-/** A connection on which so many requests in a row go unanswered may be half open: it is made anew. */
+/**
+ * A connection may be half open where so many requests in a row go unanswered, all to units that did answer on it:
+ * it is made anew. A unit that was never heard says nothing about the connection.
+ */
 const silentRequestsMax = 3;
 
 interface Pending {
@@ -29,6 +32,7 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
   const pending = new Map<number, Pending>();
   let lastId = 0;
   let silent = 0;
+  const heard = new Set<number>();
   let rest: Uint8Array = new Uint8Array(0);
 
   const finish = (transactionId: number, outcome: Outcome): void => {
@@ -41,6 +45,7 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
 
   const accept = (transactionId: number, unitId: number, pdu: Uint8Array): void => {
     silent = 0;
+    heard.add(unitId);
     const transaction = pending.get(transactionId);
     if (!transaction) return onStray(unitId, 'late');
     if (unitId !== transaction.unitId) return finish(transactionId, { kind: 'fault', fault: 'wrong-unit' });
@@ -68,15 +73,16 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
     rest = bytes.subarray(start);
   };
 
-  const expire = (transactionId: number): void => {
+  const expire = (transactionId: number, unitId: number): void => {
     finish(transactionId, { kind: 'fault', fault: 'timeout' });
-    silent += 1;
+    if (heard.has(unitId)) silent += 1;
     if (silent >= silentRequestsMax) port.reset(`no answer to ${silentRequestsMax} requests in a row`);
   };
 
   port.onState((state) => {
     rest = new Uint8Array(0);
     silent = 0;
+    heard.clear();
     if (state.kind === 'open') return;
     const reason = offlineReason(state);
     for (const transactionId of pending.keys()) finish(transactionId, { kind: 'offline', reason });
@@ -89,7 +95,7 @@ export function createTcpClient(port: Port, pipeline: number, dependencies: TcpD
       new Promise((settle) => {
         lastId = (lastId + 1) & 0xffff;
         const transactionId = lastId;
-        const cancel = clock.after(timeoutMs, () => expire(transactionId));
+        const cancel = clock.after(timeoutMs, () => expire(transactionId, unitId));
         pending.set(transactionId, { unitId, request, sentAt: clock.monotonicMs(), cancel, settle });
         try {
           port.write(encodeMbap(transactionId, unitId, request));

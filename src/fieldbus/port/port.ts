@@ -103,6 +103,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   let state: PortState = { kind: 'opening' };
   let channel: Channel | null = null;
   let failures = 0;
+  let toldReason: string | null = null;
   let cancelRetry: Cancel = () => {};
   let cancelIdle: Cancel = () => {};
   let waiting: (() => void) | null = null;
@@ -115,17 +116,20 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     if (state === before) return;
     cancelRetry();
     cancelIdle();
-    if (state.kind === 'open') failures = 0;
     if (state.kind !== 'open') dropped = dropChannel();
     if (state.kind === 'opening') void open();
     if (state.kind === 'lost') {
-      logger.warn('port lost', { reason: state.reason });
+      // Said once: it may be tried for weeks.
+      if (state.reason !== toldReason) logger.warn('port lost', { reason: state.reason });
+      toldReason = state.reason;
       failures += 1;
       const pause = backoffMs(failures, reopenPause, random());
       cancelRetry = clock.after(pause, () => enter({ kind: 'retried' }));
     }
     if (state.kind === 'open') {
       logger.info('port open');
+      failures = 0;
+      toldReason = null;
       watchIdle();
       if (waiting) channel?.watch();
     }

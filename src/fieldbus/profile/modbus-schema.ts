@@ -11,9 +11,7 @@ const number = z
 const address = z.int().min(0).max(65_535).describe('zero-based, as on the wire');
 
 /** How often a value is worth reading: `fast` at the device's interval, `slow` and `static` ones more rarely. */
-export const pointClasses = ['fast', 'slow', 'static'] as const;
-export type PointClass = (typeof pointClasses)[number];
-const pointClass = z.enum(pointClasses);
+const pointClass = z.enum(['fast', 'slow', 'static']);
 
 const namedMarkers = z.enum(['nan', 'all-ones', 'int-min', 'int-max']);
 const marker: z.ZodType<InvalidMarker> = z.union(
@@ -75,7 +73,6 @@ export const modbusPointSchema = z.strictObject({
 });
 
 export type PointShape = z.output<typeof modbusPointSchema>;
-export type PointDefaults = z.output<typeof pointDefaultsSchema>;
 
 /** A register that tells what a device is. All checks of a profile must hold. */
 export const identifyCheckSchema = z

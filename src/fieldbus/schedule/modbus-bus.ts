@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { StrayListener } from '../modbus/client.ts';
@@ -14,6 +15,7 @@ import { type BusDevice, SunSpecDevice } from './sunspec-device.ts';
 export interface ModbusBusDependencies {
   port: Port;
   clock: Clock;
+  logger: Logger;
   deliver: (silo: string, sample: Sample) => void;
 }
 
@@ -29,7 +31,7 @@ export interface ModbusBus {
 export function createModbusBus(
   bus: ModbusBusOptions,
   options: readonly ModbusDeviceOptions[],
-  { port, clock, deliver }: ModbusBusDependencies,
+  { port, clock, logger, deliver }: ModbusBusDependencies,
 ): ModbusBus {
   const startedAt = clock.monotonicMs();
   const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
@@ -108,7 +110,15 @@ export function createModbusBus(
     ledger = charge(ledger, { silo, dead, costMs }, bus.deadShareMax, now);
     const sample = device.take(request, outcome, costMs, now, clock.wallMs());
     if (sample && !stopped) deliver(silo, sample);
+    if (device.isDead !== dead) logLife(device, now);
     pump();
+  };
+
+  const logLife = (device: BusDevice, now: number): void => {
+    const { name, silo } = device.options;
+    if (device.isDead)
+      logger.warn('device offline', { device: name, silo, reason: device.status(now).reason });
+    else logger.info('device back', { device: name, silo });
   };
 
   const cancelState = port.onState(({ kind }) => {

@@ -1,6 +1,11 @@
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 
+/** Names for a reason that stays on its line. */
+export function someOf(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+}
+
 /** Why a serial sensor gave no value. `unknown`: a sound frame that is none of the declared messages. */
 export type SerialFailure = 'crc' | 'timeout' | 'unknown' | 'invalid' | 'stale' | 'offline' | 'noise';
 
@@ -9,6 +14,7 @@ export interface Account {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
   good(): void;
+  snapshot(): DeviceStatus;
 }
 
 export function createAccount({ name, silo }: SerialDeviceOptions): Account {
@@ -37,5 +43,6 @@ export function createAccount({ name, silo }: SerialDeviceOptions): Account {
       status.state = 'good';
       status.reason = null;
     },
+    snapshot: () => ({ ...status, failures: { ...status.failures } }),
   };
 }

@@ -16,8 +16,10 @@ export interface DialogueResult {
   outcome: 'good' | 'timeout' | 'crc' | 'offline';
   values: Record<string, Value>;
   quality: Record<string, Quality>;
-  /** From the last request to its answer; null where none came. */
+  /** From the end of the last request to the end of its answer; null where none came. */
   answerMs: number | null;
+  /** Bytes came that were no frame. */
+  isNoisy: boolean;
 }
 
 export interface Dialogue {
@@ -54,7 +56,9 @@ export function createDialogue(
   let wake: () => void = () => {};
   let aborted = false;
 
+  /** A step that sends nothing goes on with what came behind the answer before it. */
   const listen = (step: Step): void => {
+    if (deframer !== null && step.send === undefined && !step.framing && !step.checksum) return;
     const framing = step.framing ?? protocol.framing;
     const checksum = step.checksum ?? protocol.checksum;
     deframer = createDeframer(framing, (frame) => checksumHolds(frame, checksum));
@@ -87,25 +91,33 @@ export function createDialogue(
   };
 
   const run = async (): Promise<DialogueResult> => {
-    const result: DialogueResult = { outcome: 'good', values: {}, quality: {}, answerMs: null };
+    const result: DialogueResult = {
+      outcome: 'good',
+      values: {},
+      quality: {},
+      answerMs: null,
+      isNoisy: false,
+    };
     const groups = new Map<string, string>();
     let isRateChanged = false;
     aborted = false;
     try {
       for (const step of steps) {
         listen(step);
-        const sentAt = clock.monotonicMs();
+        const sent = fill(step.send ?? [], groups);
+        if (sent.length > 0) line.write(sent);
+        const sentAt = clock.monotonicMs() + (sent.length * line.bitsPerCharacter * 1000) / line.baudRate;
         heardAt = sentAt;
-        if (step.send !== undefined) line.write(fill(step.send, groups));
         const rate = rateAfter(step, groups);
         if (rate !== null) {
-          await sleep(clock, departureMs(step, groups, line));
+          await sleep(clock, sentAt + departureMarginMs - clock.monotonicMs());
           await line.setBaudRate(rate);
           isRateChanged = true;
           heardAt = clock.monotonicMs();
         }
         const outcome = await answer(step, rate ?? line.baudRate, groups, result);
-        if (outcome === 'good') result.answerMs = clock.monotonicMs() - sentAt;
+        result.isNoisy ||= deframer!.noiseBytes > 0;
+        if (outcome === 'good') result.answerMs = Math.max(0, clock.monotonicMs() - sentAt);
         else if (!step.optional || outcome === 'offline') return { ...result, outcome };
       }
       return result;
@@ -195,11 +207,6 @@ function timeoutOf(
   if (typeof timeout === 'number') return timeout;
   const seconds = Number(groups.get(timeout.secondsOf));
   return Number.isFinite(seconds) ? seconds * 1000 : responseTimeoutMs;
-}
-
-function departureMs(step: Step, groups: ReadonlyMap<string, string>, line: SerialLine): number {
-  const characters = fill(step.send ?? [], groups).length;
-  return (characters * line.bitsPerCharacter * 1000) / line.baudRate + departureMarginMs;
 }
 
 /** Twice the time that the longest frame takes on the line: sensors pause between characters. */

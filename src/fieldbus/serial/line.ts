@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { sleep } from '../../base/clock.ts';
 import type { SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
+import { Minute } from '../schedule/minute.ts';
 
 /** What a dialogue needs of the line that it is held on. */
 export interface SerialLine {
@@ -17,7 +18,9 @@ export interface SerialLine {
   /** Resolves once nothing was heard for a while, or after a bounded time on a line that never rests. */
   quiet(): Promise<void>;
   /** To be called for whatever arrives. */
-  heard(): void;
+  heard(bytes: number): void;
+  /** Share of time that bytes were on the line over the last minute, 0 to 1. */
+  load(): number;
 }
 
 /** Longer than the pauses within a telegram (USB adapters deliver every 16 ms at worst), and cheap to wait for. */
@@ -28,10 +31,17 @@ const quietWaitMaxMs = 1000;
 export function createSerialLine(options: SerialLineOptions, port: Port, clock: Clock): SerialLine {
   let last: Promise<unknown> = Promise.resolve();
   let heardAt = -Infinity;
+  const bitsPerCharacter = 1 + options.dataBits + (options.parity === 'none' ? 0 : 1) + options.stopBits;
+  const busy = new Minute(clock.monotonicMs());
+  const count = (bytes: number): void =>
+    busy.add((bytes * bitsPerCharacter * 1000) / options.baudRate, clock.monotonicMs());
   return {
     baudRate: options.baudRate,
-    bitsPerCharacter: 1 + options.dataBits + (options.parity === 'none' ? 0 : 1) + options.stopBits,
-    write: (bytes) => port.write(bytes),
+    bitsPerCharacter,
+    write: (bytes) => {
+      port.write(bytes);
+      count(bytes.length);
+    },
     setBaudRate: (baudRate) => port.setBaudRate(baudRate),
     turn: (talk) => {
       const turn = last.then(talk);
@@ -44,8 +54,10 @@ export function createSerialLine(options: SerialLineOptions, port: Port, clock: 
         await sleep(clock, Math.min(quietMs - (now - heardAt), until - now));
       }
     },
-    heard: () => {
+    heard: (bytes) => {
       heardAt = clock.monotonicMs();
+      count(bytes);
     },
+    load: () => busy.share(clock.monotonicMs()),
   };
 }

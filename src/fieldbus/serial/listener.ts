@@ -1,9 +1,8 @@
-import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SerialDeviceOptions } from '../options.ts';
-import { createAccount } from './account.ts';
+import { createAccount, someOf } from './account.ts';
 import { checksumHolds, contentOf } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Frame } from './framing.ts';
@@ -11,11 +10,10 @@ import { createFreshness } from './freshness.ts';
 import { createGathering } from './gathering.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
+import { createWatch } from './watch.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;
-/** A sensor that stays silent is reported in growing pauses, so that its absence does not fill the spool. */
-const silenceReportMaxMs = 60_000;
 
 /** Reads a sensor that sends by itself. */
 export function createListener(device: SerialDeviceOptions, outlets: ReaderOutlets): SerialReader {
@@ -26,7 +24,6 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   const freshness = createFreshness(protocol, everyMs);
   const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
   let cancelFlush: Cancel = () => {};
-  let cancelWatch: Cancel = () => {};
   let openedAt: number | null = null;
   /** Nothing has come since the port opened. */
   let isFresh = true;
@@ -47,7 +44,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     const names = [...Object.keys(telegram.values), ...Object.keys(telegram.quality)];
     if (names.length === 0) return;
     freshness.saw(names, clock.monotonicMs());
-    if (isPartial) account.failed('invalid', `no value: ${Object.keys(telegram.quality).join(', ')}`);
+    if (isPartial) account.failed('invalid', `no value: ${someOf(Object.keys(telegram.quality))}`);
     else account.good();
     gathering.add(telegram, true);
   };
@@ -62,20 +59,23 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   };
 
   const report = (names: readonly string[], why: Quality & ('stale' | 'offline')): void => {
-    account.failed(why, why === 'offline' ? 'the port is not there' : `silent: ${names.join(', ')}`);
+    account.failed(why, why === 'offline' ? 'the port is not there' : `silent: ${someOf(names)}`);
     const quality = Object.fromEntries(names.map((name) => [name, why]));
     give({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), values: {}, quality });
   };
 
-  /** Looks for silence once an interval; while it lasts, or while the port is gone, says so in growing pauses. */
-  const watch = (reports: number): void => {
+  const watch = createWatch(clock, everyMs, () => {
     const isOffline = openedAt === null;
     const names = isOffline ? freshness.owed() : freshness.stale(clock.monotonicMs());
     if (names.length > 0) report(names, isOffline ? 'offline' : 'stale');
-    const next = names.length > 0 ? reports + 1 : 0;
-    const options = { initialMs: everyMs, maxMs: Math.max(everyMs, silenceReportMaxMs), jitter: 0 };
-    cancelWatch();
-    cancelWatch = clock.after(backoffMs(next, options, 0), () => watch(next));
+    return names.length > 0;
+  });
+
+  /** Takes the frames that `deframe` finds, and counts what it finds to be none. */
+  const take = (deframe: () => Frame[]): void => {
+    const noiseBytes = deframer.noiseBytes;
+    for (const frame of deframe()) takeFrame(frame);
+    if (deframer.noiseBytes > noiseBytes) account.failed('noise', 'bytes came that are no frame');
   };
 
   return {
@@ -83,14 +83,13 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
       openedAt = clock.monotonicMs();
       isFresh = true;
       freshness.begin(openedAt);
-      cancelWatch();
-      cancelWatch = clock.after(everyMs, () => watch(0));
+      watch.begin(everyMs);
     },
     lost: () => {
       gathering.end();
       cancelFlush();
       openedAt = null;
-      watch(0);
+      watch.begin(0);
     },
     receive: (bytes) => {
       if (openedAt === null) return;
@@ -99,16 +98,16 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
         const isChecked = protocol.checksum.kind !== 'none';
         deframer.reset(!isChecked && clock.monotonicMs() - openedAt < midFrameMs);
       }
-      for (const frame of deframer.push(bytes)) takeFrame(frame);
+      take(() => deframer.push(bytes));
       if (protocol.framing.by !== 'silence') return;
       cancelFlush();
-      cancelFlush = clock.after(protocol.framing.silenceMs, () => deframer.flush().forEach(takeFrame));
+      cancelFlush = clock.after(protocol.framing.silenceMs, () => take(() => deframer.flush()));
     },
     stop: () => {
       cancelFlush();
-      cancelWatch();
+      watch.stop();
       gathering.cancel();
     },
-    status: () => ({ ...account.status, failures: { ...account.status.failures } }),
+    status: () => account.snapshot(),
   };
 }

@@ -2,12 +2,14 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
-import { createAccount } from './account.ts';
+import { Minute } from '../schedule/minute.ts';
+import { createAccount, someOf } from './account.ts';
 import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
+import { createWatch } from './watch.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
 
@@ -28,31 +30,29 @@ export function createPoller(
   const freshness = createFreshness(protocol, everyMs);
   const messages = compileMessages(protocol.messages);
   const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
+  const lateness = new Minute(clock.monotonicMs());
+  const busTime = new Minute(clock.monotonicMs());
   let cancelNext: Cancel = () => {};
   /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
   let life = 0;
-  let isOpen = false;
   let dueAt = 0;
   let failures = 0;
 
   const give = ({ values, quality, outcome }: DialogueResult): void => {
     const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
     const why: Quality = outcome === 'good' ? 'invalid' : outcome;
-    const all: Record<string, Quality> = {
-      ...quality,
-      ...Object.fromEntries(owed.map((name) => [name, why])),
-    };
+    const all = { ...quality, ...Object.fromEntries(owed.map((name) => [name, why])) };
     const isPartial = Object.keys(all).length > 0;
-    if (isPartial && outcome === 'good')
-      account.failed('invalid', `no value: ${Object.keys(all).join(', ')}`);
-    account.status.samples += 1;
-    account.status.lastSampleAt = clock.wallMs();
+    if (isPartial && outcome === 'good') account.failed('invalid', `no value: ${someOf(Object.keys(all))}`);
     const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
+    account.status.samples += 1;
+    account.status.lastSampleAt = stamp.wallMs;
     deliver({ device: device.name, ...stamp, values, ...(isPartial && { quality: all }) });
   };
 
   const settle = (result: DialogueResult): void => {
-    const { outcome, answerMs } = result;
+    const { outcome, answerMs, isNoisy } = result;
+    if (isNoisy) account.failed('noise', 'bytes came that are no frame');
     if (answerMs !== null) {
       const before = account.status.answerMs ?? answerMs;
       account.status.answerMs = before + smoothing * (answerMs - before);
@@ -70,11 +70,13 @@ export function createPoller(
 
   const poll = async (own: number): Promise<void> => {
     if (own !== life) return;
-    account.status.latenessMs = Math.max(0, clock.monotonicMs() - dueAt);
     await line.quiet();
     if (own !== life) return;
+    const begunAt = clock.monotonicMs();
+    lateness.add(begunAt - dueAt, begunAt);
     account.status.requests += 1;
     const result = await dialogue.run();
+    busTime.add(clock.monotonicMs() - begunAt, clock.monotonicMs());
     if (own === life) settle(result);
   };
 
@@ -94,9 +96,15 @@ export function createPoller(
     return dueAt + (Math.floor((now - dueAt) / everyMs) + 1) * everyMs;
   };
 
+  const watch = createWatch(clock, everyMs, () => {
+    account.failed('offline', reasons.offline);
+    give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false });
+    return true;
+  });
+
   const end = (): void => {
     life += 1;
-    isOpen = false;
+    watch.stop();
     cancelNext();
     dialogue.abort();
   };
@@ -104,20 +112,23 @@ export function createPoller(
   return {
     opened: () => {
       end();
-      isOpen = true;
       failures = 0;
       pollAt(clock.monotonicMs());
     },
     lost: () => {
-      const wasOpen = isOpen;
       end();
-      if (!wasOpen) return;
-      account.failed('offline', reasons.offline);
-      give({ outcome: 'offline', values: {}, quality: {}, answerMs: null });
+      watch.begin(0);
     },
     receive: (bytes) => dialogue.receive(bytes),
     stop: end,
-    status: () => ({ ...account.status, failures: { ...account.status.failures } }),
+    status: () => {
+      const now = clock.monotonicMs();
+      return {
+        ...account.snapshot(),
+        latenessMs: Math.round(lateness.max(now)),
+        busShare: busTime.share(now),
+      };
+    },
   };
 }
 

@@ -17,6 +17,8 @@ export interface SerialBus {
   /** Leaves the port open: whoever gave it closes it. */
   stop(): void;
   devices(): DeviceStatus[];
+  /** Share of time that bytes were on the line over the last minute, 0 to 1. */
+  load(): number;
 }
 
 /**
@@ -38,18 +40,19 @@ export function createSerialBus(
   const pump = (): void => {
     const bytes = port.read();
     if (bytes.length > 0) {
-      serialLine.heard();
+      serialLine.heard(bytes.length);
       for (const reader of readers) reader.receive(bytes);
     }
     cancelRead = port.onReadable(pump);
   };
 
-  let isOpen = false;
+  /** Of the states of the port the two that readers must know; a lost one that is tried again is still lost. */
+  let known: 'open' | 'lost' | null = null;
   const follow = (): void => {
-    const opens = port.state.kind === 'open';
-    if (opens === isOpen) return;
-    isOpen = opens;
-    for (const reader of readers) reader[opens ? 'opened' : 'lost']();
+    const { kind } = port.state;
+    if ((kind !== 'open' && kind !== 'lost') || kind === known) return;
+    known = kind;
+    for (const reader of readers) reader[kind === 'open' ? 'opened' : 'lost']();
   };
   const cancelFollow = port.onState(follow);
   follow();
@@ -62,5 +65,6 @@ export function createSerialBus(
       for (const reader of readers) reader.stop();
     },
     devices: () => readers.map((reader) => reader.status()),
+    load: () => serialLine.load(),
   };
 }
