@@ -96,4 +96,35 @@ describe('a line on which everything goes wrong', () => {
     }
     await fieldbus.stop();
   });
+
+  for (const wrong of [{ baudRate: 9600 }, { parity: 'even' as const }, { stopBits: 2 as const }]) {
+    it(`set to ${JSON.stringify(wrong)} where it is not: no value, and the status says failing`, async () => {
+      const clock = new FakeClock();
+      const bus = rtuBus('sim');
+      const line = new SimulatedLine(bus, clock);
+      line.attach(
+        rtuUnit(
+          1,
+          () => Uint8Array.of(3, 2, 0, 7),
+          () => 10,
+        ),
+      );
+      const points = [registerPoint('p', { table: 'holding', address: 0, type: 'uint16' })];
+      const samples: Sample[] = [];
+      const fieldbus = startFieldbus(
+        { buses: [{ ...bus, ...wrong }], devices: [modbusDevice('m', { bus: 'rs485', unitId: 1, points })] },
+        {
+          clock,
+          logger: silentLogger,
+          openChannel: () => line.openChannel({ ...bus, ...wrong }),
+          deliver: (_silo, all) => samples.push(...all),
+        },
+      );
+      await clock.advanceAsync(20_000);
+      assert.ok(samples.length >= 18);
+      assert.ok(samples.every(({ values, quality }) => !('p' in values) && quality?.p !== undefined));
+      assert.equal(fieldbus.status()[0]!.devices[0]!.state, 'offline');
+      await fieldbus.stop();
+    });
+  }
 });
