@@ -199,6 +199,21 @@ describe('a sensor that sends by itself', () => {
     assert.equal(samples.length, 1);
   });
 
+  it('counts noise', () => {
+    const dust = {
+      framing: { by: 'fixed-length', start: 'AB', length: 3 },
+      messages: [{ fields: [{ name: 'x', at: 2, type: 'uint8' }] }],
+    };
+    const { clock, reader, samples, say } = createRig(sensor(dust));
+    reader.opened();
+    clock.advance(500);
+    say('zzzAB');
+    say('\x07');
+    assert.deepEqual(samples[0]?.values, { x: 7 });
+    assert.deepEqual(reader.status().failures, { noise: 1 });
+    assert.equal(reader.status().state, 'good');
+  });
+
   it('takes a frame that ends by silence', () => {
     const framing = { by: 'silence', silence: '20ms' };
     const { clock, reader, samples, say } = createRig(

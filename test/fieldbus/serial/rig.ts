@@ -42,6 +42,7 @@ export function createRig(device: SerialDeviceOptions) {
     turn: (talk) => talk(),
     quiet: () => Promise.resolve(),
     heard: () => {},
+    load: () => 0,
   };
   const reader = createSerialReader(device, { line, clock, deliver: (sample) => samples.push(sample) });
   return {
@@ -52,7 +53,7 @@ export function createRig(device: SerialDeviceOptions) {
     rates,
     say: (content: string) => reader.receive(text(content)),
     /** What the sensor says to what it was sent, so much later. */
-    answerWith: (find: (sent: string) => string | undefined, afterMs = 50) => {
+    answerWith: (find: (sent: string) => string | undefined, afterMs = 200) => {
       answer = (said) => {
         const reply = find(said);
         if (reply !== undefined) clock.after(afterMs, () => reader.receive(text(reply)));

@@ -89,6 +89,36 @@ describe('a serial bus on a pseudo-terminal', () => {
     }
   });
 
+  it('says that a sensor is offline whose port was never there, and reads it once it is', async () => {
+    const nowhere = { gatewayEnd: join(directory, 'later') } as PtyPair;
+    const scale = sensor(
+      { messages: [{ pattern: '^(?<weight>[+-]\\d+) kg', fields: [{ name: 'weight' }] }] },
+      100,
+    );
+    const asked = {
+      ...sensor({ request: '?', messages: [{ fields: [{ name: 'x', pattern: '(\\d+)' }] }] }, 100),
+      name: 'asked',
+    };
+    const { bus, samples, stop } = startBus(nowhere, [scale, asked]);
+    try {
+      await until(() => bus.devices().every(({ state }) => state === 'offline'), 'offline');
+      assert.deepEqual(samples[0]?.quality, { weight: 'offline' });
+      const pty = await openPtyPair(directory, 'later');
+      const end = await openDeviceEnd(pty);
+      const talking = setInterval(() => end.write('+7 kg\r\n'), 50);
+      try {
+        await until(() => samples.some(({ values }) => values['weight'] === 7), 'a weight');
+        assert.ok(bus.load() > 0);
+      } finally {
+        clearInterval(talking);
+        await closed(end);
+        await pty.close();
+      }
+    } finally {
+      await stop();
+    }
+  });
+
   it('asks two sensors on one line one after the other', async () => {
     const pty = await openPtyPair(directory, 'shared');
     const end = await openDeviceEnd(pty);
