@@ -206,7 +206,11 @@ export class Consumer {
   }
 
   #takeStatus(origin: Origin, { payload }: Arrival): void {
-    const { online, version } = decodeStatus(origin, payload);
+    const { store } = this.#parts;
+    const status = decodeStatus(origin, payload);
+    if (!store.gateway(origin).takeStatus(status)) return;
+    store.commit({ gateway: origin });
+    const { online, version } = status;
     const message = online ? `the gateway is online (version ${version})` : 'the gateway is offline';
     this.#notify({ severity: 'info', kind: online ? 'online' : 'offline', message, origin });
   }

@@ -1,11 +1,13 @@
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { MetaDocument } from '../stream/retained.ts';
+import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 
 /** Epochs remembered as over: a spool file's life is months, so this is years. */
 const supersededMax = 32;
 
 /** What is known of one gateway over all its epochs; plain, for whoever keeps it on disk. */
 export interface GatewayState {
+  /** As its last `status` said. */
+  online: boolean | null;
   /** device → point → unit, from the last `meta`. */
   units: Record<string, Record<string, string>>;
   /** The newest checkpoint seen. */
@@ -18,7 +20,7 @@ export class GatewayRecord {
   readonly #state: GatewayState;
 
   constructor(state?: GatewayState) {
-    this.#state = state ?? { units: {}, newest: null, superseded: [] };
+    this.#state = state ?? { online: null, units: {}, newest: null, superseded: [] };
   }
 
   get state(): GatewayState {
@@ -27,6 +29,13 @@ export class GatewayRecord {
 
   unitOf(device: string, point: string): string | null {
     return own(own(this.#state.units, device), point) ?? null;
+  }
+
+  /** Whether that is news: a retained message comes with every new connection. */
+  takeStatus({ online }: StatusDocument): boolean {
+    const news = this.#state.online !== online;
+    this.#state.online = online;
+    return news;
   }
 
   takeMeta(meta: MetaDocument): void {

@@ -57,6 +57,8 @@ export class Subscriber {
   #connection = 0;
   #failures = 0;
   #everOnline = false;
+  /** Said once, not with every try. */
+  #lastReason: string | undefined;
   #over = false;
   #work: Promise<void> = Promise.resolve();
 
@@ -114,6 +116,7 @@ export class Subscriber {
       .then((granted) => {
         if (granted === undefined) return;
         this.#failures = 0;
+        this.#lastReason = undefined;
         this.#everOnline = true;
         this.#events.onOnline();
       })
@@ -133,8 +136,10 @@ export class Subscriber {
   #lost(error: Error): void {
     if (this.#over) return;
     const hint = this.#everOnline ? undefined : lastingFault((error as { code?: unknown }).code);
-    if (hint === undefined) this.#events.onWaiting(describeError(error));
-    else this.#fail(new MerestoneError('BrokerRefused', describeError(error), { hint, cause: error }));
+    const reason = describeError(error);
+    if (hint === undefined && reason !== this.#lastReason) this.#events.onWaiting(reason);
+    this.#lastReason = reason;
+    if (hint !== undefined) this.#fail(new MerestoneError('BrokerRefused', reason, { hint, cause: error }));
   }
 
   #fail(error: unknown): void {

@@ -61,7 +61,12 @@ const lostRun = {
   chainAfter: hash.nullable(),
 };
 
-const eventHead = { ...origin, id: segment, at: ms, proof: z.exactOptional(z.string()) };
+const eventHead = {
+  ...origin,
+  id: segment,
+  at: ms,
+  proof: z.exactOptional(z.string().describe('compact JWS over the other members and signedAt')),
+};
 
 /** Members that a newer gateway adds are let through: an event tells, it is not summed up. */
 export const eventSchema = z.discriminatedUnion('kind', [

@@ -439,6 +439,13 @@ describe('the consumer', () => {
     assert.doesNotMatch(formatNotice(bench.notices[0]!), /[\p{Cc}\p{Cf}]/u);
   });
 
+  it('tells when a gateway comes and goes, once', async () => {
+    const bench = new Bench();
+    const status = { v: 1, ...acme, online: true, since: 0, version: '1.0.0', epoch: epochs[0] };
+    for (const online of [true, true, false, false, true]) await bench.take('status', { ...status, online });
+    assert.deepEqual(bench.kinds(), ['online', 'offline', 'online']);
+  });
+
   it('needs no checkpoints to write rows', async () => {
     const bench = new Bench({ verify: false });
     const stream = new SealedStream(acme).appendMany(3);
