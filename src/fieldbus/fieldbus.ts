@@ -87,7 +87,7 @@ function startBus(
   };
   const running =
     bus.kind === 'serial'
-      ? { ...createSerialBus(bus, ofKind.serial, outlets), load: () => 0 }
+      ? createSerialBus(bus, ofKind.serial, outlets)
       : createModbusBus(bus, ofKind.modbus, outlets);
   return {
     status: () => {
