@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import { sleep, systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Row } from './row.ts';
-import type { OutputMark, StateStore } from './state-store.ts';
+import type { OutputMark } from './state-database.ts';
+import type { StateStore } from './state-store.ts';
 
 /** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
 export interface RowSink {

@@ -1,37 +1,9 @@
-import Database from 'better-sqlite3';
-import { MerestoneError } from '../base/error.ts';
+import type Database from 'better-sqlite3';
 import type { BatchKey } from '../stream/batch.ts';
 import type { Origin } from '../stream/topic.ts';
 import { GatewayRecord, type GatewayState } from './gateway-record.ts';
+import { openStateDatabase, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { StreamLedger, type StreamState } from './stream-ledger.ts';
-
-/*
- * One SQLite file, so that a consumer that starts again knows what it has written:
- *   stream    (tenant, gateway, epoch) → StreamState as JSON
- *   digest    SHA-256 of the batches of a stream that no checkpoint covers yet
- *   gateway   (tenant, gateway) → GatewayState as JSON
- *   event     ids of the events that were told, so that none is told twice
- *   output    how far the row file is under this state
- * Each message is one transaction, committed after its rows were written and before it is acknowledged.
- */
-const schema = `
-  CREATE TABLE IF NOT EXISTS stream (
-    id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL,
-    state TEXT NOT NULL, UNIQUE (tenant, gateway, epoch)) STRICT;
-  CREATE TABLE IF NOT EXISTS digest (
-    stream INTEGER NOT NULL REFERENCES stream ON DELETE CASCADE, seq INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    PRIMARY KEY (stream, seq)) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS gateway (
-    tenant TEXT NOT NULL, gateway TEXT NOT NULL, state TEXT NOT NULL,
-    PRIMARY KEY (tenant, gateway)) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS event (
-    n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, id TEXT NOT NULL,
-    UNIQUE (tenant, gateway, id)) STRICT;
-  CREATE TABLE IF NOT EXISTS output (
-    path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-`;
-
-const schemaVersion = 1;
 
 /** Streams held in memory, some kilobytes each; those beyond are read again when their next batch comes. */
 const heldMax = 1000;
@@ -39,13 +11,6 @@ const heldMax = 1000;
 const epochsMax = 1000;
 /** Ids of one gateway's events that are kept; one comes a second time within minutes or never. */
 const eventsMax = 10_000;
-
-/** How far the row file is that a state goes with. */
-export interface OutputMark {
-  path: string;
-  inode: number;
-  bytes: number;
-}
 
 /** What one message changed. */
 export interface Changes {
@@ -72,19 +37,8 @@ export class StateStore {
 
   /** `file`, or `:memory:` for a state that ends with the process. Throws StateInvalid. */
   constructor(file: string) {
-    try {
-      this.#database = open(file);
-    } catch (cause) {
-      if (cause instanceof MerestoneError) throw cause;
-      const held = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new MerestoneError('StateInvalid', held ? 'another consumer uses it' : reason, {
-        subject: file,
-        hint: held ? 'give each consumer a state file of its own' : 'name a new file, or repair this one',
-        cause,
-      });
-    }
-    this.#statements = prepare(this.#database);
+    this.#database = openStateDatabase(file);
+    this.#statements = prepareStatements(this.#database);
   }
 
   /** The ledger of a stream; a new one where it was never seen. */
@@ -186,64 +140,4 @@ function touch<T>(map: Map<string, T>, name: string, value: T): void {
   map.delete(name);
   map.set(name, value);
   if (map.size > heldMax) map.delete(map.keys().next().value!);
-}
-
-function open(file: string): Database.Database {
-  const database = new Database(file, { timeout: 1000 });
-  // One consumer a file: two would each think that they alone remove duplicates.
-  database.pragma('locking_mode = EXCLUSIVE');
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = NORMAL');
-  database.pragma('foreign_keys = ON');
-  const version = database.pragma('user_version', { simple: true });
-  if (version !== 0 && version !== schemaVersion) {
-    throw new Error(`it is of version ${String(version)}, and this is version ${schemaVersion}`);
-  }
-  database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`);
-  return database;
-}
-
-type Statements = ReturnType<typeof prepare>;
-
-function prepare(database: Database.Database) {
-  return {
-    stream: database.prepare<[string, string, string], { id: number; state: string }>(
-      'SELECT id, state FROM stream WHERE tenant = ? AND gateway = ? AND epoch = ?',
-    ),
-    addStream: database.prepare<[string, string, string, string]>(
-      'INSERT INTO stream (tenant, gateway, epoch, state) VALUES (?, ?, ?, ?)',
-    ),
-    saveStream: database.prepare<[string, number]>('UPDATE stream SET state = ? WHERE id = ?'),
-    pruneStreams: database.prepare<[string, string, number]>(
-      `DELETE FROM stream WHERE id IN (
-         SELECT id FROM stream WHERE tenant = ? AND gateway = ? ORDER BY id DESC LIMIT -1 OFFSET ?)`,
-    ),
-    digests: database.prepare<[number], { seq: number; sha256: string }>(
-      'SELECT seq, sha256 FROM digest WHERE stream = ? ORDER BY seq',
-    ),
-    addDigest: database.prepare<[number, number, string]>('INSERT OR REPLACE INTO digest VALUES (?, ?, ?)'),
-    removeDigests: database.prepare<[number, number, number]>(
-      'DELETE FROM digest WHERE stream = ? AND seq BETWEEN ? AND ?',
-    ),
-    gateway: database.prepare<[string, string], { state: string }>(
-      'SELECT state FROM gateway WHERE tenant = ? AND gateway = ?',
-    ),
-    saveGateway: database.prepare<[string, string, string]>(
-      'INSERT OR REPLACE INTO gateway VALUES (?, ?, ?)',
-    ),
-    event: database.prepare<[string, string, string]>(
-      'SELECT 1 FROM event WHERE tenant = ? AND gateway = ? AND id = ?',
-    ),
-    saveEvent: database.prepare<[string, string, string]>(
-      'INSERT OR IGNORE INTO event (tenant, gateway, id) VALUES (?, ?, ?)',
-    ),
-    pruneEvents: database.prepare<[string, string, number]>(
-      `DELETE FROM event WHERE n IN (
-         SELECT n FROM event WHERE tenant = ? AND gateway = ? ORDER BY n DESC LIMIT -1 OFFSET ?)`,
-    ),
-    output: database.prepare<[string], OutputMark>('SELECT path, inode, bytes FROM output WHERE path = ?'),
-    saveOutput: database.prepare<[OutputMark]>(
-      'INSERT OR REPLACE INTO output VALUES (@path, @inode, @bytes)',
-    ),
-  };
 }

@@ -1,0 +1,112 @@
+import Database from 'better-sqlite3';
+import { MerestoneError } from '../base/error.ts';
+
+/*
+ * One SQLite file, so that a consumer that starts again knows what it has written:
+ *   stream    (tenant, gateway, epoch) → StreamState as JSON
+ *   digest    SHA-256 of the batches of a stream that no checkpoint covers yet
+ *   gateway   (tenant, gateway) → GatewayState as JSON
+ *   event     ids of the events that were told, so that none is told twice
+ *   output    how far the row file is under this state
+ * Each message is one transaction, committed after its rows were written and before it is acknowledged.
+ */
+const schema = `
+  CREATE TABLE IF NOT EXISTS stream (
+    id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL,
+    state TEXT NOT NULL, UNIQUE (tenant, gateway, epoch)) STRICT;
+  CREATE TABLE IF NOT EXISTS digest (
+    stream INTEGER NOT NULL REFERENCES stream ON DELETE CASCADE, seq INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (stream, seq)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS gateway (
+    tenant TEXT NOT NULL, gateway TEXT NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (tenant, gateway)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS event (
+    n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, id TEXT NOT NULL,
+    UNIQUE (tenant, gateway, id)) STRICT;
+  CREATE TABLE IF NOT EXISTS output (
+    path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+const schemaVersion = 1;
+
+/** How far the row file is that a state goes with. */
+export interface OutputMark {
+  path: string;
+  inode: number;
+  bytes: number;
+}
+
+/** Throws StateInvalid. */
+export function openStateDatabase(file: string): Database.Database {
+  try {
+    return open(file);
+  } catch (cause) {
+    const held = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MerestoneError('StateInvalid', held ? 'another consumer uses it' : reason, {
+      subject: file,
+      hint: held ? 'give each consumer a state file of its own' : 'name a new file, or repair this one',
+      cause,
+    });
+  }
+}
+
+function open(file: string): Database.Database {
+  const database = new Database(file, { timeout: 1000 });
+  // One consumer a file: two would each think that they alone remove duplicates.
+  database.pragma('locking_mode = EXCLUSIVE');
+  database.pragma('journal_mode = WAL');
+  database.pragma('synchronous = NORMAL');
+  database.pragma('foreign_keys = ON');
+  const version = database.pragma('user_version', { simple: true });
+  if (version !== 0 && version !== schemaVersion) {
+    throw new Error(`it is of version ${String(version)}, and this is version ${schemaVersion}`);
+  }
+  database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`);
+  return database;
+}
+
+export type Statements = ReturnType<typeof prepareStatements>;
+
+export function prepareStatements(database: Database.Database) {
+  return {
+    stream: database.prepare<[string, string, string], { id: number; state: string }>(
+      'SELECT id, state FROM stream WHERE tenant = ? AND gateway = ? AND epoch = ?',
+    ),
+    addStream: database.prepare<[string, string, string, string]>(
+      'INSERT INTO stream (tenant, gateway, epoch, state) VALUES (?, ?, ?, ?)',
+    ),
+    saveStream: database.prepare<[string, number]>('UPDATE stream SET state = ? WHERE id = ?'),
+    pruneStreams: database.prepare<[string, string, number]>(
+      `DELETE FROM stream WHERE id IN (
+         SELECT id FROM stream WHERE tenant = ? AND gateway = ? ORDER BY id DESC LIMIT -1 OFFSET ?)`,
+    ),
+    digests: database.prepare<[number], { seq: number; sha256: string }>(
+      'SELECT seq, sha256 FROM digest WHERE stream = ? ORDER BY seq',
+    ),
+    addDigest: database.prepare<[number, number, string]>('INSERT OR REPLACE INTO digest VALUES (?, ?, ?)'),
+    removeDigests: database.prepare<[number, number, number]>(
+      'DELETE FROM digest WHERE stream = ? AND seq BETWEEN ? AND ?',
+    ),
+    gateway: database.prepare<[string, string], { state: string }>(
+      'SELECT state FROM gateway WHERE tenant = ? AND gateway = ?',
+    ),
+    saveGateway: database.prepare<[string, string, string]>(
+      'INSERT OR REPLACE INTO gateway VALUES (?, ?, ?)',
+    ),
+    event: database.prepare<[string, string, string]>(
+      'SELECT 1 FROM event WHERE tenant = ? AND gateway = ? AND id = ?',
+    ),
+    saveEvent: database.prepare<[string, string, string]>(
+      'INSERT OR IGNORE INTO event (tenant, gateway, id) VALUES (?, ?, ?)',
+    ),
+    pruneEvents: database.prepare<[string, string, number]>(
+      `DELETE FROM event WHERE n IN (
+         SELECT n FROM event WHERE tenant = ? AND gateway = ? ORDER BY n DESC LIMIT -1 OFFSET ?)`,
+    ),
+    output: database.prepare<[string], OutputMark>('SELECT path, inode, bytes FROM output WHERE path = ?'),
+    saveOutput: database.prepare<[OutputMark]>(
+      'INSERT OR REPLACE INTO output VALUES (@path, @inode, @bytes)',
+    ),
+  };
+}
