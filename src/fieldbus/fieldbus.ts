@@ -49,6 +49,12 @@ interface Bus {
   stop(): Promise<void>;
 }
 
+/** A connection on which an answer is waited for is not idle. */
+function idleAfterAnswers(idleCloseMs: number, devices: readonly DeviceOptions[]): number {
+  const timeouts = devices.map(({ responseTimeoutMs }) => responseTimeoutMs);
+  return idleCloseMs === 0 ? 0 : Math.max(idleCloseMs, ...timeouts);
+}
+
 type Put = (silo: string, sample: Sample) => void;
 
 /** Samples that come within one turn of the event loop leave together. */
@@ -78,7 +84,7 @@ function startBus(
   { clock, logger, openChannel = channelOf }: FieldbusDependencies,
 ): Bus {
   const log = logger.with({ bus: bus.name });
-  const idleCloseMs = 'idleCloseMs' in bus ? bus.idleCloseMs : 0;
+  const idleCloseMs = 'idleCloseMs' in bus ? idleAfterAnswers(bus.idleCloseMs, devices) : 0;
   const port = createPort(openChannel(bus), { clock, logger: log, idleCloseMs });
   const outlets = { port, clock, logger: log, deliver: put };
   const ofKind = {

@@ -85,9 +85,10 @@ export function createRtuClient(
     const request = distinctRequest(pending, transaction.request);
     if (request === null) return { kind: 'fault', fault: 'timeout' };
     const outcome = await exchange({ ...transaction, request });
-    if (outcome.kind === 'data') unanswered.delete(transaction.unitId);
-    if (outcome.kind === 'data') return null;
-    return outcome.kind === 'exception' ? { kind: 'fault', fault: 'timeout' } : outcome;
+    if (outcome.kind === 'exception') return { kind: 'fault', fault: 'timeout' };
+    if (outcome.kind !== 'data') return outcome;
+    unanswered.delete(transaction.unitId);
+    return null;
   };
 
   return {
@@ -98,9 +99,11 @@ export function createRtuClient(
       const { unitId, request } = transaction;
       const pending = pendingOf(unitId);
       const outcome = await exchange(transaction);
-      if (outcome.kind === 'data') unanswered.delete(unitId);
-      const isLate = outcome.kind === 'exception' && isExceptionAmbiguous(pending, request);
-      return isLate ? { kind: 'fault', fault: 'timeout' } : outcome;
+      if (outcome.kind === 'exception' && isExceptionAmbiguous(pending, request)) {
+        return { kind: 'fault', fault: 'timeout' };
+      }
+      if (outcome.kind === 'data' || outcome.kind === 'exception') unanswered.delete(unitId);
+      return outcome;
     },
   };
 }

@@ -106,9 +106,9 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
   return {
     drain,
     quiet: async () => {
-      // Timers may also run up to a millisecond early, which t3.5 can't spare.
+      // Timers count whole milliseconds and may run early by a part of one, which t3.5 can't spare.
       for (let now = clock.monotonicMs(); now < quietAtMs; now = clock.monotonicMs()) {
-        await sleep(clock, quietAtMs - now);
+        await sleep(clock, Math.ceil(quietAtMs - now));
       }
       const stray = port.read();
       return stray.length === 0 ? stray : join(stray, await drain());

@@ -116,7 +116,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     if (state === before) return;
     cancelRetry();
     cancelIdle();
-    if (state.kind !== 'open') dropped = dropChannel();
+    if (state.kind !== 'open' && channel !== null) dropped = dropChannel();
     if (state.kind === 'opening') void open();
     if (state.kind === 'lost') {
       // Said once: it may be tried for weeks.

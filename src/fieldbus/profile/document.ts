@@ -24,19 +24,27 @@ export function parseProfileDocument(text: string): ProfileDocument {
     const { line, col } = lines.linePos(Math.min(offset, text.length));
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    stringKeys: true,
-    merge: true,
-    prettyErrors: false,
-    logLevel: 'silent',
+  const broken = (offset: number, message: string): ProfileDocument => ({
+    value: undefined,
+    fault: { ...placeAt(offset), message: message.split('\n')[0]! },
+    placeOf: () => placeAt(offset),
   });
-  const problem = [...document.errors, ...document.warnings][0];
-  const placeOf = (path: readonly PropertyKey[]): Place => placeAt(offsetOf(document, path));
-  if (problem !== undefined) {
-    return { value: undefined, fault: { ...placeAt(problem.pos[0]), message: problem.message }, placeOf };
+  try {
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      stringKeys: true,
+      merge: true,
+      prettyErrors: false,
+      logLevel: 'silent',
+    });
+    const problem = [...document.errors, ...document.warnings][0];
+    if (problem !== undefined) return broken(problem.pos[0], problem.message);
+    const value: unknown = document.toJS({ maxAliasCount: aliasesMax });
+    return { value, fault: null, placeOf: (path) => placeAt(offsetOf(document, path)) };
+  } catch (error) {
+    // Nesting or aliases beyond all measure: the parser throws instead of telling.
+    return broken(0, error instanceof Error ? error.message : String(error));
   }
-  return { value: document.toJS({ maxAliasCount: aliasesMax }), fault: null, placeOf };
 }
 
 /** Where the value at `path` begins, or the nearest thing above it that is there; a key's own place for a key. */
