@@ -58,22 +58,24 @@ ${Array.from({ length: units }, (_, index) => plantDevice(`unit-${index + 1}`, i
     assert.deepEqual([...new Set(rows.map((row) => row.epoch))], [drained.epoch]);
     const seqs = [...new Set(rows.map((row) => row.seq))].sort((a, b) => a - b);
     assert.deepEqual([seqs[0], seqs.at(-1)], [1, seqs.length], 'a hole in seq');
-    const keys = rows.map((row) => `${row.device} ${row.point} ${row.ts}`);
-    assert.equal(new Set(keys).size, keys.length, 'a sample came twice');
     for (const row of rows) assert.deepEqual([row.tenant, row.gateway], ['acme', 'acme_gw-0001']);
     assertCountersGrow(rows.filter((row) => row.point === 'requests' && row.value !== null));
     assert.doesNotMatch(consumer.stderr, /"severity":"security"|"kind":"gap"/);
   });
 });
 
-/** Each unit counts the requests that it answered: what it counted twice or backwards was mixed up on the way. */
+/** Each unit counts the requests that it answered: a count that comes twice or goes back was mixed up on the way. */
 function assertCountersGrow(rows: readonly { device: string; ts: number; value: unknown }[]): void {
   const byDevice = Map.groupBy(rows, (row) => row.device);
   assert.equal(byDevice.size, units);
   for (const [device, own] of byDevice) {
-    const inTime = own.sort((a, b) => a.ts - b.ts).map((row) => Number(row.value));
-    for (const [index, count] of inTime.entries()) {
-      if (index > 0) assert.ok(count > inTime[index - 1]!, `${device}: ${count} after ${inTime[index - 1]}`);
+    // A poll that was late may be followed by the next within the same millisecond.
+    const inTime = own
+      .map((row) => ({ ts: row.ts, count: Number(row.value) }))
+      .sort((a, b) => a.ts - b.ts || a.count - b.count);
+    for (const [index, { count }] of inTime.entries()) {
+      const before = inTime[index - 1]?.count ?? -1;
+      assert.ok(count > before, `${device}: ${count} after ${before}`);
     }
   }
 }
