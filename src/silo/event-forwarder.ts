@@ -1,8 +1,9 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Signer } from '../identity/signer.ts';
 import type { Spool } from '../spool/spool.ts';
-import type { StreamEvent } from '../stream/event.ts';
+import type { EventProof, StreamEvent } from '../stream/event.ts';
 import type { Uplink } from '../uplink/uplink.ts';
 import { endIfDamaged } from './damage.ts';
 
@@ -15,6 +16,8 @@ export interface EventForwarderDependencies {
   logger: Logger;
   spool: Spool;
   uplink: Uplink;
+  /** With its signature, a backend may believe the chain values of an event. */
+  signer: () => Signer;
   /** The broker has it, and the spool is about to let it go. */
   delivered(event: StreamEvent): void;
 }
@@ -56,9 +59,10 @@ export class EventForwarder {
     const { spool, uplink } = this.#dependencies;
     const events = spool.leaseEvents(eventsInFlightMax);
     const outcomes = await Promise.all(
-      events.map(({ payload }) =>
-        uplink.publish({ channel: 'event', payload, contentType: 'application/json' }),
-      ),
+      events.map(async (event) => {
+        const payload = await this.#prove(event.payload);
+        return uplink.publish({ channel: 'event', payload, contentType: 'application/json' });
+      }),
     );
     const ids = (accepted: boolean): string[] =>
       events.filter((_, index) => (outcomes[index]?.kind === 'accepted') === accepted).map(({ id }) => id);
@@ -69,5 +73,12 @@ export class EventForwarder {
     }
     if (delivered.length > 0) spool.settleEvents(delivered);
     return delivered.length > 0;
+  }
+
+  async #prove(payload: Buffer): Promise<Buffer> {
+    const { clock, signer } = this.#dependencies;
+    const event = JSON.parse(payload.toString()) as StreamEvent;
+    const claims: EventProof = { ...event, signedAt: Math.round(clock.wallMs()) };
+    return Buffer.from(JSON.stringify({ ...event, proof: await signer().sign(claims) }));
   }
 }

@@ -104,6 +104,7 @@ export class RunningSilo {
     });
     this.#events = new EventForwarder({
       ...wiring,
+      signer: () => this.#identity.signer,
       delivered: (event) => journal.recordDelivered(event),
     });
     this.#checkpointer = new Checkpointer({ ...wiring, signer: () => this.#identity.signer });
