@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { RegisterType } from '../../reading/point.ts';
 import type { SerialFieldOptions, SerialMessageOptions } from '../options.ts';
-import { duration, groupsOf, pattern, pointName } from './scalars.ts';
+import { compilePattern } from '../serial/pattern.ts';
+import { duration, pattern, pointName, rule } from './scalars.ts';
 
 /** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
 const fieldTypes = {
@@ -78,10 +79,11 @@ const fieldShape = z.strictObject({
 type FieldShape = z.output<typeof fieldShape>;
 
 const field = fieldShape
-  .superRefine((shape, context) => {
-    for (const [key, message] of fieldFaults(shape))
-      context.addIssue({ code: 'custom', path: [key], message });
-  })
+  .superRefine(
+    rule((shape, refuse) => {
+      for (const [key, message] of fieldFaults(shape)) refuse([key], message);
+    }),
+  )
   .transform(toField);
 
 const sources = ['group', 'pattern', 'column', 'at'] as const;
@@ -107,7 +109,7 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
       'a sign stands in another column only where the value stands in one; give its column',
     ]);
   }
-  if (shape.pattern !== undefined && groupsOf(shape.pattern)?.length === 0) {
+  if (shape.pattern !== undefined && compilePattern(shape.pattern).groups.length === 0) {
     faults.push(['pattern', 'the pattern has no group; put ( ) round the value']);
   }
   return faults;
@@ -151,24 +153,20 @@ export const messageSchema = z
     ).optional(),
     fields: z.array(field).max(256),
   })
-  .superRefine(({ pattern: source, separator, fields }, context) => {
-    const groups = source === undefined ? [] : groupsOf(source);
-    for (const [index, { from }] of fields.entries()) {
-      if (from === undefined) continue; // the field has a fault of its own
-      const path = ['fields', index];
-      if (from.by === 'group' && groups?.includes(from.group) === false) {
-        const message = `the pattern has no group '${from.group}'; write (?<${from.group}>…) in it, or give column, at or pattern`;
-        context.addIssue({ code: 'custom', path, message });
+  .superRefine(
+    rule(({ pattern: source, separator, fields }, refuse) => {
+      const groups = source === undefined ? [] : compilePattern(source).groups;
+      for (const [index, { from }] of fields.entries()) {
+        if (from.by === 'group' && !groups.includes(from.group)) {
+          const message = `the pattern has no group '${from.group}'; write (?<${from.group}>…) in it, or give column, at or pattern`;
+          refuse(['fields', index], message);
+        }
+        if (from.by === 'column' && separator === undefined) {
+          refuse(['fields', index], "columns need a 'separator'; give the message one");
+        }
       }
-      if (from.by === 'column' && separator === undefined) {
-        context.addIssue({
-          code: 'custom',
-          path,
-          message: "columns need a 'separator'; give the message one",
-        });
-      }
-    }
-  })
+    }),
+  )
   .transform(
     ({ pattern: source, validWhen, separator, every, fields }): SerialMessageOptions => ({
       fields,

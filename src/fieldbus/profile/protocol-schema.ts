@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksum, framing } from './frame-schema.ts';
 import { messageSchema } from './message-schema.ts';
-import { content, duration, groupsOf, pattern, stepsPerByte } from './scalars.ts';
+import { compilePattern } from '../serial/pattern.ts';
+import { content, duration, pattern, rule } from './scalars.ts';
 
 const groupName = z.string().regex(/^[A-Za-z_]\w{0,31}$/, { error: 'name a group of an earlier answer' });
 const baudRate = z.int().min(50).max(4_000_000);
@@ -61,14 +62,13 @@ export const protocolSchema = z
       .max(64)
       .describe('the kinds of frame; the first that fits is taken'),
   })
-  .superRefine((protocol, context) => {
-    const faults = [
-      ...groupFaults(protocol.request),
-      ...pointFaults(protocol.messages),
-      ...costFaults(protocol),
-    ];
-    for (const { path, message } of faults) context.addIssue({ code: 'custom', path, message });
-  })
+  .superRefine(
+    rule((protocol, refuse) => {
+      const { request, messages } = protocol;
+      const faults = [...groupFaults(request), ...pointFaults(messages), ...costFaults(protocol)];
+      for (const { path, message } of faults) refuse(path, message);
+    }),
+  )
   .transform((protocol): SerialProtocol => defined(protocol))
   .describe('how a serial sensor talks');
 
@@ -90,7 +90,7 @@ function groupFaults(steps: readonly SerialRequestStep[] | undefined): Fault[] {
     for (const part of send ?? []) if (typeof part !== 'string') need(part.group, 'send');
     if (typeof timeout === 'object') need(timeout.secondsOf, 'timeout');
     if (typeof thenBaudRate === 'object') need(thenBaudRate.group, 'thenBaudRate');
-    const groups = expect === undefined ? [] : (groupsOf(expect) ?? []);
+    const groups = expect === undefined ? [] : compilePattern(expect).groups;
     for (const name of groups) if (name !== null) known.add(name);
   }
   return faults;
@@ -107,7 +107,8 @@ function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'mes
     ...fields.map(({ from }) => (from.by === 'pattern' ? from.pattern : undefined)),
   ]);
   const bytes = framing.by === 'fixed-length' ? framing.length : framing.bytesMax;
-  const steps = patterns.reduce((sum, source) => sum + bytes * stepsPerByte(source), 0);
+  const given = patterns.filter((source) => source !== undefined);
+  const steps = given.reduce((sum, source) => sum + bytes * compilePattern(source).stepsPerByte, 0);
   if (steps <= stepsMax) return [];
   const message = `matching one frame of ${bytes} bytes could take ${steps} steps; lower bytesMax, or repeat less by number in the patterns`;
   return [{ path: ['framing'], message }];

@@ -2,9 +2,18 @@ import { z } from 'zod';
 import { MerestoneError } from '../../base/error.ts';
 import { durationPattern, parseDuration } from '../../base/quantity.ts';
 import { compilePattern } from '../serial/pattern.ts';
-import type { Pattern } from '../serial/pattern.ts';
 
 /** The small change of profiles and protocols. A message reads `what is wrong; what to do`. */
+
+type Refuse = (path: (string | number)[], message: string) => void;
+
+/** A rule over a whole value, asked only where every part of it is sound by itself. */
+export function rule<Value>(check: (value: Value, refuse: Refuse) => void) {
+  return (value: Value, context: z.core.$RefinementCtx<Value>): void => {
+    if (context.issues.length > 0) return;
+    check(value, (path, message) => context.addIssue({ code: 'custom', path, message }));
+  };
+}
 
 export function pointName() {
   return z
@@ -34,36 +43,17 @@ export function pattern(what: string) {
   return z
     .string()
     .max(1024)
-    .superRefine((source, context) => {
-      try {
-        compilePattern(source);
-      } catch (error) {
-        if (!(error instanceof MerestoneError)) throw error;
-        context.addIssue({
-          code: 'custom',
-          message: `${error.message}; ${error.hint ?? 'correct the pattern'}`,
-        });
-      }
-    })
+    .superRefine(
+      rule((source, refuse) => {
+        try {
+          compilePattern(source);
+        } catch (error) {
+          if (!(error instanceof MerestoneError)) throw error;
+          refuse([], `${error.message}; ${error.hint ?? 'correct the pattern'}`);
+        }
+      }),
+    )
     .describe(what);
-}
-
-/** The groups of a pattern; null where it is none, which is a fault of its own. */
-export function groupsOf(source: string): readonly (string | null)[] | null {
-  return compiled(source)?.groups ?? null;
-}
-
-/** What a match costs for each byte; 0 for no pattern. */
-export function stepsPerByte(source: string | undefined): number {
-  return source === undefined ? 0 : (compiled(source)?.stepsPerByte ?? 0);
-}
-
-function compiled(source: string): Pattern | null {
-  try {
-    return compilePattern(source);
-  } catch {
-    return null;
-  }
 }
 
 const latin1Text = z

@@ -8,7 +8,7 @@ import {
 } from './modbus-schema.ts';
 import type { PointShape } from './modbus-schema.ts';
 import { protocolSchema } from './protocol-schema.ts';
-import { duration, pattern } from './scalars.ts';
+import { duration, pattern, rule } from './scalars.ts';
 
 const line = z.string().min(1).max(500);
 
@@ -84,23 +84,22 @@ export const profileSchema = z
     sources: z.array(source).min(1),
     disagreements: z.array(line).optional().describe('where sources disagree, and what the profile follows'),
   })
-  .superRefine((profile, context) => {
-    const isSerial = profile.interface === 'serial';
-    const add = (path: (string | number)[], message: string): void => {
-      context.addIssue({ code: 'custom', path, message });
-    };
-    if (isSerial && profile.protocol === undefined)
-      add([], "'protocol' is missing; say how the sensor talks");
-    if (isSerial && profile.points !== undefined)
-      add(['points'], "'points' are for Modbus; declare fields in the protocol");
-    if (!isSerial && profile.points === undefined) add([], "'points' is missing; list the registers");
-    if (!isSerial && profile.protocol !== undefined)
-      add(['protocol'], "'protocol' is for serial sensors; remove it");
-    if (isSerial !== (typeof profile.identify === 'string')) {
-      add(['identify'], isSerial ? 'write a pattern of a frame' : 'list registers to check');
-    }
-    for (const { path, message } of pointFaults(profile)) add(['points', ...path], message);
-  });
+  .superRefine(
+    rule((profile, refuse) => {
+      const isSerial = profile.interface === 'serial';
+      if (isSerial && profile.protocol === undefined)
+        refuse([], "'protocol' is missing; say how the sensor talks");
+      if (isSerial && profile.points !== undefined)
+        refuse(['points'], "'points' are for Modbus; declare fields in the protocol");
+      if (!isSerial && profile.points === undefined) refuse([], "'points' is missing; list the registers");
+      if (!isSerial && profile.protocol !== undefined)
+        refuse(['protocol'], "'protocol' is for serial sensors; remove it");
+      if (isSerial !== (typeof profile.identify === 'string')) {
+        refuse(['identify'], isSerial ? 'write a pattern of a frame' : 'list registers to check');
+      }
+      for (const { path, message } of pointFaults(profile)) refuse(['points', ...path], message);
+    }),
+  );
 
 export type ProfileShape = z.output<typeof profileSchema>;
 

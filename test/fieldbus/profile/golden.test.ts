@@ -22,8 +22,15 @@ import { createPort, type Port } from '../../../src/fieldbus/port/port.ts';
 import { serialChannel } from '../../../src/fieldbus/port/serial-channel.ts';
 import { socketChannel } from '../../../src/fieldbus/port/socket-channel.ts';
 import { type Expansion, expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
-import { loadProfile, type Profile, profileNames } from '../../../src/fieldbus/profile/profile.ts';
+import {
+  defaultSettings,
+  loadProfile,
+  type Profile,
+  profileNames,
+  withSettings,
+} from '../../../src/fieldbus/profile/profile.ts';
 import { resolveSunSpec, startSunSpecWalk, stepSunSpecWalk } from '../../../src/fieldbus/profile/sunspec.ts';
+import { compilePattern } from '../../../src/fieldbus/serial/pattern.ts';
 import { createSerialBus } from '../../../src/fieldbus/serial/serial-bus.ts';
 import { registerCount } from '../../../src/reading/registers.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
@@ -231,6 +238,17 @@ async function replayModbus(
   return decode(resolveSunSpec(expansion.discover.points, walk.kind === 'found' ? walk.models : []), answers);
 }
 
+/** A frame of the device, from wherever it begins, is one that only its kind sends. */
+function assertRecognised({ shape }: Profile, { steps }: Transcript): void {
+  assert.ok(typeof shape.identify === 'string');
+  const pattern = compilePattern(String(withSettings(shape.identify, defaultSettings(shape))));
+  const said = steps.filter(({ kind }) => kind === 'send').map(({ bytes }) => bytes);
+  assert.ok(
+    said.some((_, index) => pattern.match(Buffer.concat(said.slice(index))) !== null),
+    shape.identify,
+  );
+}
+
 async function replaySerial(
   profile: Profile,
   expansion: Expansion & { kind: 'serial' },
@@ -269,6 +287,7 @@ describe('every built-in profile reads its device', () => {
       assert.ok(transcript.expected.length > 0, 'the transcript says what must come of it');
       const expansion = expandProfile(profile, name === 'mt-sics' ? { everyMs: 200 } : { everyMs: 1000 });
       if (expansion.kind === 'serial') {
+        assertRecognised(profile, transcript);
         assert.deepEqual(await replaySerial(profile, expansion, transcript), transcript.expected);
         return;
       }

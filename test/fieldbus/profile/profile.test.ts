@@ -8,6 +8,7 @@ import { MerestoneError } from '../../../src/base/error.ts';
 import { expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
 import { loadProfile, parseProfile, profileNames } from '../../../src/fieldbus/profile/profile.ts';
 import { profileJsonSchema } from '../../../src/fieldbus/profile/schema.ts';
+import { mutations } from '../../support/mutation.ts';
 import { parseTranscript } from '../../support/transcript.ts';
 import { builtInProfiles } from './built-in.ts';
 
@@ -220,6 +221,42 @@ describe('loading a profile', () => {
         ),
         /could take \d+ steps/,
       );
+    });
+  }
+});
+
+describe('a damaged profile', () => {
+  for (const name of ['eastron-sdm120', 'sunspec-meter', 'nmea-0183', 'iec-62056-21']) {
+    it(`of ${name} is read or refused with its place, never anything else`, () => {
+      const file = join(builtInProfiles, `${name}.yaml`);
+      let refused = 0;
+      for (const text of mutations(readFileSync(file), 250, name.length)) {
+        try {
+          expandProfile(parseProfile(file, text.toString()), {});
+        } catch (error) {
+          assert.ok(error instanceof MerestoneError, `${String(error)} for ${text.toString()}`);
+          assert.match(error.describe(), /^\/.*\.yaml:\d+:\d+: .+; .+ \(E203\)$/);
+          refused += 1;
+        }
+      }
+      assert.ok(refused > 50, `${refused} refused`);
+    });
+  }
+
+  for (const [what, text] of [
+    ['nesting without end', '['.repeat(20_000)],
+    [
+      'aliases of aliases',
+      Array.from({ length: 30 }, (_, n) => `a${n}: &a${n} [*a${n - 1}, *a${n - 1}]`)
+        .join('\n')
+        .replace('[*a-1, *a-1]', '[x]'),
+    ],
+    ['an alias of itself', 'profile: &a [*a]'],
+    ['nothing', ''],
+    ['binary', '\0\u0001\uffff'],
+  ] as const) {
+    it(`of ${what} is refused`, () => {
+      assert.match(refusal(text), /^\/profiles\/meter\.yaml:\d+:\d+: /);
     });
   }
 });
