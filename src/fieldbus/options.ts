@@ -94,7 +94,7 @@ interface DeviceBase {
   bus: string;
   profile?: string;
   profileSha256?: string;
-  /** A free-running sensor that is silent for this long is `stale`; a polled one is read this often. */
+  /** A polled sensor is read this often; one that sends by itself gives one sample in this time, and is `stale` after two. */
   everyMs: number;
   responseTimeoutMs: number;
   place?: string;
