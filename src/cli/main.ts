@@ -81,7 +81,6 @@ function createParser(words: string[]): Argv<GlobalArguments> {
     .version(`merestone ${version}`)
     .help()
     .alias({ h: 'help', V: 'version' })
-    .parserConfiguration({ 'duplicate-arguments-array': false })
     .demandCommand(1, 1, 'no command given', 'one command at a time')
     .strict()
     .wrap(Math.min(process.stdout.columns ?? 100, 100))
@@ -91,6 +90,7 @@ function createParser(words: string[]): Argv<GlobalArguments> {
       if (words.length === 0) parser.showHelp('error');
       throw usageFault(message ?? error.message, words, parser);
     });
+  parser.middleware((given) => keepLast(given, parser), true);
   return parser;
 }
 
@@ -116,4 +116,12 @@ function usageFault(message: string, words: readonly string[], parser: Argv): Me
 function suggest(typed: string, names: readonly string[], prefix = ''): string {
   const meant = nearestName(typed, names);
   return meant === undefined ? helpHint : `did you mean '${prefix}${meant}'?`;
+}
+
+/** An option that may be given once and is given twice means the last: yargs would make a list of it. */
+function keepLast(given: Record<string, unknown>, parser: Argv): void {
+  const { array } = (parser as unknown as { getOptions(): { array: string[] } }).getOptions();
+  for (const [name, value] of Object.entries(given)) {
+    if (name !== '_' && Array.isArray(value) && !array.includes(name)) given[name] = value.at(-1);
+  }
 }
