@@ -49,18 +49,21 @@ export class Dispatch {
     this.lanes = new Lanes(books.headPosition() + 1);
   }
 
-  /** Up to `count` batches in their order, and the positions of those found damaged on the way. */
-  lease(count: number, order: 'live-first' | 'fifo'): { batches: LeasedBatch[]; damaged: number[] } {
-    const found: { position: number; batch: LeasedBatch }[] = [];
+  /** Up to `count` batches in their order, to be leased, and the positions of damaged ones among them. */
+  next(count: number, order: 'live-first' | 'fifo'): { batches: LeasedBatch[]; damaged: number[] } {
+    const batches: LeasedBatch[] = [];
     const damaged: number[] = [];
     for (const position of this.lanes.candidates(this.#books.ledger.waiting, order)) {
-      if (found.length >= count) break;
+      if (batches.length >= count) break;
       const batch = this.#read(position);
       if (batch === undefined) damaged.push(position);
-      else found.push({ position, batch });
+      else batches.push(batch);
     }
-    for (const { position, batch } of found) this.lanes.lease(position, batch.samples);
-    return { batches: found.map(({ batch }) => batch), damaged };
+    return { batches, damaged };
+  }
+
+  lease(batches: readonly LeasedBatch[]): void {
+    for (const { key, samples } of batches) this.lanes.lease(this.#books.positionOf(key)!, samples);
   }
 
   /** Those wait again. */

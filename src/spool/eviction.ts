@@ -6,9 +6,12 @@ import type { SpoolOptions } from './options.ts';
 import { pagesFor } from './quota.ts';
 import { ascending, has, type Runs } from './runs.ts';
 
+/** Room that batches leave to events: a full spool must still be able to say what it drops. */
+export const eventBytesReserved = 64_000;
+
 /**
- * Sees that a row of so many bytes fits, within a commit: rejected batches go first, which were reported
- * when they were rejected; then, under drop-oldest, the oldest that wait. False where that is not enough.
+ * Sees that so many bytes fit, within a commit: rejected batches go first, which were reported when they
+ * were rejected; then, under drop-oldest, the oldest that wait. False where that is not enough.
  */
 export function makeRoom(
   books: Books,

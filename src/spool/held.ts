@@ -1,5 +1,5 @@
 import type { Books, Draft } from './books.ts';
-import { makeRoom, noRoom } from './eviction.ts';
+import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
 import type { Lanes } from './lanes.ts';
 import type { SpoolOptions } from './options.ts';
 import { withMember, withoutMember } from './runs.ts';
@@ -16,7 +16,8 @@ export function hold(
   whenFull: SpoolOptions['whenFull'],
   lanes: Lanes,
 ): void {
-  if (!makeRoom(books, draft, payload.length + sealBytes, whenFull, lanes)) throw noRoom(books);
+  if (!makeRoom(books, draft, payload.length + sealBytes + eventBytesReserved, whenFull, lanes))
+    throw noRoom(books);
   books.writeEntry('held', draft.nextEntry, payload);
   draft.held = withMember(draft.held, draft.nextEntry);
   draft.nextEntry += 1;

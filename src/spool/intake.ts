@@ -1,7 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { type BatchKey, encodeBatch } from '../stream/batch.ts';
 import type { Books, Draft } from './books.ts';
-import { makeRoom, noRoom } from './eviction.ts';
+import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
 import type { Lanes } from './lanes.ts';
 import { advance, currentEpochNumber } from './ledger.ts';
 import type { SpoolOptions } from './options.ts';
@@ -29,7 +29,7 @@ export function takeIn(
 ): BatchKey | undefined {
   const key: BatchKey = { ...books.origin, epoch: draft.head.epoch, seq: draft.head.seq + 1 };
   const row = makeRow(books, draft, key, samples);
-  if (!makeRoom(books, draft, row.sealed.length, whenFull, lanes)) {
+  if (!makeRoom(books, draft, row.sealed.length + eventBytesReserved, whenFull, lanes)) {
     if (whenFull === 'drop-oldest') throw noRoom(books);
     const loss = { samples: row.samples, from: row.from_ms, to: row.to_ms };
     books.outbox.note(draft, { kind: 'samples-dropped', reason: 'spool full', ...loss });

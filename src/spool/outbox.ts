@@ -1,14 +1,18 @@
 import type { EventBody, StreamEvent } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { continueRun, lostReports } from './event-run.ts';
-import { ascending, has, withMember, withoutMember } from './runs.ts';
+import { ascending, countOf, difference, has, runsOf, withMember, withoutMember } from './runs.ts';
 import { ulid } from './ulid.ts';
 
 export interface LeasedEvent {
   id: string;
   /** The StreamEvent's JSON. */
   payload: Buffer;
+  number: number;
 }
+
+/** One a minute for a week; what makes more than that has nobody who reads them. */
+const eventsMax = 10_000;
 
 /** Events that the cloud has not taken yet. */
 export class Outbox {
@@ -27,13 +31,10 @@ export class Outbox {
     const continued = this.#growing && continueRun(this.#growing.event, body);
     if (this.#growing !== undefined && continued !== undefined) {
       this.#growing = { ...this.#growing, event: { ...this.#growing.event, ...continued } };
-    } else {
-      this.#growing = { number: draft.nextEntry, event: this.#stamp(body) };
-      draft.events = withMember(draft.events, draft.nextEntry);
-      draft.nextEntry += 1;
+      return this.#write(this.#growing);
     }
-    const { number, event } = this.#growing;
-    this.#books.writeEntry('event', number, Buffer.from(JSON.stringify(event)));
+    if (countOf(draft.events) >= eventsMax) this.#condense(draft);
+    this.#append(draft, body);
   }
 
   /** After a commit that failed: what was noted in it is not in the file. */
@@ -41,8 +42,8 @@ export class Outbox {
     this.#growing = undefined;
   }
 
-  /** Up to `count` of the oldest that are not leased, and the numbers of those found damaged. */
-  lease(count: number): { events: LeasedEvent[]; damaged: number[] } {
+  /** Up to `count` of the oldest that are not leased, to be leased, and the numbers of damaged ones. */
+  next(count: number): { events: LeasedEvent[]; damaged: number[] } {
     const events: LeasedEvent[] = [];
     const damaged: number[] = [];
     const leased = new Set(this.#leased.values());
@@ -51,9 +52,16 @@ export class Outbox {
       if (leased.has(number)) continue;
       const payload = this.#books.readEntry('event', number);
       if (payload === undefined) damaged.push(number);
-      else events.push(this.#lease(number, payload));
+      else events.push({ id: idOf(payload), payload, number });
     }
     return { events, damaged };
+  }
+
+  lease(events: readonly LeasedEvent[]): void {
+    for (const { id, number } of events) {
+      if (this.#growing?.number === number) this.#growing = undefined;
+      this.#leased.set(id, number);
+    }
   }
 
   /**
@@ -80,15 +88,35 @@ export class Outbox {
     }
   }
 
-  #lease(number: number, payload: Buffer): LeasedEvent {
-    if (this.#growing?.number === number) this.#growing = undefined;
-    const { id } = JSON.parse(payload.toString()) as StreamEvent;
-    this.#leased.set(id, number);
-    return { id, payload };
+  /** The older half gives way to one report in place of it. */
+  #condense(draft: Draft): void {
+    const oldest = [...ascending(draft.events)].slice(0, eventsMax / 2);
+    for (const number of oldest) {
+      // A damaged row stays, for the reason that departure.ts gives.
+      if (this.#books.readEntry('event', number) !== undefined) this.#books.store.deleteEntry(number);
+    }
+    draft.events = difference(draft.events, runsOf(oldest));
+    this.#growing = undefined;
+    this.#append(draft, lostReports(draft.head, `${oldest.length} older reports gave way to newer ones`));
+  }
+
+  #append(draft: Draft, body: EventBody): void {
+    this.#growing = { number: draft.nextEntry, event: this.#stamp(body) };
+    draft.events = withMember(draft.events, draft.nextEntry);
+    draft.nextEntry += 1;
+    this.#write(this.#growing);
+  }
+
+  #write({ number, event }: { number: number; event: StreamEvent }): void {
+    this.#books.writeEntry('event', number, Buffer.from(JSON.stringify(event)));
   }
 
   #stamp(body: EventBody): StreamEvent {
     const at = this.#books.clock.wallMs();
     return { v: 1, ...this.#books.origin, id: ulid(at), at, ...body };
   }
+}
+
+function idOf(payload: Buffer): string {
+  return (JSON.parse(payload.toString()) as StreamEvent).id;
 }

@@ -17,8 +17,8 @@ export const walFrameBytes = walFrameHeaderBytes + pageBytes;
 
 /** 4 MB is SQLite's own measure: pages written again and again between two checkpoints reach the file once. */
 const walPagesMax = 1024;
-/** Half of it holds a batch of 128 kB, the least that a broker takes, though nothing could be compressed. */
-const walPagesMin = 96;
+/** Half of it holds a batch of 64 kB sealed, which is some 600 kB of readings. */
+const walPagesMin = 56;
 
 /**
  * A WAL of an eighth, within bounds; the reserve (reserve.ts) is as large; the rest is for batches.

@@ -6,6 +6,7 @@ import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { condemn } from './departure.ts';
+import { makeRoom, noRoom } from './eviction.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { hold, letGo } from './held.ts';
 import { Dispatch, type LeasedBatch, type Verdicts } from './dispatch.ts';
@@ -126,11 +127,12 @@ export class Spool {
    */
   lease(count: number, order: 'live-first' | 'fifo'): LeasedBatch[] {
     this.#books.assertOpen();
-    const { batches, damaged } = this.#dispatch.lease(count, order);
+    const { batches, damaged } = this.#dispatch.next(count, order);
     if (damaged.length > 0) {
       this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
       this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
     }
+    this.#dispatch.lease(batches);
     return batches;
   }
 
@@ -145,19 +147,26 @@ export class Spool {
     this.#dispatch.release([...rejected, ...(released ?? [])]);
   }
 
-  /** Stores an event; it is on the medium when this returns. */
+  /** Stores an event; it is on the medium when this returns. Throws as `enqueue` does. */
   note(event: EventBody): void {
-    this.#commit((draft) => this.#books.outbox.note(draft, event));
+    const bytes = JSON.stringify(event).length;
+    this.#commit((draft) => {
+      const { whenFull } = this.#options;
+      if (!makeRoom(this.#books, draft, bytes, whenFull, this.#dispatch.lanes)) throw noRoom(this.#books);
+      this.#books.outbox.note(draft, event);
+    });
   }
 
   /** Up to `count` of the oldest events that are not leased. */
   leaseEvents(count: number): LeasedEvent[] {
     this.#books.assertOpen();
-    const { events, damaged } = this.#books.outbox.lease(count);
+    const { outbox } = this.#books;
+    const { events, damaged } = outbox.next(count);
     if (damaged.length > 0) {
       this.#deps.logger.error('spool: events are damaged', { events: damaged.length });
-      this.#commit((draft) => this.#books.outbox.condemn(draft, damaged));
+      this.#commit((draft) => outbox.condemn(draft, damaged));
     }
+    outbox.lease(events);
     return events;
   }
 

@@ -1,9 +1,11 @@
 import Database from 'better-sqlite3';
-import { MerestoneError, type ErrorCode } from '../base/error.ts';
+import { MerestoneError } from '../base/error.ts';
+import { inOurWords } from './disk-error.ts';
 import type { SpoolFiles } from './files.ts';
 import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './quota.ts';
 import { Reserve } from './reserve.ts';
+import { prepareAll, type Statements } from './statements.ts';
 import {
   applicationId,
   type BatchRow,
@@ -26,7 +28,7 @@ export class Store {
   readonly #walBytes: number;
   readonly #reserve: Reserve;
   #database: Database.Database;
-  #statements: ReturnType<typeof prepareAll>;
+  #statements: Statements;
   #inode: number | undefined;
   #durability: Durability = 'flushed';
   /** Pages by which the file may still grow, and its pages, as of the last survey. */
@@ -41,13 +43,13 @@ export class Store {
     this.#quota = quota;
     this.#walBytes = quota.walPages * walFrameBytes;
     this.#reserve = new Reserve(files.reserve, this.#walBytes);
-    [this.#database, this.#statements] = this.#inOurWords(() => connect(files.database, quota));
+    [this.#database, this.#statements] = this.#attempt(() => connect(files.database, quota));
     this.#inode = inodeOf(files.database);
   }
 
   /** All of `work`, or none of it. Throws what `work` throws, and SQLite's errors in our words. */
   commit<T>(work: () => T, durability: Durability = 'flushed'): T {
-    return this.#inOurWords(() => {
+    return this.#attempt(() => {
       this.#setDurability(durability);
       this.#survey();
       this.#database.exec('BEGIN IMMEDIATE');
@@ -78,7 +80,7 @@ export class Store {
 
   /** Writes the whole file anew where it was. Throws SpoolUnavailable where another stands there. */
   writeAnew(): void {
-    this.#inOurWords(() => {
+    this.#attempt(() => {
       this.#database.exec(`VACUUM INTO '${this.files.database.replaceAll("'", "''")}'`);
       flush(this.files.database);
       flush(this.files.directory);
@@ -198,7 +200,7 @@ export class Store {
   }
 
   #read<T>(query: () => T): T {
-    return this.#inOurWords(query);
+    return this.#attempt(query);
   }
 
   #setDurability(wanted: Durability): void {
@@ -242,16 +244,16 @@ export class Store {
     }
   }
 
-  #inOurWords<T>(work: () => T): T {
+  #attempt<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      throw translate(this.files.database, error);
+      throw inOurWords(this.files.database, error);
     }
   }
 }
 
-function connect(file: string, quota: Quota): [Database.Database, ReturnType<typeof prepareAll>] {
+function connect(file: string, quota: Quota): [Database.Database, Statements] {
   const database = new Database(file, { timeout: 0 });
   try {
     configure(database, file, quota);
@@ -292,94 +294,4 @@ function configure(database: Database.Database, file: string, quota: Quota): voi
     })();
   }
   database.pragma(`max_page_count = ${quota.filePagesMax}`);
-}
-
-function prepareAll(database: Database.Database) {
-  const columns = 'position, epoch, key, samples, from_ms, to_ms, chain_before, chain_after, sealed';
-  return {
-    pageCount: database.prepare<[], number>('PRAGMA page_count').pluck(),
-    freelistCount: database.prepare<[], number>('PRAGMA freelist_count').pluck(),
-    walFrames: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)'),
-    checkpointWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(PASSIVE)'),
-    truncateWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(TRUNCATE)'),
-    ledger: database.prepare<[], LedgerRow>('SELECT key, body, seal FROM ledger'),
-    writeLedger: database.prepare<[LedgerRow]>('REPLACE INTO ledger VALUES (1, @key, @body, @seal)'),
-    keys: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key'),
-    keyCopies: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key_copy'),
-    writeKey: database.prepare<[KeyRow]>('REPLACE INTO key VALUES (@id, @kek, @jwe, @since, @first)'),
-    writeKeyCopy: database.prepare<[KeyRow]>(
-      'REPLACE INTO key_copy VALUES (@id, @kek, @jwe, @since, @first)',
-    ),
-    deleteKey: database.prepare<[number]>('DELETE FROM key WHERE id = ?'),
-    deleteKeyCopy: database.prepare<[number]>('DELETE FROM key_copy WHERE id = ?'),
-    batch: database.prepare<[number], BatchRow>(`SELECT ${columns} FROM batch WHERE position = ?`),
-    batchTime: database.prepare<[number], number>('SELECT from_ms FROM batch WHERE position = ?').pluck(),
-    batches: database.prepare<[], { position: number; samples: number }>(
-      'SELECT position, samples FROM batch ORDER BY position',
-    ),
-    batchesAfter: database.prepare<[number, number], BatchRow>(
-      `SELECT ${columns} FROM batch WHERE position > ? ORDER BY position LIMIT ?`,
-    ),
-    writeBatch: database.prepare<[BatchRow]>(
-      `INSERT INTO batch (${columns}) VALUES (@position, @epoch, @key, @samples, @from_ms, @to_ms,
-        @chain_before, @chain_after, @sealed)`,
-    ),
-    deleteBatch: database.prepare<[number]>('DELETE FROM batch WHERE position = ?'),
-    entry: database.prepare<[number], EntryRow>('SELECT number, key, sealed FROM entry WHERE number = ?'),
-    writeEntry: database.prepare<[EntryRow]>('REPLACE INTO entry VALUES (@number, @key, @sealed)'),
-    deleteEntry: database.prepare<[number]>('DELETE FROM entry WHERE number = ?'),
-    entryKeys: database.prepare<[], number>('SELECT DISTINCT key FROM entry').pluck(),
-    checkpoint: database.prepare<[], string>('SELECT jws FROM checkpoint').pluck(),
-    writeCheckpoint: database.prepare<[string]>('REPLACE INTO checkpoint VALUES (1, ?)'),
-  };
-}
-
-function translate(file: string, cause: unknown): unknown {
-  if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
-  const verdict = verdictOn((cause as NodeJS.ErrnoException).code ?? '');
-  if (verdict === undefined) return cause;
-  const [code, message, hint] = verdict;
-  return new MerestoneError(code, `${message} (${cause.message})`, {
-    subject: file,
-    hint,
-    retryable: true,
-    cause,
-  });
-}
-
-/** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
-function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
-  // A page that is not there, or that the medium does not give back, is damage; the rest can be salvaged.
-  if (code.startsWith('SQLITE_IOERR_') && code.endsWith('READ')) return verdictOn('SQLITE_CORRUPT');
-  const primary = code.startsWith('SQLITE_') ? code.split('_', 2).join('_') : code;
-  switch (primary) {
-    case 'SQLITE_CORRUPT':
-    case 'SQLITE_NOTADB':
-      return ['SpoolDamaged', 'the spool is damaged', 'open it again: what is sound will be salvaged'];
-    case 'SQLITE_FULL':
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return ['SpoolFull', 'there is no room to write', 'free space on this disk'];
-    case 'SQLITE_CANTOPEN':
-    case 'SQLITE_PERM':
-    case 'SQLITE_READONLY':
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return ['SpoolUnavailable', 'the spool cannot be written', 'check its folder, with owner and mode'];
-    case 'SQLITE_BUSY':
-    case 'SQLITE_LOCKED':
-      return ['SpoolHeld', 'another process has this spool open', 'stop it and try again'];
-    case 'SQLITE_IOERR':
-    case 'EIO':
-      return [
-        'SpoolUnavailable',
-        'the disk does not read or write',
-        'check the disk, its mount and its cable',
-      ];
-    default:
-      return undefined;
-  }
 }

@@ -69,7 +69,7 @@ const frameBytes = 4096 + 24;
 
 /** Most of it in the database, or all of it in the WAL, by how soon a checkpoint is due. */
 const kinds = [
-  { where: 'database', file: database, unit: pageBytes, bytesMax: 1_000_000 },
+  { where: 'database', file: database, unit: pageBytes, bytesMax: 2_000_000 },
   { where: 'WAL', file: wal, unit: frameBytes, bytesMax: 4_000_000 },
 ];
 
@@ -120,20 +120,20 @@ describe('a damaged spool', () => {
   }
 
   it('reports what a deleted file had, by what the witness saw', async (t) => {
-    const image = await makeImage(t, 24, 1_000_000);
+    const image = await makeImage(t, 24, 2_000_000);
     const directory = directoryInMemory(t);
     assertNothingLostUnreported(image, await survive(image, directory, database, (path) => rmSync(path)));
   });
 
   it('reports what an older copy lacks', async (t) => {
-    const image = await makeImage(t, 24, 1_000_000);
+    const image = await makeImage(t, 24, 2_000_000);
     const directory = directoryInMemory(t);
     cpSync(image.directory, directory, { recursive: true });
-    const spool = await openTestSpool(directory, { bytesMax: 1_000_000 });
+    const spool = await openTestSpool(directory, { bytesMax: 2_000_000 });
     const { epoch, seq } = spool.enqueue([testSample(1)])!;
     spool.close();
     for (const name of [database, wal]) cpSync(join(image.directory, name), join(directory, name));
-    const again = await openTestSpool(directory, { bytesMax: 1_000_000 });
+    const again = await openTestSpool(directory, { bytesMax: 2_000_000 });
     const { delivered, events } = drain(again);
     again.close();
     assertNothingLostUnreported(image, { delivered, events });
@@ -142,7 +142,7 @@ describe('a damaged spool', () => {
   });
 
   it('is set aside under a name, forwarded under its old epoch, and followed by a new one', async (t) => {
-    const image = await makeImage(t, 24, 1_000_000);
+    const image = await makeImage(t, 24, 2_000_000);
     const directory = directoryInMemory(t);
     const { delivered, events } = await survive(image, directory, database, zero(0, pageBytes));
     const [aside, ...others] = filesAside(directory);
@@ -153,7 +153,7 @@ describe('a damaged spool', () => {
     assert.equal(started.previous?.seq, 25);
     assert.ok(started.reason.includes(basename(aside!)), started.reason);
     assert.ok([...delivered.keys()].every((key) => key.startsWith(image.epoch)));
-    const spool = await openTestSpool(directory, { bytesMax: 1_000_000 });
+    const spool = await openTestSpool(directory, { bytesMax: 2_000_000 });
     t.after(() => spool.close());
     assert.equal(spool.enqueue([testSample(1)])?.seq, 1);
     assert.deepEqual(spool.checkpointDue()?.previous, started.previous);

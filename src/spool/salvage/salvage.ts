@@ -1,19 +1,19 @@
 import { DamagedFile } from './damaged-file.ts';
-import type { SpoolDependencies } from './dependencies.ts';
-import { type EntryKind, openEntry } from './entry.ts';
-import { type DataKey, type KeySource, unwrapKey } from './keyring.ts';
-import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from './ledger.ts';
-import type { Legacy } from './legacy.ts';
-import { epochNumberOf, seqOf } from './position.ts';
-import { pagesFor } from './quota.ts';
+import type { SpoolDependencies } from '../dependencies.ts';
+import { type EntryKind, openEntry } from '../entry.ts';
+import { type DataKey, type KeySource, unwrapKey } from '../keyring.ts';
+import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../ledger.ts';
+import type { Legacy } from '../legacy.ts';
+import { epochNumberOf, seqOf } from '../position.ts';
+import { pagesFor } from '../quota.ts';
 import { asBatch, asEntry, asKey, asLedger } from './raw-row.ts';
 import { reckon } from './reckoning.ts';
-import { has } from './runs.ts';
-import type { BatchRow, EntryRow, KeyRow } from './schema.ts';
-import { openBatch } from './sealed-batch.ts';
+import { has } from '../runs.ts';
+import type { BatchRow, EntryRow, KeyRow } from '../schema.ts';
+import { openBatch } from '../sealed-batch.ts';
 import type { RawRow } from './sqlite-page.ts';
-import type { Store } from './store.ts';
-import type { Testimony } from './witness.ts';
+import type { Store } from '../store.ts';
+import type { Testimony } from '../witness.ts';
 
 /** What could be found in a damaged file, and is in the new one now. */
 export interface Finds {

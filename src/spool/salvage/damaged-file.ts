@@ -1,8 +1,8 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
-import { walOf } from './files.ts';
-import { sizeOf } from './ground.ts';
-import { walFrameBytes, walFrameHeaderBytes, walHeaderBytes } from './quota.ts';
-import { pageBytes } from './schema.ts';
+import { walOf } from '../files.ts';
+import { sizeOf } from '../ground.ts';
+import { walFrameBytes, walFrameHeaderBytes, walHeaderBytes } from '../quota.ts';
+import { pageBytes } from '../schema.ts';
 import { type RawRow, rowsOn } from './sqlite-page.ts';
 
 /** Where the salts stand, which tell one generation of frames from the next. */

@@ -1,4 +1,4 @@
-import type { BatchRow, EntryRow, KeyRow, LedgerRow } from './schema.ts';
+import type { BatchRow, EntryRow, KeyRow, LedgerRow } from '../schema.ts';
 import type { RawRow, Value } from './sqlite-page.ts';
 
 // What the tables of schema.ts look like as raw records. A row id stands outside of the record.

@@ -1,13 +1,13 @@
 import { basename } from 'node:path';
-import { chainStart } from '../stream/chain.ts';
-import type { EventBody, LostRun } from '../stream/event.ts';
-import { lostReports } from './event-run.ts';
-import { currentEpochNumber, type Head } from './ledger.ts';
-import type { Legacy } from './legacy.ts';
-import { epochNumberOf, positionOf, seqOf } from './position.ts';
-import { countOf, difference, has, type Runs, runsOf } from './runs.ts';
+import { chainStart } from '../../stream/chain.ts';
+import type { EventBody, LostRun } from '../../stream/event.ts';
+import { lostReports } from '../event-run.ts';
+import { currentEpochNumber, type Head } from '../ledger.ts';
+import type { Legacy } from '../legacy.ts';
+import { epochNumberOf, positionOf, seqOf } from '../position.ts';
+import { countOf, difference, has, type Runs, runsOf } from '../runs.ts';
 import type { Finds } from './salvage.ts';
-import type { Store } from './store.ts';
+import type { Store } from '../store.ts';
 
 /** More holes than this are told as one per epoch: an event each would outweigh the batches. */
 const runsMax = 500;

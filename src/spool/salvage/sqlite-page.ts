@@ -1,4 +1,4 @@
-import { pageBytes } from './schema.ts';
+import { pageBytes } from '../schema.ts';
 
 // Rows straight out of page images, without SQLite and without believing a page's header: for files that
 // SQLite will not read. Whatever comes out of here must authenticate before it counts.

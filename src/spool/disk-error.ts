@@ -1,0 +1,52 @@
+import { type ErrorCode, MerestoneError } from '../base/error.ts';
+
+/** What SQLite or the system threw, as one of ours; what is neither the disk's nor the file's, as it is. */
+export function inOurWords(file: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
+  const verdict = verdictOn((cause as NodeJS.ErrnoException).code ?? '');
+  if (verdict === undefined) return cause;
+  const [code, message, hint] = verdict;
+  return new MerestoneError(code, `${message} (${cause.message})`, {
+    subject: file,
+    hint,
+    retryable: true,
+    cause,
+  });
+}
+
+/** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
+function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
+  // A page that is not there, or that the medium does not give back, is damage; the rest can be salvaged.
+  if (code.startsWith('SQLITE_IOERR_') && code.endsWith('READ')) return verdictOn('SQLITE_CORRUPT');
+  const primary = code.startsWith('SQLITE_') ? code.split('_', 2).join('_') : code;
+  switch (primary) {
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_NOTADB':
+      return ['SpoolDamaged', 'the spool is damaged', 'open it again: what is sound will be salvaged'];
+    case 'SQLITE_FULL':
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return ['SpoolFull', 'there is no room to write', 'free space on this disk'];
+    case 'SQLITE_CANTOPEN':
+    case 'SQLITE_PERM':
+    case 'SQLITE_READONLY':
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return ['SpoolUnavailable', 'the spool cannot be written', 'check its folder, with owner and mode'];
+    case 'SQLITE_BUSY':
+    case 'SQLITE_LOCKED':
+      return ['SpoolHeld', 'another process has this spool open', 'stop it and try again'];
+    case 'SQLITE_IOERR':
+    case 'EIO':
+      return [
+        'SpoolUnavailable',
+        'the disk does not read or write',
+        'check the disk, its mount and its cable',
+      ];
+    default:
+      return undefined;
+  }
+}
