@@ -12,7 +12,6 @@ import { hold, letGo } from './held.ts';
 import { Dispatch, type LeasedBatch, type Verdicts } from './dispatch.ts';
 import { filesOf } from './files.ts';
 import { type EncodedSample, takeIn } from './intake.ts';
-import { rekey, rotateKey } from './key-change.ts';
 import type { KeyWrapper } from './keyring.ts';
 import { holdLock, type Lock } from './lock.ts';
 import { openBooks } from './opening.ts';
@@ -20,6 +19,7 @@ import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { quotaOf } from './quota.ts';
 import { ascending, countOf } from './runs.ts';
+import { Rotation } from './rotation.ts';
 import type { Durability } from './store.ts';
 import { WriteMeter } from './write-meter.ts';
 
@@ -32,15 +32,43 @@ export type { LeasedEvent } from './outbox.ts';
 /** Deliveries wait this long for another commit to take them along. */
 const clearingDelayMs = 2000;
 
+/**
+ * Where batches wait until the cloud has them: one SQLite file of one tenant's gateway.
+ *
+ * Invariants
+ *  1. What `enqueue` returned a key for is on the medium (WAL, synchronous=FULL), and leaves it in one of
+ *     the ways that departure.ts lists, or not at all.
+ *  2. `seq` counts the batches of an epoch from 1 without a hole or a repetition, over crashes too. Where
+ *     the end of an epoch cannot be told any more, a new epoch begins, and an event says so.
+ *  3. Nothing of a batch stands in clear but its place, its times, its number of samples and its chain
+ *     values, and no bit of row, place or tenant can be changed without being found out (sealed-batch.ts).
+ *  4. A file is one tenant's and gateway's for good: its ledger names them, under a key that only that
+ *     silo's key-encryption key unwraps (opening.ts).
+ *  5. All files together stay under `bytesMax` and leave the disk its floor. Full is a policy: what goes
+ *     is told in an event, with the chain value before and after it (eviction.ts).
+ *  6. A damaged file loses what is damaged and nothing else. It is set aside and never deleted; what
+ *     authenticates is forwarded under its own epoch and seq, and the rest is told of (salvage/).
+ *  7. Memory is flat: a million batches that wait are one run of positions (runs.ts).
+ *
+ * Tables (schema.ts)
+ *     ledger      one row, authenticated: whose file, the chain's head, what waits, what does not (ledger.ts)
+ *     batch       a sealed batch a row, in publishing order
+ *     entry       sealed events, and sealed samples that wait for their time to be known
+ *     key         data keys, wrapped; key_copy has them again on another page
+ *     checkpoint  the last signature over the head
+ *
+ * Deletion rule
+ *     A batch's row is deleted when the broker has truly taken it (`settle`), or when room is needed and
+ *     the user's policy is drop-oldest. A refused batch stays until room is needed, a damaged one for good.
+ */
 export class Spool {
   readonly #options: SpoolOptions;
   readonly #deps: SpoolDependencies;
   readonly #books: Books;
   readonly #dispatch: Dispatch;
+  readonly #rotation: Rotation;
   readonly #meter = new WriteMeter();
   #lock: Lock;
-  #keys: KeyWrapper;
-  #rotation: Promise<void> | undefined;
   #cancelClearing: Cancel | undefined;
 
   /**
@@ -65,8 +93,8 @@ export class Spool {
     this.#deps = deps;
     this.#lock = lock;
     this.#books = books;
-    this.#keys = deps.keys;
     this.#dispatch = new Dispatch(books);
+    this.#rotation = new Rotation(books, deps.keys, options.keyPeriodMs, deps.logger);
   }
 
   get epoch(): string {
@@ -91,13 +119,13 @@ export class Spool {
   /** As `enqueue`, for several batches in one commit: one flush for a tick's worth. */
   enqueueAll(batches: readonly (readonly EncodedSample[])[]): (BatchKey | undefined)[] {
     const keys = this.#commit((draft) => batches.map((samples) => this.#takeIn(draft, samples)));
-    this.#rotateWhenDue();
+    this.#rotation.rotateWhenDue();
     return keys;
   }
 
   /**
    * Keeps samples that cannot be dated yet, as bytes of the caller's own; on the medium when it returns.
-   * Throws as `enqueue` does, and SpoolFull where there is no room under drop-newest.
+   * Throws as `enqueue` does, and SpoolFull where there is no batch that the policy would give up for it.
    */
   hold(payload: Buffer): void {
     this.#commit((draft) => hold(this.#books, draft, payload, this.#options.whenFull, this.#dispatch.lanes));
@@ -113,10 +141,11 @@ export class Spool {
     for (const number of ascending(this.#books.ledger.held)) {
       const payload = this.#books.readEntry('held', number);
       const samples = payload === undefined ? [] : date(payload);
-      this.#commit((draft) => {
+      const key = this.#commit((draft) => {
         letGo(this.#books, draft, number, payload !== undefined);
-        if (samples.length > 0 && this.#takeIn(draft, samples) !== undefined) batches += 1;
+        return samples.length === 0 ? undefined : this.#takeIn(draft, samples);
       });
+      if (key !== undefined) batches += 1;
     }
     return batches;
   }
@@ -207,17 +236,12 @@ export class Spool {
 
   /** A new data key seals from now on; those that nothing is sealed with any more are destroyed. */
   rotateKey(): Promise<void> {
-    this.#rotation ??= rotateKey(this.#books, this.#keys).finally(() => {
-      this.#rotation = undefined;
-    });
-    return this.#rotation;
+    return this.#rotation.rotate();
   }
 
   /** Wraps every data key to another key-encryption key; the wrappings before are overwritten. */
-  async rekey(newKeys: KeyWrapper): Promise<void> {
-    await this.#rotation;
-    await rekey(this.#books, newKeys);
-    this.#keys = newKeys;
+  rekey(newKeys: KeyWrapper): Promise<void> {
+    return this.#rotation.rekey(newKeys);
   }
 
   status(): SpoolStatus {
@@ -287,15 +311,5 @@ export class Spool {
     this.#lock = holdLock(this.#options.directory);
     this.#books.writeAnew();
     this.#deps.logger.error('spool: its file was gone, and was written anew', { epoch: this.epoch });
-  }
-
-  #rotateWhenDue(): void {
-    const age = this.#deps.clock.wallMs() - this.#books.keyring.current.since;
-    // A key from the future was made while the clock was wrong, and would never grow old.
-    const isDue = age >= this.#options.keyPeriodMs || age < 0;
-    if (!isDue || this.#rotation !== undefined) return;
-    this.rotateKey().catch((error: unknown) => {
-      this.#deps.logger.warn('spool: the data key could not be changed', { reason: describeError(error) });
-    });
   }
 }
