@@ -24,7 +24,10 @@ export interface Arrival {
   topic: string;
   payload: Buffer;
   properties: UserProperties;
-  /** The broker sends it again, having had no acknowledgement the first time [MQTT-3.3.1-1]. */
+  /**
+   * It is the broker that sends it again: it had no acknowledgement the first time [MQTT-3.3.1-1], or has it
+   * retained [MQTT-3.3.1-8], and a broker that crashed may have an older one than it had before.
+   */
   again: boolean;
 }
 
@@ -93,7 +96,7 @@ export class Subscriber {
       topic: packet.topic,
       payload: packet.payload as Buffer,
       properties: packet.properties?.userProperties ?? {},
-      again: packet.dup,
+      again: packet.dup || packet.retain,
     };
     const settle = async (): Promise<Error | undefined> => {
       if (isStale()) return new Error('not taken');
