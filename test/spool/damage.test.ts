@@ -3,57 +3,18 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { filesAside } from '../../src/spool/files.ts';
-import type { Spool } from '../../src/spool/spool.ts';
 import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
 import {
   assertNothingLostUnreported,
+  type Damage,
   drain,
-  type Drained,
+  flip,
   type Image,
   makeImage,
+  random,
+  survive,
   tellsOf,
 } from '../support/spool-damage.ts';
-
-type Damage = (file: string) => void;
-
-/** Damages one file of a copy of the image, opens the copy and takes everything out of it. */
-async function survive(image: Image, directory: string, name: string, damage: Damage): Promise<Drained> {
-  rmSync(directory, { recursive: true, force: true });
-  cpSync(image.directory, directory, { recursive: true });
-  damage(join(directory, name));
-  const open = (): Promise<Spool> => openTestSpool(directory, { bytesMax: image.bytesMax });
-  let spool = await open();
-  try {
-    return drain(spool);
-  } catch (error) {
-    // Damage that shows only in use: the next opening salvages, as a silo's restart does.
-    assert.equal((error as { code?: string }).code, 'SpoolDamaged', String(error));
-    spool.close();
-    spool = await open();
-    return drain(spool);
-  } finally {
-    spool.close();
-  }
-}
-
-/** A small generator (mulberry32): what fails can be run again. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-function flip(bit: number): Damage {
-  return (file) => {
-    const bytes = readFileSync(file);
-    bytes[bit >> 3]! ^= 1 << (bit & 7);
-    writeFileSync(file, bytes);
-  };
-}
 
 function zero(from: number, to: number): Damage {
   return (file) => {

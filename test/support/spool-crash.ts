@@ -13,7 +13,8 @@ export class Chronicle {
   /** `epoch/seq` → SHA-256 of the payload. */
   readonly stored = new Map<string, string>();
   readonly acked = new Set<string>();
-  readonly #lastSeq = new Map<string, number>();
+  /** The last seq of each epoch. */
+  readonly epochs = new Map<string, number>();
 
   /** Throws where a seq comes again with other content, or goes back. */
   hear(line: string): void {
@@ -21,8 +22,8 @@ export class Chronicle {
     const id = `${epoch}/${seq}`;
     if (what === 'A') this.acked.add(id);
     if (what !== 'S' || sha256 === undefined) return;
-    assert.ok(Number(seq) > (this.#lastSeq.get(epoch) ?? 0), `seq ${seq} comes again`);
-    this.#lastSeq.set(epoch, Number(seq));
+    assert.ok(Number(seq) > (this.epochs.get(epoch) ?? 0), `seq ${seq} comes again`);
+    this.epochs.set(epoch, Number(seq));
     this.stored.set(id, sha256);
   }
 }
