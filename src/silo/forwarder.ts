@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { BatchRef, LeasedBatch, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
+import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../uplink/rate.ts';
 import type { PublishOutcome, Uplink } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
 import { endIfDamaged } from './damage.ts';
@@ -37,16 +38,26 @@ export class Forwarder {
   #verdicts = emptyVerdicts();
   /** Grows and shrinks with the link's round trip; a new session starts it anew. */
   #window: PublishWindow = openWindow(1, 0);
+  /** What was stored up to here when the session began is backlog; what comes after is live. */
+  #backlogEnd: BatchRef = { epoch: '', seq: 0 };
+  #backlogRate: TokenBucket | undefined;
   #ready = false;
   #cancelSettle: Cancel | undefined;
   #cancelPump: Cancel | undefined;
 
   constructor(dependencies: ForwarderDependencies) {
     this.#dependencies = dependencies;
+    const { backlogBytesPerSecond } = dependencies.options;
+    if (backlogBytesPerSecond !== undefined) {
+      this.#backlogRate = openBucket(backlogBytesPerSecond, dependencies.clock.monotonicMs());
+    }
   }
 
   sessionReady(inflightMax: number): void {
     this.#ready = true;
+    const { epoch, seq } = this.#dependencies.spool.status();
+    this.#backlogEnd = { epoch, seq };
+    this.#dependencies.spool.beginLive();
     this.#window = openWindow(inflightMax, this.#dependencies.clock.monotonicMs());
     this.pump();
   }
@@ -73,8 +84,13 @@ export class Forwarder {
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
     const fresh = free > due.length ? spool.lease(free - due.length, options.order) : [];
-    for (const batch of fresh) this.#publish(batch);
-    if (fresh.length === 0 && this.#aside.size > 0) this.#cancelPump = clock.after(1000, () => this.pump());
+    const heldBack = fresh.filter((batch) => !this.#sendInRate(batch, nowMs));
+    if (heldBack.length > 0) {
+      spool.settle({ released: heldBack.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
+      this.#cancelPump = clock.after(waitMsOf(this.#backlogRate!, nowMs), () => this.pump());
+    } else if (fresh.length === 0 && this.#aside.size > 0) {
+      this.#cancelPump = clock.after(1000, () => this.pump());
+    }
   }
 
   /** Settles what has been answered; what was not stays in the spool. */
@@ -83,6 +99,18 @@ export class Forwarder {
     this.#cancelPump?.();
     this.#releaseAside();
     this.#settle();
+  }
+
+  /** Live batches go at once; the backlog goes at the rate it may use, or stays where it is: false. */
+  #sendInRate(batch: LeasedBatch, nowMs: number): boolean {
+    const { epoch, seq } = batch.key;
+    const isBacklog = epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq;
+    if (isBacklog && this.#backlogRate !== undefined) {
+      if (waitMsOf(this.#backlogRate, nowMs) > 0) return false;
+      this.#backlogRate = spend(this.#backlogRate, batch.compressed.length, nowMs);
+    }
+    this.#publish(batch);
+    return true;
   }
 
   #takeDue(nowMs: number, count: number): LeasedBatch[] {

@@ -28,6 +28,11 @@ export class Lanes {
     yield* this.#free(waiting, 0, this.#liveFrom);
   }
 
+  /** What comes from `position` on is live, and all before it is backlog. */
+  beginLive(position: number): void {
+    this.#liveFrom = Math.max(this.#liveFrom, position);
+  }
+
   isLeased(position: number): boolean {
     return this.#leased.has(position);
   }

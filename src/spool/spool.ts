@@ -165,6 +165,12 @@ export class Spool {
     return batches;
   }
 
+  /** What waits now is backlog: under live-first, what comes from now on goes before it. For a new session. */
+  beginLive(): void {
+    this.#books.assertOpen();
+    this.#dispatch.lanes.beginLive(this.#books.headPosition() + 1);
+  }
+
   /** Takes the verdicts on leased batches; those on others are left alone. */
   settle(verdicts: Verdicts): void {
     this.#books.assertOpen();

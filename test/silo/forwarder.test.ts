@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { silentLogger } from '../../src/base/logger.ts';
+import { Forwarder } from '../../src/silo/forwarder.ts';
+import type { UplinkOptions } from '../../src/uplink/options.ts';
+import type { PublishOutcome, PublishRequest, Uplink } from '../../src/uplink/uplink.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
+
+const options: UplinkOptions = {
+  url: 'mqtts://broker:8883',
+  ca: '',
+  protocol: '5',
+  encoding: 'json',
+  compression: 'none',
+  noSubscribers: 'keep',
+  order: 'live-first',
+  inflightMax: 100,
+  keepaliveSeconds: 30,
+};
+
+/** An uplink whose broker answers as the test says, at once. */
+function answering(answer: (seq: number) => PublishOutcome): { uplink: Uplink; sent: number[] } {
+  const sent: number[] = [];
+  const publish = async ({ userProperties }: PublishRequest): Promise<PublishOutcome> => {
+    const seq = Number(userProperties?.['seq']);
+    sent.push(seq);
+    return answer(seq);
+  };
+  return { uplink: { publish, ready: true } as unknown as Uplink, sent };
+}
+
+describe('forwarder', () => {
+  it('empties the spool, and keeps the backlog to its rate while live batches go at once', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 40; ts += 1) spool.enqueue([testSample(ts, 1000)]);
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const forwarder = new Forwarder({
+      clock,
+      logger: silentLogger,
+      spool,
+      uplink,
+      options: { ...options, backlogBytesPerSecond: 1000 },
+      dayQuota: undefined,
+      delivered: () => {},
+    });
+    forwarder.sessionReady(100);
+    await clock.advanceAsync(3000);
+    const backlogSent = sent.length;
+    assert.ok(backlogSent >= 2 && backlogSent <= 12, `${backlogSent} in three seconds`);
+    const live = spool.enqueue([testSample(41, 1000)])!;
+    forwarder.pump();
+    await clock.advanceAsync(100);
+    assert.ok(sent.includes(live.seq), 'the live batch waits behind the backlog');
+    await clock.advanceAsync(120_000);
+    assert.equal(spool.status().batches, 0);
+    assert.deepEqual(
+      [...new Set(sent)].sort((a, b) => a - b),
+      Array.from({ length: 41 }, (_, index) => index + 1),
+    );
+    forwarder.close();
+  });
+
+  it('quarantines the one batch that is refused while others pass, and delivers the others', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts, 10)]);
+    const refusal: PublishOutcome = { kind: 'refused', reasonCode: 0x97, reason: 'quota exceeded' };
+    const { uplink } = answering((seq) => (seq === 2 ? refusal : { kind: 'accepted' }));
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options, dayQuota: undefined };
+    const forwarder = new Forwarder({ ...dependencies, delivered: () => {} });
+    forwarder.sessionReady(100);
+    for (let round = 0; round < 40; round += 1) {
+      await clock.advanceAsync(10_000);
+      spool.enqueue([testSample(100 + round, 10)]);
+      forwarder.pump();
+    }
+    await clock.advanceAsync(120_000);
+    assert.equal(spool.status().batches, 0);
+    assert.equal(spool.status().quarantined, 1);
+    forwarder.close();
+  });
+});
