@@ -21,7 +21,6 @@ import { quotaOf } from './quota.ts';
 import { ascending, countOf } from './runs.ts';
 import { Rotation } from './rotation.ts';
 import type { Durability } from './store.ts';
-import { WriteMeter } from './write-meter.ts';
 
 export type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';
 export type { SpoolDependencies } from './dependencies.ts';
@@ -67,7 +66,6 @@ export class Spool {
   readonly #books: Books;
   readonly #dispatch: Dispatch;
   readonly #rotation: Rotation;
-  readonly #meter = new WriteMeter();
   #lock: Lock;
   #cancelClearing: Cancel | undefined;
 
@@ -267,7 +265,7 @@ export class Spool {
       quarantined,
       dropped,
       events: countOf(events),
-      bytesWritten: this.#meter.bytesWritten(),
+      bytesWritten: store.bytesWritten,
     };
   }
 

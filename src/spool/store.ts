@@ -5,6 +5,7 @@ import type { SpoolFiles } from './files.ts';
 import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './quota.ts';
 import { Reserve } from './reserve.ts';
+import { WriteMeter } from './write-meter.ts';
 import { prepareAll, type Statements } from './statements.ts';
 import {
   applicationId,
@@ -27,6 +28,7 @@ export class Store {
   readonly #quota: Quota;
   readonly #walBytes: number;
   readonly #reserve: Reserve;
+  readonly #meter = new WriteMeter();
   #database: Database.Database;
   #statements: Statements;
   #inode: number | undefined;
@@ -61,6 +63,7 @@ export class Store {
         if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
         throw error;
       }
+      this.#meter.committed(this.#statements.walFrames.get()!.log);
       this.#checkpointWhenDue();
       return result;
     });
@@ -100,6 +103,11 @@ export class Store {
   bytes(): number {
     const { wal, reserve } = this.files;
     return this.#statements.pageCount.get()! * pageBytes + sizeOf(wal) + sizeOf(reserve);
+  }
+
+  /** What the medium was made to write since this was opened. */
+  get bytesWritten(): number {
+    return this.#meter.bytesWritten;
   }
 
   ledger(): LedgerRow | undefined {
@@ -224,8 +232,10 @@ export class Store {
   #takeRoom(room: number): void {
     try {
       const missing = this.#walBytes - sizeOf(this.files.wal);
-      if (missing > 0 && room >= missing) allocate(this.files.wal, this.#walBytes);
-      this.#reserve.take(room);
+      this.#meter.wholePages(() => {
+        if (missing > 0 && room >= missing) allocate(this.files.wal, this.#walBytes);
+        this.#reserve.take(room);
+      });
     } catch {
       // Another program was quicker; the next commit tries again.
     }
@@ -237,7 +247,7 @@ export class Store {
     // One commit may have been larger than all others together; its WAL is not kept.
     const isOversize = sizeOf(this.files.wal) > this.#walBytes + walHeaderBytes;
     try {
-      (isOversize ? truncateWal : checkpointWal).get();
+      this.#meter.wholePages(() => (isOversize ? truncateWal : checkpointWal).get());
     } catch {
       // The commit stands, in the WAL. With the reserve gone there is room; else the next commit tries again.
       if (this.#reserve.letGo()) this.#checkpointWhenDue();

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,6 +17,8 @@ export type FileSystem = 'tmpfs' | 'ext4' | 'xfs';
 /** A small disk of a test's own: `cutPower` is what a pulled plug is to a real one. */
 export interface Disk {
   readonly path: string;
+  /** That it was made to write so far, the file system's own included; not for tmpfs. */
+  bytesWritten(): number;
   /** What was not flushed is gone; the file system refuses everything until it is mounted again. */
   cutPower(): void;
   remount(): void;
@@ -27,16 +38,20 @@ export function whyNoDisk(kind: FileSystem): string | undefined {
 }
 
 /** Makes and mounts one; it is gone when the test is over. */
-export function makeDisk(t: { after: (done: () => void) => void }, kind: FileSystem): Disk {
+export function makeDisk(
+  t: { after: (done: () => void) => void },
+  kind: FileSystem,
+  bytes = imageBytes[kind],
+): Disk {
   const parent = mkdtempSync(join(tmpdir(), 'merestone-disk-'));
   const path = join(parent, 'disk');
   const image = join(parent, 'disk.img');
   mkdirSync(path, { recursive: true });
   if (kind === 'tmpfs') {
-    run('mount', ['-t', 'tmpfs', '-o', `size=${imageBytes.tmpfs}`, 'merestone-test', path]);
+    run('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'merestone-test', path]);
   } else {
     writeFileSync(image, '');
-    truncateSync(image, imageBytes[kind]);
+    truncateSync(image, bytes);
     run(`mkfs.${kind}`, ['-q', image]);
     run('mount', ['-o', 'loop', image, path]);
   }
@@ -46,6 +61,7 @@ export function makeDisk(t: { after: (done: () => void) => void }, kind: FileSys
   });
   return {
     path,
+    bytesWritten: () => sectorsWritten(path) * sectorBytes,
     cutPower: () => run('xfs_io', ['-x', '-c', 'shutdown', path]),
     remount: () => {
       run('umount', [path]);
@@ -57,4 +73,14 @@ export function makeDisk(t: { after: (done: () => void) => void }, kind: FileSys
 function run(command: string, args: readonly string[]): void {
   const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
   execFileSync(command, args, { stdio: 'pipe', env });
+}
+
+/** Documentation/block/stat.rst: the seventh number, in sectors of 512 bytes whatever the device's are. */
+const sectorBytes = 512;
+
+function sectorsWritten(path: string): number {
+  run('sync', ['-f', path]);
+  const { dev } = statSync(path);
+  const numbers = `${Math.floor(dev / 256)}:${dev % 256}`;
+  return Number(readFileSync(`/sys/dev/block/${numbers}/stat`, 'utf8').trim().split(/\s+/)[6]);
 }
