@@ -92,8 +92,9 @@ async function resume(
 ): Promise<Books> {
   const { origin, clock } = deps;
   const row = store.ledger();
-  // A process that died while it made the file: SQLite has made all tables, and nothing was stored.
-  if (row === undefined && testimony === undefined) return found(store, deps, noLegacy);
+  // A process that died while it made the file: the tables are there, and the first key never came.
+  const isUnborn = row === undefined && testimony === undefined && store.keys().length === 0;
+  if (isUnborn) return found(store, deps, noLegacy);
   const written = row && readLedger(row);
   if (written === undefined) throw damaged(store, 'it has no ledger that can be read');
   const sealing = await openSealingKey(store, row!.key, written, deps);
