@@ -39,7 +39,8 @@ export async function atRest<T>(
     const quota = quotaOf(bytesMax);
     const testimony = readTestimony(files.witness);
     const { tenant, gateway } = claimIn(files, quota);
-    const books = await openWhole(files, quota, { ...deps, origin: { tenant, gateway } }, testimony);
+    const ofTheirs = { ...deps, origin: { tenant, gateway } };
+    const books = await openWhole({ files, quota, deps: ofTheirs, testimony, onDamage: () => {} });
     try {
       return await work(books);
     } finally {

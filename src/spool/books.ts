@@ -2,7 +2,6 @@ import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Origin } from '../stream/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from './entry.ts';
-import { setAside } from './files.ts';
 import type { DataKey, Keyring } from './keyring.ts';
 import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger } from './ledger.ts';
 import { Outbox } from './outbox.ts';
@@ -28,6 +27,8 @@ export interface BooksParts {
   ledger: Ledger;
   /** The head's seq in the ledger that the file has; -Infinity where it has none. */
   seqInFile: number;
+  /** The file turned out to be damaged; told once. */
+  onDamage: () => void;
 }
 
 /** The open file and what is known of it. Every change is one commit of rows and ledger together. */
@@ -38,23 +39,25 @@ export class Books {
   readonly cipher: CipherName;
   readonly clock: Clock;
   readonly outbox: Outbox;
+  readonly #onDamage: () => void;
   #witness: Witness;
   #ledger: Ledger;
   #seqInFile: number;
   #keyInFile: DataKey;
   #state: 'open' | 'damaged' | 'closed' = 'open';
 
-  constructor({ origin, store, keyring, cipher, clock, ledger, seqInFile }: BooksParts) {
-    this.origin = origin;
-    this.store = store;
-    this.keyring = keyring;
-    this.cipher = cipher;
-    this.clock = clock;
+  constructor(parts: BooksParts) {
+    this.origin = parts.origin;
+    this.store = parts.store;
+    this.keyring = parts.keyring;
+    this.cipher = parts.cipher;
+    this.clock = parts.clock;
     this.outbox = new Outbox(this);
-    this.#witness = new Witness(store.files.witness);
-    this.#ledger = ledger;
-    this.#seqInFile = seqInFile;
-    this.#keyInFile = keyring.current;
+    this.#onDamage = parts.onDamage;
+    this.#witness = new Witness(parts.store.files.witness);
+    this.#ledger = parts.ledger;
+    this.#seqInFile = parts.seqInFile;
+    this.#keyInFile = parts.keyring.current;
   }
 
   get ledger(): Ledger {
@@ -145,7 +148,6 @@ export class Books {
     this.#witness.write({ epoch: head.epoch, seq: head.seq, nextEntry });
   }
 
-  /** A file found damaged gets another name at once: whoever opens next, after whatever, salvages it. */
   #attempt<T>(work: () => T): T {
     this.assertOpen();
     try {
@@ -153,7 +155,7 @@ export class Books {
     } catch (error) {
       const isNews = error instanceof MerestoneError && error.code === 'SpoolDamaged';
       if (isNews && this.#state === 'open') {
-        setAside(this.store.files);
+        this.#onDamage();
         this.#state = 'damaged';
       }
       throw error;

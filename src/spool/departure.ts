@@ -1,7 +1,8 @@
+import { MerestoneError } from '../base/error.ts';
 import type { LostRun } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { epochNumberOf, seqOf } from './position.ts';
-import { has, withMember, withoutMember } from './runs.ts';
+import { countOf, has, withMember, withoutMember } from './runs.ts';
 import type { BatchRow } from './schema.ts';
 
 // The ways by which a batch stops waiting. There is no other, and all but delivery leave an event behind.
@@ -21,9 +22,19 @@ export function drop(books: Books, draft: Draft, row: BatchRow, reason: string):
   books.outbox.note(draft, { kind: 'dropped', reason, ...runOf(row) });
 }
 
+/** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */
+const rejectedMax = 256;
+/** More damaged batches than this in one file, and it is the medium: the rest moves to a new file. */
+const damagedMax = 256;
+
 /** The broker will never take it: the row stays, for `spool export`, until room is needed. */
 export function reject(books: Books, draft: Draft, row: BatchRow, reason: string): void {
   if (!stopWaiting(draft, row.position, row.samples)) return;
+  const oldest = draft.rejected[0]?.[0];
+  if (oldest !== undefined && countOf(draft.rejected) >= rejectedMax) {
+    if (books.read(oldest) === undefined) condemn(books, draft, oldest);
+    else discardRejected(books, draft, oldest);
+  }
   draft.rejected = withMember(draft.rejected, row.position);
   draft.quarantined += 1;
   books.outbox.note(draft, { kind: 'quarantined', reason, ...runOf(row) });
@@ -40,6 +51,13 @@ export function discardRejected(books: Books, draft: Draft, position: number): v
  * delete it, SQLite would follow its links, and where those are wrong, free the pages of sound batches.
  */
 export function condemn(books: Books, draft: Draft, position: number): void {
+  if (countOf(draft.damaged) >= damagedMax) {
+    throw new MerestoneError('SpoolDamaged', `more than ${damagedMax} batches are damaged`, {
+      subject: books.store.files.database,
+      hint: 'check the disk; what is sound is salvaged at the next opening',
+      retryable: true,
+    });
+  }
   if (has(draft.rejected, position)) {
     draft.rejected = withoutMember(draft.rejected, position);
     draft.damaged = withMember(draft.damaged, position);

@@ -67,7 +67,12 @@ export class Dispatch {
   }
 
   /** Those wait again. */
-  release(refs: readonly BatchRef[] = []): void {
+  giveBack(refs: readonly BatchRef[] = []): void {
+    for (const { position } of this.#leased(refs)) this.lanes.giveBack(position);
+  }
+
+  /** Those are done with: after the commit that rejected them. */
+  release(refs: readonly BatchRef[]): void {
     for (const { position } of this.#leased(refs)) this.lanes.release(position);
   }
 

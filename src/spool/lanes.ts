@@ -1,4 +1,4 @@
-import { ascending, type Runs } from './runs.ts';
+import { ascending, has, type Runs } from './runs.ts';
 
 /**
  * More live batches than this waiting is an outage, not a busy second: at 10,000 readings a second, in
@@ -7,12 +7,16 @@ import { ascending, type Runs } from './runs.ts';
 const liveMax = 64;
 
 /**
- * Which waiting batches are in flight, and whose turn is next. Two lanes: the newest batches, and the
- * backlog. A live lane that overflows joins the backlog but for its newest batch, so fresh data never
- * waits behind an outage, and every batch keeps its place among those of its lane.
+ * Which waiting batches are in flight, and whose turn is next. Three lanes: the newest batches; those that
+ * came back unanswered; the backlog. A live lane that overflows joins the backlog but for its newest batch,
+ * so fresh data never waits behind an outage. What came back goes before the backlog, so that sessions lost
+ * over and over leave no trail of single batches behind them. Each lane keeps its order.
  */
 export class Lanes {
+  /** Position → samples. */
   readonly #leased = new Map<number, number>();
+  /** Was leased once, and waits again. */
+  readonly #returned = new Set<number>();
   /** Positions from here on are live. All that is found at opening is backlog. */
   #liveFrom: number;
 
@@ -25,7 +29,11 @@ export class Lanes {
     if (order === 'fifo') return yield* this.#free(waiting, 0, Infinity);
     this.#shedOverflow(waiting);
     yield* this.#free(waiting, this.#liveFrom, Infinity);
-    yield* this.#free(waiting, 0, this.#liveFrom);
+    const returned = [...this.#returned].filter((position) => position < this.#liveFrom);
+    yield* returned.sort((a, b) => a - b).filter((position) => has(waiting, position));
+    for (const position of this.#free(waiting, 0, this.#liveFrom)) {
+      if (!this.#returned.has(position)) yield position;
+    }
   }
 
   /** What comes from `position` on is live, and all before it is backlog. */
@@ -43,11 +51,18 @@ export class Lanes {
   }
 
   lease(position: number, samples: number): void {
+    this.#returned.delete(position);
     this.#leased.set(position, samples);
   }
 
+  /** It is done with. */
   release(position: number): void {
     this.#leased.delete(position);
+  }
+
+  /** It waits again. */
+  giveBack(position: number): void {
+    if (this.#leased.delete(position)) this.#returned.add(position);
   }
 
   #shedOverflow(waiting: Runs): void {

@@ -49,7 +49,12 @@ export const noLegacy: Legacy = {
 };
 
 /** Begins an epoch in a file that has no ledger yet. */
-export async function found(store: Store, deps: SpoolDependencies, legacy: Legacy): Promise<Books> {
+export async function found(
+  store: Store,
+  deps: SpoolDependencies,
+  legacy: Legacy,
+  onDamage: () => void,
+): Promise<Books> {
   const { origin, clock } = deps;
   const { reason, keys, losses, ...inherited } = legacy;
   const now = clock.wallMs();
@@ -68,15 +73,9 @@ export async function found(store: Store, deps: SpoolDependencies, legacy: Legac
   const key = mintKey(now, positionOf(number, 1));
   const rows = [...keys.map((each) => each.row), await wrapKey(key, deps.keys)];
   const keyring = new Keyring([...keys.map((each) => each.key), key], key);
-  const books = new Books({
-    origin,
-    store,
-    keyring,
-    clock,
-    ledger,
-    seqInFile: -Infinity,
-    cipher: fastestCipher(),
-  });
+  const cipher = fastestCipher();
+  const seqInFile = -Infinity;
+  const books = new Books({ origin, store, keyring, clock, ledger, seqInFile, cipher, onDamage });
   books.commit((draft) => {
     store.changeKeys(rows, []);
     for (const loss of losses) books.outbox.note(draft, loss);

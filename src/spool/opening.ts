@@ -17,16 +17,28 @@ import { openBatch } from './sealed-batch.ts';
 import { Store } from './store.ts';
 import { readTestimony, type Testimony } from './witness.ts';
 
+/** What an opening is about. */
+export interface Opening {
+  files: SpoolFiles;
+  quota: Quota;
+  deps: SpoolDependencies;
+  testimony: Testimony | undefined;
+  /** What to do where the file is found damaged later, in use. */
+  onDamage: () => void;
+}
+
 /**
  * The books of the spool in this folder, which is locked: of the file as it is where it is whole; of a
  * new one, with what could be salvaged, where it is damaged or gone; of an empty one on the first start.
  */
 export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
-  const testimony = readTestimony(files.witness);
+  // Found damaged in use, a file gets another name at once: whoever opens next, after whatever, salvages it.
+  const onDamage = (): void => void setAside(files);
+  const opening = { files, quota, deps, testimony: readTestimony(files.witness), onDamage };
   if (existsSync(files.database)) {
     const wal = readWal(files.wal);
     try {
-      return await openWhole(files, quota, deps, testimony);
+      return await openWhole(opening);
     } catch (error) {
       if (!(error instanceof MerestoneError) || error.code !== 'SpoolDamaged') throw error;
       const aside = setAside(files, wal);
@@ -35,32 +47,26 @@ export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDepe
   }
   // Only the last one can be waiting for its salvage: there was a whole spool after each of the others.
   const aside = filesAside(files.directory).at(-1);
-  if (testimony === undefined && aside === undefined) return beginFirst(files, quota, deps);
+  if (aside === undefined && opening.testimony === undefined) return beginFirst(opening);
   if (aside !== undefined) adoptWal(files, aside);
-  await rebuild(files, quota, deps, aside, testimony);
-  return openWhole(files, quota, deps, undefined);
+  await rebuild(opening, aside);
+  return openWhole({ ...opening, testimony: undefined });
 }
 
-async function beginFirst(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
+async function beginFirst({ files, quota, deps, onDamage }: Opening): Promise<Books> {
   const store = new Store(files, quota);
-  return closingOnError(store, () => found(store, deps, noLegacy));
+  return closingOnError(store, () => found(store, deps, noLegacy, onDamage));
 }
 
 /** Makes the new file in a folder of its own, so that a crash on the way leaves nothing half done. */
-async function rebuild(
-  files: SpoolFiles,
-  quota: Quota,
-  deps: SpoolDependencies,
-  aside: string | undefined,
-  testimony: Testimony | undefined,
-): Promise<void> {
+async function rebuild({ files, quota, deps, testimony }: Opening, aside: string | undefined): Promise<void> {
   rmSync(files.building, { recursive: true, force: true });
   mkdirSync(files.building, { mode: 0o700 });
   const building = filesOf(files.building);
   const store = new Store(building, quota);
   const books = await closingOnError(store, async () => {
     const legacy = await salvage(store, aside, testimony, deps);
-    return found(store, deps, legacy);
+    return found(store, deps, legacy, () => {});
   });
   const { waiting, quarantined } = books.ledger;
   books.close();
@@ -75,26 +81,17 @@ async function rebuild(
  * The books of a file that is whole. Throws SpoolDamaged where it is not, SpoolForeign, KeyUnavailable,
  * SpoolUnavailable.
  */
-export async function openWhole(
-  files: SpoolFiles,
-  quota: Quota,
-  deps: SpoolDependencies,
-  testimony: Testimony | undefined,
-): Promise<Books> {
-  const store = new Store(files, quota);
-  return closingOnError(store, () => resume(store, deps, testimony));
+export async function openWhole(opening: Opening): Promise<Books> {
+  const store = new Store(opening.files, opening.quota);
+  return closingOnError(store, () => resume(store, opening));
 }
 
-async function resume(
-  store: Store,
-  deps: SpoolDependencies,
-  testimony: Testimony | undefined,
-): Promise<Books> {
+async function resume(store: Store, { deps, testimony, onDamage }: Opening): Promise<Books> {
   const { origin, clock } = deps;
   const row = store.ledger();
   // A process that died while it made the file: the tables are there, and the first key never came.
   const isUnborn = row === undefined && testimony === undefined && store.keys().length === 0;
-  if (isUnborn) return found(store, deps, noLegacy);
+  if (isUnborn) return found(store, deps, noLegacy, onDamage);
   const written = row && readLedger(row);
   if (written === undefined) throw damaged(store, 'it has no ledger that can be read');
   const sealing = await openSealingKey(store, row!.key, written, deps);
@@ -104,7 +101,7 @@ async function resume(
   const ledger = catchUp(store, keyring, written);
   if (testimony !== undefined) confront(store, ledger, testimony);
   const seqInFile = written.head.seq;
-  return new Books({ origin, store, keyring, clock, ledger, seqInFile, cipher: fastestCipher() });
+  return new Books({ origin, store, keyring, clock, ledger, seqInFile, cipher: fastestCipher(), onDamage });
 }
 
 /**

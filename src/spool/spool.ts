@@ -177,7 +177,8 @@ export class Spool {
     if (rejected.length > 0) this.#commit((draft) => this.#dispatch.reject(draft, rejected));
     else if (isDue) this.#commit(() => {}, 'written');
     else this.#clearLater();
-    this.#dispatch.release([...rejected, ...(released ?? [])]);
+    this.#dispatch.release(rejected);
+    this.#dispatch.giveBack(released);
   }
 
   /** Stores an event; it is on the medium when this returns. Throws as `enqueue` does. */

@@ -83,6 +83,13 @@ export class Store {
 
   /** Writes the whole file anew where it was. Throws SpoolUnavailable where another stands there. */
   writeAnew(): void {
+    if (inodeOf(this.files.database) !== undefined) {
+      throw new MerestoneError('SpoolUnavailable', 'another file was put in the place of the spool in use', {
+        subject: this.files.database,
+        hint: 'move it away: what was stored here will be written anew',
+        retryable: true,
+      });
+    }
     this.#attempt(() => {
       this.#database.exec(`VACUUM INTO '${this.files.database.replaceAll("'", "''")}'`);
       flush(this.files.database);
@@ -159,8 +166,12 @@ export class Store {
   }
 
   /** Every batch, in publishing order, without what is sealed in it. Nothing may be written meanwhile. */
-  batches(): IterableIterator<{ position: number; samples: number }> {
-    return this.#statements.batches.iterate();
+  *batches(): Generator<{ position: number; samples: number }> {
+    try {
+      yield* this.#statements.batches.iterate();
+    } catch (error) {
+      throw inOurWords(this.files.database, error);
+    }
   }
 
   writeBatch(row: BatchRow): void {
@@ -198,7 +209,8 @@ export class Store {
 
   /** What SQLite finds wrong with its own structure; it does not look into sealed bytes. */
   structuralFaults(): string[] {
-    const found = this.#database.pragma('integrity_check(20)') as { integrity_check: string }[];
+    const check = (): unknown => this.#database.pragma('integrity_check(20)');
+    const found = this.#read(check) as { integrity_check: string }[];
     return found.map((row) => row.integrity_check).filter((text) => text !== 'ok');
   }
 

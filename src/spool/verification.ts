@@ -1,3 +1,4 @@
+import { MerestoneError } from '../base/error.ts';
 import type { TelemetryBatch } from '../stream/batch.ts';
 import { chainNext } from '../stream/chain.ts';
 import type { Books } from './books.ts';
@@ -37,14 +38,17 @@ export interface SpoolVerdict {
  */
 export function verify(books: Books): SpoolVerdict {
   const { ledger, store, origin } = books;
-  const walk = walkBatches(books);
-  const findings = [
-    ...store.structuralFaults().map((what) => ({ where: 'structure', what })),
-    ...walk.findings,
-    ...strangers(books),
-    ...entries(books, 'event', ledger.events),
-    ...entries(books, 'held', ledger.held),
-  ];
+  const walk: Walk = { batches: 0, samples: 0, findings: [] };
+  const { findings } = walk;
+  try {
+    findings.push(...store.structuralFaults().map((what) => ({ where: 'structure', what })));
+    walkBatches(books, walk);
+    findings.push(...strangers(books));
+    findings.push(...entries(books, 'event', ledger.events), ...entries(books, 'held', ledger.held));
+  } catch (error) {
+    if (!(error instanceof MerestoneError) || error.code !== 'SpoolDamaged') throw error;
+    findings.push({ where: 'structure', what: `the walk ends here: ${error.message}` });
+  }
   return {
     good: findings.length === 0,
     ...origin,
@@ -58,21 +62,19 @@ export function verify(books: Books): SpoolVerdict {
   };
 }
 
-function walkBatches(books: Books): { batches: number; samples: number; findings: SpoolFinding[] } {
+type Walk = Pick<SpoolVerdict, 'batches' | 'samples' | 'findings'>;
+
+function walkBatches(books: Books, walk: Walk): void {
   const { ledger } = books;
-  const findings: SpoolFinding[] = [];
-  let batches = 0;
-  let samples = 0;
   let previous: BatchRow | undefined;
   for (const position of ascending(unionOf(ledger.waiting, ledger.rejected, ledger.damaged))) {
     const found = books.read(position);
     const faults = found === undefined ? [missing(books, position)] : faultsIn(books, found, previous);
-    findings.push(...faults.map((what) => ({ where: nameOf(ledger, position), what })));
-    batches += 1;
-    samples += found?.row.samples ?? 0;
+    walk.findings.push(...faults.map((what) => ({ where: nameOf(ledger, position), what })));
+    walk.batches += 1;
+    walk.samples += found?.row.samples ?? 0;
     previous = found?.row;
   }
-  return { batches, samples, findings };
 }
 
 function missing({ store, ledger }: Books, position: number): string {

@@ -106,6 +106,12 @@ describe('merestone spool', () => {
     assert.match(bad.stdout, new RegExp(`batch ${epoch}/2: does not authenticate`));
     assert.match(bad.stdout, new RegExp(`batch ${epoch}/4: is not there, though the ledger has it`));
     assert.equal(bad.stdout.trim().split('\n').length, 3);
+    const cut = sound.subarray(0, sound.length - 4096);
+    writeFileSync(file, cut);
+    const broken = await spoolCommand('verify');
+    assert.equal(broken.exitCode, 74);
+    assert.match(broken.stdout + broken.stderr, /the spool is damaged/);
+    assert.deepEqual(readFileSync(file), cut, 'nothing was changed or moved');
     writeFileSync(file, sound);
     assert.equal((await spoolCommand('verify')).exitCode, 0);
   });

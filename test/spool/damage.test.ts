@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import Database from 'better-sqlite3';
 import { filesAside } from '../../src/spool/files.ts';
 import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
 import {
@@ -118,6 +119,27 @@ describe('a damaged spool', () => {
     t.after(() => spool.close());
     assert.equal(spool.enqueue([testSample(1)])?.seq, 1);
     assert.deepEqual(spool.checkpointDue()?.previous, started.previous);
+  });
+
+  it('moves to a new file when its batches rot by the hundred', async (t) => {
+    const directory = directoryInMemory(t);
+    const first = await openTestSpool(directory);
+    const { epoch } = first;
+    for (let ts = 1; ts <= 300; ts += 1) first.enqueue([testSample(ts)]);
+    first.note({ kind: 'quota', quota: 'x', limit: 1, state: 'reached' });
+    first.close();
+    const rot = new Database(join(directory, database));
+    rot.exec('UPDATE batch SET samples = samples + 1 WHERE position % 1099511627776 <= 290');
+    rot.close();
+    const found = await openTestSpool(directory);
+    assert.throws(() => found.lease(10, 'fifo'), { code: 'SpoolDamaged' });
+    found.close();
+    const spool = await openTestSpool(directory);
+    t.after(() => spool.close());
+    const { delivered, events } = drain(spool);
+    assert.equal(delivered.size, 10);
+    for (let seq = 1; seq <= 290; seq += 1) assert.ok(events.some((event) => tellsOf(event, epoch, seq)));
+    assert.equal(filesAside(directory).length, 1);
   });
 
   it('starts anew beside a file that is no database at all', async (t) => {

@@ -100,6 +100,32 @@ describe('spool', () => {
     assert.deepEqual(seqs(spool.lease(4, 'live-first')), [201, 202, 4, 5]);
   });
 
+  it('sends what came back unanswered before the backlog', async (t) => {
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 100; ts += 1) spool.enqueue([testSample(ts)]);
+    const inFlight = spool.lease(3, 'live-first').map(({ key }) => key);
+    assert.deepEqual(
+      inFlight.map(({ seq }) => seq),
+      [100, 1, 2],
+    );
+    spool.settle({ acked: [inFlight[1]!], released: [inFlight[0]!, inFlight[2]!] });
+    spool.beginLive();
+    spool.enqueue([testSample(101)]);
+    assert.deepEqual(seqs(spool.lease(5, 'live-first')), [101, 2, 100, 3, 4]);
+  });
+
+  it('keeps the newest of the batches that were refused', async (t) => {
+    const directory = temporaryDirectory(t);
+    const spool = await openTestSpool(directory);
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 260; ts += 1) spool.enqueue([testSample(ts)]);
+    spool.settle({ rejected: spool.lease(260, 'fifo').map(({ key }) => ({ ...key, reason: 'bad' })) });
+    assert.equal(spool.status().quarantined, 260);
+    const [run] = ofKind(events(spool), 'quarantined');
+    assert.deepEqual([run?.seqFrom, run?.seqTo, run?.batches], [1, 260, 260]);
+  });
+
   it('drops the oldest when full, and says what', async (t) => {
     const directory = temporaryDirectory(t);
     const spool = await openTestSpool(directory, { bytesMax: 1_000_000 });
