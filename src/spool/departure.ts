@@ -5,6 +5,11 @@ import { epochNumberOf, seqOf } from './position.ts';
 import { countOf, has, withMember, withoutMember } from './runs.ts';
 import type { BatchRow } from './schema.ts';
 
+/** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */
+const rejectedMax = 256;
+/** More damaged batches than this in one file, and it is the medium: the rest moves to a new file. */
+const damagedMax = 256;
+
 // The ways by which a batch stops waiting. There is no other, and all but delivery leave an event behind.
 // Each runs within a commit.
 
@@ -21,11 +26,6 @@ export function drop(books: Books, draft: Draft, row: BatchRow, reason: string):
   draft.dropped += 1;
   books.outbox.note(draft, { kind: 'dropped', reason, ...runOf(row) });
 }
-
-/** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */
-const rejectedMax = 256;
-/** More damaged batches than this in one file, and it is the medium: the rest moves to a new file. */
-const damagedMax = 256;
 
 /** The broker will never take it: the row stays, for `spool export`, until room is needed. */
 export function reject(books: Books, draft: Draft, row: BatchRow, reason: string): void {

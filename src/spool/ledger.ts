@@ -1,8 +1,8 @@
+import type { Origin } from '../stream/topic.ts';
 import type { DataKey } from './keyring.ts';
+import { countOf, type Runs } from './runs.ts';
 import type { BatchRow, LedgerRow } from './schema.ts';
 import { type CipherName, seal, unseal } from './seal.ts';
-import type { Origin } from '../stream/topic.ts';
-import { countOf, type Runs } from './runs.ts';
 
 /** The end of an epoch's chain. */
 export interface Head {

@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
 import { Books, ledgerBehindMax } from './books.ts';
-import { readWal } from './salvage/damaged-file.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { filesAside, filesOf, setAside, type SpoolFiles, walOf } from './files.ts';
 import { flush } from './ground.ts';
@@ -11,6 +10,7 @@ import { found, noLegacy } from './legacy.ts';
 import { positionOf } from './position.ts';
 import type { Quota } from './quota.ts';
 import { countOf, withMember } from './runs.ts';
+import { readWal } from './salvage/damaged-file.ts';
 import { salvage } from './salvage/salvage.ts';
 import { fastestCipher } from './seal.ts';
 import { openBatch } from './sealed-batch.ts';

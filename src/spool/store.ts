@@ -5,8 +5,6 @@ import type { SpoolFiles } from './files.ts';
 import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './quota.ts';
 import { Reserve } from './reserve.ts';
-import { WriteMeter } from './write-meter.ts';
-import { prepareAll, type Statements } from './statements.ts';
 import {
   applicationId,
   type BatchRow,
@@ -18,6 +16,8 @@ import {
   tables,
   userVersion,
 } from './schema.ts';
+import { prepareAll, type Statements } from './statements.ts';
+import { WriteMeter } from './write-meter.ts';
 
 /** `flushed`: on the medium when it returns. `written`: reaches it with the next flushed commit. */
 export type Durability = 'flushed' | 'written';

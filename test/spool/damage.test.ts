@@ -4,7 +4,6 @@ import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import { filesAside } from '../../src/spool/files.ts';
-import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
 import {
   assertNothingLostUnreported,
   type Damage,
@@ -16,6 +15,7 @@ import {
   survive,
   tellsOf,
 } from '../support/spool-damage.ts';
+import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
 
 function zero(from: number, to: number): Damage {
   return (file) => {

@@ -17,8 +17,8 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Spool } from '../../src/spool/spool.ts';
 import { makeDisk, whyNoDisk } from '../support/mount.ts';
-import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
 import { drain } from '../support/spool-damage.ts';
+import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
 
 const writer = fileURLToPath(new URL('../support/spool-writer.ts', import.meta.url));
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fastestCipher, seal, unseal } from '../../src/spool/seal.ts';
-import { createSecretKey, randomBytes } from 'node:crypto';
 import { openTestSpool, temporaryDirectory, testKeys } from '../support/spool.ts';
 
 /** Everything that a stranger must not read, in samples, events and what is held. */

@@ -6,8 +6,8 @@ import { currentEpochNumber, type Head } from '../ledger.ts';
 import type { Legacy } from '../legacy.ts';
 import { epochNumberOf, positionOf, seqOf } from '../position.ts';
 import { countOf, difference, has, type Runs, runsOf } from '../runs.ts';
-import type { Finds } from './salvage.ts';
 import type { Store } from '../store.ts';
+import type { Finds } from './salvage.ts';
 
 /** More holes than this are told as one per epoch: an event each would outweigh the batches. */
 const runsMax = 500;

@@ -1,4 +1,3 @@
-import { DamagedFile } from './damaged-file.ts';
 import type { SpoolDependencies } from '../dependencies.ts';
 import { type EntryKind, openEntry } from '../entry.ts';
 import { type DataKey, type KeySource, unwrapKey } from '../keyring.ts';
@@ -6,14 +5,15 @@ import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../led
 import type { Legacy } from '../legacy.ts';
 import { epochNumberOf, seqOf } from '../position.ts';
 import { pagesFor } from '../quota.ts';
-import { asBatch, asEntry, asKey, asLedger } from './raw-row.ts';
-import { reckon } from './reckoning.ts';
 import { has } from '../runs.ts';
 import type { BatchRow, EntryRow, KeyRow } from '../schema.ts';
 import { openBatch } from '../sealed-batch.ts';
-import type { RawRow } from './sqlite-page.ts';
 import type { Store } from '../store.ts';
 import type { Testimony } from '../witness.ts';
+import { DamagedFile } from './damaged-file.ts';
+import { asBatch, asEntry, asKey, asLedger } from './raw-row.ts';
+import { reckon } from './reckoning.ts';
+import type { RawRow } from './sqlite-page.ts';
 
 /** What could be found in a damaged file, and is in the new one now. */
 export interface Finds {
