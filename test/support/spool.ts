@@ -30,10 +30,19 @@ export function testKeys(secret: string): KeyWrapper {
 
 export const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 
-/** A folder that is gone when the test is over. */
+/** Made by this process, and gone with it at the latest. */
+const directories = new Set<string>();
+process.once('exit', () => directories.forEach(remove));
+
+function remove(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** A folder that is gone when the test is over, or its process: a spool closed later writes itself anew. */
 export function temporaryDirectory(t: { after: (done: () => void) => void }, parent = tmpdir()): string {
   const directory = mkdtempSync(join(parent, 'merestone-spool-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  directories.add(directory);
+  t.after(() => remove(directory));
   return directory;
 }
 
