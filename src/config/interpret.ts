@@ -54,6 +54,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     },
     quota: defined(quota),
     memoryMbMax: Math.round(silo.memoryMax / 1e6),
+    isolation: { kind: 'thread' },
   };
 }
 

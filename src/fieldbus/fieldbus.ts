@@ -105,6 +105,7 @@ function startBus(
         reason: port.state.kind === 'lost' ? port.state.reason : null,
         load: running.load(),
         devices: running.devices(),
+        silos: [],
       };
     },
     stop: async () => {

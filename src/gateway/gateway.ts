@@ -70,7 +70,7 @@ export class Gateway {
 
   /** Has every silo look at its certificate files now. */
   async reloadIdentities(): Promise<void> {
-    await Promise.allSettled([...this.#silos.values()].map((silo) => silo.request('reload', null)));
+    await Promise.allSettled([...this.#silos.values()].map((silo) => silo.request('reload')));
   }
 
   /** Stops polling, then lets the silos make durable what they have. */

@@ -110,14 +110,14 @@ export class SiloHost {
   }
 
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
-  request(method: SiloMethod, params: unknown): Promise<unknown> {
+  request(method: SiloMethod): Promise<unknown> {
     this.#requestId += 1;
     const id = this.#requestId;
     return new Promise((resolve, reject) => {
       const fail = (): void => this.#answer(id, (pending) => pending.reject(this.#unreachable()));
       if (this.#stage.at !== 'running') return reject(this.#unreachable());
       this.#requests.set(id, { resolve, reject, cancelTimeout: this.#clock.after(requestTimeoutMs, fail) });
-      this.#post({ type: 'request', id, method, params });
+      this.#post({ type: 'request', id, method });
     });
   }
 
@@ -248,5 +248,8 @@ function blankStatus(name: string): SiloStatus {
     clock: 'unknown',
     samples: { received: 0, stored: 0, published: 0, dropped: {} },
     restarts: 0,
+    isolation: 'thread',
+    usage: null,
+    quotas: [],
   };
 }

@@ -18,6 +18,18 @@ export interface BusStatus {
   /** Share of time the line was busy over the last minute, 0 to 1. */
   load: number;
   devices: DeviceStatus[];
+  /** What each silo with devices here has of the bus. */
+  silos: BusSiloStatus[];
+}
+
+export interface BusSiloStatus {
+  silo: string;
+  /** Share of bus time that its devices took over the last minute, 0 to 1. */
+  busShare: number;
+  /** What they may take; null where nothing limits it. */
+  busShareMax: number | null;
+  /** True while its devices wait because the share is used up. */
+  held: boolean;
 }
 
 export interface DeviceStatus {
@@ -53,6 +65,38 @@ export interface SiloStatus {
   clock: 'good' | 'unknown';
   samples: { received: number; stored: number; published: number; dropped: Record<string, number> };
   restarts: number;
+  /** Which wall is around it: an isolate of the gateway's process, or a process of its own. */
+  isolation: Isolation;
+  /** Of its isolate, as measured from outside; null where none runs. */
+  usage: SiloUsage | null;
+  /** Every quota that is set, and spool bytes, which always are. */
+  quotas: QuotaStatus[];
+}
+
+export type Isolation = 'thread' | 'process';
+
+export interface SiloUsage {
+  /** Share of one core over the last 10 s, 0 to 1 and a little more. */
+  cpuShare: number;
+  /** JavaScript heap and what hangs on it, buffers included. */
+  memoryBytes: number;
+  memoryBytesMax: number;
+}
+
+/** `bus-share` is limited by bus; its use is that of the bus where it is greatest. */
+export type QuotaName =
+  | 'samples-per-second'
+  | 'uplink-bytes-per-day'
+  | 'spool-bytes'
+  | 'bus-share'
+  | 'cpu-share';
+
+export interface QuotaStatus {
+  quota: QuotaName;
+  limit: number;
+  used: number;
+  /** `reached`: the silo is held to it now. */
+  state: 'clear' | 'reached';
 }
 
 export interface UplinkStatus {

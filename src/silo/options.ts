@@ -13,7 +13,14 @@ export interface BatchOptions {
 export interface QuotaOptions {
   samplesPerSecond?: number;
   uplinkBytesPerDay?: number;
+  /** Share of each bus's time, 0 to 1; the gateway keeps it. */
+  busShare?: number;
+  /** Share of one core, 0 to 1. */
+  cpuShare?: number;
 }
+
+/** `socket`: where the silo's own process listens; where it is absent, the gateway starts that process itself. */
+export type IsolationOptions = { kind: 'thread' } | { kind: 'process'; socket?: string };
 
 /** Everything a silo is told about itself. It names no bus, no other silo and no tenant. */
 export interface SiloOptions {
@@ -24,6 +31,7 @@ export interface SiloOptions {
   batch: BatchOptions;
   spool: SpoolOptions;
   quota: QuotaOptions;
-  /** Heap limit of its isolate. */
+  /** Memory limit of its isolate. */
   memoryMbMax: number;
+  isolation: IsolationOptions;
 }

@@ -1,7 +1,8 @@
 import type { LogFields, LogLevel } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { QuotaName, SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { AuditDetails } from './audit-entry.ts';
 import type { SiloOptions } from './options.ts';
 
 /** What a silo is born with. */
@@ -22,7 +23,13 @@ export type ToSilo =
   | { type: 'samples'; samples: Sample[] }
   /** Samples that the gateway had to drop on this silo's behalf. */
   | { type: 'lost'; reason: LossReason; samples: number; from: number; to: number }
-  | { type: 'request'; id: number; method: SiloMethod; params: unknown }
+  | { type: 'request'; id: number; method: SiloMethod }
+  /** What the isolate takes, as measured from outside it; once a second. */
+  | { type: 'usage'; usage: SiloUsage }
+  /** A quota that the gateway keeps on this silo's behalf was reached or is clear again. */
+  | { type: 'quota'; quota: QuotaName; limit: number; state: 'reached' | 'cleared' }
+  /** What somebody did to the gateway and this silo has to remember. */
+  | { type: 'record'; act: AuditAct }
   /** Store what came, take leave of the broker, close the spool. */
   | { type: 'stop' };
 
@@ -38,8 +45,13 @@ export type FromSilo =
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 
-/** `reload`: look at the certificate files again. `audit`: note an act of an operator. */
-export type SiloMethod = 'reload' | 'audit';
+/** `reload`: look at the certificate files again. */
+export type SiloMethod = 'reload';
+
+/** Acts of people that reach a silo from outside, for its audit log. */
+export type AuditAct = {
+  [Kind in 'configuration' | 'refused-request']: { kind: Kind; details: AuditDetails[Kind] };
+}['configuration' | 'refused-request'];
 
 /** One end of the wall's only door, be it a MessagePort or a socket between two processes. */
 export interface SiloChannel {

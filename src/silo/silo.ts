@@ -77,6 +77,10 @@ export class Silo {
         return this.#losses.add(message);
       case 'request':
         return this.#answer(message.id);
+      case 'usage':
+      case 'quota':
+      case 'record':
+        return;
       case 'stop':
         return this.#stop();
     }
@@ -238,6 +242,9 @@ export class Silo {
         dropped: { ...this.#losses.totals },
       },
       restarts: 0,
+      isolation: 'thread',
+      usage: null,
+      quotas: [],
     };
   }
 }

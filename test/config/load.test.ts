@@ -70,6 +70,7 @@ describe('a sound configuration', () => {
           },
           quota: {},
           memoryMbMax: 96,
+          isolation: { kind: 'thread' },
         },
       ],
       buses: [

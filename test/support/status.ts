@@ -20,7 +20,16 @@ export function deviceStatus(name: string, more: Partial<DeviceStatus> = {}): De
 }
 
 export function busStatus(name: string, more: Partial<BusStatus> = {}): BusStatus {
-  return { name, kind: 'modbus-rtu', state: 'open', reason: null, load: 0.34, devices: [], ...more };
+  return {
+    name,
+    kind: 'modbus-rtu',
+    state: 'open',
+    reason: null,
+    load: 0.34,
+    devices: [],
+    silos: [],
+    ...more,
+  };
 }
 
 export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloStatus {
@@ -65,6 +74,9 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
     clock: 'good',
     samples: { received: 50_000, stored: 49_900, published: 48_000, dropped: {} },
     restarts: 0,
+    isolation: 'thread',
+    usage: { cpuShare: 0.02, memoryBytes: 24_000_000, memoryBytesMax: 96_000_000 },
+    quotas: [{ quota: 'spool-bytes', limit: 512_000_000, used: 1_200_000, state: 'clear' }],
     ...more,
   };
 }
