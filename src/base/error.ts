@@ -45,6 +45,8 @@ const catalogue = {
 
   SiloCrashed: { number: 700, exit: ExitCode.Internal },
   AuditDamaged: { number: 701, exit: ExitCode.Io },
+  /** Somebody else than the silo's own user answers at its socket. */
+  SiloStranger: { number: 702, exit: ExitCode.Permission },
 
   DaemonUnreachable: { number: 800, exit: ExitCode.Unavailable },
   ControlRefused: { number: 801, exit: ExitCode.Permission },

@@ -9,6 +9,7 @@ import type { GlobalArguments } from './command.ts';
 /** Each command is one file, imported only when it is called: the daemon carries nothing that it does not use. */
 const commands = {
   run: () => import('./run.ts'),
+  silo: () => import('./silo.ts'),
   check: () => import('./check.ts'),
   status: () => import('./status.ts'),
   tail: () => import('./tail.ts'),
@@ -30,7 +31,7 @@ const helpHint = "'merestone --help' shows what there is";
 const words = process.argv.slice(2);
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (words.includes('run')) return; // the daemon outlives whoever reads its log
+  if (words.includes('run') || words.includes('silo')) return; // the daemon outlives whoever reads its log
   process.exit(error.code === 'EPIPE' ? ExitCode.Good : ExitCode.Io);
 });
 

@@ -2,11 +2,12 @@ import { flushCompileCache } from 'node:module';
 import { systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
-import { createLogger, formatJson, formatText, type Logger, type LogLevel } from '../base/logger.ts';
+import { createLogger, type Logger, type LogLevel } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import { Daemon } from '../gateway/daemon.ts';
 import { connectServiceManager } from '../gateway/service-manager.ts';
 import type { Command } from './command.ts';
+import { firstSignal, writeRecord } from './daemon-process.ts';
 
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -55,16 +56,4 @@ async function reload(
     logger.error('configuration refused: everything goes on as it was', { reason });
   }
   serviceManager.ready();
-}
-
-/** A second signal of the same kind ends the process at once, as if none was handled. */
-function firstSignal(...signals: NodeJS.Signals[]): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of signals) process.once(signal, () => resolve(signal));
-  });
-}
-
-function writeRecord(record: Parameters<typeof formatJson>[0]): void {
-  const format = process.stdout.isTTY ? formatText : formatJson;
-  process.stdout.write(format(record, Date.now()));
 }

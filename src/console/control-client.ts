@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { MerestoneError } from '../base/error.ts';
 import type { ControlReply, TailFilter, TailItem } from './control-protocol.ts';
-import { createLineSplitter } from './line-splitter.ts';
+import { createLineSplitter } from '../base/line-splitter.ts';
 
 /** The status of a thousand devices is about half a megabyte. */
 const replyBytesMax = 16_000_000;

@@ -3,7 +3,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { controlError, type ControlReply, type ControlRequest, type TailFilter } from './control-protocol.ts';
 import type { ControlHandlers } from './control-server.ts';
-import { createLineSplitter } from './line-splitter.ts';
+import { createLineSplitter } from '../base/line-splitter.ts';
 
 /** A request is a name and a few parameters. */
 const requestBytesMax = 65_536;

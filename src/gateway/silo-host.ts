@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads';
 import { backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
@@ -6,8 +5,11 @@ import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
+import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
 import { LossAccount } from '../silo/loss-account.ts';
-import type { FromSilo, LossReason, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
+import type { AuditAct, FromSilo, LossReason, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
+import { LogAllowance } from './log-allowance.ts';
+import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 
 /** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
 const creditReadingsMax = 100_000;
@@ -15,16 +17,16 @@ const creditReadingsMax = 100_000;
 const crashesMax = 5;
 const crashWindowMs = 600_000;
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
-/** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
-const maxYoungGenerationSizeMb = 6;
 /** Requests are answered within a turn of the silo's loop; a disk may hold that up for some seconds. */
 const requestTimeoutMs = 10_000;
+/** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
+const actsMax = 100;
 
 type Stage =
-  | { at: 'running'; worker: Worker }
+  | { at: 'running'; isolate: Isolate }
   | { at: 'pausing'; cancel: Cancel }
   | { at: 'quarantined' }
-  | { at: 'stopping'; worker: Worker }
+  | { at: 'stopping'; isolate: Isolate }
   | { at: 'stopped' };
 
 interface PendingRequest {
@@ -42,6 +44,8 @@ export class SiloHost {
   readonly #birth: SiloBirth;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #open: OpenIsolate;
+  readonly #logAllowance: LogAllowance;
   readonly #requests = new Map<number, PendingRequest>();
   readonly #losses = new LossAccount();
   #stage: Stage = { at: 'stopped' };
@@ -51,17 +55,24 @@ export class SiloHost {
   #queuedReadings = 0;
   /** Posted, and not yet settled by the silo. */
   #outstanding = { readings: 0, samples: 0, since: 0 };
+  #acts: AuditAct[] = [];
+  /** Why the isolate is about to end. */
+  #fault: string | null = null;
   #crashedAtMs: number[] = [];
+  /** Starts in a row that found nobody. */
+  #absences = 0;
   #restarts = 0;
   #requestId = 0;
   #stopDone: (() => void) | undefined;
 
-  constructor(birth: SiloBirth, clock: Clock, logger: Logger) {
+  constructor(birth: SiloBirth, clock: Clock, logger: Logger, open: OpenIsolate = openIsolate) {
     this.name = birth.options.name;
     this.#birth = birth;
     this.#clock = clock;
     this.#logger = logger.with({ silo: this.name });
-    this.#status = blankStatus(this.name);
+    this.#open = open;
+    this.#logAllowance = new LogAllowance(clock.monotonicMs());
+    this.#status = blankStatus(birth);
   }
 
   get devices(): DeviceDescription[] {
@@ -69,18 +80,20 @@ export class SiloHost {
   }
 
   start(): void {
-    const { CREDENTIALS_DIRECTORY: credentials } = process.env;
-    const worker = new Worker(new URL('../silo/worker.ts', import.meta.url), {
-      name: `silo ${this.name}`,
-      // Its own environment: what stands in the gateway's is nobody's business in there.
-      env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
-      resourceLimits: { maxOldGenerationSizeMb: this.#birth.options.memoryMbMax, maxYoungGenerationSizeMb },
+    const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
+      message: (message) => this.#receive(message),
+      usage: (usage) => {
+        this.#status = { ...this.#status, usage };
+      },
+      fault: (reason) => {
+        this.#fault ??= reason;
+      },
+      ended: (end) => this.#ended(end),
     });
-    this.#stage = { at: 'running', worker };
-    worker.on('message', (message: FromSilo) => this.#receive(message));
-    worker.on('error', (error) => this.#logger.error('silo crashed', { reason: error.message }));
-    worker.once('exit', () => this.#exited(worker));
+    this.#fault = null;
+    this.#stage = { at: 'running', isolate };
     this.#post({ type: 'start', birth: this.#birth });
+    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
     const waiting = this.#queue;
     this.#queue = [];
     this.#queuedReadings = 0;
@@ -109,6 +122,17 @@ export class SiloHost {
     return { ...this.#status, restarts: this.#restarts };
   }
 
+  /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
+  record(act: AuditAct): void {
+    if (this.#stage.at === 'running') return this.#post({ type: 'record', act });
+    if (this.#acts.length < actsMax) this.#acts.push(act);
+  }
+
+  /** A quota that is kept outside of the silo was reached, or is clear again. */
+  quota(event: Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>): void {
+    this.#post({ type: 'quota', ...event });
+  }
+
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
   request(method: SiloMethod): Promise<unknown> {
     this.#requestId += 1;
@@ -130,22 +154,22 @@ export class SiloHost {
       return;
     }
     this.#reportLosses();
-    const { worker } = stage;
+    const { isolate } = stage;
     const gone = new Promise<void>((resolve) => {
       this.#stopDone = resolve;
     });
     this.#post({ type: 'stop' });
-    this.#stage = { at: 'stopping', worker };
+    this.#stage = { at: 'stopping', isolate };
     const cancel = this.#clock.after(deadlineMs, () => {
       this.#logger.error('silo did not stop in time and is ended', { deadlineMs });
-      void worker.terminate();
+      isolate.end();
     });
     await gone;
     cancel();
   }
 
   #post(message: ToSilo): void {
-    if (this.#stage.at === 'running') this.#stage.worker.postMessage(message);
+    if (this.#stage.at === 'running') this.#stage.isolate.post(message);
   }
 
   #receive(message: FromSilo): void {
@@ -155,7 +179,7 @@ export class SiloHost {
         if (this.#outstanding.readings === 0) this.#outstanding.samples = 0;
         return;
       case 'status':
-        this.#status = message.status;
+        this.#show(message.status);
         return this.#reportLosses();
       case 'reply':
         return this.#answer(message.id, (pending) => pending.resolve(message.result));
@@ -164,7 +188,7 @@ export class SiloHost {
           pending.reject(new MerestoneError('SiloCrashed', message.message, { subject: this.name })),
         );
       case 'log':
-        return this.#logger[message.level](message.event, message.fields);
+        return this.#log(message);
       case 'stopped':
         return;
     }
@@ -189,42 +213,80 @@ export class SiloHost {
     }
   }
 
-  #exited(worker: Worker): void {
-    worker.removeAllListeners();
+  /**
+   * A silo serves one tenant for good. What it says of itself is shown under the name that the gateway gave it;
+   * one that would go on as somebody else is ended.
+   */
+  #show(status: SiloStatus): void {
+    const { tenant, gateway, usage, isolation } = this.#status;
+    const isOther = tenant !== null && status.tenant !== null && status.tenant !== tenant;
+    if (isOther && this.#stage.at === 'running') {
+      this.#fault = 'it gave itself out as another tenant';
+      return this.#stage.isolate.end();
+    }
+    const origin = { tenant: status.tenant ?? tenant, gateway: status.gateway ?? gateway };
+    this.#status = { ...status, ...origin, name: this.name, usage, isolation };
+  }
+
+  #log({ level, event, fields }: Extract<FromSilo, { type: 'log' }>): void {
+    const { pass, suppressed } = this.#logAllowance.take(this.#clock.monotonicMs());
+    if (suppressed > 0) this.#logger.warn('log lines left out', { lines: suppressed });
+    if (pass) this.#logger[level](event, fields);
+  }
+
+  #ended(end: IsolateEnd): void {
     for (const id of Array.from(this.#requests.keys())) {
       this.#answer(id, (pending) => pending.reject(this.#unreachable()));
     }
+    this.#status = { ...this.#status, usage: null };
     if (this.#stage.at === 'stopping') {
       this.#stage = { at: 'stopped' };
       this.#status = { ...this.#status, state: 'stopped' };
       return this.#stopDone?.();
     }
-    this.#crashed();
+    this.#giveUpOutstanding();
+    this.#restarts += 1;
+    switch (end) {
+      case 'crashed':
+        return this.#crashed();
+      case 'left':
+        return this.#pause(1, 'it left, and is started anew');
+      case 'absent':
+        this.#absences += 1;
+        this.#restarts -= 1;
+        return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
+    }
+  }
+
+  #giveUpOutstanding(): void {
+    const { samples, since } = this.#outstanding;
+    if (samples > 0) this.#lose('crash', samples, since);
+    this.#outstanding = { readings: 0, samples: 0, since: 0 };
   }
 
   #crashed(): void {
     const nowMs = this.#clock.monotonicMs();
-    const { samples, since } = this.#outstanding;
-    if (samples > 0) this.#lose('crash', samples, since);
-    this.#outstanding = { readings: 0, samples: 0, since: 0 };
-    this.#restarts += 1;
+    const reason = this.#fault ?? 'its isolate ended';
+    this.#absences = 0;
     this.#crashedAtMs = [...this.#crashedAtMs.filter((at) => nowMs - at < crashWindowMs), nowMs];
-    if (this.#crashedAtMs.length >= crashesMax) {
-      this.#stage = { at: 'quarantined' };
-      this.#setDown(
-        'quarantined',
-        `crashed ${crashesMax} times in ten minutes; restart the gateway to try again`,
-      );
-      return;
+    if (this.#crashedAtMs.length < crashesMax) {
+      return this.#pause(this.#crashedAtMs.length, `crashed: ${reason}`);
     }
-    const pauseMs = backoffMs(this.#crashedAtMs.length, restartPause, Math.random());
-    this.#setDown('restarting', 'crashed');
+    this.#stage = { at: 'quarantined' };
+    const times = `crashed ${crashesMax} times in ten minutes`;
+    this.#setDown('quarantined', `${times}; the last time: ${reason}; restart the gateway to try again`);
+  }
+
+  #pause(attempt: number, reason: string): void {
+    const pauseMs = backoffMs(attempt, restartPause, Math.random());
+    this.#setDown('restarting', reason);
     this.#stage = { at: 'pausing', cancel: this.#clock.after(pauseMs, () => this.start()) };
   }
 
   #setDown(state: SiloStatus['state'], reason: string): void {
+    const isNews = this.#status.state !== state || this.#status.reason !== reason;
     this.#status = { ...this.#status, state, reason };
-    this.#logger.error('silo is down', { state, reason });
+    if (isNews) this.#logger.error('silo is down', { state, reason });
   }
 
   #unreachable(): MerestoneError {
@@ -235,9 +297,9 @@ export class SiloHost {
   }
 }
 
-function blankStatus(name: string): SiloStatus {
+function blankStatus({ options }: SiloBirth): SiloStatus {
   return {
-    name,
+    name: options.name,
     state: 'starting',
     reason: null,
     tenant: null,
@@ -248,7 +310,7 @@ function blankStatus(name: string): SiloStatus {
     clock: 'unknown',
     samples: { received: 0, stored: 0, published: 0, dropped: {} },
     restarts: 0,
-    isolation: 'thread',
+    isolation: options.isolation.kind,
     usage: null,
     quotas: [],
   };

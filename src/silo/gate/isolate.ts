@@ -1,0 +1,24 @@
+import type { SiloUsage } from '../../reading/status.ts';
+import type { FromSilo, ToSilo } from '../protocol.ts';
+
+/** One life of a silo behind its wall, seen from the gateway: a thread, or a process of its own. */
+export interface Isolate {
+  post(message: ToSilo): void;
+  /** Ends it by force. */
+  end(): void;
+}
+
+/** What is heard of an isolate. `ended` comes last, and once. */
+export interface IsolateListener {
+  message(message: FromSilo): void;
+  usage(usage: SiloUsage): void;
+  /** What went wrong; the end follows. */
+  fault(reason: string): void;
+  ended(end: IsolateEnd): void;
+}
+
+/**
+ * `crashed`: it was there and went without leave. `left`: it stored what it had and took leave.
+ * `absent`: it was never there, so nothing speaks against it.
+ */
+export type IsolateEnd = 'crashed' | 'left' | 'absent';

@@ -1,0 +1,114 @@
+import { Worker } from 'node:worker_threads';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { ToSilo } from '../protocol.ts';
+import { admit } from './admission.ts';
+import type { Isolate, IsolateListener } from './isolate.ts';
+import { type IsolateLimits, lookEveryMs, Warden } from './warden.ts';
+
+/** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
+const maxYoungGenerationSizeMb = 6;
+
+export const siloEntry = new URL('../worker.ts', import.meta.url);
+
+export interface ThreadIsolateOptions {
+  name: string;
+  limits: IsolateLimits;
+  clock: Clock;
+  /** What runs in it; a test brings a silo gone mad. */
+  entry?: URL;
+}
+
+/**
+ * A silo in an isolate of its own: its own heap, event loop and environment, and one port. What it takes is
+ * measured from here, and one that takes too much, or hangs, is ended from here.
+ */
+export class ThreadIsolate implements Isolate {
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #listener: IsolateListener;
+  readonly #warden: Warden;
+  #heardAtMs: number;
+  #left = false;
+  #measuring = false;
+  #cancelLook: Cancel;
+
+  constructor({ name, limits, clock, entry = siloEntry }: ThreadIsolateOptions, listener: IsolateListener) {
+    const { CREDENTIALS_DIRECTORY: credentials } = process.env;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#heardAtMs = clock.monotonicMs();
+    this.#warden = new Warden(limits, this.#heardAtMs);
+    this.#worker = new Worker(entry, {
+      name: `silo ${name}`,
+      // Its own environment: what stands in the gateway's is nobody's business in there.
+      env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(limits.memoryBytesMax / 1e6),
+        maxYoungGenerationSizeMb,
+      },
+      // Or a silo could print lines into the gateway's log that look like anybody's.
+      stdout: true,
+      stderr: true,
+    });
+    this.#worker.stdout.resume();
+    this.#worker.stderr.resume();
+    this.#worker.on('message', (message: unknown) => this.#receive(message));
+    this.#worker.on('error', (error) => listener.fault(error.message));
+    this.#worker.once('exit', () => this.#exited());
+    this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
+  }
+
+  post(message: ToSilo): void {
+    this.#worker.postMessage(message);
+  }
+
+  end(): void {
+    void this.#worker.terminate();
+  }
+
+  #receive(message: unknown): void {
+    this.#heardAtMs = this.#clock.monotonicMs();
+    const admitted = admit(message);
+    if (typeof admitted === 'string') return this.#condemn(admitted);
+    if (admitted.type === 'stopped') this.#left = true;
+    this.#listener.message(admitted);
+  }
+
+  #look(): void {
+    this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
+    const fault = this.#warden.silence(this.#heardAtMs, this.#clock.monotonicMs());
+    if (fault !== undefined) return this.#condemn(fault);
+    if (!this.#measuring) void this.#measure();
+  }
+
+  /** V8 answers even for an isolate that runs in circles; for one that waits for a disk, when it is back. */
+  async #measure(): Promise<void> {
+    this.#measuring = true;
+    try {
+      const [cpu, heap] = await Promise.all([this.#worker.cpuUsage(), this.#worker.getHeapStatistics()]);
+      const look = {
+        cpuMs: (cpu.user + cpu.system) / 1000,
+        memoryBytes: heap.used_heap_size + heap.external_memory,
+      };
+      const { usage, fault } = this.#warden.look(look, this.#clock.monotonicMs());
+      this.#listener.usage(usage);
+      this.post({ type: 'usage', usage });
+      if (fault !== undefined) this.#condemn(fault);
+    } catch {
+      // It has ended; 'exit' says so.
+    }
+    this.#measuring = false;
+  }
+
+  #condemn(reason: string): void {
+    this.#cancelLook();
+    this.#listener.fault(reason);
+    this.end();
+  }
+
+  #exited(): void {
+    this.#cancelLook();
+    this.#worker.removeAllListeners();
+    this.#listener.ended(this.#left ? 'left' : 'crashed');
+  }
+}

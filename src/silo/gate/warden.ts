@@ -1,0 +1,97 @@
+import type { SiloUsage } from '../../reading/status.ts';
+import type { SiloOptions } from '../options.ts';
+
+/** What a silo's isolate may take of the box. */
+export interface IsolateLimits {
+  /** Heap and buffers together. */
+  memoryBytesMax: number;
+  /** Share of one core; absent: as much as there is. */
+  cpuShare?: number;
+}
+
+export function limitsOf({ memoryMbMax, quota }: SiloOptions): IsolateLimits {
+  const { cpuShare } = quota;
+  return { memoryBytesMax: memoryMbMax * 1e6, ...(cpuShare !== undefined && { cpuShare }) };
+}
+
+/** One look at an isolate from outside. */
+export interface Look {
+  /** CPU time since it began. */
+  cpuMs: number;
+  memoryBytes: number;
+}
+
+export const lookEveryMs = 1000;
+
+/** A share over less would be noise: one batch of a slow link is a burst. */
+const windowLooks = 10;
+/** Garbage counts until it is collected: memory over the limit has to stay there for this many looks. */
+const memoryLooksMax = 5;
+/** Nothing that collects garbage is this far off. */
+const memoryFactorMax = 2;
+/** A silo says something every second. Repairing a damaged spool on a slow card may take a minute of silence. */
+const silenceMaxMs = 120_000;
+/** A silo holds itself to its share of CPU; one that takes half as much again for so long does not. */
+const cpuFactorMax = 1.5;
+const cpuLooksMax = 60;
+
+/**
+ * Watches one isolate from outside, where it has no say: what it takes, and whether it is still there. Pure:
+ * it is shown what was measured, and says whether the isolate has to end and why.
+ */
+export class Warden {
+  readonly #limits: IsolateLimits;
+  readonly #looks: { atMs: number; cpuMs: number }[];
+  #memoryOver = 0;
+  #cpuOver = 0;
+
+  constructor(limits: IsolateLimits, startedAtMs: number) {
+    this.#limits = limits;
+    this.#looks = [{ atMs: startedAtMs, cpuMs: 0 }];
+  }
+
+  /** `fault`: why it may not go on; absent where all is well. */
+  look({ cpuMs, memoryBytes }: Look, nowMs: number): { usage: SiloUsage; fault?: string } {
+    const { memoryBytesMax } = this.#limits;
+    this.#looks.push({ atMs: nowMs, cpuMs });
+    if (this.#looks.length > windowLooks + 1) this.#looks.shift();
+    const from = this.#looks[0]!;
+    const usage = { cpuShare: share(cpuMs - from.cpuMs, nowMs - from.atMs), memoryBytes, memoryBytesMax };
+    const fault = this.#memoryFault(memoryBytes) ?? this.#cpuFault(usage.cpuShare);
+    return fault === undefined ? { usage } : { usage, fault };
+  }
+
+  /** `heardAtMs`: its last sign of life. */
+  silence(heardAtMs: number, nowMs: number): string | undefined {
+    return nowMs - heardAtMs > silenceMaxMs
+      ? `hung: no sign of life for ${silenceMaxMs / 1000} s`
+      : undefined;
+  }
+
+  #memoryFault(memoryBytes: number): string | undefined {
+    const { memoryBytesMax } = this.#limits;
+    this.#memoryOver = memoryBytes > memoryBytesMax ? this.#memoryOver + 1 : 0;
+    if (this.#memoryOver <= memoryLooksMax && memoryBytes <= memoryBytesMax * memoryFactorMax)
+      return undefined;
+    return `took ${megabytes(memoryBytes)} of memory and may take ${megabytes(memoryBytesMax)} (memoryMax)`;
+  }
+
+  #cpuFault(cpuShare: number): string | undefined {
+    const limit = this.#limits.cpuShare ?? Infinity;
+    this.#cpuOver = cpuShare > limit * cpuFactorMax ? this.#cpuOver + 1 : 0;
+    if (this.#cpuOver <= cpuLooksMax) return undefined;
+    return `took ${percent(cpuShare)} of a core and may take ${percent(limit)} (quota.cpuShare)`;
+  }
+}
+
+function share(cpuMs: number, elapsedMs: number): number {
+  return elapsedMs > 0 ? Math.max(0, cpuMs / elapsedMs) : 0;
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
