@@ -1,11 +1,10 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import type { Clock } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
 import { peerCredentials } from '../../base/peer-credentials.ts';
 import { userName } from '../../base/user-name.ts';
-import { Life } from './life.ts';
+import { Life, type LifeDependencies } from './life.ts';
 
 export interface DoorkeeperOptions {
   /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
@@ -25,7 +24,7 @@ export interface Doorkeeper {
  */
 export async function keepDoor(
   { listen, gatewayUid }: DoorkeeperOptions,
-  { clock, logger }: { clock: Clock; logger: Logger },
+  { logger, ...dependencies }: Omit<LifeDependencies, 'ended'> & { logger: Logger },
 ): Promise<Doorkeeper> {
   let life: Life | undefined;
   let closed: (() => void) | undefined;
@@ -39,7 +38,7 @@ export async function keepDoor(
     if (life !== undefined || closed !== undefined) return refuse(socket);
     logger.info('gateway connected', { pid });
     const own = new Life(socket, {
-      clock,
+      ...dependencies,
       ended: () => {
         life = undefined;
         logger.info('gateway left');

@@ -3,11 +3,15 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { ToSilo } from '../protocol.ts';
 import type { Isolate } from './isolate.ts';
 import { inwardBytesMax, LineChannel } from './line-channel.ts';
-import { ThreadIsolate } from './thread-isolate.ts';
+import { ThreadIsolate, type ThreadIsolateOptions } from './thread-isolate.ts';
 import { limitsOf } from './warden.ts';
 
 /** Long enough to store what came and take leave of the broker; systemd's TimeoutStopSec is longer. */
 const leaveMs = 4500;
+
+export interface LifeDependencies extends Pick<ThreadIsolateOptions, 'clock' | 'rogue'> {
+  ended: () => void;
+}
 
 /**
  * In a silo's own process: one connection of the gateway is one life of the silo. The isolate behind it is the
@@ -17,14 +21,16 @@ export class Life {
   readonly #channel: LineChannel;
   readonly #clock: Clock;
   readonly #ended: () => void;
+  readonly #rogue: ThreadIsolateOptions['rogue'];
   #isolate: Isolate | undefined;
   #connected = true;
   #cancelLeave: Cancel | undefined;
 
   /** `ended` is called once the isolate is gone and with it every file that it held. */
-  constructor(socket: Socket, { clock, ended }: { clock: Clock; ended: () => void }) {
+  constructor(socket: Socket, { clock, ended, rogue }: LifeDependencies) {
     this.#clock = clock;
     this.#ended = ended;
+    this.#rogue = rogue;
     this.#channel = new LineChannel(socket, inwardBytesMax, {
       message: (message) => this.#receive(message as ToSilo),
       fault: () => {},
@@ -53,7 +59,12 @@ export class Life {
   #begin({ birth }: Extract<ToSilo, { type: 'start' }>): void {
     const { name } = birth.options;
     this.#isolate = new ThreadIsolate(
-      { name, limits: limitsOf(birth.options), clock: this.#clock },
+      {
+        name,
+        limits: limitsOf(birth.options),
+        clock: this.#clock,
+        ...(this.#rogue && { rogue: this.#rogue }),
+      },
       {
         message: (said) => this.#channel.post(said),
         usage: (usage) => this.#channel.post({ type: 'usage', usage }),

@@ -3,19 +3,19 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { ToSilo } from '../protocol.ts';
 import { admit } from './admission.ts';
 import type { Isolate, IsolateListener } from './isolate.ts';
-import { type IsolateLimits, lookEveryMs, Warden } from './warden.ts';
+import { type IsolateLimits, lookEveryMs, type Patience, Warden } from './warden.ts';
 
 /** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
 const maxYoungGenerationSizeMb = 6;
 
-export const siloEntry = new URL('../worker.ts', import.meta.url);
+const siloEntry = new URL('../worker.ts', import.meta.url);
 
 export interface ThreadIsolateOptions {
   name: string;
   limits: IsolateLimits;
   clock: Clock;
-  /** What runs in it; a test brings a silo gone mad. */
-  entry?: URL;
+  /** What runs in it, and how long its faults are borne, where a test brings a silo gone mad. */
+  rogue?: { entry: URL; patience: Patience };
 }
 
 /**
@@ -32,13 +32,13 @@ export class ThreadIsolate implements Isolate {
   #measuring = false;
   #cancelLook: Cancel;
 
-  constructor({ name, limits, clock, entry = siloEntry }: ThreadIsolateOptions, listener: IsolateListener) {
+  constructor({ name, limits, clock, rogue }: ThreadIsolateOptions, listener: IsolateListener) {
     const { CREDENTIALS_DIRECTORY: credentials } = process.env;
     this.#clock = clock;
     this.#listener = listener;
     this.#heardAtMs = clock.monotonicMs();
-    this.#warden = new Warden(limits, this.#heardAtMs);
-    this.#worker = new Worker(entry, {
+    this.#warden = new Warden(limits, this.#heardAtMs, rogue?.patience);
+    this.#worker = new Worker(rogue?.entry ?? siloEntry, {
       name: `silo ${name}`,
       // Its own environment: what stands in the gateway's is nobody's business in there.
       env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },

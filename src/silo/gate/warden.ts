@@ -25,15 +25,21 @@ export const lookEveryMs = 1000;
 
 /** A share over less would be noise: one batch of a slow link is a burst. */
 const windowLooks = 10;
-/** Garbage counts until it is collected: memory over the limit has to stay there for this many looks. */
-const memoryLooksMax = 5;
 /** Nothing that collects garbage is this far off. */
 const memoryFactorMax = 2;
-/** A silo says something every second. Repairing a damaged spool on a slow card may take a minute of silence. */
-const silenceMaxMs = 120_000;
-/** A silo holds itself to its share of CPU; one that takes half as much again for so long does not. */
+/** A silo holds itself to its share of CPU; one that takes half as much again for long does not. */
 const cpuFactorMax = 1.5;
-const cpuLooksMax = 60;
+
+/** How long what is wrong is borne. */
+export interface Patience {
+  /** Garbage counts until it is collected: memory over the limit has to stay there for more looks than this. */
+  memoryLooksMax: number;
+  cpuLooksMax: number;
+  /** A silo says something every second, but repairing a damaged spool on a slow card takes its time. */
+  silenceMaxMs: number;
+}
+
+const patienceDefault: Patience = { memoryLooksMax: 5, cpuLooksMax: 60, silenceMaxMs: 120_000 };
 
 /**
  * Watches one isolate from outside, where it has no say: what it takes, and whether it is still there. Pure:
@@ -41,12 +47,14 @@ const cpuLooksMax = 60;
  */
 export class Warden {
   readonly #limits: IsolateLimits;
+  readonly #patience: Patience;
   readonly #looks: { atMs: number; cpuMs: number }[];
   #memoryOver = 0;
   #cpuOver = 0;
 
-  constructor(limits: IsolateLimits, startedAtMs: number) {
+  constructor(limits: IsolateLimits, startedAtMs: number, patience: Patience = patienceDefault) {
     this.#limits = limits;
+    this.#patience = patience;
     this.#looks = [{ atMs: startedAtMs, cpuMs: 0 }];
   }
 
@@ -63,6 +71,7 @@ export class Warden {
 
   /** `heardAtMs`: its last sign of life. */
   silence(heardAtMs: number, nowMs: number): string | undefined {
+    const { silenceMaxMs } = this.#patience;
     return nowMs - heardAtMs > silenceMaxMs
       ? `hung: no sign of life for ${silenceMaxMs / 1000} s`
       : undefined;
@@ -71,7 +80,7 @@ export class Warden {
   #memoryFault(memoryBytes: number): string | undefined {
     const { memoryBytesMax } = this.#limits;
     this.#memoryOver = memoryBytes > memoryBytesMax ? this.#memoryOver + 1 : 0;
-    if (this.#memoryOver <= memoryLooksMax && memoryBytes <= memoryBytesMax * memoryFactorMax)
+    if (this.#memoryOver <= this.#patience.memoryLooksMax && memoryBytes <= memoryBytesMax * memoryFactorMax)
       return undefined;
     return `took ${megabytes(memoryBytes)} of memory and may take ${megabytes(memoryBytesMax)} (memoryMax)`;
   }
@@ -79,7 +88,7 @@ export class Warden {
   #cpuFault(cpuShare: number): string | undefined {
     const limit = this.#limits.cpuShare ?? Infinity;
     this.#cpuOver = cpuShare > limit * cpuFactorMax ? this.#cpuOver + 1 : 0;
-    if (this.#cpuOver <= cpuLooksMax) return undefined;
+    if (this.#cpuOver <= this.#patience.cpuLooksMax) return undefined;
     return `took ${percent(cpuShare)} of a core and may take ${percent(limit)} (quota.cpuShare)`;
   }
 }

@@ -1,0 +1,62 @@
+import { parentPort } from 'node:worker_threads';
+import type { ToSilo } from '../../src/silo/protocol.ts';
+import { siloStatus } from './status.ts';
+
+/**
+ * A silo gone mad, in place of the real one's entry: its label says how. It says something every 50 ms, as a real
+ * one does every second, until it is asked to take leave.
+ */
+const port = parentPort!;
+const kept: unknown[] = [];
+const status = (more: object): void => port.postMessage({ type: 'status', status: siloStatus('liar', more) });
+
+const madness: Record<string, () => void> = {
+  sane: () => status({}),
+  crash: () => {
+    throw new Error('gone mad');
+  },
+  'heap-leak': () => {
+    for (let count = 0; count < 1000; count += 1) kept.push(Array.from({ length: 100 }, () => ({ count })));
+    status({});
+  },
+  'buffer-leak': () => {
+    kept.push(Buffer.alloc(4_000_000, 1));
+    status({});
+  },
+  loop: () => {
+    status({});
+    for (;;) kept.length = 0;
+  },
+  busy: () => {
+    const until = performance.now() + 25;
+    while (performance.now() < until) kept.length = 0;
+    status({});
+  },
+  'log-flood': () => {
+    const fields = { silo: 'neighbour', time: 'never', level: 'info', reason: 'x'.repeat(100_000) };
+    for (let line = 0; line < 1000; line += 1) {
+      port.postMessage({ type: 'log', level: 'error', event: 'help', fields });
+    }
+    status({});
+  },
+  impostor: () => {
+    status({ tenant: kept.length < 5 ? 'acme' : 'globex', restarts: 99, isolation: 'thread', usage: null });
+    kept.push(null);
+  },
+  garbage: () => port.postMessage({ type: 'samples', samples: [{ device: 'neighbour-meter' }] }),
+  greedy: () => port.postMessage({ type: 'credit', readings: Number.MAX_VALUE }),
+  'big-talker': () => status({ reason: 'x'.repeat(900_000), samples: { dropped: manyReasons() } }),
+};
+
+function manyReasons(): Record<string, number> {
+  return Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`reason-${index}`, index]));
+}
+
+port.on('message', (message: ToSilo) => {
+  if (message.type === 'start') setInterval(madness[message.birth.options.name]!, 50);
+  if (message.type === 'stop') {
+    port.postMessage({ type: 'stopped' });
+    port.close();
+    process.exit();
+  }
+});
