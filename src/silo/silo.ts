@@ -147,10 +147,19 @@ export class Silo {
     this.#stage = { at: 'refused', reason };
     if (known) return;
     this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
+    this.#noteRefusal(reason);
+  }
+
+  /** Where not even that can be written, the reason stands in status and log. */
+  #noteRefusal(reason: string): void {
     const { directory } = this.#birth.options.spool;
-    const journal = Journal.open(directory, { origin: null, clock: this.#clock, logger: this.#logger });
-    journal.record('refused-certificate', { reason, fingerprintSha256: null });
-    journal.close();
+    try {
+      const journal = Journal.open(directory, { origin: null, clock: this.#clock, logger: this.#logger });
+      journal.record('refused-certificate', { reason, fingerprintSha256: null });
+      journal.close();
+    } catch (error) {
+      this.#logger.error('the refusal is not in the audit log', { reason: describeError(error) });
+    }
   }
 
   #scheduleTick(): void {
