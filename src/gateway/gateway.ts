@@ -9,11 +9,14 @@ import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import type { SiloBirth } from '../silo/protocol.ts';
+import type { OpenIsolate } from './open-isolate.ts';
 import { SiloHost } from './silo-host.ts';
 
 export interface GatewayDependencies {
   clock: Clock;
   logger: Logger;
+  /** Puts up a silo's wall; the one of its options unless a test brings its own. */
+  openIsolate?: OpenIsolate;
 }
 
 export type SampleListener = (silo: string, samples: readonly Sample[]) => void;
@@ -31,13 +34,15 @@ export class Gateway {
   readonly #fieldbus: Fieldbus;
   readonly #listeners = new Set<SampleListener>();
 
-  constructor(options: GatewayOptions, { clock, logger }: GatewayDependencies) {
+  constructor(options: GatewayOptions, { clock, logger, openIsolate }: GatewayDependencies) {
     this.#options = options;
     this.#clock = clock;
     this.#startedAt = clock.wallMs();
     this.#startedAtMs = clock.monotonicMs();
     const births = options.silos.map((silo) => birthOf(silo.name, options));
-    this.#silos = new Map(births.map((birth) => [birth.options.name, new SiloHost(birth, clock, logger)]));
+    this.#silos = new Map(
+      births.map((birth) => [birth.options.name, new SiloHost(birth, clock, logger, openIsolate)]),
+    );
     for (const silo of this.#silos.values()) silo.start();
     this.#fieldbus = startFieldbus(options, {
       clock,

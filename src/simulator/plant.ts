@@ -42,9 +42,9 @@ function startPlant(unitCount: number, port = 0): Promise<ModbusTcpDevice> {
   return startModbusTcpDevice(units, port);
 }
 
-// `node plant.ts UNITS` is the plant as a process of its own, so that a measurement does not pay for it.
+// `node plant.ts UNITS [PORT]` is the plant as a process of its own, so that a measurement does not pay for it.
 // It prints `{"port":N}` and serves until it is killed.
 if (import.meta.main) {
-  const { port } = await startPlant(Number(process.argv[2] ?? 80));
+  const { port } = await startPlant(Number(process.argv[2] ?? 80), Number(process.argv[3] ?? 0));
   process.stdout.write(`${JSON.stringify({ port })}\n`);
 }

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import { freePort } from './free-port.ts';
 
 export interface MosquittoOptions {
   /** Issues the broker's certificate where `certificate` is left out. A new one where both are. */
@@ -117,6 +117,11 @@ export class Mosquitto implements AsyncDisposable {
     return this.#end('SIGKILL');
   }
 
+  /** It is there, takes connections and bytes, and answers nothing any more. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
   /** Another ACL, under the running broker; resolves when it is in force. */
   async setAcl(lines: readonly string[]): Promise<void> {
     await this.#writeAcl(lines);
@@ -207,13 +212,4 @@ export class Mosquitto implements AsyncDisposable {
     ];
     return writeFile(path('mosquitto.conf'), `${lines.join('\n')}\n`);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

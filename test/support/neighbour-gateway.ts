@@ -1,0 +1,52 @@
+import { BroadcastChannel } from 'node:worker_threads';
+import { systemClock } from '../../src/base/clock.ts';
+import { createLogger, formatJson } from '../../src/base/logger.ts';
+import { readConfig } from '../../src/config/reader.ts';
+import { Gateway } from '../../src/gateway/gateway.ts';
+import { openIsolate, type OpenIsolate } from '../../src/gateway/open-isolate.ts';
+import { ThreadIsolate } from '../../src/silo/gate/thread-isolate.ts';
+import { limitsOf, type Patience } from '../../src/silo/gate/warden.ts';
+import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbourhood.ts';
+
+/**
+ * The daemon's gateway with a silo that can be driven mad: CONFIG. Over IPC it is told with what, and asked how
+ * it is; SIGTERM ends it.
+ */
+const patience: Patience = { memoryLooksMax: 5, cpuLooksMax: 60, silenceMaxMs: 5000 };
+const entry = new URL('possessed-silo.ts', import.meta.url);
+
+const open: OpenIsolate = (birth, clock, logger, listener) => {
+  const { options } = birth;
+  if (options.name !== noisySilo) return openIsolate(birth, clock, logger, listener);
+  const isolate = new ThreadIsolate(
+    { name: options.name, limits: limitsOf(options), clock, rogue: { entry, patience } },
+    listener,
+  );
+  if (plague !== undefined) setTimeout(spread, 1000);
+  return isolate;
+};
+
+let plague: string | undefined;
+const channel = new BroadcastChannel('plague');
+const spread = (): void => channel.postMessage(plague);
+
+const read = await readConfig(process.argv[2]!);
+if ('faults' in read) throw new Error(JSON.stringify(read.faults));
+const print = process.env['BENCH_LOG'] !== undefined;
+const logger = createLogger((record) => {
+  if (print) process.stderr.write(formatJson(record, Date.now()));
+}, 'info');
+const gateway = new Gateway(read.options, { clock: systemClock, logger, openIsolate: open });
+
+process.on('message', (word: GatewayWord) => {
+  if (word.kind === 'plague') {
+    ({ plague } = word);
+    spread();
+  } else {
+    process.send!({ kind: 'status', status: gateway.status() } satisfies GatewayAnswer);
+  }
+});
+process.once('SIGTERM', () => {
+  void gateway.stop().then(() => process.exit(0));
+});
+process.send!({ kind: 'ready' } satisfies GatewayAnswer);

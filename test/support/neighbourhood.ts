@@ -1,0 +1,234 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { connect, type MqttClient } from 'mqtt';
+import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
+import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import { freePort } from './free-port.ts';
+import { Mosquitto } from './mosquitto.ts';
+import { startPlantProcess } from './plant.ts';
+import { Site } from './site.ts';
+
+export const noisySilo = 'north';
+export const quietSilo = 'south';
+
+/** What happens inside the noisy tenant's isolate. */
+export const isolatePlagues = ['crash', 'heap leak', 'buffer leak', 'endless loop'] as const;
+export type IsolatePlague = (typeof isolatePlagues)[number];
+
+/** And what it brings along from outside. */
+export const sitePlagues = ['flood', 'blocked broker', 'full spool', 'hostile devices'] as const;
+export type SitePlague = (typeof sitePlagues)[number];
+
+export type Plague = IsolatePlague | SitePlague;
+
+export type GatewayWord = { kind: 'plague'; plague: IsolatePlague } | { kind: 'status' };
+export type GatewayAnswer = { kind: 'ready' } | { kind: 'status'; status: GatewayStatus };
+
+/** What of the quiet tenant arrived at its backend. */
+export interface Arrivals {
+  samples: number;
+  /** Samples whose unit's own count says that one before them is missing. */
+  lost: number;
+  /** From answer to backend, ms, ascending. */
+  latenciesMs: number[];
+}
+
+const floodUnits = 40;
+const quietUnits = 8;
+
+/**
+ * Two tenants on one gateway, each with a broker of its own, both with devices on one bus. The noisy one also has
+ * a bus to flood and one with hostile devices, which are dead until their plague breaks out.
+ */
+export class Neighbourhood implements AsyncDisposable {
+  readonly #site: Site;
+  readonly #noisyBroker: Mosquitto;
+  readonly #subscriber: MqttClient;
+  readonly #gateway: ChildProcess;
+  readonly #floodPort: number;
+  readonly #hostile: { server: Server; port: number };
+  readonly #counts = new Map<string, number>();
+  #arrivals: Arrivals = { samples: 0, lost: 0, latenciesMs: [] };
+
+  static async create(): Promise<Neighbourhood> {
+    const authority = await createAuthority('Test CA');
+    const site = await Site.create(authority);
+    try {
+      return await Neighbourhood.#settle(site, authority);
+    } catch (error) {
+      await site[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static async #settle(site: Site, authority: Authority): Promise<Neighbourhood> {
+    const [noisyBroker, quietBroker] = await Promise.all([
+      Mosquitto.start({ authority }),
+      Mosquitto.start({ authority }),
+    ]);
+    site.cleanUp(() => noisyBroker.close());
+    site.cleanUp(() => quietBroker.close());
+    const port = await startPlantProcess(site, quietUnits + 2);
+    const [floodPort, hostilePort] = [await freePort(), await freePort()];
+    await site.issueGateway(noisySilo, 'acme');
+    await site.issueGateway(quietSilo, 'globex');
+    await site.configure(configuration({ port, floodPort, hostilePort }, noisyBroker.url, quietBroker.url));
+    const subscriber = await subscribe(authority, quietBroker.url);
+    site.cleanUp(() => subscriber.end(true));
+    const gateway = fork(join(import.meta.dirname, 'neighbour-gateway.ts'), [site.config], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    site.cleanUp(() => end(gateway));
+    await Promise.race([
+      once(gateway, 'message'),
+      once(gateway, 'exit').then(() => Promise.reject(new Error('the gateway did not start'))),
+    ]);
+    const hostile = { server: createHostileDevice(), port: hostilePort };
+    return new Neighbourhood({ site, noisyBroker, subscriber, gateway, floodPort, hostile });
+  }
+
+  private constructor(parts: {
+    site: Site;
+    noisyBroker: Mosquitto;
+    subscriber: MqttClient;
+    gateway: ChildProcess;
+    floodPort: number;
+    hostile: { server: Server; port: number };
+  }) {
+    this.#site = parts.site;
+    this.#noisyBroker = parts.noisyBroker;
+    this.#subscriber = parts.subscriber;
+    this.#gateway = parts.gateway;
+    this.#floodPort = parts.floodPort;
+    this.#hostile = parts.hostile;
+    this.#subscriber.on('message', (_topic, payload) => this.#arrived(payload));
+  }
+
+  async status(): Promise<GatewayStatus> {
+    const answer = once(this.#gateway, 'message') as Promise<[GatewayAnswer & { kind: 'status' }]>;
+    this.#gateway.send({ kind: 'status' } satisfies GatewayWord);
+    return (await answer)[0].status;
+  }
+
+  /** What arrived since the last call. */
+  take(): Arrivals {
+    const arrivals = this.#arrivals;
+    arrivals.latenciesMs.sort((a, b) => a - b);
+    this.#arrivals = { samples: 0, lost: 0, latenciesMs: [] };
+    return arrivals;
+  }
+
+  /** Breaks out, and lasts until the neighbourhood ends. */
+  async breakOut(plague: Plague): Promise<void> {
+    switch (plague) {
+      case 'flood':
+        await startPlantProcess(this.#site, floodUnits, this.#floodPort);
+        return;
+      case 'full spool':
+        await startPlantProcess(this.#site, floodUnits, this.#floodPort);
+        return this.#noisyBroker.stop();
+      case 'blocked broker':
+        return this.#noisyBroker.freeze();
+      case 'hostile devices':
+        this.#hostile.server.listen(this.#hostile.port, '127.0.0.1');
+        return;
+      default:
+        this.#gateway.send({ kind: 'plague', plague } satisfies GatewayWord);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#hostile.server.close();
+    await this.#site[Symbol.asyncDispose]();
+  }
+
+  #arrived(payload: Buffer): void {
+    const now = Date.now();
+    for (const { device, ts, values } of (JSON.parse(payload.toString()) as TelemetryBatch).samples) {
+      const count = values['requests'];
+      this.#arrivals.samples += 1;
+      this.#arrivals.latenciesMs.push(now - ts);
+      if (typeof count !== 'number') {
+        this.#arrivals.lost += 1;
+        continue;
+      }
+      const before = this.#counts.get(device);
+      if (before !== undefined) this.#arrivals.lost += (count - before - 1 + 65_536) % 65_536;
+      this.#counts.set(device, count);
+    }
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  await gone;
+}
+
+interface Ports {
+  port: number;
+  floodPort: number;
+  hostilePort: number;
+}
+
+function configuration({ port, floodPort, hostilePort }: Ports, noisyUrl: string, quietUrl: string): string {
+  const silo = (name: string, url: string, more: string): string => `  - name: ${name}
+    identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
+    uplink: { url: '${url}', ca: ./ca.crt }
+    batch: { linger: 50ms }
+    memoryMax: 64MB
+${more}`;
+  const device = (name: string, silo: string, bus: string, unitId: number, every: string): string =>
+    `  - name: ${name}
+    silo: ${silo}
+    bus: ${bus}
+    unitId: ${unitId}
+    every: ${every}
+    points:
+      - { name: requests, table: holding, address: 0, type: uint16 }
+      - { name: flow, table: holding, address: 1, type: uint16 }
+`;
+  const many = (count: number, make: (unitId: number) => string): string =>
+    Array.from({ length: count }, (_, index) => make(index + 1)).join('');
+  return `silos:
+${silo(noisySilo, noisyUrl, '    spool: { bytesMax: 1MB }\n')}${silo(quietSilo, quietUrl, '')}buses:
+  - { name: shared, kind: modbus-tcp, host: 127.0.0.1, port: ${port} }
+  - { name: flood, kind: modbus-tcp, host: 127.0.0.1, port: ${floodPort}, pipeline: 16 }
+  - { name: hostile, kind: modbus-tcp, host: 127.0.0.1, port: ${hostilePort}, pipeline: 4 }
+devices:
+${many(quietUnits, (unit) => device(`quiet-${unit}`, quietSilo, 'shared', unit, '100ms'))}
+${many(2, (unit) => device(`noisy-${unit}`, noisySilo, 'shared', quietUnits + unit, '100ms'))}
+${many(floodUnits, (unit) => device(`flood-${unit}`, noisySilo, 'flood', unit, '10ms'))}
+${many(8, (unit) => device(`hostile-${unit}`, noisySilo, 'hostile', unit, '10ms'))}`;
+}
+
+/** Says all kinds of things to whoever asks, as fast as it is read: noise, headers of others, endless answers. */
+function createHostileDevice(): Server {
+  return createServer((socket: Socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (request) => {
+      for (let turn = 0; turn < 50; turn += 1) {
+        const answer = Buffer.alloc(260, turn);
+        request.copy(answer, 0, 0, turn % 12);
+        socket.write(answer);
+      }
+    });
+  });
+}
+
+async function subscribe(authority: Authority, url: string): Promise<MqttClient> {
+  const backend = await authority.issue({ organization: 'backend', commonName: 'backend' });
+  const subscriber = connect(url, {
+    ca: authority.certificatePem,
+    cert: backend.certificatePem,
+    key: backend.privateKeyPem,
+    protocolVersion: 5,
+  });
+  await new Promise((resolve) => subscriber.once('connect', resolve));
+  await subscriber.subscribeAsync('t/+/+/telemetry', { qos: 1 });
+  return subscriber;
+}
