@@ -135,7 +135,10 @@ export class Neighbourhood implements AsyncDisposable {
       case 'hostile devices':
         this.#hostile.server.listen(this.#hostile.port, '127.0.0.1');
         return;
-      default:
+      case 'crash':
+      case 'heap leak':
+      case 'buffer leak':
+      case 'endless loop':
         this.#gateway.send({ kind: 'plague', plague } satisfies GatewayWord);
     }
   }

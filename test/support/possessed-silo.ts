@@ -23,7 +23,8 @@ const plagues: Record<IsolatePlague, () => void> = {
 };
 
 const channel = new BroadcastChannel('plague');
-channel.onmessage = ({ data }: { data: IsolatePlague }) => {
+channel.addEventListener('message', (event) => {
+  const { data } = event as unknown as { data: IsolatePlague };
   setInterval(plagues[data], 20);
-};
+});
 channel.unref();
