@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { BusOptions, DeviceOptions } from '../fieldbus/options.ts';
 import { defined } from '../fieldbus/profile/protocol-schema.ts';
-import type { SiloOptions } from '../silo/options.ts';
+import type { IsolationOptions, SiloOptions } from '../silo/options.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { GatewayOptions } from './options.ts';
 import type { Config } from './schema.ts';
@@ -20,6 +20,15 @@ export function interpret(file: string, config: Config, devices: readonly Device
     buses: config.buses.map((bus) => busOptions(bus, resolve)),
     devices,
   };
+}
+
+/** Where everything of a silo stands that outlives it; absolute. */
+export function siloDirectory(
+  { name, stateDir: own }: Pick<SiloConfig, 'name' | 'stateDir'>,
+  stateDir: string,
+  resolve: (text: string) => string,
+): string {
+  return own === undefined ? path.join(stateDir, 'silos', name) : resolve(own);
 }
 
 function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string) => string): SiloOptions {
@@ -47,15 +56,23 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     },
     batch: { lingerMs: batch.linger, samplesMax: batch.samplesMax, bytesMax: batch.bytesMax },
     spool: {
-      directory: path.join(stateDir, 'silos', silo.name),
+      directory: siloDirectory(silo, stateDir, resolve),
       bytesMax: spool.bytesMax,
       whenFull: spool.whenFull,
       keyPeriodMs: spool.keyPeriod,
     },
     quota: defined(quota),
     memoryMbMax: Math.round(silo.memoryMax / 1e6),
-    isolation: { kind: 'thread' },
+    isolation: isolationOptions(silo, resolve),
   };
+}
+
+function isolationOptions(
+  { isolation, socket }: SiloConfig,
+  resolve: (text: string) => string,
+): IsolationOptions {
+  if (isolation === 'thread') return { kind: 'thread' };
+  return { kind: 'process', ...(socket !== undefined && { socket: resolve(socket) }) };
 }
 
 function busOptions(bus: BusConfig, resolve: (text: string) => string): BusOptions {

@@ -5,12 +5,21 @@ import { MerestoneError } from '../base/error.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import type { Expansion } from '../fieldbus/profile/expansion.ts';
 import { deviceOptions, widthFault } from './device.ts';
+import type { Element } from './element.ts';
 import { faultAt, schemaFaults } from './fault.ts';
 import { interpret } from './interpret.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
 import { expandProfiles } from './profiles.ts';
-import { type Element, relationFaults, type Sections } from './relations.ts';
-import { type Config, configSchema, controlSchema, defaultControlSocket, elementSchemas } from './schema.ts';
+import { relationFaults, type Sections } from './relations.ts';
+import {
+  type Config,
+  configSchema,
+  controlSchema,
+  defaultControlSocket,
+  defaultStateDir,
+  elementSchemas,
+  stateDirSchema,
+} from './schema.ts';
 import { parseSource, type Path, type Source } from './source.ts';
 
 export type LoadResult =
@@ -51,7 +60,7 @@ export function parseConfig(
   if (source.faults.length > 0) return { faults: source.faults };
   const parsed = configSchema.safeParse(source.value, { error: () => '' });
   const issues = parsed.error?.issues ?? [];
-  const sections = sectionsOf(source.value, issues);
+  const sections = sectionsOf(file, source.value, issues);
   const { expansions, faults: profileFaults } = expandProfiles(sections, profileDirectories);
   const related = [...relationFaults(sections), ...profileFaults];
   const faults = [
@@ -98,13 +107,11 @@ function interpretDevices(
 export function findControlSocket(file: string): string {
   const absolute = path.resolve(file);
   const { value } = parseSource(absolute, readConfig(absolute));
-  const control: unknown = (value as { control?: unknown } | null | undefined)?.control;
-  const { socket } = controlSchema.catch({ socket: defaultControlSocket }).parse(control ?? {});
-  return path.resolve(path.dirname(absolute), socket);
+  return commonPaths(absolute, value).controlSocket;
 }
 
 /** The elements that their schema accepts: one broken device hides no fault of another. */
-function sectionsOf(value: unknown, issues: readonly z.core.$ZodIssue[]): Sections {
+function sectionsOf(file: string, value: unknown, issues: readonly z.core.$ZodIssue[]): Sections {
   const section = <Name extends keyof typeof elementSchemas>(name: Name) => {
     const raw: unknown = (value as Partial<Config> | null)?.[name];
     const elements: unknown[] = Array.isArray(raw) ? raw : [];
@@ -124,7 +131,17 @@ function sectionsOf(value: unknown, issues: readonly z.core.$ZodIssue[]): Sectio
     devices: devices.sound,
     siloNames: silos.names,
     busNames: buses.names,
+    paths: commonPaths(file, value),
   };
+}
+
+/** As far as they are sound; for the rest the defaults stand in. */
+function commonPaths(file: string, value: unknown): Sections['paths'] {
+  const resolve = (text: string): string => path.resolve(path.dirname(file), text);
+  const { stateDir, control } = (value ?? {}) as { stateDir?: unknown; control?: unknown };
+  const { socket } = controlSchema.catch({ socket: defaultControlSocket }).parse(control ?? {});
+  const common = stateDirSchema.catch(defaultStateDir).parse(stateDir);
+  return { resolve, stateDir: resolve(common), controlSocket: resolve(socket) };
 }
 
 function readConfig(file: string): string {

@@ -3,7 +3,8 @@ import { type Expansion, expandProfile } from '../fieldbus/profile/expansion.ts'
 import { loadProfile, type Profile } from '../fieldbus/profile/profile.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
-import type { RelationFault, Sections } from './relations.ts';
+import type { RelationFault } from './element.ts';
+import type { Sections } from './relations.ts';
 
 /** What the profiles of the sound devices come to, by the device's index, and what is wrong with them. */
 export interface Expansions {

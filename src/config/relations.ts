@@ -1,13 +1,9 @@
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
+import { type Element, type RelationFault, repeated } from './element.ts';
+import { type CommonPaths, siloFaults } from './silo-relations.ts';
 import type { SiloConfig } from './silo-schema.ts';
 import type { Path } from './source.ts';
-
-/** An element that its schema accepted, with its place in its section. */
-export interface Element<T> {
-  index: number;
-  value: T;
-}
 
 /** What the file holds, as far as it is sound; names of unsound elements count, so that one fault stays one. */
 export interface Sections {
@@ -16,38 +12,16 @@ export interface Sections {
   devices: Element<DeviceConfig>[];
   siloNames: ReadonlySet<string>;
   busNames: ReadonlySet<string>;
-}
-
-export interface RelationFault {
-  path: Path;
-  /** `what is wrong; what to do`. */
-  text: string;
+  paths: CommonPaths;
 }
 
 /** What no single element can know: names, references, and who shares what with whom. */
 export function relationFaults(sections: Sections): RelationFault[] {
   return [
-    ...siloFaults(sections.silos),
+    ...siloFaults(sections.silos, sections.paths),
     ...busFaults(sections.buses),
     ...sections.devices.flatMap((device) => deviceFaults(device, sections)),
     ...neighbourFaults(sections),
-  ];
-}
-
-function siloFaults(silos: Element<SiloConfig>[]): RelationFault[] {
-  return [
-    ...repeated(silos, ({ name }) => name).map(({ index, value, first }) => ({
-      path: ['silos', index, 'name'],
-      text: `silo '${value.name}' is named twice (also silos[${first.index}]); give each its own name`,
-    })),
-    ...repeated(silos, ({ identity }) => identity.privateKey).map(({ index, first }) => ({
-      path: ['silos', index, 'identity', 'privateKey'],
-      text: `silo '${first.value.name}' has the same private key; give each silo its own: a shared key is no wall`,
-    })),
-    ...repeated(silos, ({ identity }) => identity.certificate).map(({ index, first }) => ({
-      path: ['silos', index, 'identity', 'certificate'],
-      text: `silo '${first.value.name}' has the same certificate; give each silo its own, or make them one silo`,
-    })),
   ];
 }
 
@@ -164,20 +138,6 @@ function neighbourFaults({ devices, siloNames }: Sections): RelationFault[] {
 /** What on a bus a device reads: its unit id, or on a plain serial line what it listens for. */
 function unitOf({ bus, unitId, profile, settings, protocol }: DeviceConfig): string {
   return `${bus} ${unitId ?? JSON.stringify([profile, settings, protocol])}`;
-}
-
-/** Elements whose key an earlier one has. */
-function repeated<T>(
-  elements: readonly Element<T>[],
-  keyOf: (value: T) => string,
-): (Element<T> & { first: Element<T> })[] {
-  const seen = new Map<string, Element<T>>();
-  return elements.flatMap((element) => {
-    const key = keyOf(element.value);
-    const first = seen.get(key);
-    if (first === undefined) seen.set(key, element);
-    return first === undefined ? [] : [{ ...element, first }];
-  });
 }
 
 function listed(names: ReadonlySet<string>): string {

@@ -38,10 +38,16 @@ export const controlSchema = z
   .prefault({})
   .describe('how the commands reach the daemon');
 
+export const defaultStateDir = '/var/lib/merestone';
+
+export const stateDirSchema = path('folder of spools, audit logs and issued certificates').default(
+  defaultStateDir,
+);
+
 /** The one schema of the configuration file: the loader, the published JSON Schema and the docs come from it. */
 export const configSchema = z
   .strictObject({
-    stateDir: path('folder of spools, audit logs and issued certificates').default('/var/lib/merestone'),
+    stateDir: stateDirSchema,
     control: controlSchema,
     http: z.strictObject({ listen }).optional().describe('metrics, health and status page; off where absent'),
     silos: z.array(siloSchema).min(1).max(64).describe('one per tenant; most boxes have one'),

@@ -107,6 +107,10 @@ const spool = z
   .prefault({})
   .describe('what is kept until the cloud has it');
 
+function share(what: string) {
+  return z.number().min(0.01).max(1).describe(`${what}, 0.01 to 1; unlimited where absent`);
+}
+
 const quota = z
   .strictObject({
     samplesPerSecond: z
@@ -116,6 +120,8 @@ const quota = z
       .optional()
       .describe('samples a second; unlimited where absent'),
     uplinkBytesPerDay: size('1kB', '1TB', 'bytes sent a day; unlimited where absent').optional(),
+    busShare: share("of each bus's time, what this silo's devices may take").optional(),
+    cpuShare: share("of one core, what this silo's isolate may take").optional(),
   })
   .prefault({})
   .describe('what this tenant may use');
@@ -131,6 +137,16 @@ export const siloSchema = z
     memoryMax: size('32MB', '4GB', "heap of this silo's worker; over it, this silo alone restarts").prefault(
       '96MB',
     ),
+    isolation: z
+      .enum(['thread', 'process'])
+      .default('thread')
+      .describe('a thread of the daemon, or a process of its own under a user of its own'),
+    socket: path(
+      'Unix socket where its own process listens; /run/merestone-silo/<name>/silo.sock where that exists, else the daemon starts the process itself',
+    ).optional(),
+    stateDir: path(
+      'folder of its spool, keys and audit log; silos/<name> in the common stateDir where absent',
+    ).optional(),
   })
   .describe('everything on this box that belongs to one tenant');
 

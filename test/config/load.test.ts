@@ -151,8 +151,11 @@ silos:
         noSubscribers: accept, order: fifo, inflightMax: 7, backlogBytesPerSecond: 64kB, keepalive: 1m }
     batch: { linger: 250ms, samplesMax: 9, bytesMax: 64kB }
     spool: { bytesMax: 1.5GB, whenFull: drop-newest, keyPeriod: 12h }
-    quota: { samplesPerSecond: 5, uplinkBytesPerDay: 1MB }
+    quota: { samplesPerSecond: 5, uplinkBytesPerDay: 1MB, busShare: 0.25, cpuShare: 1 }
     memoryMax: 64MB
+    isolation: process
+    socket: ./north.sock
+    stateDir: ./north
 buses:
   - name: a
     kind: modbus-rtu
@@ -202,12 +205,18 @@ devices:
       keepaliveSeconds: 60,
     });
     assert.deepEqual(silo!.spool, {
-      directory: '/etc/merestone/state/silos/north',
+      directory: '/etc/merestone/north',
       bytesMax: 1_500_000_000,
       whenFull: 'drop-newest',
       keyPeriodMs: 43_200_000,
     });
-    assert.deepEqual(silo!.quota, { samplesPerSecond: 5, uplinkBytesPerDay: 1_000_000 });
+    assert.deepEqual(silo!.quota, {
+      samplesPerSecond: 5,
+      uplinkBytesPerDay: 1_000_000,
+      busShare: 0.25,
+      cpuShare: 1,
+    });
+    assert.deepEqual(silo!.isolation, { kind: 'process', socket: '/etc/merestone/north.sock' });
     const [serial, converter] = buses;
     assert.ok(serial?.kind === 'modbus-rtu' && converter?.kind === 'modbus-rtu-over-tcp');
     assert.deepEqual(serial.rs485, {
