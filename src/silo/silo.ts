@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { releasedAtMs } from '../base/version.ts';
@@ -20,6 +20,10 @@ const identityCheckTicks = 10;
 const journalSignTicks = 60;
 /** Losses are told in runs of this length, so that a flood makes few events. */
 const lossReportTicks = 10;
+
+/** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
+const heldPatienceMs = 8000;
+const heldRetryMs = 100;
 
 /** The files now hold somebody else's certificate. */
 class ForeignIdentity extends MerestoneError {
@@ -102,15 +106,7 @@ export class Silo {
   async #begin(): Promise<void> {
     try {
       this.#identity = this.#loadIdentity();
-      const silo = await RunningSilo.open({
-        birth: this.#birth,
-        identity: this.#identity,
-        clock: this.#clock,
-        time: this.#time,
-        logger: this.#logger,
-        losses: this.#losses,
-        settled: (readings) => this.#credit(readings),
-      });
+      const silo = await this.#open(this.#identity);
       this.#stage = { at: 'running', silo };
       const { tenant, gateway } = silo.origin;
       this.#logger.info('silo runs', { tenant, gateway });
@@ -118,6 +114,28 @@ export class Silo {
       this.#refuse(describeError(error));
     }
     this.#postStatus();
+  }
+
+  /** Waits for whoever still holds the spool: what comes in meanwhile waits at the door. */
+  async #open(identity: LoadedIdentity): Promise<RunningSilo> {
+    const untilMs = this.#clock.monotonicMs() + heldPatienceMs;
+    for (;;) {
+      try {
+        return await RunningSilo.open({
+          birth: this.#birth,
+          identity,
+          clock: this.#clock,
+          time: this.#time,
+          logger: this.#logger,
+          losses: this.#losses,
+          settled: (readings) => this.#credit(readings),
+        });
+      } catch (error) {
+        const isHeld = error instanceof MerestoneError && error.code === 'SpoolHeld';
+        if (!isHeld || this.#clock.monotonicMs() >= untilMs) throw error;
+        await sleep(this.#clock, heldRetryMs);
+      }
+    }
   }
 
   #loadIdentity(): LoadedIdentity {

@@ -5,16 +5,18 @@ import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
-import { Site, siloEntry } from '../support/site.ts';
+import type { Isolation } from '../../src/reading/status.ts';
+import { isolations, Site, siloEntry } from '../support/site.ts';
 
 /** Two tenants on one bus; what each device's rows must be called is known from its name. */
-async function building(broker: Mosquitto): Promise<Site> {
+async function building(broker: Mosquitto, isolation: Isolation): Promise<Site> {
   const site = await Site.create(broker.authority);
   const port = await startPlantProcess(site, 2);
   await site.issueGateway('north', 'acme');
   await site.issueGateway('south', 'borealis');
   await site.issueBackend();
-  const silo = (name: string): string => `${siloEntry(name, broker.url)}    batch: { linger: 50ms }\n`;
+  const silo = (name: string): string =>
+    `${siloEntry(name, broker.url, '', isolation)}    batch: { linger: 50ms }\n`;
   await site.configure(`silos:
 ${silo('north')}${silo('south')}${plantBus(port)}devices:
 ${plantDevice('acme-unit', 1, 'north')}${plantDevice('borealis-unit', 2, 'south')}`);
@@ -52,72 +54,74 @@ async function assertNothingCrossed(site: Site): Promise<void> {
   }
 }
 
-describe('two tenants on one bus', () => {
-  it('refuse certificate files that are swapped under the running daemon', async () => {
-    const authority = await createAuthority('Test CA');
-    await using broker = await Mosquitto.start({ authority });
-    await using site = await building(broker);
-    const consumer = site.startConsumer(broker.url);
-    const daemon = site.startDaemon();
-    await untilRows(site);
+for (const isolation of isolations)
+  describe(`two tenants on one bus (${isolation})`, () => {
+    it('refuse certificate files that are swapped under the running daemon', async () => {
+      const authority = await createAuthority('Test CA');
+      await using broker = await Mosquitto.start({ authority });
+      await using site = await building(broker, isolation);
+      const consumer = site.startConsumer(broker.url);
+      const daemon = site.startDaemon();
+      await untilRows(site);
 
-    await exchange(site, 'north.crt', 'south.crt');
-    await exchange(site, 'north.key', 'south.key');
-    daemon.signal('SIGHUP');
-    for (const reason of await untilStates(daemon, 'refused', 'refused')) {
-      assert.match(reason, /another tenant/);
-    }
-    const received = (await site.rows()).length;
+      await exchange(site, 'north.crt', 'south.crt');
+      await exchange(site, 'north.key', 'south.key');
+      daemon.signal('SIGHUP');
+      for (const reason of await untilStates(daemon, 'refused', 'refused')) {
+        assert.match(reason, /another tenant/);
+      }
+      const received = (await site.rows()).length;
 
-    await exchange(site, 'north.crt', 'south.crt');
-    await exchange(site, 'north.key', 'south.key');
-    daemon.signal('SIGHUP');
-    await untilStates(daemon, 'running', 'running');
-    await untilRows(site, received);
-    assert.equal(await daemon.stop(), 0);
-    assert.equal(await consumer.stop(), 0, consumer.stderr);
-    await assertNothingCrossed(site);
-  });
-
-  it('refuse spool files that were swapped at rest, and go on when they are put back', async () => {
-    const authority = await createAuthority('Test CA');
-    await using broker = await Mosquitto.start({ authority });
-    await using site = await building(broker);
-    const consumer = site.startConsumer(broker.url);
-    const north = 'state/silos/north/acme/acme_gw-0001';
-    const south = 'state/silos/south/borealis/borealis_gw-0001';
-
-    let daemon = site.startDaemon();
-    await untilRows(site);
-    await broker.stop();
-    await eventually('batches waiting in both spools', async () => {
-      const { silos } = await daemon.status();
-      return silos.every((silo) => (silo.spool?.batches ?? 0) > 3);
+      await exchange(site, 'north.crt', 'south.crt');
+      await exchange(site, 'north.key', 'south.key');
+      daemon.signal('SIGHUP');
+      await untilStates(daemon, 'running', 'running');
+      await untilRows(site, received);
+      assert.equal(await daemon.stop(), 0);
+      assert.equal(await consumer.stop(), 0, consumer.stderr);
+      await assertNothingCrossed(site);
     });
-    assert.equal(await daemon.stop(), 0);
-    await broker.start();
-    const received = (await site.rows()).length;
 
-    await exchange(site, north, south);
-    daemon = site.startDaemon();
-    for (const reason of await untilStates(daemon, 'refused', 'refused')) assert.match(reason, /spool|key/i);
-    assert.equal(await daemon.stop(), 0);
-    assert.equal((await site.rows()).length, received, 'something was forwarded out of a swapped spool');
+    it('refuse spool files that were swapped at rest, and go on when they are put back', async () => {
+      const authority = await createAuthority('Test CA');
+      await using broker = await Mosquitto.start({ authority });
+      await using site = await building(broker, isolation);
+      const consumer = site.startConsumer(broker.url);
+      const north = 'state/silos/north/acme/acme_gw-0001';
+      const south = 'state/silos/south/borealis/borealis_gw-0001';
 
-    await exchange(site, north, south);
-    daemon = site.startDaemon();
-    await untilRows(site, received);
-    await eventually('empty spools', async () => {
-      const { silos } = await daemon.status();
-      return silos.every((silo) => silo.spool !== null && silo.spool.batches < 3);
+      let daemon = site.startDaemon();
+      await untilRows(site);
+      await broker.stop();
+      await eventually('batches waiting in both spools', async () => {
+        const { silos } = await daemon.status();
+        return silos.every((silo) => (silo.spool?.batches ?? 0) > 3);
+      });
+      assert.equal(await daemon.stop(), 0);
+      await broker.start();
+      const received = (await site.rows()).length;
+
+      await exchange(site, north, south);
+      daemon = site.startDaemon();
+      for (const reason of await untilStates(daemon, 'refused', 'refused'))
+        assert.match(reason, /spool|key/i);
+      assert.equal(await daemon.stop(), 0);
+      assert.equal((await site.rows()).length, received, 'something was forwarded out of a swapped spool');
+
+      await exchange(site, north, south);
+      daemon = site.startDaemon();
+      await untilRows(site, received);
+      await eventually('empty spools', async () => {
+        const { silos } = await daemon.status();
+        return silos.every((silo) => silo.spool !== null && silo.spool.batches < 3);
+      });
+      assert.equal(await daemon.stop(), 0);
+      assert.equal(await consumer.stop(), 0, consumer.stderr);
+      await assertNothingCrossed(site);
+      const seqs = Map.groupBy(await site.rows(), (row) => row.tenant);
+      for (const [tenant, rows] of seqs) {
+        const own = new Set(rows.map((row) => row.seq));
+        assert.equal(Math.max(...own), own.size, `${tenant}: a hole in seq`);
+      }
     });
-    assert.equal(await daemon.stop(), 0);
-    assert.equal(await consumer.stop(), 0, consumer.stderr);
-    await assertNothingCrossed(site);
-    const seqs = Map.groupBy(await site.rows(), (row) => row.tenant);
-    for (const [tenant, rows] of seqs) {
-      const own = new Set(rows.map((row) => row.seq));
-      assert.equal(Math.max(...own), own.size, `${tenant}: a hole in seq`);
-    }
   });
-});

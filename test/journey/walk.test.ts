@@ -9,7 +9,8 @@ import { eventually, runCommand } from '../support/daemon.ts';
 import { startLibmodbus, startPymodbus } from '../support/modbus-servers.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { bytesOf, inOrder } from '../support/register-bytes.ts';
-import { Site, siloEntry } from '../support/site.ts';
+import type { Isolation } from '../../src/reading/status.ts';
+import { isolations, Site, siloEntry } from '../support/site.ts';
 
 type Order = 'big' | 'little';
 
@@ -97,49 +98,55 @@ function sentence(body: string, fault = 0): string {
 }
 
 describe('the walk of a reading', () => {
-  it('brings every value of every kind of device to the backend, under its own tenant', async () => {
-    const authority = await createAuthority('Test CA');
-    await using broker = await Mosquitto.start({ authority });
-    await using site = await Site.create(authority);
-    const [holding, input] = [everyTypeAndOrder('holding'), everyTypeAndOrder('input')];
+  for (const isolation of isolations) {
+    it(`brings every value of every kind of device to the backend, under its own tenant (${isolation})`, () =>
+      walk(isolation));
+  }
+});
 
-    const image = async (name: string, ...lines: string[]): Promise<string> => {
-      await writeFile(site.path(name), `${lines.join('\n')}\n`);
-      return site.path(name);
-    };
-    const everyType = await image(
-      'every-type.image',
-      `holding ${mapFrom} ${holding.registers.toString('hex')}`,
-      `input ${mapFrom} ${input.registers.toString('hex')}`,
-      'coil 10 0100',
-      'discrete 20 0001',
-    );
-    const tcp = await startPymodbus('tcp', everyType);
-    site.cleanUp(() => tcp.close());
-    const meter = await startPymodbus('tcp', await image('meter.image', 'holding 0 1267'));
-    site.cleanUp(() => meter.close());
-    const rtuLine = await openPtyPair(site.folder, 'rtu');
-    site.cleanUp(() => rtuLine.close());
-    const counting = (from: number): string =>
-      Array.from({ length: 200 }, (_, index) => (from + index).toString(16).padStart(4, '0')).join('');
-    const rtuImage = await image(
-      'rtu.image',
-      `holding 0 ${counting(1000)}`,
-      `input 0 ${counting(2000)}`,
-      'coil 9 0100',
-      'discrete 15 01',
-    );
-    const rtu = await startLibmodbus('rtu', rtuLine.deviceEnd, rtuImage);
-    site.cleanUp(() => rtu.close());
-    const stopTalking = await startTalkers(site);
-    site.cleanUp(stopTalking);
+async function walk(isolation: Isolation): Promise<void> {
+  const authority = await createAuthority('Test CA');
+  await using broker = await Mosquitto.start({ authority });
+  await using site = await Site.create(authority);
+  const [holding, input] = [everyTypeAndOrder('holding'), everyTypeAndOrder('input')];
 
-    await site.issueGateway('north', 'acme');
-    await site.issueGateway('south', 'borealis');
-    await site.issueBackend();
-    const points = [...holding.points, ...input.points].map((point) => `      - ${point}\n`).join('');
-    await site.configure(`silos:
-${siloEntry('north', broker.url)}${siloEntry('south', broker.url, 'compression: zstd')}buses:
+  const image = async (name: string, ...lines: string[]): Promise<string> => {
+    await writeFile(site.path(name), `${lines.join('\n')}\n`);
+    return site.path(name);
+  };
+  const everyType = await image(
+    'every-type.image',
+    `holding ${mapFrom} ${holding.registers.toString('hex')}`,
+    `input ${mapFrom} ${input.registers.toString('hex')}`,
+    'coil 10 0100',
+    'discrete 20 0001',
+  );
+  const tcp = await startPymodbus('tcp', everyType);
+  site.cleanUp(() => tcp.close());
+  const meter = await startPymodbus('tcp', await image('meter.image', 'holding 0 1267'));
+  site.cleanUp(() => meter.close());
+  const rtuLine = await openPtyPair(site.folder, 'rtu');
+  site.cleanUp(() => rtuLine.close());
+  const counting = (from: number): string =>
+    Array.from({ length: 200 }, (_, index) => (from + index).toString(16).padStart(4, '0')).join('');
+  const rtuImage = await image(
+    'rtu.image',
+    `holding 0 ${counting(1000)}`,
+    `input 0 ${counting(2000)}`,
+    'coil 9 0100',
+    'discrete 15 01',
+  );
+  const rtu = await startLibmodbus('rtu', rtuLine.deviceEnd, rtuImage);
+  site.cleanUp(() => rtu.close());
+  const stopTalking = await startTalkers(site);
+  site.cleanUp(stopTalking);
+
+  await site.issueGateway('north', 'acme');
+  await site.issueGateway('south', 'borealis');
+  await site.issueBackend();
+  const points = [...holding.points, ...input.points].map((point) => `      - ${point}\n`).join('');
+  await site.configure(`silos:
+${siloEntry('north', broker.url, '', isolation)}${siloEntry('south', broker.url, 'compression: zstd', isolation)}buses:
   - { name: plant, kind: modbus-tcp, host: 127.0.0.1, port: ${tcp.port} }
   - { name: cellar, kind: modbus-tcp, host: 127.0.0.1, port: ${meter.port} }
   - { name: rs485, kind: modbus-rtu, port: ${rtuLine.gatewayEnd}, baudRate: 19200, parity: none }
@@ -186,52 +193,51 @@ ${points}      - { name: coil_on, table: coil, address: 10, type: bool }
         - { pattern: '^(?<weight>[+-][0-9.]+) kg', fields: [{ name: weight, unit: kg }] }
   - { name: wind, silo: south, bus: mast, profile: nmea-0183, every: 500ms }
 `);
-    const check = await runCommand(['check', '--config', site.config]);
-    assert.equal(check.exitCode, 0, check.stdout + check.stderr);
+  const check = await runCommand(['check', '--config', site.config]);
+  assert.equal(check.exitCode, 0, check.stdout + check.stderr);
 
-    const consumer = site.startConsumer(broker.url);
-    const daemon = site.startDaemon();
-    const complete = await eventually('rows of every device', async () => {
-      const rows = await site.rows();
-      const devices = new Set(rows.filter((row) => row.quality === 'good').map((row) => row.device));
-      return devices.size === 5 && rows.some((row) => row.point === 'missing') && rows;
-    });
-    assert.equal(await daemon.stop(), 0);
-    assert.equal(await consumer.stop(), 0, consumer.stderr);
-
-    const owner: Record<string, string> = {
-      'every-type': 'acme',
-      libmodbus: 'acme',
-      scale: 'acme',
-      meter: 'borealis',
-      wind: 'borealis',
-    };
-    for (const row of complete) {
-      assert.equal(row.tenant, owner[row.device]);
-      assert.equal(row.gateway, `${row.tenant}_gw-0001`);
-      assert.ok(Math.abs(row.ts - Date.now()) < 300_000, `time ${row.time}`);
-    }
-    assertValues(complete, 'every-type', { ...holding.expected, ...input.expected, ...bitPoints });
-    assertValues(complete, 'meter', { serial_number: 4711 });
-    assertValues(complete, 'libmodbus', {
-      holding_5: 1005,
-      holding_150: 1150,
-      input_9: 20.09,
-      coil_9: true,
-      coil_10: false,
-      discrete_15: true,
-    });
-    assertValues(complete, 'scale', { weight: 12.5 });
-    assertValues(complete, 'wind', { wind_angle: 236, wind_speed: 6.2 });
-    const missing = complete.filter((row) => row.point === 'missing');
-    for (const row of missing) assert.deepEqual([row.value, row.quality], [null, 'exception:2']);
-    const unitOf = (device: string, point: string): unknown =>
-      complete.findLast((row) => row.device === device && row.point === point)?.unit;
-    assert.equal(unitOf('libmodbus', 'input_9'), 'Cel');
-    assert.equal(unitOf('scale', 'weight'), 'kg');
-    assert.equal(unitOf('wind', 'wind_speed'), 'm/s');
+  const consumer = site.startConsumer(broker.url);
+  const daemon = site.startDaemon();
+  const complete = await eventually('rows of every device', async () => {
+    const rows = await site.rows();
+    const devices = new Set(rows.filter((row) => row.quality === 'good').map((row) => row.device));
+    return devices.size === 5 && rows.some((row) => row.point === 'missing') && rows;
   });
-});
+  assert.equal(await daemon.stop(), 0);
+  assert.equal(await consumer.stop(), 0, consumer.stderr);
+
+  const owner: Record<string, string> = {
+    'every-type': 'acme',
+    libmodbus: 'acme',
+    scale: 'acme',
+    meter: 'borealis',
+    wind: 'borealis',
+  };
+  for (const row of complete) {
+    assert.equal(row.tenant, owner[row.device]);
+    assert.equal(row.gateway, `${row.tenant}_gw-0001`);
+    assert.ok(Math.abs(row.ts - Date.now()) < 300_000, `time ${row.time}`);
+  }
+  assertValues(complete, 'every-type', { ...holding.expected, ...input.expected, ...bitPoints });
+  assertValues(complete, 'meter', { serial_number: 4711 });
+  assertValues(complete, 'libmodbus', {
+    holding_5: 1005,
+    holding_150: 1150,
+    input_9: 20.09,
+    coil_9: true,
+    coil_10: false,
+    discrete_15: true,
+  });
+  assertValues(complete, 'scale', { weight: 12.5 });
+  assertValues(complete, 'wind', { wind_angle: 236, wind_speed: 6.2 });
+  const missing = complete.filter((row) => row.point === 'missing');
+  for (const row of missing) assert.deepEqual([row.value, row.quality], [null, 'exception:2']);
+  const unitOf = (device: string, point: string): unknown =>
+    complete.findLast((row) => row.device === device && row.point === point)?.unit;
+  assert.equal(unitOf('libmodbus', 'input_9'), 'Cel');
+  assert.equal(unitOf('scale', 'weight'), 'kg');
+  assert.equal(unitOf('wind', 'wind_speed'), 'm/s');
+}
 
 /** Each point of the device that was read has its one right value, and each was read. */
 function assertValues(rows: readonly Row[], device: string, expected: Record<string, Row['value']>): void {

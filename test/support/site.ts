@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Authority } from '../../src/simulator/certificates.ts';
+import type { Isolation } from '../../src/reading/status.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { Daemon, RunningCommand } from './daemon.ts';
 
@@ -97,9 +98,18 @@ export class Site implements AsyncDisposable {
   }
 }
 
+/** The walls that a silo can be behind; a journey that both have to hold is made with each. */
+export const isolations: readonly Isolation[] = ['thread', 'process'];
+
 /** A silo's entry in a configuration, with the files that `issueGateway` wrote. */
-export function siloEntry(name: string, brokerUrl: string, more = ''): string {
+export function siloEntry(
+  name: string,
+  brokerUrl: string,
+  more = '',
+  isolation: Isolation = 'thread',
+): string {
   return `  - name: ${name}
+    isolation: ${isolation}
     identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
     uplink: { url: '${brokerUrl}', ca: ./ca.crt${more === '' ? '' : `, ${more}`} }
 `;
