@@ -34,7 +34,7 @@ export class SiloProcess implements AsyncDisposable {
     if (uid !== process.getuid!()) chownSync(this.folder, uid, uid);
   }
 
-  /** `merestone silo` as its unit runs it; the folder of the gateway's user is this test's own. */
+  /** `merestone silo` as its unit runs it; the test's own user is the gateway's. */
   static real(uid?: number): SiloProcess {
     const words = (socket: string) => [merestone, 'silo', '--listen', socket, '--gateway-user-of', '/root'];
     return new SiloProcess(words, uid);
