@@ -225,10 +225,12 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
       assert.equal(knock(own.uid, site.controlSocket), 'EACCES');
       assert.equal(knock(own.uid, silos.get(other)!.socket), 'closed');
     }
-    const strangers = [...silos.values()].flatMap(({ log }) =>
-      log.filter(({ event }) => event === 'stranger refused'),
-    );
-    assert.deepEqual(strangers.map(({ user }) => user).toSorted(), ['61301', '61302']);
+    const strangers = await eventually('both silos tell of a stranger', () => {
+      const lines = [...silos.values()].flatMap(({ log }) => log);
+      const refused = lines.filter(({ event }) => event === 'stranger refused');
+      return refused.length === 2 && refused.map(({ user }) => user);
+    });
+    assert.deepEqual(new Set(strangers), new Set(['61301', '61302']));
     assert.equal(await daemon.stop(), 0);
   });
 });
