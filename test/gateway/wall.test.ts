@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
-import { createLogger, type LogRecord } from '../../src/base/logger.ts';
+import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
 import { SiloHost } from '../../src/gateway/silo-host.ts';
 import type { SiloBirth } from '../../src/silo/protocol.ts';
 import { siloOptions } from '../support/silo-options.ts';
@@ -102,6 +102,19 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       assert.equal(host.status().tenant, 'acme');
     });
 
+    it('sees nothing of the gateway’s environment', async (test) => {
+      process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
+      test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
+      const log: LogRecord[] = [];
+      await go(test, 'environment', { log });
+      await until(() => log.some(({ event }) => event === 'environment'), 'what it sees');
+      const { fields } = log.find(({ event }) => event === 'environment')!;
+      const [environment, words] = JSON.parse(String(fields['seen'])) as [object, string[]];
+      assert.deepEqual(environment, {});
+      assert.equal(words.length, 2);
+      assert.ok(words[1]!.endsWith('rogue-silo.ts'));
+    });
+
     for (const madness of ['garbage', 'greedy']) {
       it(`is ended where it says what no silo says (${madness})`, async (test) => {
         const host = await go(test, madness);
@@ -132,3 +145,15 @@ for (const kind of Object.keys(walls) as WallKind[]) {
     });
   });
 }
+
+describe('a silo that asks for more memory at once than it may ever have', () => {
+  it('takes its own process with it, and nobody else’s', async (test) => {
+    const wall = await walls.process('rogue');
+    test.after(() => wall[Symbol.asyncDispose]());
+    const host = new SiloHost(birthOf('huge-array'), systemClock, silentLogger, wall.open);
+    test.after(() => host.stop(2000));
+    host.start();
+    await until(() => host.status().restarts > 0, 'its end');
+    assert.match(host.status().reason!, /crashed/);
+  });
+});

@@ -1,4 +1,4 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import type { ToSilo } from '../../src/silo/protocol.ts';
 import { siloStatus } from './status.ts';
 
@@ -23,6 +23,10 @@ const madness: Record<string, () => void> = {
     kept.push(Buffer.alloc(4_000_000, 1));
     status({});
   },
+  // V8 ends the whole process where one allocation is larger than the heap may be.
+  'huge-array': () => {
+    kept.push(new Array<number>(100_000_000).fill(0));
+  },
   loop: () => {
     status({});
     for (;;) kept.length = 0;
@@ -42,6 +46,10 @@ const madness: Record<string, () => void> = {
   impostor: () => {
     status({ tenant: kept.length < 5 ? 'acme' : 'globex', restarts: 99, isolation: 'thread', usage: null });
     kept.push(null);
+  },
+  environment: () => {
+    const fields = { seen: JSON.stringify([process.env, process.argv, process.execArgv, workerData]) };
+    port.postMessage({ type: 'log', level: 'info', event: 'environment', fields });
   },
   garbage: () => port.postMessage({ type: 'samples', samples: [{ device: 'neighbour-meter' }] }),
   greedy: () => port.postMessage({ type: 'credit', readings: Number.MAX_VALUE }),

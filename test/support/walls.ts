@@ -58,7 +58,8 @@ export class SiloProcess implements AsyncDisposable {
   /** Resolves when it listens. */
   async start(): Promise<void> {
     const child = spawn(process.execPath, this.#words, {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      // V8 prints its stack there where it ends a process, as some tests want it to.
+      stdio: ['ignore', 'pipe', 'ignore'],
       uid: this.uid,
       gid: this.uid,
       env: {},
