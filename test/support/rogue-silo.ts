@@ -25,7 +25,7 @@ const madness: Record<string, () => void> = {
   },
   // V8 ends the whole process where one allocation is larger than the heap may be.
   'huge-array': () => {
-    kept.push(new Array<number>(100_000_000).fill(0));
+    kept.push(new Array<number>(30_000_000).fill(0));
   },
   loop: () => {
     status({});
