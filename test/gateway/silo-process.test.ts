@@ -70,6 +70,8 @@ describe('a silo that is a process of its own', () => {
     await runs(first);
     const second = hostAt(test, silo.socket);
     await until(() => second.status().state === 'restarting', 'the second is turned away');
+    assert.match(second.status().reason!, /another gateway is connected/);
+    assert.equal(second.status().restarts, 0);
     assert.equal(first.status().restarts, 0);
     await first.stop(2000);
     await runs(second);
@@ -82,7 +84,7 @@ describe('a silo that is a process of its own', () => {
     await runs(host);
     const program = `
       const socket = require('node:net').connect(process.argv[1]);
-      socket.on('data', (bytes) => console.log('heard', bytes.length));
+      socket.on('data', (bytes) => process.stdout.write(bytes));
       socket.on('error', () => {});
       socket.on('close', () => console.log('closed'));
       socket.write('{"type":"stop"}\\n');`;
@@ -91,7 +93,10 @@ describe('a silo that is a process of its own', () => {
       gid: strangerUid,
       encoding: 'utf8',
     });
-    assert.equal(stranger.stdout, 'closed\n');
+    assert.equal(
+      stranger.stdout,
+      '{"type":"away","reason":"only the gateway may speak to a silo"}\nclosed\n',
+    );
     await until(() => silo.log.some(({ event }) => event === 'stranger refused'), 'a word in the log');
     const refused = silo.log.find(({ event }) => event === 'stranger refused');
     assert.equal(refused?.['user'], String(strangerUid));

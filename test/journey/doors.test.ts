@@ -258,7 +258,8 @@ function knock(uid: number, socket: string): string {
     const socket = require('node:net').connect(process.argv[1]);
     let end = 'closed';
     socket.on('error', ({ code }) => { if (code === 'EACCES') end = code; });
-    socket.on('data', () => { end = 'answered'; socket.destroy(); });
+    let heard = '';
+    socket.on('data', (bytes) => { heard += bytes; end = /away/.test(heard) ? 'closed' : 'answered'; });
     socket.on('close', () => console.log(end));
     socket.write('{"id":1,"method":"status"}\\n');`;
   const { stdout } = spawnSync(process.execPath, ['-e', program, socket], {

@@ -6,6 +6,8 @@ import { peerCredentials } from '../../base/peer-credentials.ts';
 import { userName } from '../../base/user-name.ts';
 import { Life, type LifeDependencies } from './life.ts';
 
+const strangerReason = 'only the gateway may speak to a silo';
+
 export interface DoorkeeperOptions {
   /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
   listen: string;
@@ -33,9 +35,10 @@ export async function keepDoor(
     const { uid, pid } = peerCredentials(socket);
     if (uid !== gatewayUid()) {
       void remember(uid, pid);
-      return refuse(socket);
+      return turnAway(socket, strangerReason);
     }
-    if (life !== undefined || closed !== undefined) return refuse(socket);
+    if (life !== undefined) return turnAway(socket, 'another gateway is connected to this silo');
+    if (closed !== undefined) return turnAway(socket, 'this silo is leaving');
     logger.info('gateway connected', { pid });
     const own = new Life(socket, {
       ...dependencies,
@@ -51,7 +54,7 @@ export async function keepDoor(
   const remember = async (uid: number, pid: number): Promise<void> => {
     const by = await userName(uid);
     logger.warn('stranger refused', { user: by, pid });
-    const details = { by, method: 'connect', reason: 'only the gateway may speak to a silo' };
+    const details = { by, method: 'connect', reason: strangerReason };
     life?.post({ type: 'record', act: { kind: 'refused-request', details } });
   };
 
@@ -59,8 +62,9 @@ export async function keepDoor(
     try {
       admit(socket);
     } catch (error) {
-      logger.warn('a connection is refused', { reason: describeError(error) });
-      refuse(socket);
+      const reason = describeError(error);
+      logger.warn('a connection is refused', { reason });
+      turnAway(socket, reason);
     }
   });
   try {
@@ -91,7 +95,13 @@ export async function keepDoor(
   };
 }
 
-function refuse(socket: Socket): void {
+/** One who has been told to go and does not. */
+const awayTimeoutMs = 1000;
+
+/** Whoever is not let in is told why, so that a gateway does not take it for a crash; what it says is not read. */
+function turnAway(socket: Socket, reason: string): void {
   socket.on('error', () => {});
-  socket.destroy();
+  socket.resume();
+  socket.end(`${JSON.stringify({ type: 'away', reason })}\n`);
+  socket.setTimeout(awayTimeoutMs, () => socket.destroy());
 }

@@ -11,6 +11,9 @@ import { admit } from './admission.ts';
 import type { Isolate, IsolateEnd, IsolateListener } from './isolate.ts';
 import { LineChannel, outwardBytesMax } from './line-channel.ts';
 
+/** A sentence; what is longer came from somebody who wants to fill a log. */
+const reasonLengthMax = 500;
+
 const program = fileURLToPath(new URL('../process.ts', import.meta.url));
 
 /** A silo in a process of its own, which listens on `socketPath`: a systemd unit under the silo's own user. */
@@ -66,6 +69,7 @@ class ProcessIsolate implements Isolate {
   arrived(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
+    this.#end = 'crashed';
     for (const message of waiting) this.#channel.post(message);
   }
 
@@ -89,10 +93,12 @@ class ProcessIsolate implements Isolate {
   }
 
   #receive(message: unknown): void {
-    if (this.#end === 'absent') this.#end = 'crashed';
     const { type, usage, reason } = (message ?? {}) as Record<string, unknown>;
     if (type === 'usage') return this.#listener.usage(usageOf(usage));
-    if (type === 'fault') return this.#listener.fault(String(reason).slice(0, 500));
+    if (type === 'fault' || type === 'away') {
+      if (type === 'away') this.#end = 'absent';
+      return this.#listener.fault(String(reason).slice(0, reasonLengthMax));
+    }
     const admitted = admit(message);
     if (typeof admitted === 'string') return this.refuse(admitted);
     if (admitted.type === 'stopped') this.#end = 'left';
