@@ -21,6 +21,7 @@ describe('config/', () => {
 
   it('has an example for each situation', () => {
     assert.deepEqual(exampleNames.sort(), [
+      'building-two-processes.yaml',
       'building-two-tenants.yaml',
       'one-meter-rtu.yaml',
       'plant-tcp.yaml',

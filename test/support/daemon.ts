@@ -77,8 +77,9 @@ export class RunningCommand {
   readonly #child: ChildProcess;
   stderr = '';
 
-  constructor(words: readonly string[]) {
-    this.#child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+  constructor(words: readonly string[], prefix: readonly string[] = []) {
+    const all = [...prefix, process.execPath, program, ...words];
+    this.#child = spawn(all[0]!, all.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
     });

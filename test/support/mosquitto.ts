@@ -18,6 +18,8 @@ export interface MosquittoOptions {
   acl?: readonly string[];
   /** More lines of mosquitto.conf. */
   config?: readonly string[];
+  /** Words before the program's, such as those that put it into a container's network. */
+  prefix?: readonly string[];
 }
 
 /** Each certificate reads and writes below its own CN; the certificate `backend` reads everything. */
@@ -43,6 +45,7 @@ export class Mosquitto implements AsyncDisposable {
   log = '';
   readonly #folder: string;
   readonly #config: readonly string[];
+  readonly #prefix: readonly string[];
   #port = 0;
   #child: ChildProcess | undefined;
   /** Where a test ends without `close`. */
@@ -51,11 +54,12 @@ export class Mosquitto implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true, force: true });
   };
 
-  private constructor(folder: string, authority: Authority, config: readonly string[]) {
+  private constructor(folder: string, authority: Authority, options: MosquittoOptions) {
     this.#folder = folder;
     this.authority = authority;
     this.caFile = join(folder, 'ca.crt');
-    this.#config = config;
+    this.#config = options.config ?? [];
+    this.#prefix = options.prefix ?? [];
     process.once('exit', this.#vanish);
   }
 
@@ -65,7 +69,7 @@ export class Mosquitto implements AsyncDisposable {
     const authority = options.authority ?? (await createAuthority('Test CA'));
     const names = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
     const own = options.certificate ?? (await authority.issue({ commonName: 'broker', server: names }));
-    const broker = new Mosquitto(folder, authority, options.config ?? []);
+    const broker = new Mosquitto(folder, authority, options);
     await writeFile(broker.caFile, authority.certificatePem);
     await writeFile(join(folder, 'clients.crt'), options.clientCa ?? authority.certificatePem);
     await writeFile(join(folder, 'broker.crt'), own.certificatePem);
@@ -146,7 +150,8 @@ export class Mosquitto implements AsyncDisposable {
 
   async #launch(): Promise<boolean> {
     const from = this.log.length;
-    const child = spawn('/usr/sbin/mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], {
+    const words = [...this.#prefix, '/usr/sbin/mosquitto', '-c', join(this.#folder, 'mosquitto.conf')];
+    const child = spawn(words[0]!, words.slice(1), {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child = child;

@@ -7,9 +7,8 @@ import type { Site } from './site.ts';
 /** The simulated plant as a process of its own, so that it outlives the daemon's deaths. Resolves with its port. */
 export async function startPlantProcess(site: Site, units: number, port = 0): Promise<number> {
   const program = join(import.meta.dirname, '../../src/simulator/plant.ts');
-  const plant = spawn(process.execPath, [program, String(units), String(port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const words = [...site.prefix, process.execPath, program, String(units), String(port)];
+  const plant = spawn(words[0]!, words.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
   site.cleanUp(async () => {
     const exited = once(plant, 'exit');
     plant.kill();

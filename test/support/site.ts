@@ -13,6 +13,8 @@ import { Daemon, RunningCommand } from './daemon.ts';
 export class Site implements AsyncDisposable {
   readonly folder: string;
   readonly authority: Authority;
+  /** Words before the plant's and the backend's programs, such as those that put them into a container's network. */
+  prefix: readonly string[] = [];
   readonly #cleanUps: (() => unknown)[] = [];
 
   private constructor(folder: string, authority: Authority) {
@@ -73,7 +75,7 @@ export class Site implements AsyncDisposable {
     const output = ['--output', this.path('rows.ndjson'), '--state', this.path('consume.state')];
     const session = ['--client-id', 'backend', '--json'];
     const words = ['consume', '--url', brokerUrl, ...paths, ...trust, ...output, ...session, ...more];
-    const consumer = new RunningCommand(words);
+    const consumer = new RunningCommand(words, this.prefix);
     this.cleanUp(() => consumer.stop('SIGKILL'));
     return consumer;
   }

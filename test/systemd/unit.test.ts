@@ -11,26 +11,34 @@ const skip = analyze('--version').error === undefined ? false : 'systemd-analyze
 /** What `systemd-analyze security` may find; 10 is no sandbox at all. */
 const exposureMax = 2;
 
-describe('systemd/merestone.service', { skip }, () => {
-  let folder: string;
-  let unit: string;
-  before(() => {
-    folder = mkdtempSync(path.join(tmpdir(), 'merestone-unit-'));
-    unit = path.join(folder, 'merestone.service');
-    const text = readFileSync(path.join(root, 'systemd/merestone.service'), 'utf8');
-    writeFileSync(unit, text.replaceAll('/opt/merestone', root));
-  });
-  after(() => rmSync(folder, { recursive: true }));
+for (const name of ['merestone.service', 'merestone-silo@.service']) {
+  describe(`systemd/${name}`, { skip }, () => {
+    let folder: string;
+    let unit: string;
+    before(() => {
+      folder = mkdtempSync(path.join(tmpdir(), 'merestone-unit-'));
+      // A template is looked at as one of its instances.
+      unit = path.join(folder, name.replace('@', '@north'));
+      const text = readFileSync(path.join(root, 'systemd', name), 'utf8');
+      writeFileSync(unit, text.replaceAll('/opt/merestone', root));
+    });
+    after(() => rmSync(folder, { recursive: true }));
 
-  it('is what systemd understands, and names files that are there', () => {
-    const { status, stderr } = analyze('verify', '--man=no', unit);
-    assert.equal(status, 0, stderr);
-    assert.doesNotMatch(stderr, /merestone/);
-  });
+    it('is what systemd understands, and names files that are there', () => {
+      const { status, stderr } = analyze('verify', '--man=no', unit);
+      assert.equal(status, 0, stderr);
+      assert.doesNotMatch(stderr, /merestone/);
+    });
 
-  it(`is exposed by ${exposureMax} at most`, () => {
-    const { stdout } = analyze('security', '--offline=true', '--no-pager', unit);
-    const exposure = Number(/exposure level for merestone\.service: ([\d.]+)/.exec(stdout)?.[1]);
-    assert.ok(exposure <= exposureMax, stdout.split('\n').at(-2));
+    it(`is exposed by ${exposureMax} at most`, () => {
+      const { stdout } = analyze('security', '--offline=true', '--no-pager', unit);
+      const exposure = Number(/exposure level for merestone.*\.service: ([\d.]+)/.exec(stdout)?.[1]);
+      assert.ok(exposure <= exposureMax, stdout.split('\n').at(-2));
+    });
+
+    it('lets its process see who is at the other end of a socket', () => {
+      const text = readFileSync(unit, 'utf8');
+      assert.doesNotMatch(text, /^(PrivateUsers|DynamicUser=no)/m);
+    });
   });
-});
+}

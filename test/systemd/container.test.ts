@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Container } from '../support/container.ts';
+import { eventually } from '../support/daemon.ts';
+import { Installation, node } from '../support/installation.ts';
+import { plantBus, plantDevice } from '../support/plant.ts';
+
+const attempt = await Container.boot();
+const whyNot = 'whyNot' in attempt ? attempt.whyNot : false;
+/** What `systemd-analyze security` may find; 10 is no sandbox at all. */
+const exposureMax = 2;
+
+describe('in a booted Debian', { skip: whyNot }, () => {
+  const { container } = attempt as { container: Container };
+  let installation: Installation;
+
+  before(async () => {
+    installation = await Installation.create(container);
+  });
+  after(async () => {
+    await installation?.[Symbol.asyncDispose]();
+    await container.close();
+  });
+
+  describe('isolation: thread, by merestone.service', () => {
+    const devices = (...names: string[]): string =>
+      `devices:\n${names.map((name, index) => plantDevice(name, index + 1, 'north')).join('')}`;
+    const configure = (...names: string[]): Promise<void> =>
+      installation.configure(
+        `silos:\n${installation.siloEntry('north', 'merestone.service')}${plantBus(installation.plantPort)}${devices(...names)}`,
+      );
+
+    before(async () => {
+      await installation.installUnit('merestone.service');
+      await installation.installIdentity('/etc/merestone/identity', 'north', 'acme');
+      await configure('boiler');
+      await container.expect('systemctl', 'start', 'merestone');
+    });
+
+    it('brings readings to the broker', async () => {
+      await installation.readings('acme', 'boiler');
+      const { state, tenant, isolation } = await installation.silo('north');
+      assert.deepEqual([state, tenant, isolation], ['running', 'acme', 'thread']);
+    });
+
+    it(`runs with an exposure of ${exposureMax} at most`, async () => {
+      assert.ok((await installation.exposure('merestone.service')) <= exposureMax);
+    });
+
+    it('takes up a changed configuration by systemctl reload', async () => {
+      const pid = await container.property('merestone', 'MainPID');
+      await configure('boiler', 'chiller');
+      await container.expect('systemctl', 'reload', 'merestone');
+      await installation.readings('acme', 'chiller');
+      assert.equal(await container.property('merestone', 'MainPID'), pid);
+    });
+
+    it('is started again after kill -9, and goes on without a hole in seq', async () => {
+      await container.expect('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', 'merestone');
+      await eventually('a restart', async () => (await container.property('merestone', 'NRestarts')) === '1');
+      await installation.readings('acme', 'boiler');
+      assert.deepEqual(await installation.seqHoles('acme'), []);
+    });
+
+    it('stops cleanly', async () => {
+      await container.expect('systemctl', 'stop', 'merestone');
+      assert.deepEqual(
+        await ending('merestone'),
+        ['inactive', 'success', '0'],
+        await installation.journal('merestone'),
+      );
+    });
+  });
+
+  describe('isolation: process, by merestone-silo@.service', () => {
+    const tenants = { north: 'acme', south: 'globex' };
+    const names = Object.keys(tenants) as (keyof typeof tenants)[];
+    const unitOf = (name: string): string => `merestone-silo@${name}.service`;
+    const units = ['merestone.service', ...names.map(unitOf)];
+    const more = (name: string): string =>
+      `    isolation: process\n    stateDir: /var/lib/merestone-silo/${name}\n`;
+
+    before(async () => {
+      await installation.installUnit('merestone.service');
+      await installation.installUnit('merestone-silo@.service');
+      await container.expect('rm', '-rf', '/etc/merestone');
+      // docs/isolation.md: a silo that was a thread until now takes its state along.
+      const floors = '/var/lib/private/merestone-silo';
+      await container.expect('install', '-d', floors);
+      await container.expect('mv', '/var/lib/private/merestone/silos/north', `${floors}/north`);
+      await container.expect('install', '-d', '-m', '700', '/etc/merestone/identity');
+      for (const name of names) {
+        await installation.installIdentity(`/etc/merestone/silos/${name}`, name, tenants[name]);
+      }
+      const silos = names.map((name) => installation.siloEntry(name, unitOf(name), more(name)));
+      const devices = names.map((name, index) => plantDevice('meter', index + 1, name));
+      await installation.configure(
+        `silos:\n${silos.join('')}${plantBus(installation.plantPort)}devices:\n${devices.join('')}`,
+      );
+      await container.expect('systemctl', 'enable', '--now', ...units);
+    });
+
+    it('brings the readings of both to the broker, each under its own tenant and user', async () => {
+      for (const name of names) {
+        await installation.readings(tenants[name], 'meter');
+        const { state, tenant, isolation } = await installation.silo(name);
+        assert.deepEqual([state, tenant, isolation], ['running', tenants[name], 'process']);
+      }
+      const users = await Promise.all(units.map((unit) => container.userOf(unit)));
+      assert.equal(new Set(users).size, 3, String(users));
+      assert.ok(!users.includes(0));
+    });
+
+    it('goes on with the spool of the thread', async () => {
+      const rows = await installation.rows(tenants.north);
+      assert.deepEqual([...new Set(rows.map(({ device }) => device))], ['boiler', 'chiller', 'meter']);
+      assert.equal(new Set(rows.map(({ epoch }) => epoch)).size, 1);
+    });
+
+    it(`runs with an exposure of ${exposureMax} at most`, async () => {
+      for (const unit of units) assert.ok((await installation.exposure(unit)) <= exposureMax, unit);
+    });
+
+    it('leaves the gateway without a key', async () => {
+      const readableKeys = async (unit: string): Promise<string> =>
+        (await container.within(unit, 'find /etc /run /var -name "*.key" -readable')).stdout.trim();
+      assert.equal(
+        await readableKeys(unitOf('north')),
+        '/run/credentials/merestone-silo@north.service/identity_north.key',
+      );
+      assert.equal(await readableKeys('merestone.service'), '');
+    });
+
+    it('lets a silo at nothing of another one, nor of the gateway', async () => {
+      const south = await container.property(unitOf('south'), 'MainPID');
+      const own = '/run/credentials/merestone-silo@north.service/identity_north.key';
+      const doors = [
+        '/etc/merestone/merestone.yaml',
+        '/etc/merestone/silos/south/south.key',
+        '/run/credentials/merestone-silo@south.service/identity_south.key',
+        '/var/lib/merestone-silo/south/globex',
+        '/var/cache/merestone-silo/south/.',
+        '/run/merestone-silo/south/silo.sock',
+        `/proc/${south}/environ`,
+        `/proc/${south}/mem`,
+        '/dev/shm/.',
+        '/dev/mqueue/.',
+        `/proc/${south}/cwd/.`,
+      ];
+      assert.equal((await container.within(unitOf('north'), `cat ${own}`)).exitCode, 0);
+      for (const door of doors) {
+        // It is there, for root: what follows is no slip of the pen.
+        await container.expect('test', '-e', door);
+        const read = `test -d ${door} && ls ${door} || { test -S ${door} && echo; } || cat ${door}`;
+        const { exitCode, stdout } = await container.within(unitOf('north'), read);
+        assert.deepEqual([exitCode === 0, stdout], [false, ''], door);
+      }
+      assert.notEqual((await container.within(unitOf('north'), `kill -0 ${south}`)).exitCode, 0);
+    });
+
+    it('answers the gateway alone, even one who is out of the sandbox', async () => {
+      const knock = (socket: string): string =>
+        `${node} -e 'require("net").connect("${socket}").on("error", (e) => console.log(e.code)).on("close", () => console.log("closed"))'`;
+      const user = String(await container.userOf(unitOf('north')));
+      const asNorth = async (socket: string): Promise<string> => {
+        const words = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', 'sh', '-c'];
+        return container.expect(...words, knock(socket));
+      };
+      assert.equal(await asNorth('/run/merestone-silo/south/silo.sock'), 'closed\n');
+      assert.match(await asNorth('/run/merestone/control.sock'), /^EACCES/);
+      await eventually('a line in the log of south', async () =>
+        (await installation.journal(unitOf('south'))).includes('stranger refused'),
+      );
+      await installation.readings(tenants.south, 'meter');
+    });
+
+    it('starts a killed silo again, and its neighbour does not notice', async () => {
+      const before = await container.property(unitOf('south'), 'MainPID');
+      await container.expect('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', unitOf('north'));
+      await eventually(
+        'a restart',
+        async () => (await container.property(unitOf('north'), 'NRestarts')) === '1',
+      );
+      for (const name of names) await installation.readings(tenants[name], 'meter');
+      assert.equal(await container.property(unitOf('south'), 'MainPID'), before);
+      const { restarts, samples } = await installation.silo('south');
+      assert.deepEqual([restarts, samples.dropped], [0, {}]);
+    });
+
+    it('goes on after the gateway was away', async () => {
+      await container.expect('systemctl', 'restart', 'merestone');
+      for (const name of names) await installation.readings(tenants[name], 'meter');
+      for (const name of names) assert.deepEqual(await installation.seqHoles(tenants[name]), []);
+    });
+
+    it('stops cleanly', async () => {
+      await container.expect('systemctl', 'stop', ...units);
+      for (const unit of units) {
+        assert.deepEqual(await ending(unit), ['inactive', 'success', '0'], await installation.journal(unit));
+      }
+    });
+  });
+
+  async function ending(unit: string): Promise<string[]> {
+    const names = ['ActiveState', 'Result', 'ExecMainStatus'];
+    return Promise.all(names.map((name) => container.property(unit, name)));
+  }
+});
