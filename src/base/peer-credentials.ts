@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type Koffi from 'koffi';
@@ -43,6 +44,17 @@ export function peerCredentials(socket: Socket): PeerCredentials {
   // A socket of another family is answered with pid 0 and the ids -1.
   if (length[0] !== ucredBytes || credentials.pid === 0) throw fault('it is no Unix socket');
   return credentials;
+}
+
+/**
+ * The same, where somebody is let in by it: throws too where the kernel has no name for the user. In a user
+ * namespace of one's own (PrivateUsers= in a unit) every other user is that one, friend and stranger alike.
+ */
+export function provenPeer(socket: Socket): PeerCredentials {
+  const credentials = peerCredentials(socket);
+  const nobody = Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8'));
+  if (credentials.uid !== nobody) return credentials;
+  throw fault('this process sees every other user as the same one (PrivateUsers= in its unit)');
 }
 
 /** Loaded at the first use: most commands never ask, and koffi costs them 20 ms. */

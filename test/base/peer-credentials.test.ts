@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { peerCredentials } from '../../src/base/peer-credentials.ts';
+import { peerCredentials, provenPeer } from '../../src/base/peer-credentials.ts';
 import { userName } from '../../src/base/user-name.ts';
 
 const isRoot = process.getuid!() === 0;
@@ -61,6 +61,9 @@ describe('who is at the other end of a Unix socket', () => {
         child = spawn(process.execPath, ['-e', program], { uid, gid: 4711, cwd: '/', stdio: 'ignore' });
       });
       assert.deepEqual(peerCredentials(socket), { pid: child!.pid, uid, gid: 4711 });
+      // Whom a user namespace cannot name is nobody: such a one may be anybody, and opens no door.
+      if (uid === nobody) assert.throws(() => provenPeer(socket), { code: 'Io', message: /PrivateUsers/ });
+      else assert.equal(provenPeer(socket).uid, uid);
       const ended = once(child!, 'exit');
       socket.destroy();
       await ended;

@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
-import { peerCredentials } from '../../base/peer-credentials.ts';
+import { provenPeer } from '../../base/peer-credentials.ts';
 import { userName } from '../../base/user-name.ts';
 import { Life, type LifeDependencies } from './life.ts';
 
@@ -32,7 +32,7 @@ export async function keepDoor(
   let closed: (() => void) | undefined;
 
   const admit = (socket: Socket): void => {
-    const { uid, pid } = peerCredentials(socket);
+    const { uid, pid } = provenPeer(socket);
     if (uid !== gatewayUid()) {
       void remember(uid, pid);
       return turnAway(socket, strangerReason);

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeError, MerestoneError } from '../../base/error.ts';
-import { peerCredentials } from '../../base/peer-credentials.ts';
+import { provenPeer } from '../../base/peer-credentials.ts';
 import type { SiloUsage } from '../../reading/status.ts';
 import type { ToSilo } from '../protocol.ts';
 import { admit } from './admission.ts';
@@ -113,7 +113,7 @@ class ProcessIsolate implements Isolate {
 function requireOwner(socket: Socket, socketPath: string): void {
   const folder = dirname(socketPath);
   const { uid: owner, mode } = lstatSync(folder);
-  const { uid } = peerCredentials(socket);
+  const { uid } = provenPeer(socket);
   if (uid !== owner) {
     throw new MerestoneError('SiloStranger', `user ${uid} answers, and the folder belongs to user ${owner}`, {
       subject: socketPath,
