@@ -29,13 +29,17 @@ export async function connectServiceManager(
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
   let cancel = (): void => {};
   const signOfLife = (): void => {
+    cancel();
     tell('WATCHDOG=1');
     cancel = clock.after(watchdogMs / 2, signOfLife);
   };
-  if (watchdogMs > 0) signOfLife();
 
   return {
-    ready: () => tell('READY=1'),
+    // Only now systemd counts, and a start that fails must not be kept alive by a timer.
+    ready: () => {
+      tell('READY=1');
+      if (watchdogMs > 0) signOfLife();
+    },
     reloading: () => tell(`RELOADING=1\nMONOTONIC_USEC=${Math.round(clock.monotonicMs() * 1000)}`),
     stopping: () => tell('STOPPING=1'),
     close: () => cancel(),

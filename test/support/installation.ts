@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Row } from '../../src/backend/row.ts';
-import type { GatewayStatus, SiloStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus, Isolation, SiloStatus } from '../../src/reading/status.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import type { Container } from './container.ts';
 import { eventually } from './daemon.ts';
@@ -67,8 +67,8 @@ export class Installation implements AsyncDisposable {
   }
 
   /** A silo whose files the unit `credentials` hands over. */
-  siloEntry(name: string, credentials: string, more = ''): string {
-    const entry = siloEntry(name, this.#brokerUrl);
+  siloEntry(name: string, credentials: string, isolation: Isolation = 'thread', more = ''): string {
+    const entry = siloEntry(name, this.#brokerUrl, '', isolation);
     return entry.replaceAll('./', `/run/credentials/${credentials}/identity_`) + more;
   }
 

@@ -62,6 +62,17 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.deepEqual(await installation.seqHoles('acme'), []);
     });
 
+    it('leaves a faulty configuration to a person, at once and with the reason', async () => {
+      await container.expect('systemctl', 'stop', 'merestone');
+      await installation.configure('silos: none\n');
+      assert.notEqual((await container.run('systemctl', 'start', 'merestone')).exitCode, 0);
+      assert.deepEqual(await ending('merestone'), ['failed', 'exit-code', '78']);
+      assert.match(await installation.journal('merestone'), /merestone\.yaml:\d+:\d+: .*silos/);
+      await configure('boiler');
+      await container.expect('systemctl', 'start', 'merestone');
+      await installation.readings('acme', 'boiler');
+    });
+
     it('stops cleanly', async () => {
       await container.expect('systemctl', 'stop', 'merestone');
       assert.deepEqual(
@@ -77,8 +88,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
     const names = Object.keys(tenants) as (keyof typeof tenants)[];
     const unitOf = (name: string): string => `merestone-silo@${name}.service`;
     const units = ['merestone.service', ...names.map(unitOf)];
-    const more = (name: string): string =>
-      `    isolation: process\n    stateDir: /var/lib/merestone-silo/${name}\n`;
+    const more = (name: string): string => `    stateDir: /var/lib/merestone-silo/${name}\n`;
 
     before(async () => {
       await installation.installUnit('merestone.service');
@@ -92,7 +102,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       for (const name of names) {
         await installation.installIdentity(`/etc/merestone/silos/${name}`, name, tenants[name]);
       }
-      const silos = names.map((name) => installation.siloEntry(name, unitOf(name), more(name)));
+      const silos = names.map((name) => installation.siloEntry(name, unitOf(name), 'process', more(name)));
       const devices = names.map((name, index) => plantDevice('meter', index + 1, name));
       await installation.configure(
         `silos:\n${silos.join('')}${plantBus(installation.plantPort)}devices:\n${devices.join('')}`,
