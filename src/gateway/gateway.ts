@@ -22,6 +22,11 @@ export interface GatewayDependencies {
   openIsolate?: OpenIsolate;
 }
 
+interface ShareEvent {
+  limit: number;
+  state: 'reached' | 'cleared';
+}
+
 export type SampleListener = (silo: string, samples: readonly Sample[]) => void;
 
 /** The silos get this long to store and take leave, so that the whole stop stays under 5 s. */
@@ -136,11 +141,14 @@ export class Gateway {
   }
 
   #startFieldbus(options: GatewayOptions): Fieldbus {
-    return startFieldbus(options, {
+    const dependencies = {
       clock: this.#clock,
       logger: this.#logger,
-      deliver: (silo, samples) => this.#deliver(silo, samples),
-    });
+      deliver: (silo: string, samples: Sample[]) => this.#deliver(silo, samples),
+      onShare: (silo: string, { limit, state }: ShareEvent) =>
+        this.#silos.get(silo)?.quota({ quota: 'bus-share', limit, state }),
+    };
+    return startFieldbus(fieldbusPart(options), dependencies);
   }
 
   async #reconfigureFieldbus(options: GatewayOptions): Promise<void> {
@@ -169,8 +177,11 @@ function configurationAct(
   return { kind: 'configuration', details: { configSha256, previousConfigSha256, changes, by } };
 }
 
-function fieldbusPart({ buses, devices }: GatewayOptions): unknown {
-  return [buses, devices.map(withoutPlace)];
+/** What the buses are told: of a silo its label, and what of each bus its devices may take. */
+function fieldbusPart({ silos, buses, devices }: GatewayOptions) {
+  const shares = silos.map(({ name, quota }) => [name, quota.busShare] as const);
+  const busShares = new Map(shares.filter((each): each is [string, number] => each[1] !== undefined));
+  return { buses, devices: devices.map(withoutPlace), busShares };
 }
 
 /** A silo is told of its own devices and nothing else. */

@@ -98,9 +98,17 @@ function isNamedList(value: unknown): value is Named[] {
 }
 
 /** Options carry their unit in the name and stand in groups of our own; the file's keys do neither. */
-const keyOf: Readonly<Record<string, string>> = { memoryMbMax: 'memoryMax', profileSha256: 'profile' };
+const keyOf: Readonly<Record<string, string>> = {
+  memoryMbMax: 'memoryMax',
+  profileSha256: 'profile',
+  'spool.directory': 'stateDir',
+  'isolation.kind': 'isolation',
+  'isolation.socket': 'socket',
+};
 
 function inWords(path: Path): string {
+  const joined = path.join('.');
+  if (keyOf[joined] !== undefined) return keyOf[joined];
   return path
     .filter((key) => key !== 'limits')
     .map((key) => keyOf[key] ?? key.replace(/(?<=[a-z])(?:Ms|Seconds)$/, ''))

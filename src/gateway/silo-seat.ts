@@ -12,7 +12,7 @@ const lookAgainMs = 50;
 
 type Host = Pick<
   SiloHost,
-  'devices' | 'start' | 'deliver' | 'status' | 'record' | 'request' | 'stop' | 'losses'
+  'devices' | 'start' | 'deliver' | 'status' | 'record' | 'quota' | 'request' | 'stop' | 'losses'
 >;
 export type OpenHost = (birth: SiloBirth) => Host;
 
@@ -67,6 +67,10 @@ export class SiloSeat {
 
   record(act: AuditAct): void {
     this.#host.record(act);
+  }
+
+  quota(event: Parameters<Host['quota']>[0]): void {
+    this.#host.quota(event);
   }
 
   request(method: SiloMethod): Promise<unknown> {

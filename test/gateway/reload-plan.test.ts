@@ -86,6 +86,12 @@ describe('a reload touches', () => {
       'name: chiller, silo: north',
       ['north restarted devices.chiller', 'south restarted devices.chiller', 'plant changed'],
     ],
+    [
+      'one silo for its wall and its place',
+      'quota: { samplesPerSecond: 100 }',
+      'isolation: process\n    socket: /run/north/silo.sock\n    stateDir: /srv/north\n    memoryMax: 64MB',
+      ['north restarted stateDir quota.samplesPerSecond memoryMax isolation socket'],
+    ],
     ['a bus and no silo for its line', 'ttyUSB0', 'ttyUSB1', ['rs485 changed']],
   ];
   for (const [name, from, to, expected] of stories) {

@@ -39,6 +39,7 @@ class FakeHost {
   record(noted: AuditAct): void {
     this.acts.push(noted);
   }
+  quota(): void {}
   request(): Promise<unknown> {
     return Promise.resolve();
   }
