@@ -5,13 +5,13 @@ import { chmod } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { Isolation, SiloStatus } from '../../src/reading/status.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
-import { Site, siloEntry } from '../support/site.ts';
+import { isolations, Site, siloEntry } from '../support/site.ts';
 
 /** What of the building's configuration a test changes. */
 interface Building {
@@ -33,19 +33,22 @@ const by = userInfo().username;
 const isRoot = userInfo().uid === 0;
 
 /** Two tenants on one bus, and how to change what the configuration says of one of them. */
-async function building(broker: Mosquitto) {
+async function building(broker: Mosquitto, isolation: Isolation = 'thread') {
   const site = await Site.create(broker.authority);
   const port = await startPlantProcess(site, 3);
   for (const [silo, tenant] of Object.entries(tenants)) await site.issueGateway(silo, tenant);
   await site.issueBackend();
   const change = (to: Partial<Building> = {}): Promise<void> => {
     const { silo, quota, every } = { ...asBuilt, ...to };
-    const entry = siloEntry(silo, broker.url).replaceAll(`./${silo}.`, `./${to.certificate ?? silo}.`);
+    const entry = siloEntry(silo, broker.url, '', isolation).replaceAll(
+      `./${silo}.`,
+      `./${to.certificate ?? silo}.`,
+    );
     const device = plantDevice(`${tenants[silo]}-unit`, silo === 'north' ? 1 : 3, silo, every);
     return site.configure(`silos:
 ${entry}    batch: { linger: 50ms }
     quota: ${quota}
-${siloEntry('south', broker.url)}    batch: { linger: 50ms }
+${siloEntry('south', broker.url, '', isolation)}    batch: { linger: 50ms }
 ${plantBus(port)}devices:
 ${device}${plantDevice('borealis-unit', 2, 'south')}`);
   };
@@ -84,76 +87,118 @@ function assertCountsWithoutHole(rows: readonly Row[], device: string): void {
   assert.deepEqual(holes, [], `${device}: a sample is missing before`);
 }
 
-describe('a reload', () => {
-  it("touches the silo whose part changed, and leaves the other's session, stream and samples alone", async () => {
-    const authority = await createAuthority('Test CA');
-    await using broker = await Mosquitto.start({ authority });
-    const { site, change } = await building(broker);
-    await using _ = site;
-    const consumer = site.startConsumer(broker.url);
-    const daemon = site.startDaemon();
-    await untilOnline(daemon, 'north');
-    const before = await untilOnline(daemon, 'south');
+for (const isolation of isolations) {
+  describe(`a reload (${isolation})`, () => {
+    it("touches the silo whose part changed, and leaves the other's session, stream and samples alone", async () => {
+      const authority = await createAuthority('Test CA');
+      await using broker = await Mosquitto.start({ authority });
+      const { site, change } = await building(broker, isolation);
+      await using _ = site;
+      const consumer = site.startConsumer(broker.url);
+      const daemon = site.startDaemon();
+      await untilOnline(daemon, 'north');
+      const before = await untilOnline(daemon, 'south');
 
-    await change({ quota: '{ samplesPerSecond: 400 }', every: '40ms' });
-    const { exitCode, stdout, stderr } = await runCommand(['reload', '--json', '--config', site.config]);
-    assert.equal(exitCode, 0, stderr);
-    assert.deepEqual(JSON.parse(stdout), {
-      reloaded: true,
-      silos: [
-        {
-          name: 'north',
-          outcome: 'restarted',
-          changes: ['quota.samplesPerSecond', 'devices.acme-unit.every'],
-        },
-        { name: 'south', outcome: 'untouched', changes: [] },
-      ],
-      buses: [{ name: 'plant', outcome: 'changed' }],
-    });
-    const north = await untilOnline(daemon, 'north');
-    assert.equal(north.uplink!.connects, 1, 'north is a new isolate with a new session');
-    const after = await eventually('more of south', async () => {
-      const silo = await siloOf(daemon, 'south');
-      return silo.spool!.seq > before.spool!.seq + 20 && silo;
-    });
-    assert.equal(after.uplink!.connects, before.uplink!.connects);
-    assert.equal(after.uplink!.since, before.uplink!.since);
-    assert.equal(after.spool!.epoch, before.spool!.epoch);
-    assert.ok(after.samples.received > before.samples.received, 'the same isolate goes on counting');
-    assert.deepEqual([after.restarts, after.samples.dropped], [0, {}]);
-    assert.deepEqual(north.samples.dropped, {});
+      await change({ quota: '{ samplesPerSecond: 400 }', every: '40ms' });
+      const { exitCode, stdout, stderr } = await runCommand(['reload', '--json', '--config', site.config]);
+      assert.equal(exitCode, 0, stderr);
+      assert.deepEqual(JSON.parse(stdout), {
+        reloaded: true,
+        silos: [
+          {
+            name: 'north',
+            outcome: 'restarted',
+            changes: ['quota.samplesPerSecond', 'devices.acme-unit.every'],
+          },
+          { name: 'south', outcome: 'untouched', changes: [] },
+        ],
+        buses: [{ name: 'plant', outcome: 'changed' }],
+      });
+      const north = await untilOnline(daemon, 'north');
+      assert.equal(north.uplink!.connects, 1, 'north is a new isolate with a new session');
+      const after = await eventually('more of south', async () => {
+        const silo = await siloOf(daemon, 'south');
+        return silo.spool!.seq > before.spool!.seq + 20 && silo;
+      });
+      assert.equal(after.uplink!.connects, before.uplink!.connects);
+      assert.equal(after.uplink!.since, before.uplink!.since);
+      assert.equal(after.spool!.epoch, before.spool!.epoch);
+      assert.ok(after.samples.received > before.samples.received, 'the same isolate goes on counting');
+      assert.deepEqual([after.restarts, after.samples.dropped], [0, {}]);
+      assert.deepEqual(north.samples.dropped, {});
 
-    assert.deepEqual((await runCommand(['reload', '--config', site.config])).stdout.split('\n'), [
-      'silo north  untouched',
-      'silo south  untouched',
-      'bus plant   untouched',
-      '',
-    ]);
-    assert.equal(await daemon.stop(), 0);
-    const rows = await eventually('every batch at the backend', async () => {
-      const all = await site.rows();
-      return all.some((row) => row.tenant === 'borealis' && row.seq >= after.spool!.seq) && all;
-    });
-    assert.equal(await consumer.stop(), 0, consumer.stderr);
-    assertCountsWithoutHole(rows, 'borealis-unit');
-    for (const row of rows) assert.equal(row.device, `${row.tenant}-unit`);
-    for (const own of Map.groupBy(rows, (row) => row.tenant).values()) {
-      assert.equal(new Set(own.map((row) => row.epoch)).size, 1);
-      const seqs = new Set(own.map((row) => row.seq));
-      assert.equal(Math.max(...seqs), seqs.size, 'a hole in seq');
-    }
+      assert.deepEqual((await runCommand(['reload', '--config', site.config])).stdout.split('\n'), [
+        'silo north  untouched',
+        'silo south  untouched',
+        'bus plant   untouched',
+        '',
+      ]);
+      assert.equal(await daemon.stop(), 0);
+      const rows = await eventually('every batch at the backend', async () => {
+        const all = await site.rows();
+        return all.some((row) => row.tenant === 'borealis' && row.seq >= after.spool!.seq) && all;
+      });
+      assert.equal(await consumer.stop(), 0, consumer.stderr);
+      assertCountsWithoutHole(rows, 'borealis-unit');
+      for (const row of rows) assert.equal(row.device, `${row.tenant}-unit`);
+      for (const own of Map.groupBy(rows, (row) => row.tenant).values()) {
+        assert.equal(new Set(own.map((row) => row.epoch)).size, 1);
+        const seqs = new Set(own.map((row) => row.seq));
+        assert.equal(Math.max(...seqs), seqs.size, 'a hole in seq');
+      }
 
-    const [entry, ...rest] = await auditOf(site, 'north', 'configuration');
-    assert.deepEqual(rest, []);
-    assert.deepEqual(
-      [entry!['by'], entry!['changes']],
-      [by, ['quota.samplesPerSecond', 'devices.acme-unit.every']],
-    );
-    const starts = (await auditOf(site, 'north', 'start')).map(({ configSha256 }) => configSha256);
-    assert.deepEqual([entry!['previousConfigSha256'], entry!['configSha256']], starts);
-    assert.deepEqual(await auditOf(site, 'south', 'configuration'), []);
+      const [entry, ...rest] = await auditOf(site, 'north', 'configuration');
+      assert.deepEqual(rest, []);
+      assert.deepEqual(
+        [entry!['by'], entry!['changes']],
+        [by, ['quota.samplesPerSecond', 'devices.acme-unit.every']],
+      );
+      const starts = (await auditOf(site, 'north', 'start')).map(({ configSha256 }) => configSha256);
+      assert.deepEqual([entry!['previousConfigSha256'], entry!['configSha256']], starts);
+      assert.deepEqual(await auditOf(site, 'south', 'configuration'), []);
+    });
+
+    it('that gives a silo to another tenant takes nothing along of the one before', async () => {
+      const authority = await createAuthority('Test CA');
+      await using broker = await Mosquitto.start({ authority });
+      const { site, change } = await building(broker, isolation);
+      await using _ = site;
+      const consumer = site.startConsumer(broker.url);
+      const daemon = site.startDaemon();
+      await untilOnline(daemon, 'north');
+      await change({ certificate: 'west' });
+      const { exitCode, stderr } = await runCommand(['reload', '--config', site.config]);
+      assert.equal(exitCode, 0, stderr);
+      const north = await untilOnline(daemon, 'north');
+      assert.equal(north.tenant, 'corvus');
+      const rows = await eventually('rows of the new tenant', async () => {
+        const own = (await site.rows()).filter(
+          (row) => row.device === 'acme-unit' && row.point === 'requests',
+        );
+        return own.some((row) => row.tenant === 'corvus') && own;
+      });
+      assert.equal(await daemon.stop(), 0);
+      assert.equal(await consumer.stop(), 0, consumer.stderr);
+      const countsOf = (tenant: string) =>
+        rows.filter((row) => row.tenant === tenant).map(({ value }) => Number(value));
+      assert.ok(Math.max(...countsOf('acme')) < Math.min(...countsOf('corvus')), 'a reading went over');
+      assert.equal(new Set(rows.map(({ value }) => value)).size, rows.length, "a reading is both tenants'");
+
+      const entries = await auditOf(site, 'north', 'configuration');
+      assert.deepEqual(
+        entries.map((entry) => [entry['directory'], entry['changes']]),
+        [
+          [
+            site.path('state/silos/north/acme/acme_gw-0001/audit'),
+            ['identity.certificate', 'identity.privateKey'],
+          ],
+        ],
+      );
+    });
   });
+}
 
+describe('a reload', () => {
   it('refuses a faulty file as a whole, and tells each tenant no more than that', async () => {
     const authority = await createAuthority('Test CA');
     await using broker = await Mosquitto.start({ authority });
@@ -166,11 +211,11 @@ describe('a reload', () => {
     const reload = (...more: string[]) => runCommand(['reload', '--config', site.config, ...more]);
     const [text, json] = [await reload(), await reload('--json')];
     assert.deepEqual([text.exitCode, json.exitCode], [78, 78]);
-    assert.match(text.stdout, /^\/.*merestone\.yaml:8:14: .*samplesPerSecund.*did you mean/m);
+    assert.match(text.stdout, /^\/.*merestone\.yaml:9:14: .*samplesPerSecund.*did you mean/m);
     assert.match(text.stdout, /acme-seconds/);
     assert.match(text.stderr, /nothing was touched/);
     const { reloaded, faults } = JSON.parse(json.stdout) as { reloaded: boolean; faults: { line: number }[] };
-    assert.deepEqual([reloaded, faults.length, faults[0]!.line], [false, 2, 8]);
+    assert.deepEqual([reloaded, faults.length, faults[0]!.line], [false, 2, 9]);
     daemon.signal('SIGHUP');
     await eventually('the third refusal in the log', () => {
       const refusals = daemon.log.filter(({ event }) => String(event).startsWith('configuration refused'));
@@ -223,42 +268,6 @@ describe('a reload', () => {
     await change();
     const removed = (await auditOf(site, 'north', 'configuration')).at(-1)!;
     assert.deepEqual([removed['by'], removed['changes']], ['signal', ['removed']]);
-  });
-
-  it('that gives a silo to another tenant takes nothing along of the one before', async () => {
-    const authority = await createAuthority('Test CA');
-    await using broker = await Mosquitto.start({ authority });
-    const { site, change } = await building(broker);
-    await using _ = site;
-    const consumer = site.startConsumer(broker.url);
-    const daemon = site.startDaemon();
-    await untilOnline(daemon, 'north');
-    await change({ certificate: 'west' });
-    const { exitCode, stderr } = await runCommand(['reload', '--config', site.config]);
-    assert.equal(exitCode, 0, stderr);
-    const north = await untilOnline(daemon, 'north');
-    assert.equal(north.tenant, 'corvus');
-    const rows = await eventually('rows of the new tenant', async () => {
-      const own = (await site.rows()).filter((row) => row.device === 'acme-unit' && row.point === 'requests');
-      return own.some((row) => row.tenant === 'corvus') && own;
-    });
-    assert.equal(await daemon.stop(), 0);
-    assert.equal(await consumer.stop(), 0, consumer.stderr);
-    const countsOf = (tenant: string) =>
-      rows.filter((row) => row.tenant === tenant).map(({ value }) => Number(value));
-    assert.ok(Math.max(...countsOf('acme')) < Math.min(...countsOf('corvus')), 'a reading went over');
-    assert.equal(new Set(rows.map(({ value }) => value)).size, rows.length, "a reading is both tenants'");
-
-    const entries = await auditOf(site, 'north', 'configuration');
-    assert.deepEqual(
-      entries.map((entry) => [entry['directory'], entry['changes']]),
-      [
-        [
-          site.path('state/silos/north/acme/acme_gw-0001/audit'),
-          ['identity.certificate', 'identity.privateKey'],
-        ],
-      ],
-    );
   });
 
   it('is nothing that a stranger on the box could ask for', {
