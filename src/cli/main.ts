@@ -13,6 +13,7 @@ const commands = {
   check: () => import('./check.ts'),
   status: () => import('./status.ts'),
   tail: () => import('./tail.ts'),
+  reload: () => import('./reload.ts'),
   identity: () => import('./identity.ts'),
   audit: () => import('./audit.ts'),
   spool: () => import('./spool.ts'),

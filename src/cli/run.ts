@@ -1,8 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import { systemClock } from '../base/clock.ts';
-import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
-import { createLogger, type Logger, type LogLevel } from '../base/logger.ts';
+import { createLogger, type LogLevel } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import { Daemon } from '../gateway/daemon.ts';
 import { connectServiceManager } from '../gateway/service-manager.ts';
@@ -30,7 +29,7 @@ const command: Command<{ 'log-level': LogLevel }> = {
     // A daemon that is killed would lose it, and pay for compiling at every start.
     flushCompileCache();
 
-    process.on('SIGHUP', () => void reload(daemon, logger, serviceManager));
+    process.on('SIGHUP', () => void reload(daemon, serviceManager));
     const signal = await firstSignal('SIGTERM', 'SIGINT');
     logger.info('gateway stops', { signal });
     serviceManager.stopping();
@@ -44,16 +43,9 @@ export default command;
 
 async function reload(
   daemon: Daemon,
-  logger: Logger,
   serviceManager: Awaited<ReturnType<typeof connectServiceManager>>,
 ): Promise<void> {
   serviceManager.reloading();
-  try {
-    const { restarted } = await daemon.reload();
-    logger.info('configuration reloaded', { restarted });
-  } catch (error) {
-    const reason = error instanceof MerestoneError ? error.message : describeError(error);
-    logger.error('configuration refused: everything goes on as it was', { reason });
-  }
+  await daemon.reloadOnSignal();
   serviceManager.ready();
 }

@@ -1,17 +1,28 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { MerestoneError } from '../base/error.ts';
-import type { ControlReply, TailFilter, TailItem } from './control-protocol.ts';
 import { createLineSplitter } from '../base/line-splitter.ts';
+import type { ControlError, ControlFault, ControlReply, TailFilter, TailItem } from './control-protocol.ts';
 
 /** The status of a thousand devices is about half a megabyte. */
 const replyBytesMax = 16_000_000;
 /** A daemon whose main thread is free answers at once. */
 const answerTimeoutMs = 10_000;
 
+/** What the daemon answered instead of a result. */
+export class RequestRefused extends MerestoneError {
+  /** Of a configuration that was refused; else empty. */
+  readonly faults: readonly ControlFault[];
+
+  constructor({ code, message, hint, subject, faults = [] }: ControlError) {
+    super(code, message, { ...(hint !== undefined && { hint }), ...(subject !== undefined && { subject }) });
+    this.faults = faults;
+  }
+}
+
 export interface ControlClient {
-  /** Resolves with the result; rejects with the daemon's MerestoneError, or DaemonUnreachable. */
-  request(method: string, params?: unknown): Promise<unknown>;
+  /** Resolves with the result; rejects with RequestRefused, or DaemonUnreachable where no answer comes in time. */
+  request(method: string, params?: unknown, timeoutMs?: number): Promise<unknown>;
   /** Every sample that passes, until the signal aborts or the daemon ends, which rejects. */
   tail(filter: TailFilter, listener: TailListener, signal: AbortSignal): Promise<void>;
   close(): void;
@@ -34,6 +45,11 @@ export async function connectControl(socketPath: string): Promise<ControlClient>
     throw connectFault(socketPath, error as NodeJS.ErrnoException);
   }
   return createClient(socket, socketPath);
+}
+
+interface CallOptions {
+  timeoutMs?: number | undefined;
+  onMore?: (reply: ControlReply | MerestoneError) => void;
 }
 
 function createClient(socket: Socket, socketPath: string): ControlClient {
@@ -65,17 +81,16 @@ function createClient(socket: Socket, socketPath: string): ControlClient {
     id: number,
     method: string,
     params: unknown,
-    onMore?: (reply: ControlReply | MerestoneError) => void,
+    { timeoutMs = answerTimeoutMs, onMore }: CallOptions = {},
   ) =>
     new Promise<unknown>((resolve, reject) => {
-      const timer = setTimeout(() => settle(timeoutFault(socketPath)), answerTimeoutMs);
+      const timer = setTimeout(() => settle(timeoutFault(socketPath)), timeoutMs);
       const settle = (reply: ControlReply | MerestoneError): void => {
         clearTimeout(timer);
         if (onMore === undefined) listeners.delete(id);
         else listeners.set(id, onMore);
         if (reply instanceof MerestoneError) reject(reply);
-        else if ('error' in reply)
-          reject(new MerestoneError(reply.error.code, reply.error.message, reply.error));
+        else if ('error' in reply) reject(new RequestRefused(reply.error));
         else resolve('result' in reply ? reply.result : undefined);
       };
       if (socket.destroyed) return settle(endedFault(socketPath, 'the daemon has ended'));
@@ -94,7 +109,7 @@ function createClient(socket: Socket, socketPath: string): ControlClient {
   };
 
   return {
-    request: (method, params) => call(nextId++, method, params),
+    request: (method, params, timeoutMs) => call(nextId++, method, params, { timeoutMs }),
     tail: async (filter, listener, signal) => {
       const id = nextId++;
       let stop: (reason?: MerestoneError) => void = () => {};
@@ -106,10 +121,12 @@ function createClient(socket: Socket, socketPath: string): ControlClient {
       signal.addEventListener('abort', onAbort, { once: true });
       if (signal.aborted) stop();
       try {
-        await call(id, 'tail', filter, (reply) => {
-          if (reply instanceof MerestoneError) stop(reply);
-          else if ('item' in reply) hold(listener.item(reply.item as TailItem));
-          else if ('lost' in reply) listener.lost(reply.lost);
+        await call(id, 'tail', filter, {
+          onMore: (reply) => {
+            if (reply instanceof MerestoneError) stop(reply);
+            else if ('item' in reply) hold(listener.item(reply.item as TailItem));
+            else if ('lost' in reply) listener.lost(reply.lost);
+          },
         });
         await ended;
       } finally {

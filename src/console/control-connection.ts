@@ -12,8 +12,13 @@ const waitingMax = 32;
 /** What may wait in the socket for a slow reader; beyond it samples are counted instead. */
 const unreadBytesMax = 262_144;
 
-/** Serves one client until either side ends; returns how to end it from here. */
-export function serveConnection(socket: Socket, handlers: ControlHandlers, logger: Logger): () => void {
+/** Serves one client, the user `peer` tells, until either side ends; returns how to end it from here. */
+export function serveConnection(
+  socket: Socket,
+  peer: () => Promise<string>,
+  handlers: ControlHandlers,
+  logger: Logger,
+): () => void {
   const subscriptions = new Map<number, () => void>();
   let waiting: ControlRequest[] = [];
   let isBusy = false;
@@ -21,8 +26,13 @@ export function serveConnection(socket: Socket, handlers: ControlHandlers, logge
   const send = (reply: ControlReply): void => {
     if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
   };
-  const refuse = (id: number | null, message: string): void =>
-    send({ id, error: controlError(new MerestoneError('ControlInvalid', message)) });
+  const refuse = async (id: number | null, method: string, error: unknown): Promise<void> => {
+    send({ id, error: controlError(error) });
+    logger.debug('control request refused', { method, reason: describeError(error) });
+    handlers.refused({ by: await peer(), method, error });
+  };
+  const refuseLine = (id: number | null, method: string, message: string): void =>
+    void refuse(id, method, new MerestoneError('ControlInvalid', message));
 
   const work = async (): Promise<void> => {
     isBusy = true;
@@ -31,8 +41,7 @@ export function serveConnection(socket: Socket, handlers: ControlHandlers, logge
       try {
         send({ id, result: (await answer(request)) ?? null });
       } catch (error) {
-        logger.debug('control request refused', { method: request.method, reason: describeError(error) });
-        send({ id, error: controlError(error) });
+        void refuse(id, request.method, error);
       }
     }
     isBusy = false;
@@ -45,11 +54,11 @@ export function serveConnection(socket: Socket, handlers: ControlHandlers, logge
       case 'devices':
         return handlers.devices();
       case 'reload':
-        return await handlers.reload();
+        return await handlers.reload(await peer());
       case 'tail':
         return tail(id, parseFilter(params));
       default:
-        return await handlers.request(method, params);
+        return await handlers.request(method, params, await peer());
     }
   };
 
@@ -79,8 +88,12 @@ export function serveConnection(socket: Socket, handlers: ControlHandlers, logge
 
   const onLine = (line: string): void => {
     const request = parseRequest(line);
-    if (request === undefined) return refuse(null, 'a request is one line of JSON with id and method');
-    if (waiting.length >= waitingMax) return refuse(request.id, 'too many requests at once');
+    if (request === undefined) {
+      return refuseLine(null, '-', 'a request is one line of JSON with id and method');
+    }
+    if (waiting.length >= waitingMax) {
+      return refuseLine(request.id, request.method, 'too many requests at once');
+    }
     waiting.push(request);
     if (!isBusy) void work();
   };
@@ -90,7 +103,7 @@ export function serveConnection(socket: Socket, handlers: ControlHandlers, logge
     try {
       split(bytes);
     } catch (error) {
-      refuse(null, describeError(error));
+      refuseLine(null, '-', describeError(error));
       socket.destroySoon();
     }
   });

@@ -24,6 +24,17 @@ export interface ControlError {
   message: string;
   hint?: string;
   subject?: string;
+  /** Where a configuration was refused. */
+  faults?: ControlFault[];
+}
+
+/** One thing wrong in a file, with its place, counted from 1. */
+export interface ControlFault {
+  file: string;
+  line: number;
+  column: number;
+  message: string;
+  hint: string;
 }
 
 /** What `tail` shows: a sample, and which silo's device took it. */
@@ -49,5 +60,12 @@ export function controlError(error: unknown): ControlError {
     return { code: 'Internal', message: error instanceof Error ? error.message : String(error) };
   }
   const { code, message, hint, subject } = error;
-  return { code, message, ...(hint !== undefined && { hint }), ...(subject !== undefined && { subject }) };
+  const { faults } = error as { faults?: ControlFault[] };
+  return {
+    code,
+    message,
+    ...(hint !== undefined && { hint }),
+    ...(subject !== undefined && { subject }),
+    ...(faults !== undefined && { faults }),
+  };
 }

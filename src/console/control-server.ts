@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
+import { peerOf } from './peer.ts';
 
 /** What the daemon does for those who may use its control socket. */
 export interface ControlHandlers {
@@ -14,10 +15,20 @@ export interface ControlHandlers {
   devices(): SiloDevices[];
   /** Calls back with every sample from now on until the returned function is called. */
   subscribe(listener: (item: TailItem) => void): () => void;
-  /** Reads the configuration again. */
-  reload(): Promise<unknown>;
+  /** Reads the configuration again; `by` is the local user who asks. */
+  reload(by: string): Promise<unknown>;
   /** Any other method; throws MerestoneError ControlInvalid where there is none of that name. */
-  request(method: string, params: unknown): Promise<unknown>;
+  request(method: string, params: unknown, by: string): Promise<unknown>;
+  /** Whatever was refused, by us or by one of the above. */
+  refused(refusal: Refusal): void;
+}
+
+export interface Refusal {
+  /** The local user who asked. */
+  by: string;
+  /** What was asked for, in the asker's words; `-` where that did not come out. */
+  method: string;
+  error: unknown;
 }
 
 export interface ControlServer {
@@ -46,15 +57,15 @@ export async function startControlServer(
   }
   const connections = new Set<() => void>();
   const server = createServer((socket) => {
+    const peer = peerOf(socket, dependencies.logger);
     if (connections.size >= connectionsMax) {
-      const error = controlError(
-        new MerestoneError('ControlRefused', 'too many connections', { retryable: true }),
-      );
+      const error = new MerestoneError('ControlRefused', 'too many connections', { retryable: true });
       socket.on('error', () => {});
-      socket.end(`${JSON.stringify({ id: null, error })}\n`, () => socket.destroy());
+      socket.end(`${JSON.stringify({ id: null, error: controlError(error) })}\n`, () => socket.destroy());
+      void peer().then((by) => handlers.refused({ by, method: '-', error }));
       return;
     }
-    const end = serveConnection(socket, handlers, dependencies.logger);
+    const end = serveConnection(socket, peer, handlers, dependencies.logger);
     connections.add(end);
     socket.on('close', () => connections.delete(end));
   });

@@ -155,10 +155,16 @@ function isLocalHost(header: string | undefined): boolean {
   return host !== undefined && (host === '[::1]' || isLoopback(host.toLowerCase()));
 }
 
+const whyNot: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there',
+  EADDRNOTAVAIL: 'this box has no such address',
+  EACCES: 'this user may not listen on that port',
+  ENOTFOUND: 'there is no such name',
+};
+
 function listenFault({ host, port }: { host: string; port: number }, cause: Error): MerestoneError {
-  const { code } = cause as NodeJS.ErrnoException;
-  const why = code === 'EADDRINUSE' ? 'another program listens there' : cause.message;
-  return new MerestoneError('Io', `http cannot listen: ${why}`, {
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  return new MerestoneError('Io', `http cannot listen: ${whyNot[code] ?? cause.message}`, {
     subject: `${host}:${port}`,
     hint: 'choose another http.listen',
     cause,

@@ -82,8 +82,44 @@ function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Define, co
     notAfter(labels, silo.identity.notAfter / 1000);
     daysLeft(labels, (silo.identity.notAfter - nowMs) / 86_400_000);
   }
+  putIsolates(silos, gauge);
+  putQuotas(silos, gauge);
   putUplinks(silos, gauge, counter);
   putSpools(silos, gauge, counter);
+}
+
+function putIsolates(silos: readonly SiloStatus[], gauge: Define): void {
+  const isolation = gauge('silo_isolation_info', 'Always 1; the label says which wall is around the silo');
+  const quarantined = gauge('silo_quarantined', '1 where the silo crashed too often and is left alone');
+  const cpuShare = gauge(
+    'silo_cpu_share_ratio',
+    'Share of one core that its isolate took over the last 10 s',
+  );
+  const memory = gauge('silo_memory_bytes', 'Memory of its isolate: heap and buffers');
+  const memoryMax = gauge('silo_memory_bytes_max', 'What its isolate may have');
+  for (const { tenant, name, state, isolation: wall, usage } of silos) {
+    const labels = { tenant: tenant ?? '', silo: name };
+    isolation({ ...labels, isolation: wall }, 1);
+    quarantined(labels, state === 'quarantined' ? 1 : 0);
+    if (usage === null) continue;
+    cpuShare(labels, usage.cpuShare);
+    memory(labels, usage.memoryBytes);
+    memoryMax(labels, usage.memoryBytesMax);
+  }
+}
+
+function putQuotas(silos: readonly SiloStatus[], gauge: Define): void {
+  const limit = gauge('quota_limit', 'What the silo may use, in the unit that the quota has in its name');
+  const used = gauge('quota_used', 'What it uses of it');
+  const reached = gauge('quota_reached', '1 where the silo is held to it now');
+  for (const { tenant, name, quotas } of silos) {
+    for (const { quota, state, ...figures } of quotas.slice(0, kindsMax)) {
+      const labels = { tenant: tenant ?? '', silo: name, quota };
+      limit(labels, figures.limit);
+      used(labels, figures.used);
+      reached(labels, state === 'reached' ? 1 : 0);
+    }
+  }
 }
 
 function putUplinks(silos: readonly SiloStatus[], gauge: Define, counter: Define): void {
@@ -144,11 +180,26 @@ function putBuses(
 ): void {
   const open = gauge('bus_open', '1 where bytes can flow');
   const load = gauge('bus_load_ratio', 'Share of time that the line was busy over the last minute');
+  const siloShare = gauge(
+    'bus_silo_share_ratio',
+    "Share of bus time that the silo's devices took over the last minute",
+  );
+  const siloShareMax = gauge(
+    'bus_silo_share_ratio_max',
+    'What they may take; absent where nothing limits it',
+  );
+  const held = gauge('bus_silo_held', '1 while they wait because the share is used up');
   const device = defineDevice(gauge, counter);
   for (const bus of buses) {
     const labels = { bus: bus.name, kind: bus.kind };
     open(labels, bus.state === 'open' ? 1 : 0);
     load(labels, bus.load);
+    for (const { silo, ...each } of bus.silos) {
+      const own = { tenant: tenantOf.get(silo) ?? '', silo, bus: bus.name };
+      siloShare(own, each.busShare);
+      siloShareMax(own, each.busShareMax);
+      held(own, each.held ? 1 : 0);
+    }
     for (const each of bus.devices) {
       const tenant = tenantOf.get(each.silo) ?? '';
       device({ tenant, silo: each.silo, bus: bus.name, device: each.name }, each);

@@ -1,33 +1,35 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
-import { MerestoneError } from '../base/error.ts';
-import type { Logger } from '../base/logger.ts';
-import { formatFault } from '../config/fault-line.ts';
-import { readConfig } from '../config/reader.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
+import type { LogFields, Logger } from '../base/logger.ts';
 import type { GatewayOptions } from '../config/options.ts';
+import { readConfig } from '../config/reader.ts';
+import { ConfigRefused } from '../config/refusal.ts';
 import type { TailItem } from '../console/control-protocol.ts';
 import { type ControlHandlers, type ControlServer, startControlServer } from '../console/control-server.ts';
+import { type HttpServer, startHttpServer } from '../console/http-server.ts';
 import { Gateway } from './gateway.ts';
+import { RefusalNotes } from './refusal-notes.ts';
+import type { ReloadResult } from './reload-plan.ts';
 
 export interface DaemonDependencies {
   clock: Clock;
   logger: Logger;
 }
 
-/** What a reload did. */
-export interface ReloadResult {
-  /** False where the configuration was the same: then only the certificate files were looked at again. */
-  restarted: boolean;
-}
+/** Who reloads where it is by SIGHUP: the kernel does not say who sent it. */
+const bySignal = 'signal';
 
 /** The gateway together with what watches and steers it from outside: the control socket and HTTP. */
 export class Daemon {
   readonly #file: string;
   readonly #dependencies: DaemonDependencies;
   readonly #tails = new Set<(item: TailItem) => void>();
+  readonly #refusals: RefusalNotes;
   #options: GatewayOptions;
-  #gateway: Gateway;
+  #gateway: Gateway | undefined;
   #control: ControlServer | undefined;
+  #http: HttpServer | undefined;
   /** One reload or stop after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -47,53 +49,81 @@ export class Daemon {
     this.#file = file;
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#gateway = this.#startGateway();
+    this.#refusals = new RefusalNotes(dependencies.clock, (act) => this.#gateway?.record(act));
   }
 
   /**
-   * Reads the configuration again. A faulty one is refused as a whole, and everything goes on as it was.
-   * Throws ConfigInvalid.
+   * Reads the configuration again, and touches what changed in it. A faulty one is refused as a whole, and
+   * everything goes on as it was. Throws ConfigInvalid, and what reading the file throws.
    */
-  reload(): Promise<ReloadResult> {
+  reload(by: string): Promise<ReloadResult> {
+    const { logger } = this.#dependencies;
     return this.#inTurn(async () => {
-      const options = await readOptions(this.#file);
-      if (isDeepStrictEqual(options, this.#options)) {
-        await this.#gateway.reloadIdentities();
-        return { restarted: false };
+      try {
+        const options = await readOptions(this.#file);
+        this.#refuseMoved(options);
+        const result = await this.#running.reload(options, by);
+        this.#options = options;
+        logger.info('configuration reloaded', { by, ...summaryOf(result) });
+        return result;
+      } catch (error) {
+        const reason = error instanceof MerestoneError ? error.message : describeError(error);
+        logger.error('configuration refused: everything goes on as it was', { by, reason });
+        throw error;
       }
-      this.#refuseMoved(options);
-      this.#dependencies.logger.info('configuration changed: buses and silos start anew');
-      await this.#gateway.stop();
-      this.#options = options;
-      this.#gateway = this.#startGateway();
-      return { restarted: true };
     });
+  }
+
+  /** The same where SIGHUP asks for it; a refusal is noted, and nobody waits for it. */
+  async reloadOnSignal(): Promise<void> {
+    try {
+      await this.reload(bySignal);
+    } catch (error) {
+      this.#refusals.add({ by: bySignal, method: 'reload', error });
+    }
   }
 
   /** Resolves when everything that was taken in is on disk and every port and file is closed. */
   stop(): Promise<void> {
     return this.#inTurn(async () => {
-      await Promise.all([this.#control?.close(), this.#gateway.stop()]);
+      this.#refusals.close();
+      await Promise.all([this.#control?.close(), this.#http?.close(), this.#gateway?.stop()]);
     });
   }
 
+  /** The sockets first: a second daemon finds out before it disturbs the first one's buses. */
   async #open(): Promise<void> {
-    const { control } = this.#options;
+    const { control, http } = this.#options;
+    const { logger } = this.#dependencies;
     this.#control = await startControlServer(control.socket, this.#handlers(), this.#dependencies);
+    if (http !== undefined) {
+      this.#http = await startHttpServer(http, () => this.#running.status(), this.#dependencies);
+      logger.info('http listens', { host: http.host, port: this.#http.port });
+    }
+    this.#gateway = this.#startGateway();
+  }
+
+  get #running(): Gateway {
+    if (this.#gateway !== undefined) return this.#gateway;
+    throw new MerestoneError('DaemonUnreachable', 'the daemon is starting', {
+      hint: 'ask again in a second',
+      retryable: true,
+    });
   }
 
   #handlers(): ControlHandlers {
     return {
-      status: () => this.#gateway.status(),
-      devices: () => this.#gateway.devices(),
+      status: () => this.#running.status(),
+      devices: () => this.#running.devices(),
       subscribe: (listener) => {
         this.#tails.add(listener);
         return () => this.#tails.delete(listener);
       },
-      reload: () => this.reload(),
+      reload: (by) => this.reload(by),
       request: (method) => {
         throw new MerestoneError('ControlInvalid', `there is no method '${method}'`);
       },
+      refused: (refusal) => this.#refusals.add(refusal),
     };
   }
 
@@ -105,12 +135,17 @@ export class Daemon {
     return gateway;
   }
 
-  #refuseMoved({ control, http }: GatewayOptions): void {
-    if (isDeepStrictEqual([control, http], [this.#options.control, this.#options.http])) return;
-    throw new MerestoneError('ConfigInvalid', 'control and http can not move under a running daemon', {
-      subject: this.#file,
-      hint: 'restart it',
-    });
+  #refuseMoved(options: GatewayOptions): void {
+    const placed = ({ stateDir, control, http }: GatewayOptions): unknown => [stateDir, control, http];
+    if (isDeepStrictEqual(placed(options), placed(this.#options))) return;
+    throw new MerestoneError(
+      'ConfigInvalid',
+      'stateDir, control and http can not move under a running daemon',
+      {
+        subject: this.#file,
+        hint: 'restart it',
+      },
+    );
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -123,7 +158,12 @@ export class Daemon {
 async function readOptions(file: string): Promise<GatewayOptions> {
   const result = await readConfig(file);
   if ('options' in result) return result.options;
-  throw new MerestoneError('ConfigInvalid', result.faults.map(formatFault).join('\n'), {
-    hint: `'merestone check --config ${file}' says this at any time`,
-  });
+  throw new ConfigRefused(file, result.faults);
+}
+
+/** `silos: "north restarted, south untouched"`. */
+function summaryOf({ silos, buses }: ReloadResult): LogFields {
+  const told = (outcomes: readonly { name: string; outcome: string }[]): string =>
+    outcomes.map(({ name, outcome }) => `${name} ${outcome}`).join(', ');
+  return { silos: told(silos), buses: told(buses) };
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
@@ -8,15 +8,23 @@ import { describeDevice } from '../fieldbus/description.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../reading/status.ts';
-import type { SiloBirth } from '../silo/protocol.ts';
+import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
+import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';
 import type { OpenIsolate } from './open-isolate.ts';
+import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
 import { SiloHost } from './silo-host.ts';
+import { SiloSeat } from './silo-seat.ts';
 
 export interface GatewayDependencies {
   clock: Clock;
   logger: Logger;
   /** Puts up a silo's wall; the one of its options unless a test brings its own. */
   openIsolate?: OpenIsolate;
+}
+
+interface ShareEvent {
+  limit: number;
+  state: 'reached' | 'cleared';
 }
 
 export type SampleListener = (silo: string, samples: readonly Sample[]) => void;
@@ -26,29 +34,27 @@ const siloStopMs = 4000;
 
 /** The composition root: buses on this thread, each silo on its own, and one way between them. */
 export class Gateway {
-  readonly #options: GatewayOptions;
   readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #openIsolate: OpenIsolate | undefined;
   readonly #startedAt: number;
   readonly #startedAtMs: number;
-  readonly #silos: ReadonlyMap<string, SiloHost>;
-  readonly #fieldbus: Fieldbus;
   readonly #listeners = new Set<SampleListener>();
+  #options: GatewayOptions;
+  /** By name, in the order of the configuration. */
+  #silos: Map<string, SiloSeat>;
+  #fieldbus: Fieldbus;
 
   constructor(options: GatewayOptions, { clock, logger, openIsolate }: GatewayDependencies) {
     this.#options = options;
     this.#clock = clock;
+    this.#logger = logger;
+    this.#openIsolate = openIsolate;
     this.#startedAt = clock.wallMs();
     this.#startedAtMs = clock.monotonicMs();
-    const births = options.silos.map((silo) => birthOf(silo.name, options));
-    this.#silos = new Map(
-      births.map((birth) => [birth.options.name, new SiloHost(birth, clock, logger, openIsolate)]),
-    );
+    this.#silos = new Map(options.silos.map(({ name }) => [name, this.#seat(birthOf(name, options))]));
     for (const silo of this.#silos.values()) silo.start();
-    this.#fieldbus = startFieldbus(options, {
-      clock,
-      logger,
-      deliver: (silo, samples) => this.#deliver(silo, samples),
-    });
+    this.#fieldbus = this.#startFieldbus(options);
   }
 
   status(): GatewayStatus {
@@ -73,9 +79,34 @@ export class Gateway {
     return [...this.#silos.values()].map(({ name, devices }) => ({ silo: name, devices }));
   }
 
-  /** Has every silo look at its certificate files now. */
-  async reloadIdentities(): Promise<void> {
-    await Promise.allSettled([...this.#silos.values()].map((silo) => silo.request('reload')));
+  /** Has every silo note in its audit log what somebody did to the gateway that all of them share. */
+  record(act: AuditAct): void {
+    for (const silo of this.#silos.values()) silo.record(act);
+  }
+
+  /**
+   * Goes over to another configuration, by `by`'s will, and touches what differs; a silo that is the same looks
+   * at its certificate files. Where the buses refuse it, it throws and everything is as it was.
+   */
+  async reload(options: GatewayOptions, by: string): Promise<ReloadResult> {
+    const before = this.#options;
+    const plan = planReload(before, options);
+    const seats = new Map(this.#silos);
+    for (const { name, outcome } of plan.silos) {
+      // Its samples may come before it is started: they wait in its seat.
+      if (outcome === 'started') seats.set(name, this.#seat(birthOf(name, options)));
+    }
+    this.#silos = seats;
+    try {
+      await this.#reconfigureFieldbus(options);
+    } catch (error) {
+      this.#silos = new Map(before.silos.map(({ name }) => [name, seats.get(name)!]));
+      throw error;
+    }
+    this.#options = options;
+    await Promise.all(plan.silos.map((outcome) => this.#carryOut(outcome, before, by)));
+    this.#silos = new Map(options.silos.map(({ name }) => [name, seats.get(name)!]));
+    return plan;
   }
 
   /** Stops polling, then lets the silos make durable what they have. */
@@ -84,19 +115,77 @@ export class Gateway {
     await Promise.all([...this.#silos.values()].map((silo) => silo.stop(siloStopMs)));
   }
 
+  async #carryOut({ name, outcome, changes }: SiloOutcome, before: GatewayOptions, by: string) {
+    const seat = this.#silos.get(name)!;
+    const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
+    switch (outcome) {
+      case 'untouched':
+        // One that is down looks at them when it comes back.
+        return void (await seat.request('reload').catch(() => {}));
+      case 'started':
+        seat.start();
+        return seat.record(configurationAct(digestIn(this.#options), null, ['added'], by));
+      case 'restarted': {
+        const act = configurationAct(digestIn(this.#options), digestIn(before), changes, by);
+        return await seat.replace(birthOf(name, this.#options), act, siloStopMs);
+      }
+      case 'stopped':
+        seat.record(configurationAct(digestOfNothing, digestIn(before), ['removed'], by));
+        return await seat.stop(siloStopMs);
+    }
+  }
+
+  #seat(birth: SiloBirth): SiloSeat {
+    const open = (own: SiloBirth) => new SiloHost(own, this.#clock, this.#logger, this.#openIsolate);
+    return new SiloSeat(birth, open, this.#clock);
+  }
+
+  #startFieldbus(options: GatewayOptions): Fieldbus {
+    const dependencies = {
+      clock: this.#clock,
+      logger: this.#logger,
+      deliver: (silo: string, samples: Sample[]) => this.#deliver(silo, samples),
+      onShare: (silo: string, { limit, state }: ShareEvent) =>
+        this.#silos.get(silo)?.quota({ quota: 'bus-share', limit, state }),
+    };
+    return startFieldbus(fieldbusPart(options), dependencies);
+  }
+
+  async #reconfigureFieldbus(options: GatewayOptions): Promise<void> {
+    if (isDeepStrictEqual(fieldbusPart(options), fieldbusPart(this.#options))) return;
+    await this.#fieldbus.stop();
+    try {
+      this.#fieldbus = this.#startFieldbus(options);
+    } catch (error) {
+      this.#fieldbus = this.#startFieldbus(this.#options);
+      throw error;
+    }
+  }
+
   #deliver(silo: string, samples: Sample[]): void {
     this.#silos.get(silo)?.deliver(samples);
     for (const listener of this.#listeners) listener(silo, samples);
   }
 }
 
+function configurationAct(
+  configSha256: string,
+  previousConfigSha256: string | null,
+  changes: readonly string[],
+  by: string,
+): AuditAct {
+  return { kind: 'configuration', details: { configSha256, previousConfigSha256, changes, by } };
+}
+
+/** What the buses are told: of a silo its label, and what of each bus its devices may take. */
+function fieldbusPart({ silos, buses, devices }: GatewayOptions) {
+  const shares = silos.map(({ name, quota }) => [name, quota.busShare] as const);
+  const busShares = new Map(shares.filter((each): each is [string, number] => each[1] !== undefined));
+  return { buses, devices: devices.map(withoutPlace), busShares };
+}
+
 /** A silo is told of its own devices and nothing else. */
-function birthOf(name: string, { silos, devices }: GatewayOptions): SiloBirth {
-  const options = silos.find((silo) => silo.name === name)!;
-  const own = devices.filter((device) => device.silo === name).map(describeDevice);
-  const { batch, spool, quota, uplink } = options;
-  const configSha256 = createHash('sha256')
-    .update(JSON.stringify({ batch, spool, quota, uplink, own }))
-    .digest('hex');
-  return { options, devices: own, configSha256 };
+function birthOf(name: string, options: GatewayOptions): SiloBirth {
+  const part = ownPart(name, options);
+  return { options: part.silo, devices: part.devices.map(describeDevice), configSha256: digestOf(part) };
 }

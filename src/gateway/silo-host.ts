@@ -47,7 +47,8 @@ export class SiloHost {
   readonly #open: OpenIsolate;
   readonly #logAllowance: LogAllowance;
   readonly #requests = new Map<number, PendingRequest>();
-  readonly #losses = new LossAccount();
+  /** What could not be given to the silo and it has not been told of yet. */
+  readonly losses = new LossAccount();
   #stage: Stage = { at: 'stopped' };
   #status: SiloStatus;
   /** Samples that wait for the isolate to be there again. */
@@ -103,15 +104,16 @@ export class SiloHost {
   /** Hands samples over, or counts them as lost where the silo has not kept up. */
   deliver(samples: Sample[]): void {
     const readings = samples.reduce((sum, sample) => sum + readingsOf(sample), 0);
+    const from = samples[0]?.wallMs ?? this.#clock.wallMs();
     if (this.#outstanding.readings + this.#queuedReadings + readings > creditReadingsMax) {
-      return this.#lose('overrun', samples.length, samples[0]?.wallMs ?? this.#clock.wallMs());
+      return this.#lose('overrun', samples.length, from);
     }
     if (this.#stage.at === 'pausing') {
       this.#queue.push(...samples);
       this.#queuedReadings += readings;
       return;
     }
-    if (this.#stage.at !== 'running') return;
+    if (this.#stage.at !== 'running') return this.#lose('crash', samples.length, from);
     if (this.#outstanding.samples === 0) this.#outstanding.since = this.#clock.wallMs();
     this.#outstanding.readings += readings;
     this.#outstanding.samples += samples.length;
@@ -151,6 +153,7 @@ export class SiloHost {
     if (stage.at === 'pausing') stage.cancel();
     if (stage.at !== 'running') {
       this.#stage = { at: 'stopped' };
+      this.#lose('crash', this.#queue.length, this.#queue[0]?.wallMs ?? 0);
       return;
     }
     this.#reportLosses();
@@ -203,12 +206,12 @@ export class SiloHost {
   }
 
   #lose(reason: LossReason, samples: number, from: number): void {
-    this.#losses.add({ reason, samples, from, to: this.#clock.wallMs() });
+    this.losses.add({ reason, samples, from, to: this.#clock.wallMs() });
   }
 
   #reportLosses(): void {
     if (this.#stage.at !== 'running') return;
-    for (const { samples, from, to, reason } of this.#losses.take()) {
+    for (const { samples, from, to, reason } of this.losses.take()) {
       this.#post({ type: 'lost', reason: reason as LossReason, samples, from, to });
     }
   }
@@ -239,12 +242,12 @@ export class SiloHost {
       this.#answer(id, (pending) => pending.reject(this.#unreachable()));
     }
     this.#status = { ...this.#status, usage: null };
+    this.#giveUpOutstanding();
     if (this.#stage.at === 'stopping') {
       this.#stage = { at: 'stopped' };
       this.#status = { ...this.#status, state: 'stopped' };
       return this.#stopDone?.();
     }
-    this.#giveUpOutstanding();
     this.#restarts += 1;
     switch (end) {
       case 'crashed':

@@ -33,8 +33,11 @@ export type ToSilo =
   /** Store what came, take leave of the broker, close the spool. */
   | { type: 'stop' };
 
-/** `overrun`: the silo did not keep up. `crash`: it died with them in its hands. */
-export type LossReason = 'overrun' | 'crash';
+/**
+ * `overrun`: the silo did not keep up. `crash`: it died with them in its hands. `restart`: its configuration
+ * changed, and they could not wait for that or were not the new tenant's.
+ */
+export type LossReason = 'overrun' | 'crash' | 'restart';
 
 export type FromSilo =
   /** So many readings are stored or dropped for good: the gateway may send as many more. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { runCommand } from '../support/daemon.ts';
 
-const commands = ['run', 'check', 'status', 'tail', 'identity', 'audit', 'consume', 'demo'];
+const commands = ['run', 'check', 'status', 'tail', 'reload', 'identity', 'audit', 'consume', 'demo'];
 
 describe('merestone', () => {
   it('shows every command on standard output', async () => {

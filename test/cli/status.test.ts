@@ -100,6 +100,7 @@ describe('status and tail of a running daemon', () => {
       },
       reload: async () => null,
       request: async () => null,
+      refused: () => {},
     };
     server = await startControlServer(path.join(folder, 'control.sock'), handlers, { logger: silentLogger });
   });

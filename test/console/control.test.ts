@@ -1,23 +1,26 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { spawn } from 'node:child_process';
 import { MerestoneError } from '../../src/base/error.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import { ConfigRefused } from '../../src/config/refusal.ts';
 import { connectControl } from '../../src/console/control-client.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
 import {
   type ControlHandlers,
   type ControlServer,
+  type Refusal,
   startControlServer,
 } from '../../src/console/control-server.ts';
 import type { GatewayStatus } from '../../src/reading/status.ts';
 
+const isRoot = process.getuid!() === 0;
 const status = { version: '9.9.9', startedAt: 1, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };
 
 function sampleOf(device: string, value: number): TailItem {
@@ -29,6 +32,9 @@ describe('control socket', () => {
   let socketPath: string;
   let server: ControlServer;
   const listeners = new Set<(item: TailItem) => void>();
+  const asked: string[] = [];
+  const refusals: Refusal[] = [];
+  let fault: Error | undefined;
   const emit = (item: TailItem): void => listeners.forEach((listener) => listener(item));
   const handlers: ControlHandlers = {
     status: (): GatewayStatus => status,
@@ -37,13 +43,17 @@ describe('control socket', () => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    reload: async () => {
+    reload: async (by) => {
+      asked.push(by);
+      if (fault !== undefined) throw fault;
       throw new MerestoneError('ConfigInvalid', 'three faults', { hint: 'mend them', subject: 'x.yaml' });
     },
-    request: async (method, params) => {
+    request: async (method, params, by) => {
+      if (method === 'who') return by;
       if (method === 'echo') return params;
       throw new MerestoneError('ControlInvalid', `no method '${method}'`);
     },
+    refused: (refusal) => refusals.push(refusal),
   };
   const start = (): Promise<ControlServer> =>
     startControlServer(socketPath, handlers, { logger: silentLogger });
@@ -97,6 +107,73 @@ describe('control socket', () => {
 
   it('may be used by its owner and group alone', () => {
     assert.equal(statSync(socketPath).mode & 0o777, 0o660);
+  });
+
+  it('knows who asks, whatever they say', async () => {
+    const client = await connectControl(socketPath);
+    asked.length = 0;
+    await assert.rejects(client.request('reload', { by: 'somebody' }));
+    assert.equal(await client.request('who', { by: 'somebody' }), userInfo().username);
+    assert.deepEqual(asked, [userInfo().username]);
+    client.close();
+  });
+
+  it('knows a member of its group from its owner, and lets no stranger in', {
+    skip: !isRoot && 'needs root',
+  }, async () => {
+    const [member, stranger, group] = [54_321, 54_322, 54_320];
+    chmodSync(folder, 0o755);
+    chmodSync(path.dirname(socketPath), 0o755);
+    chownSync(socketPath, 0, group);
+    assert.equal(await askAs(member, group), '{"id":1,"result":"54321"}');
+    assert.equal(await askAs(stranger, stranger), 'EACCES');
+  });
+
+  /** What a process of that user gets from `who`, or the code of the error. */
+  async function askAs(uid: number, gid: number): Promise<string> {
+    const program = `
+      const socket = require('node:net').connect(${JSON.stringify(socketPath)});
+      socket.on('error', ({ code }) => process.stdout.write(code));
+      socket.on('connect', () => socket.write('{"id":1,"method":"who"}\\n'));
+      socket.on('data', (bytes) => { process.stdout.write(bytes); socket.destroy(); });
+    `;
+    const child = spawn(process.execPath, ['-e', program], {
+      uid,
+      gid,
+      cwd: '/',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let answer = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    await once(child, 'close');
+    return answer.trim();
+  }
+
+  it('tells what it refused, to whom, and what was asked', async () => {
+    const by = userInfo().username;
+    const untilTold = async (count: number): Promise<Refusal[]> => {
+      while (refusals.length < count) await pause(5);
+      return refusals.splice(0);
+    };
+    await untilTold(0);
+    await talk('nonsense\n{"id":1,"method":"nope"}\n{"id":2,"method":"tail","params":{"silos":1}}\n', 3);
+    assert.deepEqual(
+      (await untilTold(3)).map(({ error, ...who }) => [who, (error as MerestoneError).message]),
+      [
+        [{ by, method: '-' }, 'a request is one line of JSON with id and method'],
+        [{ by, method: 'nope' }, "no method 'nope'"],
+        [{ by, method: 'tail' }, 'silos and devices are lists of names'],
+      ],
+    );
+  });
+
+  it('hands the faults of a configuration through as they are', async () => {
+    const client = await connectControl(socketPath);
+    const faults = [{ file: '/x.yaml', line: 1, column: 2, message: 'bad', hint: 'mend it' }];
+    fault = new ConfigRefused('/x.yaml', faults);
+    await assert.rejects(client.request('reload'), { code: 'ConfigInvalid', exitCode: 78, faults });
+    fault = undefined;
+    client.close();
   });
 
   it('streams samples that pass the filter, and stops listening when the client goes', async () => {

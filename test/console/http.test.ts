@@ -113,6 +113,61 @@ describe('HTTP', () => {
     assert.match(body, /^process_resident_memory_bytes \d/m);
   });
 
+  it('/metrics tells of isolates, quotas and shares of a bus', async () => {
+    const north = siloStatus('north', {
+      isolation: 'process',
+      usage: { cpuShare: 0.25, memoryBytes: 24_000_000, memoryBytesMax: 96_000_000 },
+      quotas: [
+        { quota: 'samples-per-second', limit: 2000, used: 2000, state: 'reached' },
+        { quota: 'spool-bytes', limit: 512_000_000, used: 1_200_000, state: 'clear' },
+        { quota: 'bus-share', limit: 0.2, used: 0.05, state: 'clear' },
+      ],
+    });
+    const south = siloStatus('south', { tenant: 'borealis', state: 'quarantined', usage: null, quotas: [] });
+    status = gatewayStatus({
+      silos: [north, south],
+      buses: [
+        busStatus('rs485', {
+          silos: [
+            { silo: 'north', busShare: 0.05, busShareMax: 0.2, held: true },
+            { silo: 'south', busShare: 0.5, busShareMax: null, held: false },
+          ],
+        }),
+      ],
+    });
+    const { body } = await ask('/metrics');
+    const names = /^merestone_(silo_(?:isolation|quarantined|cpu|memory)|quota|bus_silo)\w*/;
+    assert.deepEqual(
+      body
+        .split('\n')
+        .filter((line) => names.test(line))
+        .sort(),
+      [
+        'merestone_bus_silo_held{tenant="acme",silo="north",bus="rs485"} 1',
+        'merestone_bus_silo_held{tenant="borealis",silo="south",bus="rs485"} 0',
+        'merestone_bus_silo_share_ratio_max{tenant="acme",silo="north",bus="rs485"} 0.2',
+        'merestone_bus_silo_share_ratio{tenant="acme",silo="north",bus="rs485"} 0.05',
+        'merestone_bus_silo_share_ratio{tenant="borealis",silo="south",bus="rs485"} 0.5',
+        'merestone_quota_limit{tenant="acme",silo="north",quota="bus-share"} 0.2',
+        'merestone_quota_limit{tenant="acme",silo="north",quota="samples-per-second"} 2000',
+        'merestone_quota_limit{tenant="acme",silo="north",quota="spool-bytes"} 512000000',
+        'merestone_quota_reached{tenant="acme",silo="north",quota="bus-share"} 0',
+        'merestone_quota_reached{tenant="acme",silo="north",quota="samples-per-second"} 1',
+        'merestone_quota_reached{tenant="acme",silo="north",quota="spool-bytes"} 0',
+        'merestone_quota_used{tenant="acme",silo="north",quota="bus-share"} 0.05',
+        'merestone_quota_used{tenant="acme",silo="north",quota="samples-per-second"} 2000',
+        'merestone_quota_used{tenant="acme",silo="north",quota="spool-bytes"} 1200000',
+        'merestone_silo_cpu_share_ratio{tenant="acme",silo="north"} 0.25',
+        'merestone_silo_isolation_info{tenant="acme",silo="north",isolation="process"} 1',
+        'merestone_silo_isolation_info{tenant="borealis",silo="south",isolation="thread"} 1',
+        'merestone_silo_memory_bytes_max{tenant="acme",silo="north"} 96000000',
+        'merestone_silo_memory_bytes{tenant="acme",silo="north"} 24000000',
+        'merestone_silo_quarantined{tenant="acme",silo="north"} 0',
+        'merestone_silo_quarantined{tenant="borealis",silo="south"} 1',
+      ],
+    );
+  });
+
   it('/metrics forgets what is gone, and bounds what may come', async () => {
     const reasons = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`r${index}`, 1]));
     const silo = siloStatus('north');
@@ -215,12 +270,17 @@ describe('HTTP', () => {
     assert.equal((await ask('/api/status')).status, 200);
   });
 
-  it('says so where its port is taken', async () => {
+  it('says so where its port is taken, or its address is not of this box', async () => {
     const taken = startHttpServer({ host: '127.0.0.1', port: server.port }, gatewayStatus, {
       clock: systemClock,
       logger: silentLogger,
     });
     await assert.rejects(taken, { code: 'Io', message: /another program listens there/ });
+    const elsewhere = startHttpServer({ host: '192.0.2.1', port: 0 }, gatewayStatus, {
+      clock: systemClock,
+      logger: silentLogger,
+    });
+    await assert.rejects(elsewhere, { code: 'Io', message: /this box has no such address/ });
   });
 
   describe('the status page in a browser', () => {

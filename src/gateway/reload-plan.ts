@@ -1,0 +1,54 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { GatewayOptions } from '../config/options.ts';
+import { changedKeys, ownPart, withoutPlace } from './own-part.ts';
+
+/** What a reload does to a silo, and which keys of its own part it is for. */
+export interface SiloOutcome {
+  name: string;
+  outcome: 'started' | 'restarted' | 'stopped' | 'untouched';
+  changes: string[];
+}
+
+export interface BusOutcome {
+  name: string;
+  /** `changed`: other options, or other devices on it. */
+  outcome: 'started' | 'changed' | 'stopped' | 'untouched';
+}
+
+/** In the order of the new configuration, then what is gone. */
+export interface ReloadResult {
+  silos: SiloOutcome[];
+  buses: BusOutcome[];
+}
+
+/** What has to be touched to go from one configuration to another, and nothing else. */
+export function planReload(before: GatewayOptions, after: GatewayOptions): ReloadResult {
+  return {
+    silos: outcomesOf(before.silos, after.silos, (name): SiloOutcome => {
+      const changes = changedKeys(ownPart(name, before), ownPart(name, after));
+      return { name, outcome: changes.length === 0 ? 'untouched' : 'restarted', changes };
+    }).map((each) => ({ changes: [], ...each })),
+    buses: outcomesOf(before.buses, after.buses, (name): BusOutcome => {
+      const same = isDeepStrictEqual(busPart(name, before), busPart(name, after));
+      return { name, outcome: same ? 'untouched' : 'changed' };
+    }),
+  };
+}
+
+function outcomesOf<Outcome extends { name: string }>(
+  before: readonly { name: string }[],
+  after: readonly { name: string }[],
+  compare: (name: string) => Outcome,
+): (Outcome | { name: string; outcome: 'started' | 'stopped' })[] {
+  const was = new Set(before.map(({ name }) => name));
+  const is = new Set(after.map(({ name }) => name));
+  return [
+    ...after.map(({ name }) => (was.has(name) ? compare(name) : { name, outcome: 'started' as const })),
+    ...[...was].filter((name) => !is.has(name)).map((name) => ({ name, outcome: 'stopped' as const })),
+  ];
+}
+
+function busPart(name: string, { buses, devices }: GatewayOptions): unknown {
+  const own = devices.filter((device) => device.bus === name).map(withoutPlace);
+  return [buses.find((bus) => bus.name === name), own];
+}

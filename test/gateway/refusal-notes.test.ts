@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { MerestoneError } from '../../src/base/error.ts';
+import { ConfigRefused } from '../../src/config/refusal.ts';
+import { RefusalNotes } from '../../src/gateway/refusal-notes.ts';
+import type { AuditAct } from '../../src/silo/protocol.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+describe('refused requests in the audit logs', () => {
+  let clock: FakeClock;
+  let acts: AuditAct['details'][];
+  let notes: RefusalNotes;
+  beforeEach(() => {
+    clock = new FakeClock();
+    acts = [];
+    notes = new RefusalNotes(clock, ({ kind, details }) => {
+      assert.equal(kind, 'refused-request');
+      acts.push(details);
+    });
+  });
+  const refuse = (error: unknown, by = 'alice', method = 'reload'): void => notes.add({ by, method, error });
+
+  it("say how many faults, and nothing of one tenant's configuration", () => {
+    const fault = { file: '/north.yaml', line: 1, column: 1, message: "no key 'secret'", hint: 'north' };
+    refuse(new ConfigRefused('/north.yaml', [fault]));
+    refuse(new ConfigRefused('/north.yaml', [fault, fault]));
+    refuse(new MerestoneError('ConfigInvalid', 'north moved', { subject: '/north.yaml', hint: 'north' }));
+    refuse(new MerestoneError('FileUnreadable', 'north.key may not be read', { subject: '/north.key' }));
+    refuse(new Error('north is undefined'));
+    assert.doesNotMatch(JSON.stringify(acts), /north|secret/);
+    assert.deepEqual(
+      acts.map((details) => ('reason' in details ? details.reason : '')),
+      [
+        'the configuration has 1 fault',
+        'the configuration has 2 faults',
+        'it failed (E200)',
+        'it failed (E104)',
+        'an internal fault',
+      ],
+    );
+  });
+
+  it('bound what somebody sent', () => {
+    const method = 'x'.repeat(60_000);
+    refuse(new MerestoneError('ControlInvalid', `there is no method '${method}'`), 'alice', method);
+    const [details] = acts as { method: string; reason: string }[];
+    assert.ok(details!.method.length <= 64 && details!.reason.length <= 200);
+  });
+
+  it('are ten a minute, and the rest a number', () => {
+    const error = new MerestoneError('ControlInvalid', 'no');
+    for (let index = 0; index < 1000; index += 1) refuse(error, `user-${index % 20}`);
+    assert.equal(acts.length, 10);
+    clock.advance(60_000);
+    assert.deepEqual(acts.at(-1), {
+      by: 'user-10, user-11, user-12, user-13, user-14, user-15, user-16, user-17',
+      method: '-',
+      reason: '990 more were refused within a minute',
+    });
+    clock.advance(600_000);
+    assert.equal(acts.length, 11);
+    refuse(error);
+    assert.equal(acts.length, 12);
+  });
+
+  it('are told before the daemon ends', () => {
+    const error = new MerestoneError('ControlInvalid', 'no');
+    for (let index = 0; index < 12; index += 1) refuse(error);
+    notes.close();
+    assert.equal((acts.at(-1) as { reason: string }).reason, '2 more were refused within a minute');
+    clock.advance(120_000);
+    assert.equal(acts.length, 11);
+  });
+});

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import type { GatewayStatus } from '../../src/reading/status.ts';
+import { createAuthority } from '../../src/simulator/certificates.ts';
+import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
+import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
+import { Site, siloEntry } from '../support/site.ts';
+
+/** A configuration with HTTP at `listen`, one silo and one device. */
+async function configure(site: Site, brokerUrl: string, port: number, listen: string): Promise<void> {
+  await writeFile(
+    site.config,
+    `stateDir: ./state
+control: { socket: ${site.controlSocket} }
+http: { listen: '${listen}' }
+silos:
+${siloEntry('north', brokerUrl)}${plantBus(port)}devices:
+${plantDevice('unit', 1, 'north')}`,
+  );
+}
+
+function untilListens(daemon: Daemon): Promise<number> {
+  return eventually('the port in the log', () => {
+    const line = daemon.log.find(({ event }) => event === 'http listens');
+    return line?.['port'] as number | undefined;
+  });
+}
+
+describe('a daemon with http.listen', () => {
+  it('serves health, metrics, status and its page, and lets go of the port when it stops', async () => {
+    const authority = await createAuthority('Test CA');
+    await using broker = await Mosquitto.start({ authority });
+    await using site = await Site.create(authority);
+    await site.issueGateway('north', 'acme');
+    await site.issueBackend();
+    await configure(site, broker.url, await startPlantProcess(site, 1), '127.0.0.1:0');
+    const daemon = site.startDaemon();
+    const base = `http://127.0.0.1:${await untilListens(daemon)}`;
+
+    await eventually('good health', async () => (await fetch(`${base}/healthz`)).status === 200);
+    const status = (await (await fetch(`${base}/api/status`)).json()) as GatewayStatus;
+    assert.deepEqual(
+      status.silos.map(({ name, tenant, state }) => [name, tenant, state]),
+      [['north', 'acme', 'running']],
+    );
+    assert.deepEqual(Object.keys(status), Object.keys(await daemon.status()));
+    const metrics = await (await fetch(`${base}/metrics`)).text();
+    assert.match(metrics, /^merestone_silo_running\{tenant="acme",silo="north"\} 1$/m);
+    assert.match(metrics, /^merestone_device_up\{tenant="acme",silo="north",bus="plant",device="unit"\} 1$/m);
+    const page = await fetch(`${base}/`);
+    assert.match(page.headers.get('content-type')!, /^text\/html/);
+    assert.match(await page.text(), /<title>.*Merestone/i);
+
+    await broker.stop();
+    await eventually('bad health', async () => {
+      const answer = await fetch(`${base}/healthz`);
+      return answer.status === 503 && /its uplink is/.test(await answer.text());
+    });
+    assert.equal(await daemon.stop(), 0);
+    await assert.rejects(fetch(`${base}/healthz`));
+  });
+
+  it('ends with 74 and a clear word where it cannot listen, and leaves nothing of it open', async () => {
+    const authority = await createAuthority('Test CA');
+    await using site = await Site.create(authority);
+    await site.issueGateway('north', 'acme');
+    const other = createServer().listen(0, '127.0.0.1');
+    site.cleanUp(() => other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    await configure(site, 'mqtts://localhost:1', 1, `127.0.0.1:${port}`);
+    const { exitCode, stderr } = await runCommand(['run', '--config', site.config]);
+    assert.equal(exitCode, 74);
+    assert.equal(
+      stderr,
+      `merestone: 127.0.0.1:${port}: http cannot listen: another program listens there; choose another http.listen (E105)\n`,
+    );
+    const status = await runCommand(['status', '--config', site.config]);
+    assert.equal(status.exitCode, 69);
+  });
+});
