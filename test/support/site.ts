@@ -111,8 +111,7 @@ export function siloEntry(
   isolation: Isolation = 'thread',
 ): string {
   return `  - name: ${name}
-    isolation: ${isolation}
     identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
     uplink: { url: '${brokerUrl}', ca: ./ca.crt${more === '' ? '' : `, ${more}`} }
-`;
+${isolation === 'thread' ? '' : `    isolation: ${isolation}\n`}`;
 }
