@@ -3,37 +3,30 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
-import { readingsOf, type Sample } from '../reading/sample.ts';
+import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
 import { LossAccount } from '../silo/loss-account.ts';
 import type { AuditAct, FromSilo, LossReason, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
+import { type GivenUp, Handover } from './handover.ts';
 import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
+import { PendingRequests } from './pending-requests.ts';
 
-/** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
-const creditReadingsMax = 100_000;
 /** A silo that crashes this often within the window is left alone until the gateway restarts. */
 const crashesMax = 5;
 const crashWindowMs = 600_000;
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
-/** Requests are answered within a turn of the silo's loop; a disk may hold that up for some seconds. */
-const requestTimeoutMs = 10_000;
 /** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
 const actsMax = 100;
 
 type Stage =
-  | { at: 'running'; isolate: Isolate }
+  /** `heard`: it has said its first word, and takes samples. */
+  | { at: 'running'; isolate: Isolate; heard: boolean }
   | { at: 'pausing'; cancel: Cancel }
   | { at: 'quarantined' }
   | { at: 'stopping'; isolate: Isolate }
   | { at: 'stopped' };
-
-interface PendingRequest {
-  resolve(result: unknown): void;
-  reject(error: Error): void;
-  cancelTimeout: Cancel;
-}
 
 /**
  * Keeps one silo's isolate alive from outside the wall: starts it, gives it no more than it can take, starts
@@ -46,16 +39,12 @@ export class SiloHost {
   readonly #logger: Logger;
   readonly #open: OpenIsolate;
   readonly #logAllowance: LogAllowance;
-  readonly #requests = new Map<number, PendingRequest>();
+  readonly #requests: PendingRequests;
+  readonly #handover = new Handover();
   /** What could not be given to the silo and it has not been told of yet. */
   readonly losses = new LossAccount();
   #stage: Stage = { at: 'stopped' };
   #status: SiloStatus;
-  /** Samples that wait for the isolate to be there again. */
-  #queue: Sample[] = [];
-  #queuedReadings = 0;
-  /** Posted, and not yet settled by the silo. */
-  #outstanding = { readings: 0, samples: 0, since: 0 };
   #acts: AuditAct[] = [];
   /** Why the isolate is about to end. */
   #fault: string | null = null;
@@ -63,7 +52,6 @@ export class SiloHost {
   /** Starts in a row that found nobody. */
   #absences = 0;
   #restarts = 0;
-  #requestId = 0;
   #stopDone: (() => void) | undefined;
 
   constructor(birth: SiloBirth, clock: Clock, logger: Logger, open: OpenIsolate = openIsolate) {
@@ -73,6 +61,7 @@ export class SiloHost {
     this.#logger = logger.with({ silo: this.name });
     this.#open = open;
     this.#logAllowance = new LogAllowance(clock.monotonicMs());
+    this.#requests = new PendingRequests(clock, () => this.#unreachable());
     this.#status = blankStatus(birth);
   }
 
@@ -92,32 +81,24 @@ export class SiloHost {
       ended: (end) => this.#ended(end),
     });
     this.#fault = null;
-    this.#stage = { at: 'running', isolate };
+    this.#stage = { at: 'running', isolate, heard: false };
     this.#post({ type: 'start', birth: this.#birth });
-    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
-    const waiting = this.#queue;
-    this.#queue = [];
-    this.#queuedReadings = 0;
-    if (waiting.length > 0) this.deliver(waiting);
   }
 
   /** Hands samples over, or counts them as lost where the silo has not kept up. */
   deliver(samples: Sample[]): void {
-    const readings = samples.reduce((sum, sample) => sum + readingsOf(sample), 0);
     const from = samples[0]?.wallMs ?? this.#clock.wallMs();
-    if (this.#outstanding.readings + this.#queuedReadings + readings > creditReadingsMax) {
-      return this.#lose('overrun', samples.length, from);
+    if (!this.#handover.admits(samples)) return this.#lose('overrun', { samples: samples.length, from });
+    switch (this.#stage.at) {
+      case 'running':
+        return this.#stage.heard ? this.#give(samples) : this.#handover.wait(samples);
+      case 'pausing':
+        return this.#handover.wait(samples);
+      case 'quarantined':
+      case 'stopping':
+      case 'stopped':
+        return this.#lose('crash', { samples: samples.length, from });
     }
-    if (this.#stage.at === 'pausing') {
-      this.#queue.push(...samples);
-      this.#queuedReadings += readings;
-      return;
-    }
-    if (this.#stage.at !== 'running') return this.#lose('crash', samples.length, from);
-    if (this.#outstanding.samples === 0) this.#outstanding.since = this.#clock.wallMs();
-    this.#outstanding.readings += readings;
-    this.#outstanding.samples += samples.length;
-    this.#post({ type: 'samples', samples });
   }
 
   status(): SiloStatus {
@@ -126,7 +107,7 @@ export class SiloHost {
 
   /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
   record(act: AuditAct): void {
-    if (this.#stage.at === 'running') return this.#post({ type: 'record', act });
+    if (this.#stage.at === 'running' && this.#stage.heard) return this.#post({ type: 'record', act });
     if (this.#acts.length < actsMax) this.#acts.push(act);
   }
 
@@ -136,15 +117,9 @@ export class SiloHost {
   }
 
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
-  request(method: SiloMethod): Promise<unknown> {
-    this.#requestId += 1;
-    const id = this.#requestId;
-    return new Promise((resolve, reject) => {
-      const fail = (): void => this.#answer(id, (pending) => pending.reject(this.#unreachable()));
-      if (this.#stage.at !== 'running') return reject(this.#unreachable());
-      this.#requests.set(id, { resolve, reject, cancelTimeout: this.#clock.after(requestTimeoutMs, fail) });
-      this.#post({ type: 'request', id, method });
-    });
+  async request(method: SiloMethod): Promise<unknown> {
+    if (this.#stage.at !== 'running') throw this.#unreachable();
+    return this.#requests.ask((id) => this.#post({ type: 'request', id, method }));
   }
 
   /** Resolves when the isolate is gone; by force after `deadlineMs`. */
@@ -153,9 +128,9 @@ export class SiloHost {
     if (stage.at === 'pausing') stage.cancel();
     if (stage.at !== 'running') {
       this.#stage = { at: 'stopped' };
-      this.#lose('crash', this.#queue.length, this.#queue[0]?.wallMs ?? 0);
-      return;
+      return this.#lose('crash', this.#handover.giveUpWaiting());
     }
+    this.#giveWaiting();
     this.#reportLosses();
     const { isolate } = stage;
     const gone = new Promise<void>((resolve) => {
@@ -175,21 +150,32 @@ export class SiloHost {
     if (this.#stage.at === 'running') this.#stage.isolate.post(message);
   }
 
+  #give(samples: Sample[]): void {
+    if (samples.length === 0) return;
+    this.#handover.given(samples, this.#clock.wallMs());
+    this.#post({ type: 'samples', samples });
+  }
+
+  /** What came before the isolate was there, and what people did meanwhile. */
+  #giveWaiting(): void {
+    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
+    this.#give(this.#handover.takeWaiting());
+  }
+
   #receive(message: FromSilo): void {
+    if (this.#stage.at === 'running' && !this.#stage.heard) {
+      this.#stage.heard = true;
+      this.#absences = 0;
+      this.#giveWaiting();
+    }
     switch (message.type) {
       case 'credit':
-        this.#outstanding.readings = Math.max(0, this.#outstanding.readings - message.readings);
-        if (this.#outstanding.readings === 0) this.#outstanding.samples = 0;
-        return;
+        return this.#handover.settled(message.readings);
       case 'status':
         this.#show(message.status);
         return this.#reportLosses();
       case 'reply':
-        return this.#answer(message.id, (pending) => pending.resolve(message.result));
-      case 'failure':
-        return this.#answer(message.id, (pending) =>
-          pending.reject(new MerestoneError('SiloCrashed', message.message, { subject: this.name })),
-        );
+        return this.#requests.resolve(message.id, message.result);
       case 'log':
         return this.#log(message);
       case 'stopped':
@@ -197,15 +183,7 @@ export class SiloHost {
     }
   }
 
-  #answer(id: number, settle: (pending: PendingRequest) => void): void {
-    const pending = this.#requests.get(id);
-    if (pending === undefined) return;
-    this.#requests.delete(id);
-    pending.cancelTimeout();
-    settle(pending);
-  }
-
-  #lose(reason: LossReason, samples: number, from: number): void {
+  #lose(reason: LossReason, { samples, from }: GivenUp): void {
     this.losses.add({ reason, samples, from, to: this.#clock.wallMs() });
   }
 
@@ -238,39 +216,30 @@ export class SiloHost {
   }
 
   #ended(end: IsolateEnd): void {
-    for (const id of Array.from(this.#requests.keys())) {
-      this.#answer(id, (pending) => pending.reject(this.#unreachable()));
-    }
+    this.#requests.rejectAll();
     this.#status = { ...this.#status, usage: null };
-    this.#giveUpOutstanding();
+    this.#lose('crash', this.#handover.giveUpInHand());
     if (this.#stage.at === 'stopping') {
       this.#stage = { at: 'stopped' };
       this.#status = { ...this.#status, state: 'stopped' };
       return this.#stopDone?.();
     }
-    this.#restarts += 1;
     switch (end) {
       case 'crashed':
+        this.#restarts += 1;
         return this.#crashed();
       case 'left':
+        this.#restarts += 1;
         return this.#pause(1, 'it left, and is started anew');
       case 'absent':
         this.#absences += 1;
-        this.#restarts -= 1;
         return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
     }
-  }
-
-  #giveUpOutstanding(): void {
-    const { samples, since } = this.#outstanding;
-    if (samples > 0) this.#lose('crash', samples, since);
-    this.#outstanding = { readings: 0, samples: 0, since: 0 };
   }
 
   #crashed(): void {
     const nowMs = this.#clock.monotonicMs();
     const reason = this.#fault ?? 'its isolate ended';
-    this.#absences = 0;
     this.#crashedAtMs = [...this.#crashedAtMs.filter((at) => nowMs - at < crashWindowMs), nowMs];
     if (this.#crashedAtMs.length < crashesMax) {
       return this.#pause(this.#crashedAtMs.length, `crashed: ${reason}`);

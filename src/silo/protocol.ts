@@ -44,7 +44,6 @@ export type FromSilo =
   | { type: 'credit'; readings: number }
   | { type: 'status'; status: SiloStatus }
   | { type: 'reply'; id: number; result: unknown }
-  | { type: 'failure'; id: number; message: string }
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 

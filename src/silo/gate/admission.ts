@@ -32,8 +32,6 @@ export function admit(message: unknown): FromSilo | string {
         : 'its status is none';
     case 'reply':
       return { type: 'reply', id: number(message['id']), result: null };
-    case 'failure':
-      return { type: 'failure', id: number(message['id']), message: text(message['message']) };
     case 'log':
       return {
         type: 'log',
