@@ -1,0 +1,143 @@
+import { fine, type Panel, plain, stat, table, type Mapping, type Threshold } from './panel.ts';
+import { ofBus, ofDevice, ofSilo, onGateway } from './selectors.ts';
+
+const day = 86_400;
+export const daysLeft: Threshold[] = [
+  { color: 'red', value: null },
+  { color: 'orange', value: 7 },
+  { color: 'green', value: 30 },
+];
+export const fullness: Threshold[] = [fine, { color: 'orange', value: 0.7 }, { color: 'red', value: 0.9 }];
+export const lateness: Threshold[] = [fine, { color: 'orange', value: 900 }, { color: 'red', value: 3600 }];
+export const yesNo: Mapping = { 0: { text: 'no', color: 'red' }, 1: { text: 'yes', color: 'green' } };
+
+/** A counter's growth over the dashboard's time; a series that began within it began at 0. */
+export const lost = (by: string): string =>
+  `sum${by}((merestone_samples_dropped_total{${ofSilo}} unless merestone_samples_dropped_total{${ofSilo}} offset $__range)` +
+  ` or increase(merestone_samples_dropped_total{${ofSilo}}[$__range]))`;
+
+const bySilo = ' by (tenant, silo, instance) ';
+
+/** Whether anything is wrong, at one look. */
+export const overviewRow: { title: string; panels: Panel[] } = {
+  title: 'Is anything wrong?',
+  panels: [
+    stat(
+      { title: 'Alerts firing', description: 'Of the rules in config/prometheus-alerts.yaml.', w: 3 },
+      `count(ALERTS{alertname=~"Merestone.*", alertstate="firing", ${ofSilo}}) or vector(0)`,
+    ),
+    stat(
+      { title: 'Gateways not scraped', description: 'Off, not to be reached, or the daemon is down.', w: 3 },
+      `count(up{job="merestone", ${onGateway}} == 0) or vector(0)`,
+    ),
+    stat(
+      {
+        title: 'Silos down',
+        description: 'They take no samples: no valid certificate, crashed, or left alone after many crashes.',
+        w: 3,
+      },
+      `count(merestone_silo_running{${ofSilo}} == 0) or vector(0)`,
+    ),
+    stat(
+      { title: 'Uplinks offline', description: 'No session with the broker now. Data waits on disk.', w: 3 },
+      `count(merestone_uplink_online{${ofSilo}} == 0) or vector(0)`,
+    ),
+    stat(
+      {
+        title: 'Oldest batch',
+        description: 'How long the oldest batch in any spool has waited.',
+        w: 3,
+        unit: 's',
+        thresholds: lateness,
+      },
+      `max(merestone_spool_oldest_age_seconds{${ofSilo}})`,
+    ),
+    stat(
+      {
+        title: 'Samples given up',
+        description:
+          'Within the time shown: quotas, overruns, crashes, no certificate. Batches: see the spool.',
+        w: 3,
+        decimals: 0,
+      },
+      `${lost('')} or vector(0)`,
+    ),
+    stat(
+      {
+        title: 'Devices silent',
+        description: 'Their last poll gave nothing. A single timeout counts until the next poll.',
+        w: 3,
+        thresholds: [fine, { color: 'orange', value: 1 }],
+      },
+      `count(merestone_device_up{${ofDevice}} == 0) or vector(0)`,
+    ),
+    stat(
+      {
+        title: 'Buses lost',
+        description: 'Adapters that are gone, endpoints that are not to be reached.',
+        w: 3,
+      },
+      `count(merestone_bus_open{${ofBus}} == 0) or vector(0)`,
+    ),
+    table(
+      {
+        title: 'Tenants',
+        description: 'A line for each silo; samples given up within the time shown.',
+        w: 24,
+        h: 9,
+      },
+      { tenant: 'Tenant', silo: 'Silo', instance: 'Gateway' },
+      [
+        { title: 'Running', expr: `max${bySilo}(merestone_silo_running{${ofSilo}})`, mapping: yesNo },
+        { title: 'Online', expr: `max${bySilo}(merestone_uplink_online{${ofSilo}})`, mapping: yesNo },
+        {
+          title: 'Oldest batch',
+          expr: `max${bySilo}(merestone_spool_oldest_age_seconds{${ofSilo}})`,
+          unit: 's',
+          thresholds: lateness,
+        },
+        {
+          title: 'Spool used',
+          expr: `max${bySilo}(merestone_spool_bytes{${ofSilo}} / merestone_spool_bytes_max{${ofSilo}})`,
+          unit: 'percentunit',
+          decimals: 0,
+          thresholds: fullness,
+        },
+        {
+          title: 'Given up',
+          expr: lost(bySilo),
+          decimals: 0,
+          thresholds: [fine, { color: 'red', value: 1 }],
+        },
+        {
+          title: 'Devices answering',
+          expr: `avg${bySilo}(merestone_device_up{${ofDevice}} > bool 0)`,
+          unit: 'percentunit',
+          decimals: 0,
+          thresholds: [
+            { color: 'orange', value: null },
+            { color: 'green', value: 1 },
+          ],
+        },
+        {
+          title: 'Quotas reached',
+          expr: `sum${bySilo}(merestone_quota_reached{${ofSilo}})`,
+          thresholds: [fine, { color: 'orange', value: 1 }],
+        },
+        {
+          title: 'Certificate',
+          expr: `min${bySilo}(merestone_certificate_not_after_timestamp_seconds{${ofSilo}} - time()) / ${day}`,
+          unit: 'd',
+          decimals: 0,
+          thresholds: daysLeft,
+        },
+        {
+          title: 'Samples/s',
+          expr: `sum${bySilo}(rate(merestone_samples_stored_total{${ofSilo}}[5m]))`,
+          decimals: 1,
+          thresholds: plain,
+        },
+      ],
+    ),
+  ],
+};

@@ -1,0 +1,47 @@
+import { metricsOf } from '../../src/console/metrics.ts';
+import type { GatewayStatus } from '../../src/reading/status.ts';
+import { expectedSoon } from './expected-metrics.ts';
+import { type Family, formatSeries, parseExposition } from './exposition.ts';
+import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from './status.ts';
+
+/** What `GET /metrics` says of this status. */
+export async function givenMetrics(status: GatewayStatus, nowMs = Date.now()): Promise<string> {
+  const text = await metricsOf(status, nowMs);
+  const given = new Set(parseExposition(text).map(({ name }) => name));
+  const missing = parseExposition(expectedSoon).filter(({ name }) => !given.has(name));
+  return `${text}\n${missing.map(format).join('\n')}\n`;
+}
+
+/** Every metric that a good or a bad day shows. */
+export async function everyMetric(): Promise<Family[]> {
+  const families = new Map<string, Family>();
+  for (const status of [buildingStatus(), troubledStatus()]) {
+    for (const family of parseExposition(await givenMetrics(status))) {
+      const known = families.get(family.name);
+      if (known === undefined) families.set(family.name, family);
+      else known.series.push(...family.series);
+    }
+  }
+  return [...families.values()];
+}
+
+/** Two tenants on one bus, all being well. */
+export function buildingStatus(): GatewayStatus {
+  return gatewayStatus({
+    silos: [siloStatus('north'), siloStatus('south', { tenant: 'globex', gateway: 'globex_gw-0001' })],
+    buses: [
+      busStatus('rs485', {
+        devices: [deviceStatus('main-meter'), deviceStatus('solar', { silo: 'south' })],
+        silos: [
+          { silo: 'north', busShare: 0.12, busShareMax: 0.5, held: false },
+          { silo: 'south', busShare: 0.12, busShareMax: null, held: false },
+        ],
+      }),
+    ],
+  });
+}
+
+function format({ name, type, series }: Family): string {
+  const lines = series.map((each) => `${formatSeries(each)} ${each.value}`);
+  return [`# TYPE ${name} ${type}`, ...lines].join('\n');
+}
