@@ -15,6 +15,11 @@ const backlogShare = 0.5;
  */
 const evidenceShare = 0.1;
 
+/** Past so many bytes sent the backlog waits; `passed`: share of the day, 0 to 1. */
+export function backlogBytesMax(bytesMax: number, passed: number): number {
+  return bytesMax * Math.max(backlogShare, passed);
+}
+
 /** What may be sent on one UTC day. Pure but for its count. */
 export class DayAllowance {
   readonly #bytesMax: number;
@@ -60,6 +65,6 @@ export class DayAllowance {
   reach(): Reach | 'none' {
     const { bytes } = this.count;
     if (bytes >= this.#bytesMax) return 'none';
-    return bytes < this.#bytesMax * Math.max(backlogShare, this.#passed) ? 'all' : 'live';
+    return bytes < backlogBytesMax(this.#bytesMax, this.#passed) ? 'all' : 'live';
   }
 }
