@@ -1,6 +1,7 @@
 import { formatBytes, formatDuration } from '../base/quantity.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../reading/status.ts';
 import { plain, type Style } from './output.ts';
+import { describeBusShare, describeQuotas } from './quota-report.ts';
 import { type Cell, layOut } from './table.ts';
 
 type Paint = (style: Style, text: string) => string;
@@ -8,6 +9,8 @@ type Paint = (style: Style, text: string) => string;
 /** Certificates are renewed weeks before they end; closer than this, somebody should look. */
 const daysLeftWarning = 30;
 const dayMs = 86_400_000;
+/** An isolate this full is near its end. */
+const memoryShareWarning = 0.9;
 
 const styles: Record<string, Style> = {
   running: 'green',
@@ -39,7 +42,8 @@ export function reportStatus(status: GatewayStatus, nowMs: number, paint: Paint)
 
 function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   const { uplink, spool, samples, identity } = silo;
-  const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}`];
+  const wall = silo.isolation === 'process' ? `  ${paint('dim', 'process of its own')}` : '';
+  const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}${wall}`];
   const say = (what: string, text: string): void =>
     void lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
   if (silo.reason !== null) say('reason', paint('red', plain(silo.reason)));
@@ -82,6 +86,12 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   for (const [reason, dropped] of Object.entries(samples.dropped)) {
     if (dropped > 0) say('', paint('yellow', `${count(dropped)} dropped: ${plain(reason)}`));
   }
+  for (const text of describeQuotas(silo, nowMs)) say('quota', paint('yellow', text));
+  const { usage } = silo;
+  if (usage !== null && usage.memoryBytes >= memoryShareWarning * usage.memoryBytesMax) {
+    const memory = `${formatBytes(usage.memoryBytes)} of ${formatBytes(usage.memoryBytesMax)}`;
+    say('memory', paint('yellow', `${memory}; past it, this silo alone restarts`));
+  }
   if (silo.clock === 'unknown')
     say('clock', paint('yellow', 'not known to be right yet; samples wait for their time'));
   if (silo.restarts > 0) say('restarts', paint('yellow', count(silo.restarts)));
@@ -92,6 +102,10 @@ function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
   const load = `${Math.round(bus.load * 100)} % busy`;
   const lines = [`${paint('bold', `bus ${bus.name}`)}  ${bus.kind}  ${state(bus.state, paint)}  ${load}`];
   if (bus.reason !== null) lines.push(`  ${paint('red', plain(bus.reason))}`);
+  for (const silo of bus.silos) {
+    const text = describeBusShare(silo);
+    if (text !== undefined) lines.push(`  ${paint('yellow', text)}`);
+  }
   if (bus.devices.length === 0) return lines;
   const titles = ['device', 'silo', 'state', 'last', 'answer', 'late', 'samples', 'failures'];
   const dim = (text: string): string => paint('dim', text);

@@ -27,7 +27,8 @@ export interface AuditDetails {
   export: { by: string; epoch: string; seqFrom: number; seqTo: number; batches: number };
   shred: { by: string; epoch: string; batches: number; samples: number };
   'refused-certificate': { reason: string; fingerprintSha256: string | null };
-  'refused-request': { by: string; method: string; reason: string };
+  /** `times`: so many, where they were too many to be noted one by one. */
+  'refused-request': { by: string; method: string; reason: string; times?: number };
   /** Opens a segment: `chainBefore` is the last entry's before it, `oldest` the first segment still kept. */
   segment: {
     segment: number;

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { Spool } from '../spool/spool.ts';
-import type { Uplink } from '../uplink/uplink.ts';
+import type { Sender } from './metered-uplink.ts';
 
 /** A head is signed when this many batches or this much time lie between it and the last one signed. */
 const checkpointBatches = 500;
@@ -9,11 +9,11 @@ const checkpointMs = 60_000;
 
 /** Signs the head of the chain from time to time and keeps the newest signature retained at the broker. */
 export class Checkpointer {
-  readonly #dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => Signer };
+  readonly #dependencies: { clock: Clock; spool: Spool; uplink: Sender; signer: () => Signer };
   #signedAtMs = -Infinity;
   #signedSeq = 0;
 
-  constructor(dependencies: { clock: Clock; spool: Spool; uplink: Uplink; signer: () => Signer }) {
+  constructor(dependencies: { clock: Clock; spool: Spool; uplink: Sender; signer: () => Signer }) {
     this.#dependencies = dependencies;
   }
 

@@ -4,8 +4,8 @@ import type { Logger } from '../base/logger.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { EventProof, StreamEvent } from '../stream/event.ts';
-import type { Uplink } from '../uplink/uplink.ts';
 import { endIfDamaged } from './damage.ts';
+import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
 const eventsInFlightMax = 20;
@@ -15,7 +15,7 @@ export interface EventForwarderDependencies {
   clock: Clock;
   logger: Logger;
   spool: Spool;
-  uplink: Uplink;
+  uplink: Sender;
   /** With its signature, a backend may believe the chain values of an event. */
   signer: () => Signer;
   /** The broker has it, and the spool is about to let it go. */

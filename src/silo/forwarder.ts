@@ -1,23 +1,24 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { BatchRef, LeasedBatch, Spool } from '../spool/spool.ts';
+import type { BatchRef, LeasedBatch, Reach, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../uplink/rate.ts';
-import type { PublishOutcome, Uplink } from '../uplink/uplink.ts';
+import type { PublishOutcome } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
 import { endIfDamaged } from './damage.ts';
 import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
-import type { DayQuota } from './quota.ts';
+import type { Sender } from './metered-uplink.ts';
 
 export interface ForwarderDependencies {
   clock: Clock;
   logger: Logger;
   spool: Spool;
-  uplink: Uplink;
+  uplink: Sender;
   options: UplinkOptions;
-  dayQuota: DayQuota | undefined;
+  /** Which batches may go now, as the quotas have it. */
+  reach(): Reach | 'none';
   /** So many samples were taken by the broker for good. */
   delivered(samples: number): void;
 }
@@ -27,6 +28,9 @@ const settleDelayMs = 20;
 
 /** A disk that takes nothing is tried again this often; nothing more is leased meanwhile. */
 const settleRetryMs = 1000;
+
+/** Batches that a quota holds back are asked for again this often. */
+const reachCheckMs = 1000;
 
 /** Moves batches from the spool to the broker, several in flight, and settles what the broker said of each. */
 export class Forwarder {
@@ -72,25 +76,31 @@ export class Forwarder {
     this.#cancelPump?.();
     this.#cancelPump = undefined;
     if (!this.#ready) return;
-    const { clock, spool, options, dayQuota } = this.#dependencies;
+    const { clock, spool, options } = this.#dependencies;
     const nowMs = clock.monotonicMs();
     const waitMs = this.#delivery.pausedUntilMs - nowMs;
-    if (waitMs > 0 || dayQuota?.exhausted(clock.wallMs())) {
-      this.#cancelPump = clock.after(waitMs > 0 ? waitMs : 60_000, () => this.pump());
+    const reach = this.#dependencies.reach();
+    if (waitMs > 0 || reach === 'none') {
+      this.#pumpIn(waitMs > 0 ? waitMs : reachCheckMs);
       return;
     }
     const free = this.#delivery.window(windowSize(this.#window)) - this.#inflight.size;
     if (free <= 0) return;
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
-    const fresh = free > due.length ? spool.lease(free - due.length, options.order) : [];
-    const heldBack = fresh.filter((batch) => !this.#sendInRate(batch, nowMs));
+    const fresh = free > due.length ? spool.lease(free - due.length, options.order, reach) : [];
+    const heldBack = fresh.filter((batch) => !this.#sendInReach(batch, reach, nowMs));
     if (heldBack.length > 0) {
       spool.settle({ released: heldBack.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
-      this.#cancelPump = clock.after(waitMsOf(this.#backlogRate!, nowMs), () => this.pump());
-    } else if (fresh.length === 0 && this.#aside.size > 0) {
-      this.#cancelPump = clock.after(1000, () => this.pump());
+      const hasChanged = this.#dependencies.reach() !== reach;
+      this.#pumpIn(hasChanged ? 0 : waitMsOf(this.#backlogRate!, nowMs));
+    } else if (reach === 'live' || (fresh.length === 0 && this.#aside.size > 0)) {
+      this.#pumpIn(reachCheckMs);
     }
+  }
+
+  #pumpIn(ms: number): void {
+    this.#cancelPump = this.#dependencies.clock.after(ms, () => this.pump());
   }
 
   /** Settles what has been answered; what was not stays in the spool. */
@@ -101,8 +111,12 @@ export class Forwarder {
     this.#settle();
   }
 
-  /** Live batches go at once; the backlog goes at the rate it may use, or stays where it is: false. */
-  #sendInRate(batch: LeasedBatch, nowMs: number): boolean {
+  /**
+   * Live batches go at once; the backlog goes at the rate it may use, or stays where it is: false. So does
+   * everything once the batches before it have changed what may go.
+   */
+  #sendInReach(batch: LeasedBatch, reach: Reach, nowMs: number): boolean {
+    if (this.#dependencies.reach() !== reach) return false;
     const { epoch, seq } = batch.key;
     const isBacklog = epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq;
     if (isBacklog && this.#backlogRate !== undefined) {
@@ -124,7 +138,6 @@ export class Forwarder {
     const id = identify(batch.key);
     const request = telemetryRequest(batch, options.compression);
     this.#inflight.add(id);
-    this.#dependencies.dayQuota?.spend(request.payload.length, clock.wallMs());
     const sentAtMs = clock.monotonicMs();
     const inflight = this.#inflight.size;
     void uplink.publish(request).then((outcome) => {

@@ -1,13 +1,11 @@
 import type { Cancel, Clock } from '../base/clock.ts';
-import { describeError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { EncodedSample, Spool } from '../spool/spool.ts';
 import { Batcher } from './batcher.ts';
 import { endIfDamaged } from './damage.ts';
-import type { LossAccount } from './loss-account.ts';
 import type { SiloOptions } from './options.ts';
-import { RateQuota } from './quota.ts';
 import type { Timekeeper, UndatedSample } from './timekeeper.ts';
 
 export interface IntakeDependencies {
@@ -15,11 +13,12 @@ export interface IntakeDependencies {
   logger: Logger;
   spool: Spool;
   timekeeper: Timekeeper;
-  losses: LossAccount;
   /** So many readings are durable, or dropped for good: as many more may follow. */
   settled: (readings: number) => void;
   /** A batch is in the spool and waits for the uplink. */
   stored: (samples: number) => void;
+  /** The spool has no room for a batch. */
+  refused: () => void;
 }
 
 /** A disk that takes nothing is tried again this often. */
@@ -39,7 +38,6 @@ interface ClosedBatch {
 export class Intake {
   readonly #dependencies: IntakeDependencies;
   readonly #batcher: Batcher;
-  readonly #quota: RateQuota | undefined;
   #openIsUndated = false;
   #openReadings = 0;
   /** Batches that the disk did not take yet, oldest first. */
@@ -51,17 +49,11 @@ export class Intake {
   constructor(options: SiloOptions, dependencies: IntakeDependencies) {
     this.#dependencies = dependencies;
     this.#batcher = new Batcher(options.batch);
-    const { samplesPerSecond } = options.quota;
-    if (samplesPerSecond !== undefined) {
-      this.#quota = new RateQuota(samplesPerSecond, dependencies.clock.monotonicMs());
-    }
   }
 
   admit(samples: readonly Sample[]): void {
     const nowMs = this.#dependencies.clock.monotonicMs();
-    const passing = this.#quota?.take(samples.length, nowMs) ?? samples.length;
-    this.#dropOverQuota(samples.slice(passing));
-    for (const sample of samples.slice(0, passing)) this.#add(sample, nowMs);
+    for (const sample of samples) this.#add(sample, nowMs);
     this.#armLinger(nowMs);
   }
 
@@ -96,15 +88,6 @@ export class Intake {
     return clean;
   }
 
-  #dropOverQuota(samples: readonly Sample[]): void {
-    const first = samples[0];
-    const last = samples.at(-1);
-    if (first === undefined || last === undefined) return;
-    const { losses, settled } = this.#dependencies;
-    losses.add({ reason: 'quota', samples: samples.length, from: first.wallMs, to: last.wallMs });
-    settled(samples.reduce((sum, sample) => sum + readingsOf(sample), 0));
-  }
-
   #add(sample: Sample, nowMs: number): void {
     const { timekeeper } = this.#dependencies;
     const undated = timekeeper.mode === 'unknown';
@@ -137,6 +120,7 @@ export class Intake {
       }
     } catch (error) {
       endIfDamaged(error);
+      if (error instanceof MerestoneError && error.code === 'SpoolFull') this.#dependencies.refused();
       logger.error('the spool takes nothing', {
         reason: describeError(error),
         batches: this.#blocked.length,
@@ -151,11 +135,12 @@ export class Intake {
   }
 
   #store({ samples, undated }: ClosedBatch): void {
-    const { spool, stored } = this.#dependencies;
+    const { spool, stored, refused } = this.#dependencies;
     if (undated) {
       return spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`));
     }
-    if (spool.enqueue(samples) !== undefined) stored(samples.length);
+    if (spool.enqueue(samples) === undefined) refused();
+    else stored(samples.length);
   }
 
   #armLinger(nowMs: number): void {

@@ -39,6 +39,22 @@ export class Journal {
     }
   }
 
+  /** Notes one thing in the log of a silo that has no identity. A disk that takes no entry is said in the log. */
+  static noteUnidentified<Kind extends AuditKind>(
+    owner: string,
+    dependencies: Omit<JournalDependencies, 'origin'>,
+    kind: Kind,
+    details: AuditDetails[Kind],
+  ): void {
+    try {
+      const journal = Journal.open(owner, { ...dependencies, origin: null });
+      journal.record(kind, details);
+      journal.close();
+    } catch (error) {
+      dependencies.logger.error('an audit entry was not written', { kind, reason: describeError(error) });
+    }
+  }
+
   private constructor(log: AuditLog, dependencies: JournalDependencies) {
     this.#log = log;
     this.#dependencies = dependencies;

@@ -20,6 +20,11 @@ export class LossAccount {
   add(loss: SampleLoss): void {
     if (loss.samples === 0) return;
     this.#totals[loss.reason] = (this.#totals[loss.reason] ?? 0) + loss.samples;
+    this.putBack(loss);
+  }
+
+  /** A run that could not be told of stays to be told, and is counted once. */
+  putBack(loss: SampleLoss): void {
     const open = this.#open.get(loss.reason);
     if (open === undefined) {
       this.#open.set(loss.reason, { ...loss });

@@ -6,20 +6,23 @@ import { version } from '../base/version.ts';
 import { loadKeyWrapper } from '../identity/key-encryption-key.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage } from '../reading/status.ts';
 import { Spool } from '../spool/spool.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 import type { Origin } from '../stream/topic.ts';
 import { startUplink, type Uplink } from '../uplink/uplink.ts';
 import { Checkpointer } from './checkpointer.ts';
+import { endIfDamaged } from './damage.ts';
 import { EventForwarder } from './event-forwarder.ts';
 import { Forwarder } from './forwarder.ts';
 import { Intake } from './intake.ts';
 import { Journal } from './journal.ts';
 import type { LossAccount } from './loss-account.ts';
+import { gated, metered, type Sender } from './metered-uplink.ts';
 import type { SiloBirth } from './protocol.ts';
-import { DayQuota } from './quota.ts';
+import type { QuotaBook } from './quota-book.ts';
+import { Quotas } from './quotas.ts';
 import { Timekeeper, type TimeSources } from './timekeeper.ts';
 
 export interface RunningSiloDependencies {
@@ -29,6 +32,7 @@ export interface RunningSiloDependencies {
   time: TimeSources;
   logger: Logger;
   losses: LossAccount;
+  book: QuotaBook;
   settled: (readings: number) => void;
 }
 
@@ -47,6 +51,9 @@ export class RunningSilo {
   readonly #events: EventForwarder;
   readonly #checkpointer: Checkpointer;
   readonly #uplink: Uplink;
+  /** The uplink, by the quotas' count. */
+  readonly #sender: Sender;
+  readonly #quotas: Quotas;
   #identity: LoadedIdentity;
   #sessionSince: number;
   #stored = 0;
@@ -71,7 +78,7 @@ export class RunningSilo {
   }
 
   private constructor(dependencies: RunningSiloDependencies, origin: Origin, spool: Spool, journal: Journal) {
-    const { birth, identity, clock, time, logger, losses, settled } = dependencies;
+    const { birth, identity, clock, time, logger, losses, book, settled } = dependencies;
     const { uplink: uplinkOptions, quota } = birth.options;
     this.origin = origin;
     this.#dependencies = dependencies;
@@ -79,7 +86,9 @@ export class RunningSilo {
     this.#journal = journal;
     this.#identity = identity;
     this.#sessionSince = clock.wallMs();
-    this.#timekeeper = new Timekeeper(time, Math.max(identity.identity.notBefore, spool.newestTs ?? 0));
+    const timekeeper = new Timekeeper(time, Math.max(identity.identity.notBefore, spool.newestTs ?? 0));
+    this.#timekeeper = timekeeper;
+    this.#quotas = new Quotas(quota, { book, clock, logger, spool, journal, timekeeper, losses, settled });
     this.#uplink = startUplink(
       uplinkOptions,
       origin,
@@ -91,34 +100,34 @@ export class RunningSilo {
       },
       { clock, logger },
     );
-    const wiring = { clock, logger, spool, uplink: this.#uplink };
-    const dayQuota =
-      quota.uplinkBytesPerDay === undefined ? undefined : new DayQuota(quota.uplinkBytesPerDay);
+    this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes) => this.#quotas.sent(bytes));
+    const wiring = { clock, logger, spool, uplink: this.#sender };
+    const evidence = { ...wiring, uplink: gated(this.#sender, () => this.#quotas.takesEvidence()) };
     this.#forwarder = new Forwarder({
       ...wiring,
       options: uplinkOptions,
-      dayQuota,
+      reach: () => this.#quotas.reach(),
       delivered: (samples) => {
         this.#delivered += samples;
       },
     });
     this.#events = new EventForwarder({
-      ...wiring,
+      ...evidence,
       signer: () => this.#identity.signer,
       delivered: (event) => journal.recordDelivered(event),
     });
-    this.#checkpointer = new Checkpointer({ ...wiring, signer: () => this.#identity.signer });
+    this.#checkpointer = new Checkpointer({ ...evidence, signer: () => this.#identity.signer });
     this.#intake = new Intake(birth.options, {
       clock,
       logger,
       spool,
-      timekeeper: this.#timekeeper,
-      losses,
+      timekeeper,
       settled,
       stored: (samples) => {
         this.#stored += samples;
         this.#forwarder.pump();
       },
+      refused: () => this.#quotas.refused(),
     });
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
     const { fingerprintSha256 } = identity.identity;
@@ -126,7 +135,12 @@ export class RunningSilo {
   }
 
   admit(samples: readonly Sample[]): void {
-    this.#intake.admit(samples);
+    this.#intake.admit(this.#quotas.admit(samples));
+  }
+
+  /** What its isolate takes, as it was measured from outside. */
+  observe(usage: SiloUsage): void {
+    this.#quotas.observe(usage);
   }
 
   /** A renewed certificate of the same tenant and gateway takes over; the spool and its stream go on. */
@@ -146,27 +160,30 @@ export class RunningSilo {
     );
   }
 
-  /** Once a second: the clock, what was dropped, the chain's signature. */
+  /** Once a second: the clock, the quotas, the chain's signature. */
   tick(): void {
     if (this.#timekeeper.check()) {
       this.#dependencies.logger.info('clock', { mode: this.#timekeeper.mode });
       this.#intake.timeModeChanged();
     }
+    this.#quotas.tick();
     this.#inBackground('the checkpoint', this.#checkpointer.check());
     this.#events.pump();
   }
 
-  /** Makes durable what was dropped since the last call. */
+  /** Makes durable what was dropped since the last call; what the disk does not take waits for the next. */
   reportLosses(): void {
-    const runs = this.#dependencies.losses.take();
-    for (const { reason, samples, from, to } of runs) {
-      this.#spool.note({
-        kind: 'samples-dropped',
-        reason,
-        samples,
-        from: Math.round(from),
-        to: Math.round(to),
-      });
+    const { losses } = this.#dependencies;
+    for (const loss of losses.take()) {
+      const { reason, samples } = loss;
+      const [from, to] = [Math.round(loss.from), Math.round(loss.to)];
+      try {
+        this.#spool.note({ kind: 'samples-dropped', reason, samples, from, to });
+      } catch (error) {
+        endIfDamaged(error);
+        losses.putBack(loss);
+        this.#warn('the report of dropped samples', error);
+      }
     }
   }
 
@@ -206,6 +223,7 @@ export class RunningSilo {
     await this.#checkpointer.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
     await this.#uplink.stop(uplinkStopMs);
     this.#forwarder.close();
+    this.#quotas.close();
     this.#journal.close();
     this.#spool.close();
   }
@@ -213,7 +231,7 @@ export class RunningSilo {
   #sessionReady(inflightMax: number): void {
     this.#sessionSince = this.#dependencies.clock.wallMs();
     const meta = encodeJson(this.#metaDocument());
-    const sent = this.#uplink.publish({
+    const sent = this.#sender.publish({
       channel: 'meta',
       payload: meta,
       retain: true,

@@ -4,11 +4,14 @@ import { createLogger, type Logger } from '../base/logger.ts';
 import { releasedAtMs } from '../base/version.ts';
 import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { AuditDetails, AuditKind } from './audit-entry.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';
-import type { SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
+import type { AuditAct, SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
+import { limitsOf, QuotaBook } from './quota-book.ts';
+import { RefusalRation } from './refusal-ration.ts';
 import { RunningSilo } from './running-silo.ts';
 import type { TimeSources } from './timekeeper.ts';
 
@@ -52,6 +55,9 @@ export class Silo {
   readonly #time: TimeSources;
   readonly #logger: Logger;
   readonly #losses = new LossAccount();
+  readonly #book: QuotaBook;
+  readonly #refusals = new RefusalRation();
+  #usage: SiloUsage | null = null;
   #stage: Stage = { at: 'starting' };
   /** The verified identity this isolate serves: for good, renewals apart. */
   #identity: LoadedIdentity | undefined;
@@ -65,6 +71,7 @@ export class Silo {
     this.#channel = channel;
     this.#clock = clock;
     this.#time = time;
+    this.#book = new QuotaBook(limitsOf(birth.options));
     this.#logger = createLogger((record) => channel.post({ type: 'log', ...record }), 'debug');
   }
 
@@ -82,9 +89,12 @@ export class Silo {
       case 'request':
         return this.#answer(message.id);
       case 'usage':
+        return this.#observe(message.usage);
       case 'quota':
+        this.#book.limit(message.quota, message.limit);
+        return this.#book.stand(message.quota, message.state === 'reached');
       case 'record':
-        return;
+        return this.#record(message.act);
       case 'stop':
         return this.#stop();
     }
@@ -128,6 +138,7 @@ export class Silo {
           time: this.#time,
           logger: this.#logger,
           losses: this.#losses,
+          book: this.#book,
           settled: (readings) => this.#credit(readings),
         });
       } catch (error) {
@@ -165,19 +176,30 @@ export class Silo {
     this.#stage = { at: 'refused', reason };
     if (known) return;
     this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
-    this.#noteRefusal(reason);
+    this.#note('refused-certificate', { reason, fingerprintSha256: null });
   }
 
-  /** Where not even that can be written, the reason stands in status and log. */
-  #noteRefusal(reason: string): void {
-    const { directory } = this.#birth.options.spool;
-    try {
-      const journal = Journal.open(directory, { origin: null, clock: this.#clock, logger: this.#logger });
-      journal.record('refused-certificate', { reason, fingerprintSha256: null });
-      journal.close();
-    } catch (error) {
-      this.#logger.error('the refusal is not in the audit log', { reason: describeError(error) });
-    }
+  #observe(usage: SiloUsage): void {
+    this.#usage = usage;
+    if (this.#stage.at === 'running') this.#stage.silo.observe(usage);
+  }
+
+  #record(act: AuditAct): void {
+    this.#settleRefusals();
+    if (act.kind === 'configuration') return this.#note(act.kind, act.details);
+    if (this.#refusals.admit(act.details, this.#clock.monotonicMs())) this.#note(act.kind, act.details);
+  }
+
+  #settleRefusals(isLast = false): void {
+    const refusals = this.#refusals.settle(this.#clock.monotonicMs(), isLast);
+    if (refusals !== undefined) this.#note('refused-request', refusals);
+  }
+
+  /** Into the log of the tenant, or of the silo where no identity says whose it is. */
+  #note<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): void {
+    if (this.#stage.at === 'running') return this.#stage.silo.journal.record(kind, details);
+    const dependencies = { clock: this.#clock, logger: this.#logger };
+    Journal.noteUnidentified(this.#birth.options.spool.directory, dependencies, kind, details);
   }
 
   #scheduleTick(): void {
@@ -191,6 +213,7 @@ export class Silo {
   async #tick(): Promise<void> {
     this.#ticks += 1;
     if (this.#ticks % identityCheckTicks === 0) await this.#checkIdentity();
+    this.#settleRefusals();
     if (this.#stage.at === 'running') {
       this.#stage.silo.tick();
       if (this.#ticks % lossReportTicks === 0) this.#stage.silo.reportLosses();
@@ -233,6 +256,7 @@ export class Silo {
   }
 
   async #stop(): Promise<void> {
+    this.#settleRefusals(true);
     const stage = this.#stage;
     this.#stage = { at: 'stopped' };
     if (stage.at === 'running') await stage.silo.stop('the gateway stops');
@@ -269,9 +293,9 @@ export class Silo {
         dropped: { ...this.#losses.totals },
       },
       restarts: 0,
-      isolation: 'thread',
-      usage: null,
-      quotas: [],
+      isolation: this.#birth.options.isolation.kind,
+      usage: this.#usage,
+      quotas: this.#book.status(),
     };
   }
 }

@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { Origin } from '../stream/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from './entry.ts';
 import type { DataKey, Keyring } from './keyring.ts';
-import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger } from './ledger.ts';
+import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger, type SentCount } from './ledger.ts';
 import { Outbox } from './outbox.ts';
 import { positionOf } from './position.ts';
 import type { BatchRow } from './schema.ts';
@@ -88,6 +88,12 @@ export class Books {
         return this.#commit(change, durability);
       }
     });
+  }
+
+  /** A count that is written whenever the ledger is, and is no reason to write it. */
+  carrySent(sent: SentCount): void {
+    this.assertOpen();
+    this.#ledger = { ...this.#ledger, sent };
   }
 
   /** A batch whose every bit authenticates, with its zstd; undefined where there is none such. */

@@ -1,7 +1,7 @@
 import type { BatchKey } from '../stream/batch.ts';
 import type { Books, Draft } from './books.ts';
 import { condemn, deliver, reject } from './departure.ts';
-import { Lanes } from './lanes.ts';
+import { Lanes, type Order, type Reach } from './lanes.ts';
 import { seqOf } from './position.ts';
 import { has } from './runs.ts';
 import { decompress } from './sealed-batch.ts';
@@ -50,10 +50,10 @@ export class Dispatch {
   }
 
   /** Up to `count` batches in their order, to be leased, and the positions of damaged ones among them. */
-  next(count: number, order: 'live-first' | 'fifo'): { batches: LeasedBatch[]; damaged: number[] } {
+  next(count: number, order: Order, reach: Reach): { batches: LeasedBatch[]; damaged: number[] } {
     const batches: LeasedBatch[] = [];
     const damaged: number[] = [];
-    for (const position of this.lanes.candidates(this.#books.ledger.waiting, order)) {
+    for (const position of this.lanes.candidates(this.#books.ledger.waiting, order, reach)) {
       if (batches.length >= count) break;
       const batch = this.#read(position);
       if (batch === undefined) damaged.push(position);

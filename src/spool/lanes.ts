@@ -6,6 +6,12 @@ import { ascending, has, type Runs } from './runs.ts';
  */
 const liveMax = 64;
 
+/** `live-first`: the newest, then what came back, then the backlog. `fifo`: strictly as they came. */
+export type Order = 'live-first' | 'fifo';
+
+/** `live`: the backlog stays where it is, and what came back with it. */
+export type Reach = 'all' | 'live';
+
 /**
  * Which waiting batches are in flight, and whose turn is next. Three lanes: the newest batches; those that
  * came back unanswered; the backlog. A live lane that overflows joins the backlog but for its newest batch,
@@ -25,10 +31,16 @@ export class Lanes {
   }
 
   /** Positions to lease, in their order; nothing may be leased or released while it is walked. */
-  *candidates(waiting: Runs, order: 'live-first' | 'fifo'): Generator<number> {
-    if (order === 'fifo') return yield* this.#free(waiting, 0, Infinity);
+  *candidates(waiting: Runs, order: Order, reach: Reach): Generator<number> {
+    if (order === 'fifo') {
+      const oldest = waiting[0]?.[0] ?? Infinity;
+      // Nothing may overtake a backlog that has to wait.
+      if (reach === 'all' || oldest >= this.#liveFrom) yield* this.#free(waiting, 0, Infinity);
+      return;
+    }
     this.#shedOverflow(waiting);
     yield* this.#free(waiting, this.#liveFrom, Infinity);
+    if (reach === 'live') return;
     const returned = [...this.#returned].filter((position) => position < this.#liveFrom);
     yield* returned.sort((a, b) => a - b).filter((position) => has(waiting, position));
     for (const position of this.#free(waiting, 0, this.#liveFrom)) {

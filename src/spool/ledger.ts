@@ -18,6 +18,13 @@ export interface Head {
   to: number | null;
 }
 
+/** What was sent on one UTC day, as the silo counts it. Kept here so that no restart begins it anew. */
+export interface SentCount {
+  /** Days since 1970 UTC. */
+  day: number;
+  bytes: number;
+}
+
 /**
  * What the spool holds, as of one commit: one row, in clear and authenticated. It is what makes a file
  * this tenant's, and what a hole in the table is judged by. Positions as in position.ts.
@@ -48,6 +55,8 @@ export interface Ledger extends Origin {
   dropped: number;
   /** The head that the last saved checkpoint signed. */
   checkpointSeq: number;
+  /** Absent where nothing was ever counted. */
+  sent?: SentCount;
 }
 
 export function currentEpochNumber(ledger: Ledger): number {
@@ -71,8 +80,8 @@ export function isToldByBatches(before: Ledger, after: Ledger): boolean {
   const arrived = after.head.seq - before.head.seq;
   if (countOf(after.waiting) - countOf(before.waiting) !== arrived) return false;
   const told = new Set(['head', 'waiting', 'samplesWaiting']);
-  return Object.entries(before).every(
-    ([name, value]) => told.has(name) || after[name as keyof Ledger] === value,
+  return Object.entries(after).every(
+    ([name, value]) => told.has(name) || before[name as keyof Ledger] === value,
   );
 }
 

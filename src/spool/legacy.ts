@@ -24,6 +24,7 @@ export interface Legacy
     | 'nextEntry'
     | 'quarantined'
     | 'dropped'
+    | 'sent'
   > {
   /** Why an epoch begins. */
   reason: string;

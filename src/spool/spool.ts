@@ -13,6 +13,8 @@ import { filesOf } from './files.ts';
 import { hold, letGo } from './held.ts';
 import { type EncodedSample, takeIn } from './intake.ts';
 import type { KeyWrapper } from './keyring.ts';
+import type { Order, Reach } from './lanes.ts';
+import type { SentCount } from './ledger.ts';
 import { holdLock, type Lock } from './lock.ts';
 import { openBooks } from './opening.ts';
 import type { SpoolOptions } from './options.ts';
@@ -26,6 +28,8 @@ export type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';
 export type { SpoolDependencies } from './dependencies.ts';
 export type { EncodedSample } from './intake.ts';
 export type { KeyWrapper } from './keyring.ts';
+export type { Reach } from './lanes.ts';
+export type { SentCount } from './ledger.ts';
 export type { LeasedEvent } from './outbox.ts';
 
 /** Deliveries wait this long for another commit to take them along. */
@@ -150,11 +154,12 @@ export class Spool {
 
   /**
    * Up to `count` batches that are not leased. `fifo`: oldest first. `live-first`: those that came last
-   * (see lanes.ts), then the backlog from its oldest on. Damaged ones are quarantined on the way.
+   * (see lanes.ts), then the backlog from its oldest on; with `reach` live, no backlog, and under fifo
+   * nothing while there is one. Damaged ones are quarantined on the way.
    */
-  lease(count: number, order: 'live-first' | 'fifo'): LeasedBatch[] {
+  lease(count: number, order: Order, reach: Reach = 'all'): LeasedBatch[] {
     this.#books.assertOpen();
-    const { batches, damaged } = this.#dispatch.next(count, order);
+    const { batches, damaged } = this.#dispatch.next(count, order, reach);
     if (damaged.length > 0) {
       this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
       this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
@@ -234,6 +239,23 @@ export class Spool {
     }, 'written');
   }
 
+  /** As it was kept last; undefined where it never was. */
+  get sent(): SentCount | undefined {
+    return this.#books.ledger.sent;
+  }
+
+  /**
+   * Keeps the caller's count of what was sent. `along`: it reaches the medium with the next delivery or event
+   * that is written. `now`: on the medium when this returns; throws as `enqueue` does, and is kept along all the same.
+   */
+  keepSent(sent: SentCount, when: 'along' | 'now'): void {
+    this.#books.carrySent(sent);
+    if (when === 'along') return;
+    this.#commit((draft) => {
+      draft.sent = { ...sent };
+    });
+  }
+
   lastCheckpoint(): string | undefined {
     this.#books.assertOpen();
     return this.#books.store.checkpointJws();
@@ -247,6 +269,12 @@ export class Spool {
   /** Wraps every data key to another key-encryption key; the wrappings before are overwritten. */
   rekey(newKeys: KeyWrapper): Promise<void> {
     return this.#rotation.rekey(newKeys);
+  }
+
+  /** Of `bytesMax`, what is in use: the files less the free pages in them, which they keep. */
+  bytesInUse(): number {
+    this.#books.assertOpen();
+    return this.#books.store.bytes() - this.#books.store.freeBytes();
   }
 
   status(): SpoolStatus {

@@ -112,6 +112,11 @@ export class Store {
     return this.#statements.pageCount.get()! * pageBytes + sizeOf(wal) + sizeOf(reserve);
   }
 
+  /** In pages of the file that hold nothing. */
+  freeBytes(): number {
+    return this.#statements.freelistCount.get()! * pageBytes;
+  }
+
   /** What the medium was made to write since this was opened. */
   get bytesWritten(): number {
     return this.#meter.bytesWritten;

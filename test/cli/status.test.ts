@@ -6,9 +6,10 @@ import { after, before, describe, it } from 'node:test';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
+import type { QuotaStatus } from '../../src/reading/status.ts';
 import { reportStatus } from '../../src/cli/status-report.ts';
 import { runCommand } from '../support/daemon.ts';
-import { deviceStatus, gatewayStatus, troubledStatus } from '../support/status.ts';
+import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
 
 const bare = (_style: string, text: string): string => text;
 
@@ -47,6 +48,73 @@ describe('what status says', () => {
     ]) {
       assert.ok(text.includes(words), words);
     }
+  });
+
+  it('tells of a quota when it is reached or near, and what follows', () => {
+    const quotas: QuotaStatus[] = [
+      { quota: 'samples-per-second', limit: 2000, used: 3412.4, state: 'reached' },
+      { quota: 'uplink-bytes-per-day', limit: 200e6, used: 181e6, state: 'clear' },
+      { quota: 'spool-bytes', limit: 512e6, used: 460e6, state: 'clear' },
+      { quota: 'bus-share', limit: 0.2, used: 0.21, state: 'reached' },
+      { quota: 'cpu-share', limit: 0.25, used: 0.1, state: 'reached' },
+    ];
+    const text = reportStatus(gatewayStatus({ silos: [siloStatus('north', { quotas })] }), Date.now(), bare);
+    const told = lines(text).filter((line) => line.startsWith('  quota '));
+    assert.deepEqual(
+      told.map((line) => line.slice('  quota        '.length)),
+      [
+        'samples a second: 3,412 of 2,000, reached: what is over it is dropped',
+        'bytes sent today (UTC): 181 MB of 200 MB',
+        'share of a bus: 21 % of 20 %, reached: its devices are read less often',
+        'share of a core: 10 % of 25 %, reached: the backlog waits, then samples are dropped',
+      ],
+    );
+    const cleared = quotas.map((quota) => ({ ...quota, used: quota.limit * 0.89, state: 'clear' as const }));
+    const calm = gatewayStatus({ silos: [siloStatus('north', { quotas: cleared })] });
+    assert.doesNotMatch(reportStatus(calm, Date.now(), bare), /quota/);
+  });
+
+  it('says why the backlog does not leave while half of the day’s bytes are kept for live batches', () => {
+    const quotas: QuotaStatus[] = [
+      { quota: 'uplink-bytes-per-day', limit: 200e6, used: 120e6, state: 'clear' },
+    ];
+    const noon = Date.UTC(2026, 10, 22, 12);
+    const report = (oldestAgeMs: number, nowMs: number): string => {
+      const north = siloStatus('north', { quotas });
+      const spool = { ...north.spool!, oldestAgeMs };
+      return reportStatus(gatewayStatus({ silos: [{ ...north, spool }] }), nowMs, bare);
+    };
+    assert.match(
+      report(3_600_000, noon),
+      /quota +bytes sent today \(UTC\): 120 MB of 200 MB: the backlog waits, live batches go/,
+    );
+    assert.doesNotMatch(report(900, noon), /quota/);
+    assert.doesNotMatch(report(3_600_000, noon + 4 * 3_600_000), /quota/);
+  });
+
+  it('tells which wall is around a silo where it is not the usual one, and of memory that runs out', () => {
+    const usage = { cpuShare: 0.1, memoryBytes: 90e6, memoryBytesMax: 96e6 };
+    const text = reportStatus(
+      gatewayStatus({ silos: [siloStatus('north', { isolation: 'process', usage })] }),
+      Date.now(),
+      bare,
+    );
+    assert.match(text, /^silo north {2}running {2}process of its own$/m);
+    assert.match(text, /memory +90 MB of 96 MB; past it, this silo alone restarts/);
+    assert.doesNotMatch(reportStatus(gatewayStatus(), Date.now(), bare), /process|memory/);
+  });
+
+  it('tells on the bus which silo is held to its share of it', () => {
+    const silos = [
+      { silo: 'north', busShare: 0.304, busShareMax: 0.3, held: true },
+      { silo: 'south', busShare: 0.28, busShareMax: 0.3, held: false },
+      { silo: 'east', busShare: 0.1, busShareMax: 0.3, held: false },
+      { silo: 'west', busShare: 0.9, busShareMax: null, held: false },
+    ];
+    const text = reportStatus(gatewayStatus({ buses: [busStatus('rs485', { silos })] }), Date.now(), bare);
+    assert.match(text, /^ {2}silo north takes 30 % and may take 30 %: its devices wait$/m);
+    assert.match(text, /^ {2}silo south takes 28 % and may take 30 %$/m);
+    assert.doesNotMatch(text, /silo (east|west) takes/);
   });
 
   it("keeps its columns, and lets a device's words do nothing to the terminal", () => {

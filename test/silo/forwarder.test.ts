@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { silentLogger } from '../../src/base/logger.ts';
 import { Forwarder } from '../../src/silo/forwarder.ts';
+import type { Reach } from '../../src/spool/spool.ts';
 import type { UplinkOptions } from '../../src/uplink/options.ts';
 import type { PublishOutcome, PublishRequest, Uplink } from '../../src/uplink/uplink.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -43,7 +44,7 @@ describe('forwarder', () => {
       spool,
       uplink,
       options: { ...options, backlogBytesPerSecond: 1000 },
-      dayQuota: undefined,
+      reach: () => 'all',
       delivered: () => {},
     });
     forwarder.sessionReady(100);
@@ -70,8 +71,8 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts, 10)]);
     const refusal: PublishOutcome = { kind: 'refused', reasonCode: 0x97, reason: 'quota exceeded' };
     const { uplink } = answering((seq) => (seq === 2 ? refusal : { kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options, dayQuota: undefined };
-    const forwarder = new Forwarder({ ...dependencies, delivered: () => {} });
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
     forwarder.sessionReady(100);
     for (let round = 0; round < 40; round += 1) {
       await clock.advanceAsync(10_000);
@@ -81,6 +82,73 @@ describe('forwarder', () => {
     await clock.advanceAsync(120_000);
     assert.equal(spool.status().batches, 0);
     assert.equal(spool.status().quarantined, 1);
+    forwarder.close();
+  });
+
+  it('sends live batches while the backlog has to wait, nothing where nothing may go, and all of it later', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 5; ts += 1) spool.enqueue([testSample(ts)]);
+    let reach: Reach | 'none' = 'live';
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
+    forwarder.sessionReady(100);
+    await clock.advanceAsync(10_000);
+    assert.deepEqual(sent, []);
+    spool.enqueue([testSample(6)]);
+    forwarder.pump();
+    await clock.advanceAsync(10_000);
+    assert.deepEqual(sent, [6]);
+    reach = 'none';
+    spool.enqueue([testSample(7)]);
+    forwarder.pump();
+    await clock.advanceAsync(10_000);
+    assert.deepEqual(sent, [6]);
+    reach = 'all';
+    await clock.advanceAsync(2000);
+    assert.deepEqual(sent, [6, 7, 1, 2, 3, 4, 5]);
+    forwarder.close();
+  });
+
+  it('stops within the window, after the batch that used up what may be sent', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 50; ts += 1) spool.enqueue([testSample(ts)]);
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const reach = (): Reach | 'none' => (sent.length < 3 ? 'all' : sent.length < 5 ? 'live' : 'none');
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+    forwarder.sessionReady(100);
+    await clock.advanceAsync(5000);
+    assert.deepEqual(sent, [1, 2, 3]);
+    for (let ts = 51; ts <= 60; ts += 1) spool.enqueue([testSample(ts)]);
+    forwarder.pump();
+    await clock.advanceAsync(5000);
+    assert.deepEqual(sent, [1, 2, 3, 51, 52]);
+    assert.equal(spool.status().batches, 55);
+    forwarder.close();
+  });
+
+  it('keeps the order under fifo: nothing overtakes a backlog that has to wait', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    spool.enqueue([testSample(1)]);
+    let reach: Reach = 'live';
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const fifo: UplinkOptions = { ...options, order: 'fifo' };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options: fifo };
+    const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
+    forwarder.sessionReady(100);
+    spool.enqueue([testSample(2)]);
+    await clock.advanceAsync(5000);
+    assert.deepEqual(sent, []);
+    reach = 'all';
+    await clock.advanceAsync(2000);
+    assert.deepEqual(sent, [1, 2]);
     forwarder.close();
   });
 });

@@ -121,6 +121,20 @@ describe('a damaged spool', () => {
     assert.deepEqual(spool.checkpointDue()?.previous, started.previous);
   });
 
+  it('keeps the count of what was sent, where its ledger can be read', async (t) => {
+    const directory = directoryInMemory(t);
+    const first = await openTestSpool(directory);
+    for (let ts = 1; ts <= 60; ts += 1) first.enqueue([testSample(ts, 6000)]);
+    first.keepSent({ day: 20_000, bytes: 123_456 }, 'now');
+    first.close();
+    // The schema's page: SQLite makes nothing of the file any more.
+    zero(0, pageBytes)(join(directory, database));
+    const again = await openTestSpool(directory);
+    t.after(() => again.close());
+    assert.equal(filesAside(directory).length, 1);
+    assert.deepEqual(again.sent, { day: 20_000, bytes: 123_456 });
+  });
+
   it('moves to a new file when its batches rot by the hundred', async (t) => {
     const directory = directoryInMemory(t);
     const first = await openTestSpool(directory);

@@ -100,6 +100,49 @@ describe('spool', () => {
     assert.deepEqual(seqs(spool.lease(4, 'live-first')), [201, 202, 4, 5]);
   });
 
+  it('keeps the backlog back where it is told to, and under fifo all that is behind it', async (t) => {
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts)]);
+    const [back] = spool.lease(1, 'fifo');
+    spool.settle({ released: [back!.key] });
+    spool.beginLive();
+    for (let ts = 4; ts <= 5; ts += 1) spool.enqueue([testSample(ts)]);
+    assert.deepEqual(spool.lease(9, 'fifo', 'live'), []);
+    assert.deepEqual(seqs(spool.lease(1, 'live-first', 'live')), [4]);
+    assert.deepEqual(seqs(spool.lease(9, 'live-first', 'live')), [5]);
+    const backlog = spool.lease(9, 'fifo', 'all');
+    assert.deepEqual(seqs(backlog), [1, 2, 3]);
+    spool.settle({ acked: backlog.map(({ key }) => key) });
+    spool.enqueue([testSample(6)]);
+    assert.deepEqual(seqs(spool.lease(9, 'fifo', 'live')), [6]);
+  });
+
+  it('keeps the freshest of a live lane that overflows going, and the rest with the backlog', async (t) => {
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 100; ts += 1) spool.enqueue([testSample(ts)]);
+    assert.deepEqual(seqs(spool.lease(9, 'live-first', 'live')), [100]);
+    assert.deepEqual(seqs(spool.lease(2, 'live-first', 'all')), [1, 2]);
+  });
+
+  it('says how much of its room is in use, which an empty one is not though its file stays', async (t) => {
+    const spool = await openTestSpool(temporaryDirectory(t), { bytesMax: 2_000_000 });
+    t.after(() => spool.close());
+    const empty = spool.bytesInUse();
+    for (let ts = 1; ts <= 300; ts += 1) spool.enqueue([testSample(ts, 6000)]);
+    const { bytes, bytesMax, dropped } = spool.status();
+    assert.ok(dropped > 0);
+    const full = spool.bytesInUse();
+    assert.ok(full > 0.9 * bytesMax && full <= bytes, `${full} of ${bytesMax}`);
+    for (let batches = spool.lease(64, 'fifo'); batches.length > 0; batches = spool.lease(64, 'fifo')) {
+      spool.settle({ acked: batches.map(({ key }) => key) });
+    }
+    spool.enqueue([testSample(0)]);
+    assert.equal(spool.status().bytes, bytes);
+    assert.ok(spool.bytesInUse() < empty + 100_000, `${spool.bytesInUse()} after ${empty}`);
+  });
+
   it('sends what came back unanswered before the backlog', async (t) => {
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());

@@ -15,6 +15,7 @@ const operations: Record<string, (spool: Spool) => unknown> = {
   release: (spool) => spool.release(() => [testSample(4)]),
   'lease fifo': (spool) => spool.lease(3, 'fifo'),
   'lease live-first': (spool) => spool.lease(3, 'live-first'),
+  'lease live': (spool) => spool.lease(3, 'live-first', 'live'),
   'lease none': (spool) => spool.lease(0, 'fifo'),
   'settle nothing': (spool) => spool.settle({}),
   'settle what is unknown': (spool) =>
@@ -38,6 +39,9 @@ const operations: Record<string, (spool: Spool) => unknown> = {
   checkpointDue: (spool) => spool.checkpointDue(),
   saveCheckpoint: (spool) => spool.saveCheckpoint('a.b.c', spool.checkpointDue()?.seq ?? 0),
   lastCheckpoint: (spool) => spool.lastCheckpoint(),
+  'keepSent along': (spool) => spool.keepSent({ day: 20_000, bytes: 1 }, 'along'),
+  'keepSent now': (spool) => spool.keepSent({ day: 20_000, bytes: 2 }, 'now'),
+  bytesInUse: (spool) => spool.bytesInUse(),
   rotateKey: (spool) => spool.rotateKey(),
   rekey: (spool) => spool.rekey(testKeys('acme')),
   status: (spool) => spool.status(),

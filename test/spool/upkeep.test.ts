@@ -108,6 +108,42 @@ describe('what was delivered', () => {
   });
 });
 
+describe('a count of what was sent', () => {
+  it('comes with the next delivery or event that is written, or at once, and costs no commit of its own', async (t) => {
+    const parent = directoryInMemory(t);
+    const spool = await openTestSpool(join(parent, 'spool'), {}, { clock: new FakeClock() });
+    t.after(() => spool.close());
+    let copies = 0;
+    const afterKill = async (): Promise<number | undefined> => {
+      const copy = join(parent, `copy-${(copies += 1)}`);
+      cpSync(join(parent, 'spool'), copy, { recursive: true });
+      const killed = await openTestSpool(copy);
+      const { sent } = killed;
+      killed.close();
+      return sent?.bytes;
+    };
+    assert.equal(await afterKill(), undefined);
+    spool.enqueue([testSample(1)]);
+    const { bytesWritten } = spool.status();
+    for (let bytes = 1; bytes <= 1000; bytes += 1) spool.keepSent({ day: 20_000, bytes }, 'along');
+    assert.equal(spool.status().bytesWritten, bytesWritten);
+    assert.deepEqual(spool.sent, { day: 20_000, bytes: 1000 });
+    assert.equal(await afterKill(), undefined);
+    spool.settle({ acked: spool.lease(1, 'fifo').map(({ key }) => key) });
+    spool.enqueue([testSample(2)]);
+    assert.equal(await afterKill(), 1000);
+    spool.keepSent({ day: 20_000, bytes: 2000 }, 'along');
+    spool.enqueue([testSample(3)]);
+    assert.equal(await afterKill(), 1000, 'a batch alone writes no ledger');
+    spool.note({ kind: 'quota', quota: 'x', limit: 1, state: 'reached' });
+    assert.equal(await afterKill(), 2000);
+    spool.keepSent({ day: 20_001, bytes: 7 }, 'now');
+    assert.equal(await afterKill(), 7);
+    spool.keepSent({ day: 20_001, bytes: 8 }, 'now');
+    assert.equal(await afterKill(), 8);
+  });
+});
+
 describe('several batches in one commit', () => {
   it('are stored all, or none where one cannot be', async (t) => {
     const spool = await openTestSpool(directoryInMemory(t), { bytesMax: 1_000_000 });

@@ -9,7 +9,7 @@ import { connectProcess } from '../../src/silo/gate/process-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/gate/thread-isolate.ts';
 import { limitsOf, type Patience } from '../../src/silo/gate/warden.ts';
 
-const siloProgram = join(import.meta.dirname, 'silo-process.ts');
+const siloProgram = join(import.meta.dirname, 'silo-door.ts');
 const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
 const rogueEntry = new URL('rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/worker.ts', import.meta.url);

@@ -39,6 +39,7 @@ export function reckon(store: Store, finds: Finds): Legacy {
     nextEntry: Math.max(nextEntry, testimony?.nextEntry ?? 0),
     quarantined: (ledger?.quarantined ?? 0) + countOf(missing),
     dropped: ledger?.dropped ?? 0,
+    ...(ledger?.sent && { sent: ledger.sent }),
     keys,
     losses: [
       ...coarse(missing).map((run) => lostBatches(store, finds, epochs, head, run)),

@@ -21,36 +21,26 @@ export class RateQuota {
   }
 }
 
-const dayMs = 86_400_000;
+/** The use that is shown is a mean over so many seconds: devices that are polled every few seconds make it jump. */
+const meanSeconds = 10;
 
-/** Counts bytes by UTC day; once the day's share is used up, the backlog waits for the next. */
-export class DayQuota {
-  readonly #bytesPerDay: number;
-  #day = -1;
-  #used = 0;
+/** How many samples a second come, admitted or not. */
+export class RateMeter {
+  #second = 0;
+  #seconds: number[] = [];
 
-  constructor(bytesPerDay: number) {
-    this.#bytesPerDay = bytesPerDay;
+  count(samples: number): void {
+    this.#second += samples;
   }
 
-  used(wallMs: number): number {
-    this.#turn(wallMs);
-    return this.#used;
+  /** Once a second. */
+  turn(): void {
+    this.#seconds = [...this.#seconds.slice(1 - meanSeconds), this.#second];
+    this.#second = 0;
   }
 
-  spend(bytes: number, wallMs: number): void {
-    this.#turn(wallMs);
-    this.#used += bytes;
-  }
-
-  exhausted(wallMs: number): boolean {
-    return this.used(wallMs) >= this.#bytesPerDay;
-  }
-
-  #turn(wallMs: number): void {
-    const day = Math.floor(wallMs / dayMs);
-    if (day === this.#day) return;
-    this.#day = day;
-    this.#used = 0;
+  get perSecond(): number {
+    const sum = this.#seconds.reduce((total, each) => total + each, 0);
+    return sum / Math.max(1, this.#seconds.length);
   }
 }

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { LossAccount } from '../../src/silo/loss-account.ts';
+
+describe('loss account', () => {
+  it('tells a flood as one run for each reason, once', () => {
+    const losses = new LossAccount();
+    for (let at = 1; at <= 1000; at += 1) losses.add({ reason: 'quota', samples: 2, from: at, to: at });
+    losses.add({ reason: 'overrun', samples: 1, from: 7, to: 8 });
+    losses.add({ reason: 'overrun', samples: 0, from: 0, to: 0 });
+    assert.deepEqual(losses.take(), [
+      { reason: 'quota', samples: 2000, from: 1, to: 1000 },
+      { reason: 'overrun', samples: 1, from: 7, to: 8 },
+    ]);
+    assert.deepEqual(losses.take(), []);
+    assert.deepEqual(losses.totals, { quota: 2000, overrun: 1 });
+  });
+
+  it('counts a run that could not be told of once, and tells it with what came since', () => {
+    const losses = new LossAccount();
+    losses.add({ reason: 'quota', samples: 5, from: 10, to: 20 });
+    const [run] = losses.take();
+    losses.add({ reason: 'quota', samples: 1, from: 30, to: 30 });
+    losses.putBack(run!);
+    assert.deepEqual(losses.take(), [{ reason: 'quota', samples: 6, from: 10, to: 30 }]);
+    assert.deepEqual(losses.totals, { quota: 6 });
+  });
+});

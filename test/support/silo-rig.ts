@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { silentLogger } from '../../src/base/logger.ts';
+import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
+import type { SiloStatus } from '../../src/reading/status.ts';
+import { type AuditEntry, decodeEntry } from '../../src/silo/audit-entry.ts';
+import { auditDirectory, listSegments } from '../../src/silo/audit-segment.ts';
+import type { FromSilo } from '../../src/silo/protocol.ts';
+import { Silo } from '../../src/silo/silo.ts';
+import { Spool } from '../../src/spool/spool.ts';
+import type { StreamEvent } from '../../src/stream/event.ts';
+import { FakeClock } from './fake-clock.ts';
+import { nextNoon, siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
+import { acme } from './spool.ts';
+import { drain } from './spool-damage.ts';
+
+/** A silo in this process, with a real spool and audit log, no broker, and a clock that the test turns. */
+export class SiloRig {
+  readonly clock = new FakeClock(nextNoon());
+  readonly posted: FromSilo[] = [];
+  readonly silo: Silo;
+  readonly #directory: string;
+
+  /** `folder` holds the silo's certificates, and takes its state. */
+  static async start(folder: string, changes: SiloChanges = {}): Promise<SiloRig> {
+    const rig = new SiloRig(folder, changes);
+    await rig.silo.start();
+    return rig;
+  }
+
+  private constructor(folder: string, changes: SiloChanges) {
+    const birth = siloBirth(folder, changes);
+    this.#directory = birth.options.spool.directory;
+    const channel = {
+      post: (message: FromSilo) => void this.posted.push(message),
+      onMessage: () => {},
+      close: () => {},
+    };
+    this.silo = new Silo(birth, channel, this.clock, {
+      clock: this.clock,
+      bootId: 'boot',
+      synchronized: () => true,
+      setFromHardware: true,
+    });
+  }
+
+  /** Lets seconds pass; `each` is called at the beginning of every one. */
+  async pass(seconds: number, each: (second: number) => unknown = () => {}): Promise<void> {
+    for (let second = 0; second < seconds; second += 1) {
+      await each(second);
+      await this.clock.advanceAsync(1000);
+    }
+  }
+
+  feed(count: number, values?: Readonly<Record<string, number | string>>): Promise<void> {
+    const now = { wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() };
+    return this.silo.handle({ type: 'samples', samples: siloSamples(count, now, values) });
+  }
+
+  get status(): SiloStatus {
+    const last = this.posted.findLast((message) => message.type === 'status');
+    if (last === undefined) throw new Error('no status yet');
+    return last.status;
+  }
+
+  /** Readings that the gateway may send again. */
+  get credit(): number {
+    return this.posted.reduce((sum, each) => sum + (each.type === 'credit' ? each.readings : 0), 0);
+  }
+
+  /** Ends it; the events that wait in its spool. */
+  async stop(): Promise<StreamEvent[]> {
+    await this.silo.handle({ type: 'stop' });
+    const directory = join(this.#directory, acme.tenant, acme.gateway);
+    const keys = await loadKeyWrapper(directory, { silo: 'north' });
+    const options = { directory, bytesMax: 4_000_000, whenFull: 'drop-oldest', keyPeriodMs: 1e9 } as const;
+    const spool = await Spool.open(options, {
+      origin: acme,
+      keys,
+      clock: this.clock,
+      logger: silentLogger,
+    });
+    const { events } = drain(spool);
+    spool.close();
+    return events;
+  }
+
+  /** Of the tenant's log, or of the silo's own, without an identity. */
+  audit(whose: 'tenant' | 'nobody' = 'tenant'): AuditEntry[] {
+    const owner = whose === 'tenant' ? join(this.#directory, acme.tenant, acme.gateway) : this.#directory;
+    return listSegments(auditDirectory(owner)).flatMap(({ path }) =>
+      readFileSync(path, 'utf8')
+        .split('\n')
+        .flatMap((line) => decodeEntry(Buffer.from(line))?.entry ?? []),
+    );
+  }
+}
