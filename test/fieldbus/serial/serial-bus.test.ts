@@ -35,11 +35,13 @@ function startBus(pty: PtyPair, devices: SerialDeviceOptions[]) {
   };
   const port = createPort(serialChannel(line), { clock: systemClock, logger: silentLogger });
   const samples: Sample[] = [];
-  const bus = createSerialBus(line, devices, {
+  const bus = createSerialBus(line, {
     port,
     clock: systemClock,
     deliver: (_silo, sample) => samples.push(sample),
+    onShare: () => {},
   });
+  bus.assign(devices, new Map());
   const stop = async (): Promise<void> => {
     bus.stop();
     await port.close();
