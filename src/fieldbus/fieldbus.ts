@@ -1,16 +1,22 @@
-import type { Cancel, Clock } from '../base/clock.ts';
+import { realpathSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
+import { type Bus, startBus } from './bus.ts';
 import { channelOf } from './modbus/open-bus.ts';
-import type { BusOptions, DeviceOptions } from './options.ts';
-import { createPort, type OpenChannel } from './port/port.ts';
-import { createModbusBus } from './schedule/modbus-bus.ts';
-import { createSerialBus } from './serial/serial-bus.ts';
+import type { LateAnswers } from './modbus/unanswered.ts';
+import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
+import { createOutbox } from './outbox.ts';
+import type { OpenChannel } from './port/port.ts';
+import { checkProtocol } from './serial/serial-reader.ts';
+import { joinShareEvents, type ShareListener } from './share-events.ts';
 
 export interface FieldbusOptions {
   buses: readonly BusOptions[];
   devices: readonly DeviceOptions[];
+  busShares?: BusShares;
 }
 
 export interface FieldbusDependencies {
@@ -18,99 +24,104 @@ export interface FieldbusDependencies {
   logger: Logger;
   /** Takes samples of one silo's devices, several at a time where they came together. */
   deliver: (silo: string, samples: Sample[]) => void;
+  /** A silo is held to its share of a bus, or of no bus any more; a pair in ten seconds for each bus at most. */
+  onShare?: ShareListener;
   /** Opens a bus's line; the real ones unless a test brings its own. */
   openChannel?: (bus: BusOptions) => OpenChannel;
 }
 
 export interface Fieldbus {
   status(): BusStatus[];
+  /**
+   * Goes on with these options. A bus keeps its port and its figures unless its own options change, a device unless
+   * its own do; what is on its way of those that change is used for nothing. Resolves when what has to close is
+   * closed and what has to open is opening: after that, no sample of a device that has left is delivered. Throws
+   * ProfileInvalid, and then everything goes on as it was.
+   */
+  reconfigure(options: FieldbusOptions): Promise<void>;
   /** Stops polling, delivers what has come, closes every port. */
   stop(): Promise<void>;
 }
 
 /** From bytes on every bus to samples. Throws ProfileInvalid for a serial pattern that is none. */
 export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDependencies): Fieldbus {
-  const outbox = createOutbox(dependencies);
-  const buses = options.buses.map((bus) => {
-    const own = options.devices.filter((device) => device.bus === bus.name);
-    return startBus(bus, own, outbox.put, dependencies);
-  });
+  const { clock, logger, deliver, onShare = () => {}, openChannel = channelOf } = dependencies;
+  const outbox = createOutbox(clock, deliver);
+  const shareListener = joinShareEvents(onShare);
+  const lines = new Map<string, LateAnswers>();
+  const stopping = new AbortController();
+  let buses: Bus[] = [];
+  /** One change after the other. */
+  let turn: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = turn.then(work);
+    turn = done.catch(() => {}); // the caller has the failure
+    return done;
+  };
+
+  const start = (bus: BusOptions, { devices, busShares = new Map() }: FieldbusOptions): Bus => {
+    const line = lineOf(bus);
+    const lateAnswers: LateAnswers = lines.get(line) ?? new Map();
+    lines.set(line, lateAnswers);
+    const started = startBus(bus, {
+      clock,
+      logger,
+      openChannel,
+      lateAnswers,
+      deliver: (silo, sample) => outbox.put(silo, sample),
+      onShare: shareListener(),
+    });
+    started.assign(devicesOf(bus, devices), busShares);
+    return started;
+  };
+
+  const change = async (next: FieldbusOptions): Promise<void> => {
+    if (stopping.signal.aborted) return;
+    const stays = (bus: Bus): boolean =>
+      next.buses.some((options) => isDeepStrictEqual(options, bus.options));
+    const kept = new Map(buses.filter(stays).map((bus) => [bus.options.name, bus]));
+    const ending = buses.filter((bus) => !stays(bus));
+    for (const bus of kept.values())
+      bus.assign(devicesOf(bus.options, next.devices), next.busShares ?? new Map());
+    // Closed before another is opened: it may be the same line under another name.
+    await Promise.all(ending.map((bus) => bus.finish(stopping.signal)));
+    outbox.flush();
+    if (stopping.signal.aborted) return;
+    buses = next.buses.map((bus) => kept.get(bus.name) ?? start(bus, next));
+  };
+
+  checkSerial(options.devices);
+  buses = options.buses.map((bus) => start(bus, options));
   return {
     status: () => buses.map((bus) => bus.status()),
-    stop: async () => {
-      await Promise.all(buses.map((bus) => bus.stop()));
-      outbox.flush();
+    reconfigure: async (next) => {
+      checkSerial(next.devices);
+      await inTurn(() => change(next));
+    },
+    stop: () => {
+      stopping.abort();
+      return inTurn(async () => {
+        await Promise.all(buses.map((bus) => bus.stop()));
+        outbox.flush();
+      });
     },
   };
 }
 
-interface Bus {
-  status(): BusStatus;
-  stop(): Promise<void>;
+function devicesOf({ name }: BusOptions, devices: readonly DeviceOptions[]): DeviceOptions[] {
+  return devices.filter(({ bus }) => bus === name);
 }
 
-/** A connection on which an answer is waited for is not idle. */
-function idleAfterAnswers(idleCloseMs: number, devices: readonly DeviceOptions[]): number {
-  const timeouts = devices.map(({ responseTimeoutMs }) => responseTimeoutMs);
-  return idleCloseMs === 0 ? 0 : Math.max(idleCloseMs, ...timeouts);
+function checkSerial(devices: readonly DeviceOptions[]): void {
+  for (const device of devices) if (device.kind === 'serial') checkProtocol(device.protocol);
 }
 
-type Put = (silo: string, sample: Sample) => void;
-
-/** Samples that come within one turn of the event loop leave together. */
-function createOutbox({ clock, deliver }: FieldbusDependencies): { put: Put; flush(): void } {
-  const waiting = new Map<string, Sample[]>();
-  let cancel: Cancel | null = null;
-  const flush = (): void => {
-    cancel?.();
-    cancel = null;
-    const leaving = [...waiting];
-    waiting.clear();
-    for (const [silo, samples] of leaving) deliver(silo, samples);
-  };
-  const put: Put = (silo, sample) => {
-    const samples = waiting.get(silo);
-    if (samples) samples.push(sample);
-    else waiting.set(silo, [sample]);
-    cancel ??= clock.after(0, flush);
-  };
-  return { put, flush };
-}
-
-function startBus(
-  bus: BusOptions,
-  devices: readonly DeviceOptions[],
-  put: Put,
-  { clock, logger, openChannel = channelOf }: FieldbusDependencies,
-): Bus {
-  const log = logger.with({ bus: bus.name });
-  const idleCloseMs = 'idleCloseMs' in bus ? idleAfterAnswers(bus.idleCloseMs, devices) : 0;
-  const port = createPort(openChannel(bus), { clock, logger: log, idleCloseMs });
-  const outlets = { port, clock, logger: log, deliver: put };
-  const ofKind = {
-    modbus: devices.filter((device) => device.kind === 'modbus'),
-    serial: devices.filter((device) => device.kind === 'serial'),
-  };
-  const running =
-    bus.kind === 'serial'
-      ? createSerialBus(bus, ofKind.serial, outlets)
-      : createModbusBus(bus, ofKind.modbus, outlets);
-  return {
-    status: () => {
-      const { kind } = port.state;
-      return {
-        name: bus.name,
-        kind: bus.kind,
-        state: kind === 'idle' ? 'open' : kind,
-        reason: port.state.kind === 'lost' ? port.state.reason : null,
-        load: running.load(),
-        devices: running.devices(),
-        silos: [],
-      };
-    },
-    stop: async () => {
-      running.stop();
-      await port.close();
-    },
-  };
+/** What a bus opens, under whatever name: an adapter has several in /dev. */
+function lineOf(bus: BusOptions): string {
+  if ('host' in bus) return `${bus.host}:${bus.port}`;
+  try {
+    return realpathSync(bus.port);
+  } catch {
+    return bus.port; // not there yet
+  }
 }

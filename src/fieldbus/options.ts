@@ -43,6 +43,9 @@ export type BusOptions =
   | (BusBase & EndpointOptions & { kind: 'modbus-rtu-over-tcp' })
   | (BusBase & SerialLineOptions & { kind: 'serial' });
 
+/** What each silo's devices may take of the time of every bus, above 0 to 1; a silo that is not in it: what it gets. */
+export type BusShares = ReadonlyMap<string, number>;
+
 export type ModbusTable = 'coil' | 'discrete' | 'input' | 'holding';
 
 export interface ModbusPointOptions {

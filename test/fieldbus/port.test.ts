@@ -125,7 +125,7 @@ describe('a port', () => {
 
   it('closes when idle, and opens when it is wanted', async () => {
     const { clock, opened, open } = scripted();
-    const port = createPort(open, { clock, logger: silentLogger, idleCloseMs: 1000 });
+    const port = createPort(open, { clock, logger: silentLogger, idleCloseMs: () => 1000 });
     await clock.advanceAsync(900);
     port.write(Uint8Array.of(1));
     const state = (): string => port.state.kind;

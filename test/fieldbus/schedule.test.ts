@@ -1,76 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { silentLogger } from '../../src/base/logger.ts';
-import { type Fieldbus, startFieldbus } from '../../src/fieldbus/fieldbus.ts';
 import { serialTiming } from '../../src/fieldbus/modbus/line-timing.ts';
-import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import { costModel, costOf } from '../../src/fieldbus/plan/cost.ts';
 import { itemsOf, planRequests } from '../../src/fieldbus/plan/planner.ts';
 import { noRefusals } from '../../src/fieldbus/plan/refusals.ts';
-import { charge, type Contender, decide, emptyLedger } from '../../src/fieldbus/schedule/decision.ts';
+import { charge, type Contender, decide, openLedger } from '../../src/fieldbus/schedule/decision.ts';
 import { Minute } from '../../src/fieldbus/schedule/minute.ts';
-import type { Sample } from '../../src/reading/sample.ts';
-import type { DeviceStatus } from '../../src/reading/status.ts';
-import { RegisterImage } from '../../src/simulator/register-image.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { modbusDevice, registerPoint, rtuBus } from '../support/modbus-options.ts';
-import { rtuUnit, SimulatedLine } from '../support/serial-line.ts';
-
-/** A bus of simulated units on a line of its baud rate, and everything that came of them. */
-function simulate(
-  bus: BusOptions & { kind: 'modbus-rtu' },
-  devices: readonly ModbusDeviceOptions[],
-  clock = new FakeClock(),
-) {
-  const line = new SimulatedLine(bus, clock);
-  const answerMs = new Map<number, number | null>();
-  const asked: { unitId: number; atMs: number }[] = [];
-  const image = new RegisterImage();
-  image.define('holding', 0, 200);
-  for (const { unitId } of devices) {
-    if (answerMs.has(unitId)) continue;
-    answerMs.set(unitId, 10);
-    line.attach((frame) => {
-      if (frame[0] === unitId && frame.length === 8) asked.push({ unitId, atMs: clock.monotonicMs() });
-      return rtuUnit(
-        unitId,
-        (pdu) => image.answer(pdu),
-        () => answerMs.get(unitId) ?? null,
-      )(frame);
-    });
-  }
-  const samples: { silo: string; sample: Sample }[] = [];
-  const fieldbus = startFieldbus(
-    { buses: [bus], devices },
-    {
-      clock,
-      logger: silentLogger,
-      openChannel: () => line.openChannel(),
-      deliver: (silo, all) => samples.push(...all.map((sample) => ({ silo, sample }))),
-    },
-  );
-  const of = (device: string): Sample[] =>
-    samples.filter(({ sample }) => sample.device === device).map(({ sample }) => sample);
-  return { clock, line, answerMs, asked, samples, fieldbus, of };
-}
-
-function statusOf(fieldbus: Fieldbus, device: string): DeviceStatus {
-  return fieldbus.status()[0]!.devices.find(({ name }) => name === device)!;
-}
-
-function meters(count: number, registers: number, everyMs = 1000): ModbusDeviceOptions[] {
-  return Array.from({ length: count }, (_, index) =>
-    modbusDevice(`m${index + 1}`, {
-      bus: 'rs485',
-      unitId: index + 1,
-      everyMs,
-      points: Array.from({ length: registers }, (_, point) =>
-        registerPoint(`p${point}`, { table: 'holding', address: point, type: 'uint16', everyMs }),
-      ),
-    }),
-  );
-}
+import { meters, simulateFieldbus } from '../support/simulated-fieldbus.ts';
 
 /** A clock whose timers are as late as those of an idle machine, which count whole milliseconds. */
 class CoarseClock extends FakeClock {
@@ -87,7 +26,9 @@ describe('ten devices on one line', () => {
     );
     const devices = meters(10, 1, 1).map((device) => ({ ...device, points }));
     const bus = rtuBus('sim');
-    const { clock, answerMs, line, samples, fieldbus } = simulate(bus, devices, new CoarseClock());
+    const { clock, answerMs, line, samples, fieldbus } = simulateFieldbus(bus, devices, {
+      clock: new CoarseClock(),
+    });
     let roundMs = 0;
     for (const { unitId, limits } of devices) {
       answerMs.set(unitId, 5 + 3 * unitId);
@@ -108,7 +49,7 @@ describe('ten devices on one line', () => {
   });
 
   it('keep their interval, and the line its silence', async () => {
-    const { clock, line, of, fieldbus } = simulate(rtuBus('sim'), meters(10, 10));
+    const { clock, line, of, fieldbus } = simulateFieldbus(rtuBus('sim'), meters(10, 10));
     await clock.advanceAsync(30_000);
     for (let device = 1; device <= 10; device += 1) {
       const times = of(`m${device}`).map(({ monotonicMs }) => monotonicMs);
@@ -122,7 +63,10 @@ describe('ten devices on one line', () => {
   });
 
   it('of which three are dead: the others keep their interval, the dead cost their share, and come back', async (t) => {
-    const { clock, line, answerMs, asked, of, fieldbus } = simulate(rtuBus('sim'), meters(10, 10));
+    const { clock, line, answerMs, asked, of, status, fieldbus } = simulateFieldbus(
+      rtuBus('sim'),
+      meters(10, 10),
+    );
     const dead = [2, 5, 8];
     await clock.advanceAsync(10_000);
     for (const unitId of dead) answerMs.set(unitId, null);
@@ -146,7 +90,7 @@ describe('ten devices on one line', () => {
     t.diagnostic(`worst lateness of the seven living: ${worst.toFixed(1)} ms`);
     assert.ok(worst < 1000, `${worst} ms late`);
 
-    const shares = dead.map((unitId) => statusOf(fieldbus, `m${unitId}`).busShare);
+    const shares = dead.map((unitId) => status(`m${unitId}`).busShare);
     const share = shares.reduce((sum, each) => sum + each, 0);
     t.diagnostic(`the three dead cost ${(share * 100).toFixed(1)} % of the bus's time`);
     assert.ok(share <= 0.105, `the dead cost ${share}`);
@@ -166,7 +110,7 @@ describe('ten devices on one line', () => {
     for (const unitId of dead) {
       const back = of(`m${unitId}`).find((sample) => sample.monotonicMs >= untilMs && 'p0' in sample.values);
       assert.ok(back, `m${unitId} is not back after 15 s`);
-      assert.equal(statusOf(fieldbus, `m${unitId}`).state, 'good');
+      assert.equal(status(`m${unitId}`).state, 'good');
     }
     assert.equal(line.collisions, 0);
     await fieldbus.stop();
@@ -178,13 +122,13 @@ describe('a bus of two silos', () => {
     const big = meters(8, 100, 500).map((device) => ({ ...device, silo: 'south' }));
     const [small] = meters(1, 5, 500);
     const devices = [...big, { ...small!, name: 'small', silo: 'north', unitId: 50 }];
-    const { clock, of, fieldbus } = simulate(rtuBus('sim', { baudRate: 9600 }), devices);
+    const { clock, of, status, fieldbus } = simulateFieldbus(rtuBus('sim', { baudRate: 9600 }), devices);
     await clock.advanceAsync(60_000);
     const times = of('small').map(({ monotonicMs }) => monotonicMs);
     assert.ok(times.length >= 100, `north's device was read ${times.length} times in 60 s`);
-    const south = big.map(({ name }) => statusOf(fieldbus, name));
+    const south = big.map(({ name }) => status(name));
     assert.ok(south.every(({ latenessMs }) => latenessMs > 500));
-    assert.ok(statusOf(fieldbus, 'small').latenessMs < 500);
+    assert.ok(status('small').latenessMs < 500);
     const counts = south.map(({ samples }) => samples);
     assert.ok(Math.min(...counts) > 0.8 * Math.max(...counts), `south's were read ${counts.join()} times`);
     await fieldbus.stop();
@@ -197,7 +141,7 @@ describe('a bus of two silos', () => {
       name: `n${index}`,
       unitId: 20 + index,
     }));
-    const { clock, fieldbus } = simulate(rtuBus('sim', { baudRate: 9600 }), [...south, ...north]);
+    const { clock, fieldbus } = simulateFieldbus(rtuBus('sim', { baudRate: 9600 }), [...south, ...north]);
     await clock.advanceAsync(90_000);
     const [bus] = fieldbus.status();
     const share = (silo: string): number =>
@@ -219,7 +163,7 @@ describe('intervals of points', () => {
         registerPoint('slow', { table: 'holding', address: 100, type: 'uint16', everyMs: 10_000 }),
       ],
     });
-    const { clock, of, fieldbus } = simulate(rtuBus('sim'), [device]);
+    const { clock, of, fieldbus } = simulateFieldbus(rtuBus('sim'), [device]);
     await clock.advanceAsync(30_500);
     const samples = of('boiler');
     assert.equal(samples.length, 31);
@@ -235,6 +179,7 @@ describe('a decision', () => {
     readyAtMs: fc.integer({ min: 0, max: 2000 }),
     deadlineMs: fc.integer({ min: 0, max: 4000 }),
     dead: fc.boolean(),
+    begun: fc.boolean(),
     costMs: fc.integer({ min: 0, max: 1000 }),
   });
   const now = 1000;
@@ -242,7 +187,7 @@ describe('a decision', () => {
   it('asks the earliest deadline that is ready, and never one that is not', () => {
     fc.assert(
       fc.property(fc.array(contender, { minLength: 1, maxLength: 12 }), (contenders) => {
-        const decision = decide(contenders, emptyLedger(['north', 'south', 'west'], now), 0.1, now);
+        const decision = decide(contenders, openLedger(['north', 'south', 'west'], new Map(), now), 0.1, now);
         const living = contenders.filter(({ dead, readyAtMs }) => !dead && readyAtMs <= now);
         if (decision.kind === 'wait') {
           assert.equal(living.length, 0);
@@ -259,8 +204,15 @@ describe('a decision', () => {
   });
 
   it('keeps the dead to their share, however many there are', () => {
-    const dead: Contender = { silo: 'north', readyAtMs: 0, deadlineMs: 0, dead: true, costMs: 250 };
-    let ledger = emptyLedger(['north'], 0);
+    const dead: Contender = {
+      silo: 'north',
+      readyAtMs: 0,
+      deadlineMs: 0,
+      dead: true,
+      begun: false,
+      costMs: 250,
+    };
+    let ledger = openLedger(['north'], new Map(), 0);
     let spent = 0;
     let time = 0;
     while (time < 600_000) {
@@ -278,7 +230,7 @@ describe('a decision', () => {
   });
 
   it('gives a silo that was away no right to a burst', () => {
-    let ledger = emptyLedger(['north', 'south'], 0);
+    let ledger = openLedger(['north', 'south'], new Map(), 0);
     for (let time = 0; time < 60_000; time += 100)
       ledger = charge(ledger, { silo: 'south', dead: false, costMs: 100 }, 0.1, time);
     const behind = ledger.spentMs.get('south')! - ledger.spentMs.get('north')!;

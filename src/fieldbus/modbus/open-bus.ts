@@ -7,7 +7,7 @@ import { createPort, offlineReason, type OpenChannel } from '../port/port.ts';
 import { serialChannel } from '../port/serial-channel.ts';
 import { socketChannel } from '../port/socket-channel.ts';
 import type { ModbusClient, StrayListener } from './client.ts';
-import { createRtuClient } from './rtu-client.ts';
+import { createRtuClient, type RtuDependencies } from './rtu-client.ts';
 import { createTcpClient } from './tcp-client.ts';
 
 export type ModbusBusOptions = Exclude<BusOptions, { kind: 'serial' }>;
@@ -51,7 +51,7 @@ export async function openBus(
 export function createClient(
   bus: ModbusBusOptions,
   port: Parameters<typeof createTcpClient>[0],
-  dependencies: { clock: Clock; onStray: StrayListener },
+  dependencies: RtuDependencies,
 ): ModbusClient {
   return bus.kind === 'modbus-tcp'
     ? createTcpClient(port, bus.pipeline, dependencies)

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { offlineReason, type Port } from '../port/port.ts';
 import type { ModbusClient, Outcome, StrayKind, StrayListener, Transaction } from './client.ts';
 import type { LineTiming } from './line-timing.ts';
+import type { Request } from './pdu.ts';
 import {
   encodeRtu,
   findStrayFrames,
@@ -17,12 +18,15 @@ import {
   isExceptionAmbiguous,
   noteUnanswered,
   stillPossible,
+  type LateAnswers,
   type Unanswered,
 } from './unanswered.ts';
 
 export interface RtuDependencies {
   clock: Clock;
   onStray: StrayListener;
+  /** What may still come of what was asked on the line before. */
+  lateAnswers?: LateAnswers;
 }
 
 /**
@@ -32,13 +36,15 @@ export interface RtuDependencies {
 export function createRtuClient(
   port: Port,
   timing: LineTiming,
-  { clock, onStray }: RtuDependencies,
+  { clock, onStray, lateAnswers = new Map() }: RtuDependencies,
 ): ModbusClient {
   const line = createRtuLine(port, timing, clock);
-  const unanswered = new Map<number, Unanswered[]>();
 
   const pendingOf = (unitId: number): Unanswered[] =>
-    stillPossible(unanswered.get(unitId) ?? [], clock.monotonicMs());
+    stillPossible(lateAnswers.get(unitId) ?? [], clock.monotonicMs());
+
+  const note = (unitId: number, request: Request): void =>
+    void lateAnswers.set(unitId, noteUnanswered(pendingOf(unitId), request, clock.monotonicMs()));
 
   const isLate = ({ unitId, functionCode }: StrayFrame): boolean =>
     pendingOf(unitId).some((pending) => pending.functionCode === (functionCode & 0x7f));
@@ -58,7 +64,10 @@ export function createRtuClient(
     countStrays(await line.quiet(), unitId, 'unsolicited');
     const question = { unitId, request, adu: encodeRtu(unitId, request) };
     const heard = await line.ask(question, timeoutMs);
-    if (heard.kind === 'offline') return { kind: 'offline', reason: offlineReason(port.state) };
+    if (heard.kind === 'offline') {
+      note(unitId, request);
+      return { kind: 'offline', reason: offlineReason(port.state) };
+    }
     if (heard.kind === 'nothing') return fail(question, heard.received);
     const noise = withoutEchoes(heard.before, question.adu);
     if (noise.length < heard.before.length) onStray(unitId, 'echo');
@@ -73,7 +82,7 @@ export function createRtuClient(
     if (rest.length < received.length) onStray(unitId, 'echo');
     const late = findStrayFrames(rest).filter(isLate);
     for (const frame of late) onStray(frame.unitId, 'late');
-    unanswered.set(unitId, noteUnanswered(pendingOf(unitId), request, clock.monotonicMs()));
+    note(unitId, request);
     countStrays(await line.drain(), unitId, 'unsolicited');
     return { kind: 'fault', fault: late.length > 0 ? 'timeout' : nameFault(rest, question) };
   };
@@ -87,7 +96,7 @@ export function createRtuClient(
     const outcome = await exchange({ ...transaction, request });
     if (outcome.kind === 'exception') return { kind: 'fault', fault: 'timeout' };
     if (outcome.kind !== 'data') return outcome;
-    unanswered.delete(transaction.unitId);
+    lateAnswers.delete(transaction.unitId);
     return null;
   };
 
@@ -102,7 +111,7 @@ export function createRtuClient(
       if (outcome.kind === 'exception' && isExceptionAmbiguous(pending, request)) {
         return { kind: 'fault', fault: 'timeout' };
       }
-      if (outcome.kind === 'data' || outcome.kind === 'exception') unanswered.delete(unitId);
+      if (outcome.kind === 'data' || outcome.kind === 'exception') lateAnswers.delete(unitId);
       return outcome;
     },
   };

@@ -9,6 +9,9 @@ export interface Unanswered {
   sentAtMs: number;
 }
 
+/** By unit id. Belongs to the line, not to the port: what was asked before it was opened anew may be answered after. */
+export type LateAnswers = Map<number, readonly Unanswered[]>;
+
 /** No device answers after this long: it has forgotten, or was reset. */
 const forgottenAfterMs = 10_000;
 

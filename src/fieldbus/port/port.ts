@@ -86,8 +86,8 @@ export interface Port {
 export interface PortDependencies {
   clock: Clock;
   logger: Logger;
-  /** Close when nothing was written for this long; 0: never. */
-  idleCloseMs?: number;
+  /** Close when nothing was written for this long; 0: never. Asked anew each time. */
+  idleCloseMs?: () => number;
   random?: () => number;
 }
 
@@ -97,7 +97,7 @@ const reopenPause = { initialMs: 250, maxMs: 5000, jitter: 0.2 };
 const nothing = new Uint8Array(0);
 
 export function createPort(openChannel: OpenChannel, dependencies: PortDependencies): Port {
-  const { clock, logger, idleCloseMs = 0, random = Math.random } = dependencies;
+  const { clock, logger, idleCloseMs = () => 0, random = Math.random } = dependencies;
   const listeners = new Set<(state: PortState) => void>();
   const aborter = new AbortController();
   let state: PortState = { kind: 'opening' };
@@ -176,10 +176,11 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   };
 
   const watchIdle = (): void => {
-    if (idleCloseMs === 0) return;
-    const left = usedAt + idleCloseMs - clock.monotonicMs();
+    const idleMs = idleCloseMs();
+    if (idleMs === 0) return;
+    const left = usedAt + idleMs - clock.monotonicMs();
     cancelIdle = clock.after(Math.max(left, 1), () => {
-      if (clock.monotonicMs() >= usedAt + idleCloseMs) enter({ kind: 'idled' });
+      if (clock.monotonicMs() >= usedAt + idleCloseMs()) enter({ kind: 'idled' });
       else watchIdle();
     });
   };

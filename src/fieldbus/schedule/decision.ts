@@ -1,6 +1,8 @@
+import type { BusShares } from '../options.ts';
+import { type Allowances, allowedAtMs, openAllowances, spend, type Wish } from './allowance.ts';
+
 /** A device that has, or will have, something to ask. */
-export interface Contender {
-  silo: string;
+export interface Contender extends Wish {
   /** When it may ask. */
   readyAtMs: number;
   /** When its answer should be in: the end of its interval. */
@@ -22,6 +24,8 @@ const gapWaitMs = 2000;
 export interface Ledger {
   /** Time of the bus that each silo has had, counted so that one that comes back from a pause has no credit. */
   spentMs: ReadonlyMap<string, number>;
+  /** What silos with a share of their own may still take. */
+  allowances: Allowances;
   /** What the dead may still cost; may fall below 0. */
   deadCreditMs: number;
   atMs: number;
@@ -30,13 +34,29 @@ export interface Ledger {
 /** The dead can't save up more than this: one full timeout of a slow device. */
 const deadCreditMaxMs = 1000;
 
-export function emptyLedger(silos: readonly string[], now: number): Ledger {
-  return { spentMs: new Map(silos.map((silo) => [silo, 0])), deadCreditMs: deadCreditMaxMs, atMs: now };
+/** A ledger of these silos and shares; who stood in the one before keeps what stood there. */
+export function openLedger(
+  silos: readonly string[],
+  shares: BusShares,
+  now: number,
+  before?: Ledger,
+): Ledger {
+  const known = before?.spentMs ?? new Map<string, number>();
+  const newcomer = known.size === 0 ? 0 : Math.max(...known.values()) - 2 * leadMaxMs;
+  return {
+    spentMs: new Map(silos.map((silo) => [silo, known.get(silo) ?? newcomer])),
+    allowances: openAllowances(silos, shares, now, before?.allowances),
+    deadCreditMs: before?.deadCreditMs ?? deadCreditMaxMs,
+    atMs: before?.atMs ?? now,
+  };
 }
+
+type Turn = readonly [index: number, contender: Contender];
 
 /**
  * Whom to ask next: the earliest deadline among the living, of the silo that has had less where one is
- * too far ahead; the dead in the gaps, as far as their share goes.
+ * too far ahead; the dead in the gaps, as far as their share goes. Who belongs to a silo that has used up
+ * its share is until then as if it were not there.
  */
 export function decide(
   contenders: readonly Contender[],
@@ -44,17 +64,42 @@ export function decide(
   deadShareMax: number,
   now: number,
 ): Decision {
-  let nextLivingMs = Infinity;
-  let dead = -1;
-  let nextDeadMs = Infinity;
-  for (const [index, { dead: isDead, readyAtMs }] of contenders.entries()) {
-    if (!isDead) nextLivingMs = Math.min(nextLivingMs, readyAtMs);
-    else if (readyAtMs < nextDeadMs) [dead, nextDeadMs] = [index, readyAtMs];
+  const free: Turn[] = [];
+  let nextAllowedMs = Infinity;
+  for (const turn of contenders.entries()) {
+    const allowedMs = allowedAtMs(ledger.allowances, turn[1], now);
+    if (allowedMs <= now) free.push(turn);
+    else nextAllowedMs = Math.min(nextAllowedMs, Math.max(allowedMs, turn[1].readyAtMs));
   }
-  const deadMs = dead < 0 ? Infinity : deadTurnMs(contenders[dead]!, ledger, deadShareMax, nextLivingMs, now);
-  if (deadMs <= now) return { kind: 'ask', index: dead };
-  if (nextLivingMs <= now) return { kind: 'ask', index: earliestFairDeadline(contenders, ledger, now) };
-  return { kind: 'wait', untilMs: Math.min(nextLivingMs, deadMs) };
+  let nextLivingMs = Infinity;
+  let dead: Turn | null = null;
+  for (const turn of free) {
+    const { dead: isDead, readyAtMs } = turn[1];
+    if (!isDead) nextLivingMs = Math.min(nextLivingMs, readyAtMs);
+    else if (dead === null || readyAtMs < dead[1].readyAtMs) dead = turn;
+  }
+  const deadMs = dead === null ? Infinity : deadTurnMs(dead[1], ledger, deadShareMax, nextLivingMs, now);
+  if (dead !== null && deadMs <= now) return { kind: 'ask', index: dead[0] };
+  if (nextLivingMs <= now) return { kind: 'ask', index: earliestFairDeadline(free, ledger, now) };
+  return { kind: 'wait', untilMs: Math.min(nextLivingMs, deadMs, nextAllowedMs) };
+}
+
+/**
+ * Silos that have somebody ready who must wait for their share, and until when. What the dead may cost of it is no
+ * reason: a silo is not said to be at its limit because a device of it is unplugged.
+ */
+export function heldSilos(
+  contenders: readonly Contender[],
+  { allowances }: Ledger,
+  now: number,
+): Map<string, number> {
+  const held = new Map<string, number>();
+  if (allowances.size === 0) return held;
+  for (const contender of contenders) {
+    const allowedMs = allowedAtMs(allowances, { ...contender, dead: false }, now);
+    if (contender.readyAtMs <= now && allowedMs > now) held.set(contender.silo, allowedMs);
+  }
+  return held;
 }
 
 /** When the dead contender may be asked: with credit, and either in a gap or after waiting long for one. */
@@ -75,8 +120,8 @@ function deadCredit({ deadCreditMs, atMs }: Ledger, deadShareMax: number, now: n
   return Math.min(deadCreditMaxMs, deadCreditMs + (now - atMs) * deadShareMax);
 }
 
-function earliestFairDeadline(contenders: readonly Contender[], { spentMs }: Ledger, now: number): number {
-  const ready = [...contenders.entries()].filter(([, { dead, readyAtMs }]) => !dead && readyAtMs <= now);
+function earliestFairDeadline(free: readonly Turn[], { spentMs }: Ledger, now: number): number {
+  const ready = free.filter(([, { dead, readyAtMs }]) => !dead && readyAtMs <= now);
   const least = Math.min(...ready.map(([, { silo }]) => spentMs.get(silo) ?? 0));
   const fair = ready.filter(([, { silo }]) => (spentMs.get(silo) ?? 0) - least <= leadMaxMs);
   return fair.reduce((a, b) => (b[1].deadlineMs < a[1].deadlineMs ? b : a))[0];
@@ -90,9 +135,11 @@ export function charge(
   now: number,
 ): Ledger {
   const spentMs = new Map(ledger.spentMs);
-  spentMs.set(silo, (spentMs.get(silo) ?? 0) + costMs);
+  // What was asked for a silo that has left meanwhile is nobody's any more.
+  if (spentMs.has(silo)) spentMs.set(silo, spentMs.get(silo)! + costMs);
   const floor = Math.max(...spentMs.values()) - 2 * leadMaxMs;
   for (const [name, spent] of spentMs) spentMs.set(name, Math.max(spent, floor));
   const deadCreditMs = deadCredit(ledger, deadShareMax, now) - (dead ? costMs : 0);
-  return { spentMs, deadCreditMs, atMs: now };
+  const allowances = spend(ledger.allowances, { silo, dead, costMs }, now);
+  return { spentMs, allowances, deadCreditMs, atMs: now };
 }

@@ -1,84 +1,114 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus } from '../../reading/status.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
+import { isSameDevice } from '../device-equality.ts';
 import type { StrayListener } from '../modbus/client.ts';
 import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
-import type { ModbusDeviceOptions } from '../options.ts';
+import type { LateAnswers } from '../modbus/unanswered.ts';
+import type { BusShares, ModbusDeviceOptions } from '../options.ts';
 import { timingOf } from '../plan/cost.ts';
 import type { Port } from '../port/port.ts';
-import { type Contender, charge, decide, emptyLedger } from './decision.ts';
+import { deadShareOf } from './allowance.ts';
+import { charge, decide, heldSilos, openLedger } from './decision.ts';
 import { Minute } from './minute.ts';
 import { deadShareEach, PolledDevice } from './polled-device.ts';
+import { createSiloUse, type ShareEvent } from './silo-use.ts';
 import { type BusDevice, SunSpecDevice } from './sunspec-device.ts';
 
 export interface ModbusBusDependencies {
   port: Port;
   clock: Clock;
   logger: Logger;
+  /** Of the line that the port opens, whoever asked on it before. */
+  lateAnswers: LateAnswers;
   deliver: (silo: string, sample: Sample) => void;
+  onShare: (silo: string, event: ShareEvent) => void;
 }
 
 export interface ModbusBus {
-  /** Leaves the port open: whoever gave it closes it. */
+  /**
+   * These devices and shares in place of those before. A device that is the same goes on as if nothing had
+   * happened; what is still waited for of one that has left is heard out and used for nothing.
+   */
+  assign(devices: readonly ModbusDeviceOptions[], shares: BusShares): void;
+  /** Asks for nothing more. Leaves the port open: whoever gave it closes it. */
   stop(): void;
+  /** As `stop`; resolves when no answer is waited for any more. */
+  finish(): Promise<void>;
   devices(): DeviceStatus[];
+  silos(): BusSiloStatus[];
   /** Share of time the line was busy over the last minute, 0 to 1. */
   load(): number;
 }
 
-/** Polls the devices of one bus: asks `decide` whom, and the client to ask. */
+/** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
 export function createModbusBus(
   bus: ModbusBusOptions,
-  options: readonly ModbusDeviceOptions[],
-  { port, clock, logger, deliver }: ModbusBusDependencies,
+  { port, clock, logger, lateAnswers, deliver, onShare }: ModbusBusDependencies,
 ): ModbusBus {
   const startedAt = clock.monotonicMs();
-  const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
-  const devices = options.map((each): BusDevice => {
-    const { discover } = each;
-    if (discover === undefined) return new PolledDevice(each, timingOf(bus), pipeline, startedAt);
-    return new SunSpecDevice({ ...each, discover }, timingOf(bus), pipeline, startedAt);
-  });
   const busy = new Minute(startedAt);
-  const silos = [...new Set(options.map(({ silo }) => silo))];
-  let ledger = emptyLedger(silos, startedAt);
+  const use = createSiloUse(clock, onShare);
+  let devices: BusDevice[] = [];
+  let ledger = openLedger([], new Map(), startedAt);
   let inFlight = 0;
   /** Until it has been opened, or opened again. */
   let isLost = false;
   let stopped = false;
   let cancelTimer: Cancel = () => {};
+  let tellFinished: () => void = () => {};
 
   const onStray: StrayListener = (unitId, kind) => {
     for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
   };
-  const client = createClient(bus, port, { clock, onStray });
+  const client = createClient(bus, port, { clock, onStray, lateAnswers });
+
+  const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
+    const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
+    const { discover } = options;
+    const now = clock.monotonicMs();
+    if (discover === undefined) return new PolledDevice(options, timingOf(bus), pipeline, now);
+    return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now);
+  };
 
   const pump = (): void => {
     cancelTimer();
     if (stopped || devices.length === 0) return;
     reportOffline();
     let untilMs = Math.min(...devices.filter(isUnreachable).map(({ reportAtMs }) => reportAtMs));
-    while (port.state.kind === 'open' && inFlight < client.concurrency) {
+    while ((port.state.kind === 'open' || port.state.kind === 'idle') && inFlight < client.concurrency) {
       const now = clock.monotonicMs();
-      const share = deadShareEach(bus.deadShareMax, devices.filter(({ isDead }) => isDead).length);
+      const shareOf = deadShares();
       const askable = devices.flatMap((device) => {
+        const share = shareOf(device);
         const contender = device.contender(share);
-        return contender ? [{ device, contender }] : [];
+        return contender ? [{ device, share, contender }] : [];
       });
-      const contenders: Contender[] = askable.map(({ contender }) => contender);
+      const contenders = askable.map(({ contender }) => contender);
+      for (const [silo, heldUntilMs] of heldSilos(contenders, ledger, now)) use.hold(silo, heldUntilMs);
       const decision = decide(contenders, ledger, bus.deadShareMax, now);
       if (decision.kind === 'wait') {
         untilMs = Math.min(untilMs, decision.untilMs);
         break;
       }
-      void ask(askable[decision.index]!.device, share);
-    }
-    if (port.state.kind === 'idle') {
-      untilMs = Math.min(...devices.map(({ dueAtMs }) => dueAtMs));
-      if (untilMs <= clock.monotonicMs()) return port.wake();
+      if (port.state.kind === 'idle') return port.wake();
+      const { device, share } = askable[decision.index]!;
+      void ask(device, share);
     }
     if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
+  };
+
+  /** What each dead device may take of one longest pause: its part of what all may, and all of its silo. */
+  const deadShares = (): ((device: BusDevice) => number) => {
+    const { deadShareMax } = bus;
+    const dead = devices.filter(({ isDead }) => isDead);
+    const each = deadShareEach(deadShareMax, dead.length);
+    if (dead.length === 0 || ledger.allowances.size === 0) return () => each;
+    return ({ options: { silo } }) => {
+      const ofSilo = dead.filter(({ options }) => options.silo === silo).length;
+      return Math.min(each, deadShareEach(deadShareOf(ledger.allowances, silo, deadShareMax), ofSilo));
+    };
   };
 
   const isUnreachable = (device: BusDevice): boolean => {
@@ -107,10 +137,14 @@ export function createModbusBus(
     const now = clock.monotonicMs();
     const costMs = (now - askedAt) / client.concurrency;
     busy.add(costMs, now);
+    use.add(silo, costMs);
     ledger = charge(ledger, { silo, dead, costMs }, bus.deadShareMax, now);
     const sample = device.take(request, outcome, costMs, now, clock.wallMs());
-    if (sample && !stopped) deliver(silo, sample);
-    if (device.isDead !== dead) logLife(device, now);
+    if (stopped) return inFlight === 0 ? tellFinished() : undefined;
+    if (devices.includes(device)) {
+      if (sample) deliver(silo, sample);
+      if (device.isDead !== dead) logLife(device, now);
+    }
     pump();
   };
 
@@ -127,15 +161,36 @@ export function createModbusBus(
     pump();
   });
   isLost = port.state.kind === 'lost';
-  pump();
+
+  const stop = (): void => {
+    stopped = true;
+    cancelState();
+    cancelTimer();
+    use.stop();
+  };
 
   return {
-    stop: () => {
-      stopped = true;
-      cancelState();
-      cancelTimer();
+    assign: (wanted, shares) => {
+      const before = devices;
+      const silos = [...new Set(wanted.map(({ silo }) => silo))];
+      devices = wanted.map(
+        (each) => before.find(({ options }) => isSameDevice(options, each)) ?? deviceOf(each),
+      );
+      ledger = openLedger(silos, shares, clock.monotonicMs(), ledger);
+      use.assign(silos, shares);
+      pump();
+    },
+    stop,
+    finish: () => {
+      use.assign([], new Map());
+      stop();
+      return new Promise((resolve) => {
+        tellFinished = resolve;
+        if (inFlight === 0) resolve();
+      });
     },
     devices: () => devices.map((device) => device.status(clock.monotonicMs())),
+    silos: () => use.status(),
     load: () => busy.share(clock.monotonicMs()),
   };
 }

@@ -111,6 +111,7 @@ export class PolledDevice {
     return {
       silo: this.options.silo,
       dead: isDead,
+      begun: poll !== null,
       readyAtMs: Math.max(readyAtMs, this.#restsUntilMs),
       deadlineMs: poll ? poll.deadlineMs : dueAtMs + this.#timetable.everyMs,
       costMs: isDead ? this.#tryMs(deadShareEachMs) : 0,

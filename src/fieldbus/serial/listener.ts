@@ -78,6 +78,13 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     if (deframer.noiseBytes > noiseBytes) account.failed('noise', 'bytes came that are no frame');
   };
 
+  const end = (): void => {
+    openedAt = null;
+    cancelFlush();
+    watch.stop();
+    gathering.cancel();
+  };
+
   return {
     opened: () => {
       openedAt = clock.monotonicMs();
@@ -103,11 +110,8 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
       cancelFlush();
       cancelFlush = clock.after(protocol.framing.silenceMs, () => take(() => deframer.flush()));
     },
-    stop: () => {
-      cancelFlush();
-      watch.stop();
-      gathering.cancel();
-    },
+    stop: end,
+    retire: end,
     status: () => account.snapshot(),
   };
 }

@@ -25,7 +25,7 @@ export function createPoller(
   outlets: ReaderOutlets,
 ): SerialReader {
   const { protocol, everyMs } = device;
-  const { line, clock, deliver } = outlets;
+  const { line, clock, siloTime, deliver } = outlets;
   const account = createAccount(device);
   const freshness = createFreshness(protocol, everyMs);
   const messages = compileMessages(protocol.messages);
@@ -68,23 +68,39 @@ export function createPoller(
     give(result);
   };
 
-  const poll = async (own: number): Promise<void> => {
-    if (own !== life) return;
+  /** Gives when to come again, where the silo's share does not allow it now. */
+  const poll = async (own: number): Promise<number | null> => {
+    if (own !== life) return null;
+    const heldUntilMs = siloTime.heldUntilMs();
+    if (heldUntilMs !== null) return heldUntilMs;
     await line.quiet();
-    if (own !== life) return;
+    if (own !== life) return null;
     const begunAt = clock.monotonicMs();
     lateness.add(begunAt - dueAt, begunAt);
     account.status.requests += 1;
     const result = await dialogue.run();
-    busTime.add(clock.monotonicMs() - begunAt, clock.monotonicMs());
+    const spentMs = clock.monotonicMs() - begunAt;
+    busTime.add(spentMs, clock.monotonicMs());
+    siloTime.spent(spentMs);
     if (own === life) settle(result);
+    return null;
   };
 
   const pollAt = (at: number): void => {
     dueAt = at;
+    tryAt(at);
+  };
+
+  const tryAt = (at: number): void => {
     const own = life;
     cancelNext = clock.after(at - clock.monotonicMs(), () => {
-      void line.turn(() => poll(own)).finally(() => own === life && pollAt(nextDueAt()));
+      void line
+        .turn(() => poll(own))
+        .then((heldUntilMs) => {
+          if (own !== life) return;
+          if (heldUntilMs === null) pollAt(nextDueAt());
+          else tryAt(heldUntilMs);
+        });
     });
   };
 
@@ -102,10 +118,14 @@ export function createPoller(
     return true;
   });
 
-  const end = (): void => {
+  const retire = (): void => {
     life += 1;
     watch.stop();
     cancelNext();
+  };
+
+  const end = (): void => {
+    retire();
     dialogue.abort();
   };
 
@@ -121,6 +141,7 @@ export function createPoller(
     },
     receive: (bytes) => dialogue.receive(bytes),
     stop: end,
+    retire,
     status: () => {
       const now = clock.monotonicMs();
       return {

@@ -1,70 +1,139 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus } from '../../reading/status.ts';
-import type { SerialDeviceOptions, SerialLineOptions } from '../options.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
+import { isSameDevice } from '../device-equality.ts';
+import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
+import { allowedAtMs, openAllowances, spend } from '../schedule/allowance.ts';
+import { createSiloUse, type ShareEvent } from '../schedule/silo-use.ts';
 import { createSerialLine } from './line.ts';
-import { createSerialReader } from './serial-reader.ts';
+import { createSerialReader, type SerialReader, type SiloTime } from './serial-reader.ts';
 
 export interface SerialBusDependencies {
   port: Port;
   clock: Clock;
   /** Names the silo, for a device's name is its own only within one. */
   deliver: (silo: string, sample: Sample) => void;
+  onShare: (silo: string, event: ShareEvent) => void;
 }
 
 export interface SerialBus {
-  /** Leaves the port open: whoever gave it closes it. */
+  /**
+   * These sensors and shares in place of those before; one that is the same goes on as if nothing had happened.
+   * Throws ProfileInvalid for a pattern that is none, and leaves everything as it was.
+   */
+  assign(devices: readonly SerialDeviceOptions[], shares: BusShares): void;
+  /** At once. Leaves the port open: whoever gave it closes it. */
   stop(): void;
+  /** Before `stop`: asks for nothing more, and resolves when dialogues that were going on are over. */
+  finish(): Promise<void>;
   devices(): DeviceStatus[];
+  silos(): BusSiloStatus[];
   /** Share of time that bytes were on the line over the last minute, 0 to 1. */
   load(): number;
 }
 
+interface Sensor {
+  options: SerialDeviceOptions;
+  reader: SerialReader;
+}
+
 /**
  * The sensors of one serial line. Each hears all that comes, and takes what it knows; those that must be asked
- * are asked one after another. Throws ProfileInvalid for a pattern that is none.
+ * are asked one after another. It begins without any.
  */
 export function createSerialBus(
   line: SerialLineOptions,
-  devices: readonly SerialDeviceOptions[],
-  { port, clock, deliver }: SerialBusDependencies,
+  { port, clock, deliver, onShare }: SerialBusDependencies,
 ): SerialBus {
   const serialLine = createSerialLine(line, port, clock);
-  const readers = devices.map((device) => {
-    const own = (sample: Sample): void => deliver(device.silo, sample);
-    return createSerialReader(device, { line: serialLine, clock, deliver: own });
-  });
+  const use = createSiloUse(clock, onShare);
+  let allowances = openAllowances([], new Map(), clock.monotonicMs());
+  let sensors: Sensor[] = [];
+  /** Left, and heard out. */
+  const leaving = new Set<SerialReader>();
   let cancelRead: Cancel = () => {};
+
+  const siloTimeOf = (silo: string): SiloTime => ({
+    heldUntilMs: () => {
+      const now = clock.monotonicMs();
+      const allowedMs = allowedAtMs(allowances, { silo, begun: false, dead: false }, now);
+      if (allowedMs <= now) return null;
+      use.hold(silo, allowedMs);
+      return allowedMs;
+    },
+    spent: (ms) => {
+      use.add(silo, ms);
+      allowances = spend(allowances, { silo, dead: false, costMs: ms }, clock.monotonicMs());
+    },
+  });
+
+  const sensorOf = (options: SerialDeviceOptions): Sensor => {
+    const own = (sample: Sample): void => deliver(options.silo, sample);
+    const outlets = { line: serialLine, clock, siloTime: siloTimeOf(options.silo), deliver: own };
+    return { options, reader: createSerialReader(options, outlets) };
+  };
+
+  const retire = async (gone: readonly Sensor[]): Promise<void> => {
+    for (const { reader } of gone) {
+      reader.retire();
+      leaving.add(reader);
+    }
+    await serialLine.turn(() => Promise.resolve());
+    for (const { reader } of gone) leaving.delete(reader);
+  };
 
   const pump = (): void => {
     const bytes = port.read();
     if (bytes.length > 0) {
       serialLine.heard(bytes.length);
-      for (const reader of readers) reader.receive(bytes);
+      for (const { reader } of sensors) reader.receive(bytes);
+      for (const reader of leaving) reader.receive(bytes);
     }
     cancelRead = port.onReadable(pump);
   };
 
   /** Of the states of the port the two that readers must know; a lost one that is tried again is still lost. */
   let known: 'open' | 'lost' | null = null;
+  const enter = (reader: SerialReader): void => {
+    if (known !== null) reader[known === 'open' ? 'opened' : 'lost']();
+  };
   const follow = (): void => {
     const { kind } = port.state;
     if ((kind !== 'open' && kind !== 'lost') || kind === known) return;
     known = kind;
-    for (const reader of readers) reader[kind === 'open' ? 'opened' : 'lost']();
+    for (const { reader } of sensors) enter(reader);
+    if (kind === 'lost') for (const reader of leaving) reader.stop();
   };
   const cancelFollow = port.onState(follow);
   follow();
   cancelRead = port.onReadable(pump);
 
   return {
+    assign: (devices, shares) => {
+      const before = sensors;
+      const silos = [...new Set(devices.map(({ silo }) => silo))];
+      sensors = devices.map(
+        (each) => before.find(({ options }) => isSameDevice(options, each)) ?? sensorOf(each),
+      );
+      allowances = openAllowances(silos, shares, clock.monotonicMs(), allowances);
+      use.assign(silos, shares);
+      void retire(before.filter((sensor) => !sensors.includes(sensor)));
+      for (const sensor of sensors) if (!before.includes(sensor)) enter(sensor.reader);
+    },
     stop: () => {
       cancelFollow();
       cancelRead();
-      for (const reader of readers) reader.stop();
+      use.stop();
+      for (const { reader } of sensors) reader.stop();
+      for (const reader of leaving) reader.stop();
     },
-    devices: () => readers.map((reader) => reader.status()),
+    finish: () => {
+      use.assign([], new Map());
+      return retire(sensors);
+    },
+    devices: () => sensors.map(({ reader }) => reader.status()),
+    silos: () => use.status(),
     load: () => serialLine.load(),
   };
 }

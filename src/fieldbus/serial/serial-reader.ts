@@ -1,14 +1,24 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
-import type { SerialDeviceOptions } from '../options.ts';
+import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
 import type { SerialLine } from './line.ts';
 import { createListener } from './listener.ts';
+import { compileMessages } from './messages.ts';
+import { compilePattern } from './pattern.ts';
 import { createPoller } from './poller.ts';
+
+/** What the sensor's silo has of the line. Who sends by itself cannot be held, and costs the line no turn. */
+export interface SiloTime {
+  /** Until when it has to wait because its share is used up; null where it may be asked now. */
+  heldUntilMs(): number | null;
+  spent(ms: number): void;
+}
 
 export interface ReaderOutlets {
   line: SerialLine;
   clock: Clock;
+  siloTime: SiloTime;
   deliver: (sample: Sample) => void;
 }
 
@@ -18,7 +28,18 @@ export interface SerialReader {
   lost(): void;
   receive(bytes: Uint8Array): void;
   stop(): void;
+  /**
+   * As `stop`, but a dialogue that is going on is heard out, for what its sensor still says must not be taken for
+   * another's: it is to be fed until its turn is over.
+   */
+  retire(): void;
   status(): DeviceStatus;
+}
+
+/** Throws ProfileInvalid where `createSerialReader` would. */
+export function checkProtocol({ messages, request = [] }: SerialProtocol): void {
+  compileMessages(messages);
+  for (const { expect } of request) if (expect !== undefined) compilePattern(expect);
 }
 
 /** Throws ProfileInvalid for a pattern that is none. */

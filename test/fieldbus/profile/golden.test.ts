@@ -266,7 +266,8 @@ async function replaySerial(
   const options: SerialLineOptions = { ...line, port: '' };
   const deliver = (_silo: string, sample: Sample): number => samples.push(sample);
   const playing = replay(transcript, wire, 60_000);
-  const bus = createSerialBus(options, [device], { port, clock: systemClock, deliver });
+  const bus = createSerialBus(options, { port, clock: systemClock, deliver, onShare: () => {} });
+  bus.assign([device], new Map());
   try {
     await playing;
     await until(() => samples.length >= transcript.expected.length, 'every sample');

@@ -10,6 +10,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { mutations, randomFrom } from '../../support/mutation.ts';
 import { readTranscript } from '../../support/transcript.ts';
 import { builtInProfiles } from '../profile/built-in.ts';
+import { unlimited } from './rig.ts';
 
 /** Each kind of check by other code than the program's: what a frame must satisfy to be believed. */
 const checks: Record<string, { start: number; believed: (bytes: Uint8Array) => boolean }> = {
@@ -66,7 +67,12 @@ class Ear {
       ...expansion,
     };
     const deliver = (sample: Sample): number => this.#samples.push(sample);
-    this.#reader = createSerialReader(device, { line: noLine, clock: this.#clock, deliver });
+    this.#reader = createSerialReader(device, {
+      line: noLine,
+      clock: this.#clock,
+      siloTime: unlimited,
+      deliver,
+    });
   }
 
   /** The values, as text, that come of the pieces. */

@@ -1,7 +1,7 @@
 import type { Sample } from '../../../src/reading/sample.ts';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
-import { createSerialReader } from '../../../src/fieldbus/serial/serial-reader.ts';
+import { createSerialReader, type SiloTime } from '../../../src/fieldbus/serial/serial-reader.ts';
 import type { SerialLine } from '../../../src/fieldbus/serial/line.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
@@ -19,6 +19,9 @@ export function sensor(protocol: unknown, everyMs = 1000, responseTimeoutMs = 50
 }
 
 export const text = (content: string): Uint8Array => Buffer.from(content, 'latin1');
+
+/** Of a silo without a share of its own. */
+export const unlimited: SiloTime = { heldUntilMs: () => null, spent: () => {} };
 
 /** A reader on a line that the test plays, under a clock that the test turns. */
 export function createRig(device: SerialDeviceOptions) {
@@ -44,7 +47,12 @@ export function createRig(device: SerialDeviceOptions) {
     heard: () => {},
     load: () => 0,
   };
-  const reader = createSerialReader(device, { line, clock, deliver: (sample) => samples.push(sample) });
+  const reader = createSerialReader(device, {
+    line,
+    clock,
+    siloTime: unlimited,
+    deliver: (sample) => samples.push(sample),
+  });
   return {
     clock,
     reader,

@@ -35,11 +35,13 @@ function startBus(pty: PtyPair, devices: SerialDeviceOptions[]) {
   };
   const port = createPort(serialChannel(line), { clock: systemClock, logger: silentLogger });
   const samples: Sample[] = [];
-  const bus = createSerialBus(line, devices, {
+  const bus = createSerialBus(line, {
     port,
     clock: systemClock,
     deliver: (_silo, sample) => samples.push(sample),
+    onShare: () => {},
   });
+  bus.assign(devices, new Map());
   const stop = async (): Promise<void> => {
     bus.stop();
     await port.close();
@@ -57,12 +59,17 @@ const closed = (end: SerialPort): Promise<void> => new Promise((resolve) => end.
 
 describe('a serial bus on a pseudo-terminal', () => {
   it('reads the weather mast by its profile, and finds it again when the adapter comes back', async () => {
+    // A burst takes half a second on its line, and is waited for half an interval at most.
+    const everyMs = 2000;
     const profile = loadProfile('nmea-0183', [new URL('../../../config/profiles', import.meta.url).pathname]);
-    const expansion = expandProfile(profile, { everyMs: 200 });
+    const expansion = expandProfile(profile, { everyMs });
     assert.equal(expansion.kind, 'serial');
-    const device = { ...sensor({ messages: [{ fields: [] }] }, 200), ...expansion } as SerialDeviceOptions;
+    const device = {
+      ...sensor({ messages: [{ fields: [] }] }, everyMs),
+      ...expansion,
+    } as SerialDeviceOptions;
     let pty = await openPtyPair(directory, 'mast');
-    let mast = await startNmeaSensor(pty.deviceEnd, 200);
+    let mast = await startNmeaSensor(pty.deviceEnd, everyMs);
     const { bus, samples, stop } = startBus(pty, [device]);
     try {
       const isWhole = ({ values }: Sample): boolean =>
@@ -80,7 +87,7 @@ describe('a serial bus on a pseudo-terminal', () => {
       assert.equal(samples.at(-1)?.quality?.['latitude'], 'offline');
       const before = samples.length;
       pty = await openPtyPair(directory, 'mast');
-      mast = await startNmeaSensor(pty.deviceEnd, 200);
+      mast = await startNmeaSensor(pty.deviceEnd, everyMs);
       await until(() => samples.slice(before).some(isWhole), 'values again');
     } finally {
       await stop();

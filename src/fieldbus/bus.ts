@@ -1,0 +1,101 @@
+import { type Clock, sleep } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Sample } from '../reading/sample.ts';
+import type { BusStatus } from '../reading/status.ts';
+import type { LateAnswers } from './modbus/unanswered.ts';
+import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
+import { createPort, type OpenChannel } from './port/port.ts';
+import { createModbusBus, type ModbusBus, type ModbusBusDependencies } from './schedule/modbus-bus.ts';
+import { createSerialBus, type SerialBus } from './serial/serial-bus.ts';
+import type { ShareListener } from './share-events.ts';
+
+export interface BusDependencies {
+  clock: Clock;
+  logger: Logger;
+  openChannel: (bus: BusOptions) => OpenChannel;
+  lateAnswers: LateAnswers;
+  deliver: (silo: string, sample: Sample) => void;
+  onShare: ShareListener;
+}
+
+/** One bus with its port, whatever its kind. */
+export interface Bus {
+  readonly options: BusOptions;
+  /** These devices and shares in place of those before; the port stays open, and whoever is the same goes on. */
+  assign(devices: readonly DeviceOptions[], shares: BusShares): void;
+  status(): BusStatus;
+  /** Lets what is on its way come to its end, as long as `signal` allows it, uses it for nothing, closes the port. */
+  finish(signal: AbortSignal): Promise<void>;
+  /** Closes the port at once. */
+  stop(): Promise<void>;
+}
+
+/**
+ * What still answers after this long is left to what is remembered of the line (modbus/unanswered.ts): whoever
+ * changed the configuration is waiting.
+ */
+const finishMsMax = 5000;
+
+/** Opens the port, and polls nothing before it has devices. */
+export function startBus(options: BusOptions, dependencies: BusDependencies): Bus {
+  const { clock, logger, openChannel, ...outlets } = dependencies;
+  const log = logger.with({ bus: options.name });
+  let idleCloseMs = 0;
+  const port = createPort(openChannel(options), { clock, logger: log, idleCloseMs: () => idleCloseMs });
+  const surroundings = { ...outlets, port, clock, logger: log };
+  const running = createRunning(options, surroundings);
+  const stop = async (): Promise<void> => {
+    running.stop();
+    await port.close();
+  };
+  return {
+    options,
+    assign: (devices, shares) => {
+      if ('idleCloseMs' in options) idleCloseMs = idleAfterAnswers(options.idleCloseMs, devices);
+      running.assign(devices, shares);
+    },
+    status: () => {
+      const { kind } = port.state;
+      return {
+        name: options.name,
+        kind: options.kind,
+        state: kind === 'idle' ? 'open' : kind,
+        reason: port.state.kind === 'lost' ? port.state.reason : null,
+        load: running.load(),
+        devices: running.devices(),
+        silos: running.silos(),
+      };
+    },
+    finish: async (signal) => {
+      const enough = new AbortController();
+      await Promise.race([
+        running.finish(),
+        sleep(clock, finishMsMax, AbortSignal.any([signal, enough.signal])),
+      ]);
+      enough.abort();
+      await stop();
+    },
+    stop,
+  };
+}
+
+/** What polls or listens, given the devices of its kind. */
+function createRunning(
+  options: BusOptions,
+  dependencies: ModbusBusDependencies,
+): Pick<Bus, 'assign'> & (Omit<SerialBus, 'assign'> | Omit<ModbusBus, 'assign'>) {
+  if (options.kind === 'serial') {
+    const bus = createSerialBus(options, dependencies);
+    const isSerial = (device: DeviceOptions) => device.kind === 'serial';
+    return { ...bus, assign: (devices, shares) => bus.assign(devices.filter(isSerial), shares) };
+  }
+  const bus = createModbusBus(options, dependencies);
+  const isModbus = (device: DeviceOptions) => device.kind === 'modbus';
+  return { ...bus, assign: (devices, shares) => bus.assign(devices.filter(isModbus), shares) };
+}
+
+/** A connection on which an answer is waited for is not idle. */
+function idleAfterAnswers(idleCloseMs: number, devices: readonly DeviceOptions[]): number {
+  const timeouts = devices.map(({ responseTimeoutMs }) => responseTimeoutMs);
+  return idleCloseMs === 0 ? 0 : Math.max(idleCloseMs, ...timeouts);
+}

@@ -1,0 +1,111 @@
+import type { BusShares } from '../options.ts';
+
+/**
+ * What a silo may still take of one bus's time: it fills by `shareMax` ms in a ms, and what asking cost comes off
+ * once it is known, so it may fall below 0. Plain data; every change makes a new one.
+ */
+export interface Allowance {
+  shareMax: number;
+  creditMs: number;
+  /** Of that, what devices that do not answer may still cost. */
+  deadCreditMs: number;
+  atMs: number;
+}
+
+/** By silo; one that is not in it may take what it gets. */
+export type Allowances = ReadonlyMap<string, Allowance>;
+
+/** What somebody of a silo wants to ask, as far as its allowance minds. */
+export interface Wish {
+  silo: string;
+  /** It is the rest of a poll. */
+  begun: boolean;
+  dead: boolean;
+}
+
+/**
+ * A share is kept over this time. On a slow line one request takes seconds (125 registers at 1200 baud: 2.4 s),
+ * and a poll of many devices that fall due together is no flood; nobody waits much longer for a value than this.
+ */
+export const averagedOverMs = 10_000;
+
+/** Of a share, what the silo's dead devices may cost all together: its living ones have at least the rest. */
+const deadPart = 1 / 2;
+
+/**
+ * Half of the time is for a burst after a pause, the other half for a poll that has begun: it is not cut in two for
+ * want of credit, because a sample's values belong to one moment.
+ */
+function swingMs(shareMax: number): number {
+  return (shareMax * averagedOverMs) / 2;
+}
+
+/** Those of `silos` that have a limit; one that had it before keeps its credit, or its debt. */
+export function openAllowances(
+  silos: readonly string[],
+  shares: BusShares,
+  now: number,
+  before: Allowances = new Map(),
+): Allowances {
+  const allowances = new Map<string, Allowance>();
+  for (const silo of silos) {
+    const shareMax = shares.get(silo) ?? 1;
+    // The whole of a bus is no limit.
+    if (shareMax >= 1) continue;
+    const swing = swingMs(shareMax);
+    const known = before.get(silo);
+    const credit = known ? creditAt(known, now) : { creditMs: swing, deadCreditMs: swing };
+    allowances.set(silo, {
+      shareMax,
+      creditMs: Math.max(-swing, Math.min(swing, credit.creditMs)),
+      deadCreditMs: Math.max(-swing, Math.min(swing * deadPart, credit.deadCreditMs)),
+      atMs: now,
+    });
+  }
+  return allowances;
+}
+
+/** When it may be asked; `now` where it may be at once. */
+export function allowedAtMs(allowances: Allowances, { silo, begun, dead }: Wish, now: number): number {
+  const allowance = allowances.get(silo);
+  if (allowance === undefined) return now;
+  const { shareMax } = allowance;
+  const { creditMs, deadCreditMs } = creditAt(allowance, now);
+  const missingMs = (begun ? -swingMs(shareMax) : 0) - creditMs;
+  const deadMissingMs = dead ? -deadCreditMs / deadPart : 0;
+  return now + Math.max(0, missingMs, deadMissingMs) / shareMax;
+}
+
+export function spend(
+  allowances: Allowances,
+  { silo, dead, costMs }: Pick<Wish, 'silo' | 'dead'> & { costMs: number },
+  now: number,
+): Allowances {
+  const allowance = allowances.get(silo);
+  if (allowance === undefined) return allowances;
+  const { creditMs, deadCreditMs } = creditAt(allowance, now);
+  return new Map(allowances).set(silo, {
+    shareMax: allowance.shareMax,
+    creditMs: creditMs - costMs,
+    deadCreditMs: deadCreditMs - (dead ? costMs : 0),
+    atMs: now,
+  });
+}
+
+/** Of the time of a bus, what dead devices of the silo may take where all dead together have `deadShareMax`. */
+export function deadShareOf(allowances: Allowances, silo: string, deadShareMax: number): number {
+  const allowance = allowances.get(silo);
+  return allowance === undefined ? deadShareMax : Math.min(deadShareMax, allowance.shareMax * deadPart);
+}
+
+function creditAt(
+  { shareMax, creditMs, deadCreditMs, atMs }: Allowance,
+  now: number,
+): Pick<Allowance, 'creditMs' | 'deadCreditMs'> {
+  const filledMs = (now - atMs) * shareMax;
+  const swing = swingMs(shareMax);
+  return {
+    creditMs: Math.min(swing, creditMs + filledMs),
+    deadCreditMs: Math.min(swing * deadPart, deadCreditMs + filledMs * deadPart),
+  };
+}
