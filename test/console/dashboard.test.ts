@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
 import { grafanaDashboard } from '../../scripts/grafana/dashboard.ts';
-import { metricsContentType } from '../../src/console/metrics.ts';
+import { metricsContentType, metricsOf } from '../../src/console/metrics.ts';
 import type { GatewayStatus } from '../../src/reading/status.ts';
 import { promtool, rulesFile } from '../support/alert-rehearsal.ts';
-import { buildingStatus, givenMetrics } from '../support/given-metrics.ts';
+import { buildingStatus } from '../support/given-metrics.ts';
 import { type GrafanaPanel, queriesOf, readDashboard } from '../support/grafana.ts';
 import { Prometheus } from '../support/prometheus.ts';
 import { troubledStatus } from '../support/status.ts';
@@ -154,7 +154,7 @@ describe('a real Prometheus', () => {
   async function serve(status: (seconds: number) => GatewayStatus): Promise<string> {
     const startedAt = performance.now();
     const server = createServer((_, response) => {
-      void givenMetrics(status((performance.now() - startedAt) / 1000)).then((text) =>
+      void metricsOf(status((performance.now() - startedAt) / 1000), Date.now()).then((text) =>
         response.setHeader('content-type', metricsContentType).end(text),
       );
     });

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { metricsOf } from '../../src/console/metrics.ts';
 import { formatSeries, parseExposition, parseSeries } from './exposition.ts';
-import { buildingStatus, givenMetrics } from './given-metrics.ts';
+import { buildingStatus } from './given-metrics.ts';
 
 export const rulesFile: string = join(import.meta.dirname, '../../config/prometheus-alerts.yaml');
 
@@ -27,7 +28,7 @@ export async function goodDay(minutes: number): Promise<Course> {
     [`up{job="merestone",instance="${instance}"}`, `1x${minutes}`],
     ['up{job="merestone",instance="gw-2"}', `1x${minutes}`],
   ]);
-  for (const { series } of parseExposition(await givenMetrics(buildingStatus()))) {
+  for (const { series } of parseExposition(await metricsOf(buildingStatus(), Date.now()))) {
     for (const { name, labels, value } of series) {
       if (!name.startsWith('merestone_') && name !== 'process_start_time_seconds') continue;
       const grows = busy.test(name) ? busyPerMinute : name === 'merestone_uptime_seconds' ? 60 : 0;

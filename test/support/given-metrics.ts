@@ -1,22 +1,13 @@
 import { metricsOf } from '../../src/console/metrics.ts';
 import type { GatewayStatus } from '../../src/reading/status.ts';
-import { expectedSoon } from './expected-metrics.ts';
-import { type Family, formatSeries, parseExposition } from './exposition.ts';
+import { type Family, parseExposition } from './exposition.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from './status.ts';
-
-/** What `GET /metrics` says of this status. */
-export async function givenMetrics(status: GatewayStatus, nowMs = Date.now()): Promise<string> {
-  const text = await metricsOf(status, nowMs);
-  const given = new Set(parseExposition(text).map(({ name }) => name));
-  const missing = parseExposition(expectedSoon).filter(({ name }) => !given.has(name));
-  return `${text}\n${missing.map(format).join('\n')}\n`;
-}
 
 /** Every metric that a good or a bad day shows. */
 export async function everyMetric(): Promise<Family[]> {
   const families = new Map<string, Family>();
   for (const status of [buildingStatus(), troubledStatus()]) {
-    for (const family of parseExposition(await givenMetrics(status))) {
+    for (const family of parseExposition(await metricsOf(status, Date.now()))) {
       const known = families.get(family.name);
       if (known === undefined) families.set(family.name, family);
       else known.series.push(...family.series);
@@ -39,9 +30,4 @@ export function buildingStatus(): GatewayStatus {
       }),
     ],
   });
-}
-
-function format({ name, type, series }: Family): string {
-  const lines = series.map((each) => `${formatSeries(each)} ${each.value}`);
-  return [`# TYPE ${name} ${type}`, ...lines].join('\n');
 }

@@ -76,7 +76,13 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
     restarts: 0,
     isolation: 'thread',
     usage: { cpuShare: 0.02, memoryBytes: 24_000_000, memoryBytesMax: 96_000_000 },
-    quotas: [{ quota: 'spool-bytes', limit: 512_000_000, used: 1_200_000, state: 'clear' }],
+    quotas: [
+      { quota: 'samples-per-second', limit: 2000, used: 14, state: 'clear' },
+      { quota: 'uplink-bytes-per-day', limit: 200_000_000, used: 5_000_000, state: 'clear' },
+      { quota: 'spool-bytes', limit: 512_000_000, used: 1_200_000, state: 'clear' },
+      { quota: 'bus-share', limit: 0.5, used: 0.12, state: 'clear' },
+      { quota: 'cpu-share', limit: 0.25, used: 0.02, state: 'clear' },
+    ],
     ...more,
   };
 }
