@@ -1,0 +1,62 @@
+import type { BusStatus, DeviceStatus } from '../reading/status.ts';
+import { type Define, few, inSeconds, type Labels } from './metric-family.ts';
+
+/** Buses belong to nobody; their devices, and what a silo has of a bus, bear the silo's tenant. */
+export function putBuses(
+  buses: readonly BusStatus[],
+  tenantOf: ReadonlyMap<string, string>,
+  gauge: Define,
+  counter: Define,
+): void {
+  const open = gauge('bus_open', '1 where bytes can flow');
+  const load = gauge('bus_load_ratio', 'Share of time that the line was busy over the last minute');
+  const siloShare = gauge(
+    'bus_silo_share_ratio',
+    "Share of bus time that the silo's devices took over the last minute",
+  );
+  const siloShareMax = gauge(
+    'bus_silo_share_ratio_max',
+    'What they may take; absent where nothing limits it',
+  );
+  const held = gauge('bus_silo_held', '1 while they wait because the share is used up');
+  const device = defineDevice(gauge, counter);
+  for (const bus of buses) {
+    const labels = { bus: bus.name, kind: bus.kind };
+    open(labels, bus.state === 'open' ? 1 : 0);
+    load(labels, bus.load);
+    for (const { silo, ...each } of bus.silos) {
+      const own = { tenant: tenantOf.get(silo) ?? '', silo, bus: bus.name };
+      siloShare(own, each.busShare);
+      siloShareMax(own, each.busShareMax);
+      held(own, each.held ? 1 : 0);
+    }
+    for (const each of bus.devices) {
+      const tenant = tenantOf.get(each.silo) ?? '';
+      device({ tenant, silo: each.silo, bus: bus.name, device: each.name }, each);
+    }
+  }
+}
+
+function defineDevice(gauge: Define, counter: Define): (labels: Labels, device: DeviceStatus) => void {
+  const up = gauge('device_up', '1 where the last poll gave every point, 0.5 where it gave some');
+  const samples = counter('device_samples', 'Samples taken');
+  const requests = counter('device_requests', 'Requests sent');
+  const failures = counter('device_failures', 'Requests that failed, by kind');
+  const lastSample = gauge('device_last_sample_timestamp_seconds', 'When the last sample was taken');
+  const answer = gauge('device_answer_seconds', 'Smoothed time from request to answer');
+  const lateness = gauge(
+    'device_lateness_seconds',
+    'Worst lateness behind its interval over the last minute',
+  );
+  const busShare = gauge('device_bus_share_ratio', 'Share of bus time over the last minute');
+  return (labels, device) => {
+    up(labels, device.state === 'good' ? 1 : device.state === 'partial' ? 0.5 : 0);
+    samples(labels, device.samples);
+    requests(labels, device.requests);
+    for (const [kind, count] of few(device.failures)) failures({ ...labels, kind }, count);
+    lastSample(labels, inSeconds(device.lastSampleAt));
+    answer(labels, inSeconds(device.answerMs));
+    lateness(labels, device.latenessMs / 1000);
+    busShare(labels, device.busShare);
+  };
+}
