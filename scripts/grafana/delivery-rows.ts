@@ -49,13 +49,13 @@ export const throughputRow: { title: string; panels: Panel[] } = {
       {
         title: 'Samples given up, by reason',
         description:
-          'Since the silo started, so that the first loss shows, too. quota: over samples-per-second; overrun: the silo did not keep up; crash: in hand when it crashed; no-identity: no valid certificate.',
+          'Since the silo started; a reason shows once it was one. quota: over samples-per-second; cpu-quota: over cpu-share; overrun: the silo did not keep up; crash: in hand when it crashed; restart: at a change of its configuration; no-identity: no valid certificate.',
         w: 12,
         unit: 'short',
         steps: true,
       },
       {
-        expr: `sum by (tenant, silo, instance, reason) (merestone_samples_dropped_total{${ofSilo}})`,
+        expr: `sum by (tenant, silo, instance, reason) (merestone_samples_dropped_total{${ofSilo}}) > 0`,
         legend: `{{reason}} · ${siloLegend}`,
       },
     ),

@@ -11,10 +11,8 @@ export const fullness: Threshold[] = [fine, { color: 'orange', value: 0.7 }, { c
 export const lateness: Threshold[] = [fine, { color: 'orange', value: 900 }, { color: 'red', value: 3600 }];
 export const yesNo: Mapping = { 0: { text: 'no', color: 'red' }, 1: { text: 'yes', color: 'green' } };
 
-/** A counter's growth over the dashboard's time; a series that began within it began at 0. */
-export const lost = (by: string): string =>
-  `sum${by}((merestone_samples_dropped_total{${ofSilo}} unless merestone_samples_dropped_total{${ofSilo}} offset $__range)` +
-  ` or increase(merestone_samples_dropped_total{${ofSilo}}[$__range]))`;
+const lost = (by: string): string =>
+  `sum${by}(increase(merestone_samples_dropped_total{${ofSilo}}[$__range]))`;
 
 const bySilo = ' by (tenant, silo, instance) ';
 

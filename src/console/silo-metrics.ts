@@ -1,5 +1,9 @@
+import { lossReasons } from '../reading/loss.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import { type Define, few, inSeconds, kindsMax } from './metric-family.ts';
+
+/** Prometheus sees a counter grow from what it had before: one that began with its first loss would hide it. */
+const noLosses = Object.fromEntries(lossReasons.map((reason) => [reason, 0]));
 
 /** What a silo is, does and has. */
 export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Define, counter: Define): void {
@@ -8,7 +12,7 @@ export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Def
   const received = counter('samples_received', 'Samples that the silo took in');
   const stored = counter('samples_stored', 'Samples safe on disk');
   const published = counter('samples_published', 'Samples that the broker accepted');
-  const dropped = counter('samples_dropped', 'Samples given up, by reason');
+  const dropped = counter('samples_dropped', 'Samples given up before they were stored, by reason');
   const notAfter = gauge('certificate_not_after_timestamp_seconds', 'End of the device certificate');
   const daysLeft = gauge('certificate_days_left', 'Days until the end of the device certificate');
   const clockGood = gauge('clock_good', '1 where sample times can be trusted');
@@ -19,7 +23,8 @@ export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Def
     received(labels, silo.samples.received);
     stored(labels, silo.samples.stored);
     published(labels, silo.samples.published);
-    for (const [reason, count] of few(silo.samples.dropped)) dropped({ ...labels, reason }, count);
+    for (const [reason, count] of few({ ...noLosses, ...silo.samples.dropped }))
+      dropped({ ...labels, reason }, count);
     clockGood(labels, silo.clock === 'good' ? 1 : 0);
     if (silo.identity === null) continue;
     notAfter(labels, silo.identity.notAfter / 1000);

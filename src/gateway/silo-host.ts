@@ -2,12 +2,13 @@ import { backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
+import type { LossReason } from '../reading/loss.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
 import { LossAccount } from '../silo/loss-account.ts';
-import type { AuditAct, FromSilo, LossReason, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
+import type { AuditAct, FromSilo, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
 import { type GivenUp, Handover } from './handover.ts';
 import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
@@ -190,7 +191,7 @@ export class SiloHost {
   #reportLosses(): void {
     if (this.#stage.at !== 'running') return;
     for (const { samples, from, to, reason } of this.losses.take()) {
-      this.#post({ type: 'lost', reason: reason as LossReason, samples, from, to });
+      this.#post({ type: 'lost', reason, samples, from, to });
     }
   }
 

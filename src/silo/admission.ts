@@ -1,8 +1,9 @@
+import type { LossReason } from '../reading/loss.ts';
 import type { Sample } from '../reading/sample.ts';
 import { RateQuota } from './rate-quota.ts';
 
 /** `quota`: more samples a second than agreed. `cpu-quota`: the isolate takes more of the CPU than agreed. */
-export type RefusalReason = 'quota' | 'cpu-quota';
+export type RefusalReason = Extract<LossReason, 'quota' | 'cpu-quota'>;
 
 export interface Sorted {
   admitted: readonly Sample[];

@@ -1,6 +1,8 @@
+import type { LossReason } from '../reading/loss.ts';
+
 /** A run of samples dropped for one reason, told as one event. */
 export interface SampleLoss {
-  reason: string;
+  reason: LossReason;
   samples: number;
   /** Times of the first and the last, ms since 1970 UTC. */
   from: number;

@@ -1,4 +1,5 @@
 import type { LogFields, LogLevel } from '../base/logger.ts';
+import type { LossReason } from '../reading/loss.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { QuotaName, SiloStatus, SiloUsage } from '../reading/status.ts';
@@ -32,12 +33,6 @@ export type ToSilo =
   | { type: 'record'; act: AuditAct }
   /** Store what came, take leave of the broker, close the spool. */
   | { type: 'stop' };
-
-/**
- * `overrun`: the silo did not keep up. `crash`: it died with them in its hands. `restart`: its configuration
- * changed, and they could not wait for that or were not the new tenant's.
- */
-export type LossReason = 'overrun' | 'crash' | 'restart';
 
 export type FromSilo =
   /** So many readings are stored or dropped for good: the gateway may send as many more. */

@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloUsage } from '../reading/status.ts';
 import type { Reach, SentCount, Spool } from '../spool/spool.ts';
-import { Admission } from './admission.ts';
+import { Admission, type RefusalReason } from './admission.ts';
 import { type CpuStage, govern } from './cpu-governor.ts';
 import { endIfDamaged } from './damage.ts';
 import { DayAllowance } from './day-allowance.ts';
@@ -147,7 +147,7 @@ export class Quotas {
     this.#day?.turn(clock.wallMs(), timekeeper.mode === 'good');
   }
 
-  #drop(reason: string, samples: readonly Sample[]): void {
+  #drop(reason: RefusalReason, samples: readonly Sample[]): void {
     const { losses, settled } = this.#deps;
     const times = [samples[0]!.wallMs, samples.at(-1)!.wallMs];
     losses.add({ reason, samples: samples.length, from: Math.min(...times), to: Math.max(...times) });

@@ -40,7 +40,7 @@ describe('what status says', () => {
       '3 refused, 1 that nobody subscribes to',
       '91,234 batches waiting (45,617,000 samples)',
       '2 batches quarantined',
-      '77 dropped: spool full',
+      '77 dropped: overrun',
       'not known to be right yet',
       '/dev/ttyUSB1 is not there',
       'timeout 12, crc 1',

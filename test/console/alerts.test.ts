@@ -166,7 +166,7 @@ describe('config/prometheus-alerts.yaml', () => {
       [14, [dropped]],
       [45, []],
     ]);
-    fires('are told when it is the first time, and the series begins with them', { [quota]: '_x30 77x60' }, [
+    fires('are told when it is the first one ever', { [quota]: '0x30 1x60' }, [
       [30, []],
       [34, [dropped]],
       [60, []],
@@ -184,13 +184,10 @@ describe('config/prometheus-alerts.yaml', () => {
         [60, []],
       ]);
     });
-    it('are told of one that has just started', async () => {
-      const fresh = changed(healthy, { merestone_uptime_seconds: '60+60x100', [quota]: '77x100' });
-      await plays(fresh, [
-        [4, [dropped]],
-        [40, []],
-      ]);
-    });
+    fires('are told when they were lost over a restart of the daemon', { [quota]: '0x10 _x2 5x100' }, [
+      [12, []],
+      [15, [dropped]],
+    ]);
     fires(
       'and batches that are set aside',
       { 'merestone_batches_quarantined_total{silo="south"}': '2x10 3x120' },

@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type HttpServer, startHttpServer } from '../../src/console/http-server.ts';
+import { lossReasons } from '../../src/reading/loss.ts';
 import type { GatewayStatus } from '../../src/reading/status.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
 
@@ -97,7 +98,7 @@ describe('HTTP', () => {
       assert.match(line, /[{,]tenant="/, line);
     for (const wanted of [
       'merestone_samples_received_total{tenant="acme",silo="north"} 50000',
-      'merestone_samples_dropped_total{tenant="acme",silo="north",reason="spool full"} 77',
+      'merestone_samples_dropped_total{tenant="acme",silo="north",reason="overrun"} 77',
       'merestone_certificate_days_left{tenant="acme",silo="north"} 12.',
       'merestone_uplink_online{tenant="acme",silo="north"} 0',
       'merestone_spool_bytes{tenant="acme",silo="north"} 480000000',
@@ -166,6 +167,18 @@ describe('HTTP', () => {
         'merestone_silo_quarantined{tenant="borealis",silo="south"} 1',
       ],
     );
+  });
+
+  it('/metrics gives every reason for a loss a series before the first one', async () => {
+    const north = siloStatus('north');
+    const samples = { ...north.samples, dropped: { quota: 5 } };
+    status = gatewayStatus({ silos: [{ ...north, samples }, siloStatus('south', { tenant: null })] });
+    const { body } = await ask('/metrics');
+    const given = (labels: string): string[] =>
+      body.match(new RegExp(`(?<=^merestone_samples_dropped_total\\{${labels},).*`, 'gm')) ?? [];
+    const none = lossReasons.map((reason) => `reason="${reason}"} 0`);
+    assert.deepEqual(given('tenant="",silo="south"'), none);
+    assert.deepEqual(given('tenant="acme",silo="north"'), ['reason="quota"} 5', ...none.slice(1)]);
   });
 
   it('/metrics forgets what is gone, and bounds what may come', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { parse } from 'yaml';
+import { lossReasons } from '../../src/reading/loss.ts';
 import { promtool, rulesFile } from '../support/alert-rehearsal.ts';
 import type { Family } from '../support/exposition.ts';
 import { everyMetric } from '../support/given-metrics.ts';
@@ -59,6 +60,11 @@ describe('metrics, as they are told and used', () => {
       assert.ok(unit!.length > 2 && what!.length > 10, name);
       assert.equal(name!.endsWith('_total`'), family.type === 'counter', `${name} is a ${family.type}`);
     }
+  });
+
+  it('docs/metrics.md has every reason for a loss', () => {
+    const told = rowsOf(/^`(?!reason`)[a-z-]+`$/).map(([reason]) => namesIn(reason!)[0]!);
+    assert.deepEqual(told, [...lossReasons]);
   });
 
   it('docs/metrics.md has each alert with its severities', () => {

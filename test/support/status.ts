@@ -110,7 +110,7 @@ export function troubledStatus(): GatewayStatus {
     identity: null,
     uplink: null,
     spool: null,
-    samples: { received: 0, stored: 0, published: 0, dropped: { 'no identity': 1234 } },
+    samples: { received: 0, stored: 0, published: 0, dropped: { 'no-identity': 1234 } },
   });
   return gatewayStatus({
     silos: [
@@ -138,7 +138,7 @@ export function troubledStatus(): GatewayStatus {
           oldestAgeMs: 97_000_000,
           quarantined: 2,
         },
-        samples: { ...north.samples, dropped: { 'spool full': 77 } },
+        samples: { ...north.samples, dropped: { overrun: 77 } },
       },
       south,
     ],
