@@ -180,7 +180,7 @@ export const uplinkRow: { title: string; panels: Panel[] } = {
     graph(
       {
         title: 'Bytes sent',
-        description: 'MQTT bytes a second, without what TLS adds.',
+        description: 'All that MQTT sends, without what TLS adds.',
         w: 8,
         unit: 'Bps',
       },

@@ -9,7 +9,10 @@ const noLosses = Object.fromEntries(lossReasons.map((reason) => [reason, 0]));
 export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Define, counter: Define): void {
   const running = gauge('silo_running', '1 where the silo takes samples');
   const restarts = counter('silo_restarts', 'Times that the silo came back after a crash');
-  const received = counter('samples_received', 'Samples that the silo took in');
+  const received = counter(
+    'samples_received',
+    'Samples that came to the silo, those that it then gave up included',
+  );
   const stored = counter('samples_stored', 'Samples safe on disk');
   const published = counter('samples_published', 'Samples that the broker accepted');
   const dropped = counter('samples_dropped', 'Samples given up before they were stored, by reason');
@@ -75,11 +78,17 @@ function putUplinks(silos: readonly SiloStatus[], gauge: Define, counter: Define
   const connects = counter('uplink_connects', 'Connections made to the broker');
   const published = counter('batches_published', 'Batches sent, repetitions included');
   const accepted = counter('batches_accepted', 'Batches that the broker truly took');
-  const refused = counter('batches_refused', 'Batches that the broker refused');
-  const noSubscribers = counter('batches_no_subscribers', 'Batches that nobody was subscribed to');
-  const inflight = gauge('uplink_inflight_batches', 'Batches sent and not yet answered');
+  const refused = counter('batches_refused', 'Times that the broker refused a batch');
+  const noSubscribers = counter('batches_no_subscribers', 'Times that nobody was subscribed to a batch');
+  const inflight = gauge(
+    'uplink_inflight_batches',
+    'Publishes not yet answered: batches, events, checkpoints',
+  );
   const roundTrip = gauge('uplink_round_trip_seconds', 'Smoothed time from PUBLISH to PUBACK');
-  const bytesSent = counter('uplink_bytes_sent', 'Payload bytes sent');
+  const bytesSent = counter(
+    'uplink_bytes_sent',
+    'MQTT bytes sent: publishes, pings and the rest of every session, without what TLS adds',
+  );
   for (const { tenant, name, uplink } of silos) {
     if (uplink === null) continue;
     const labels = { tenant: tenant ?? '', silo: name };

@@ -112,6 +112,7 @@ export interface UplinkStatus {
   inflight: number;
   /** Smoothed time from PUBLISH to PUBACK; null before the first. */
   roundTripMs: number | null;
+  /** MQTT's own, of all sessions since the silo started: publishes, pings and the rest. TLS adds to them. */
   bytesSent: number;
 }
 
