@@ -1,4 +1,5 @@
-import { daysLeft, fullness, yesNo } from './overview-row.ts';
+import { lifetimeLeft, renewal, renewalStates, secondsLeft } from './certificate.ts';
+import { fullness, yesNo } from './overview-row.ts';
 import { bars, fine, graph, type Panel, plain, siloLegend, states, table } from './panel.ts';
 import { ofSilo, onGateway } from './selectors.ts';
 
@@ -94,22 +95,33 @@ export const isolateRow: { title: string; panels: Panel[] } = {
   ],
 };
 
+/** A figure of a silo's certificate, with the name in it. */
+const certified = (figure: string): string =>
+  `max by (tenant, silo, instance, gateway) (merestone_gateway_info{${ofSilo}}` +
+  ` * on (job, tenant, silo, instance) group_left () (${figure}))`;
+
 export const identityRow: { title: string; panels: Panel[] } = {
   title: 'Identity and clock',
   panels: [
-    bars(
+    table(
       {
-        title: 'Days until the certificate ends',
-        description: 'By the clock of Prometheus. Renewal: docs/identity.md.',
+        title: 'Certificates',
+        description:
+          'Whom each names, and when it ends by the clock of Prometheus. Renewal: docs/identity.md. Two rows of one name: two boxes have one certificate.',
         w: 12,
-        unit: 'd',
-        max: 365,
-        thresholds: daysLeft,
       },
-      {
-        expr: `sort(min ${bySilo} (merestone_certificate_not_after_timestamp_seconds{${ofSilo}} - time()) / 86400)`,
-        legend: siloLegend,
-      },
+      { tenant: 'Tenant', silo: 'Silo', instance: 'Gateway', gateway: 'Certified as' },
+      [
+        { title: 'State', expr: certified(renewal), mapping: renewalStates },
+        { title: 'Ends in', expr: certified(secondsLeft), unit: 's', thresholds: plain },
+        {
+          title: 'Life left',
+          expr: certified(lifetimeLeft),
+          unit: 'percentunit',
+          decimals: 0,
+          thresholds: plain,
+        },
+      ],
     ),
     states(
       {

@@ -1,12 +1,7 @@
+import { renewal, renewalStates } from './certificate.ts';
 import { fine, type Panel, plain, stat, table, type Mapping, type Threshold } from './panel.ts';
 import { ofBus, ofDevice, ofSilo, onGateway } from './selectors.ts';
 
-const day = 86_400;
-export const daysLeft: Threshold[] = [
-  { color: 'red', value: null },
-  { color: 'orange', value: 7 },
-  { color: 'green', value: 30 },
-];
 export const fullness: Threshold[] = [fine, { color: 'orange', value: 0.7 }, { color: 'red', value: 0.9 }];
 export const lateness: Threshold[] = [fine, { color: 'orange', value: 900 }, { color: 'red', value: 3600 }];
 export const yesNo: Mapping = { 0: { text: 'no', color: 'red' }, 1: { text: 'yes', color: 'green' } };
@@ -124,10 +119,8 @@ export const overviewRow: { title: string; panels: Panel[] } = {
         },
         {
           title: 'Certificate',
-          expr: `min${bySilo}(merestone_certificate_not_after_timestamp_seconds{${ofSilo}} - time()) / ${day}`,
-          unit: 'd',
-          decimals: 0,
-          thresholds: daysLeft,
+          expr: `max${bySilo}(${renewal})`,
+          mapping: renewalStates,
         },
         {
           title: 'Samples/s',

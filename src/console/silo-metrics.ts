@@ -16,6 +16,8 @@ export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Def
   const stored = counter('samples_stored', 'Samples safe on disk');
   const published = counter('samples_published', 'Samples that the broker accepted');
   const dropped = counter('samples_dropped', 'Samples given up before they were stored, by reason');
+  const gateway = gauge('gateway_info', "Always 1; the label is the gateway's name in its certificate");
+  const notBefore = gauge('certificate_not_before_timestamp_seconds', 'Beginning of the device certificate');
   const notAfter = gauge('certificate_not_after_timestamp_seconds', 'End of the device certificate');
   const daysLeft = gauge('certificate_days_left', 'Days until the end of the device certificate');
   const clockGood = gauge('clock_good', '1 where sample times can be trusted');
@@ -29,7 +31,9 @@ export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Def
     for (const [reason, count] of few({ ...noLosses, ...silo.samples.dropped }))
       dropped({ ...labels, reason }, count);
     clockGood(labels, silo.clock === 'good' ? 1 : 0);
+    if (silo.gateway !== null) gateway({ ...labels, gateway: silo.gateway }, 1);
     if (silo.identity === null) continue;
+    notBefore(labels, silo.identity.notBefore / 1000);
     notAfter(labels, silo.identity.notAfter / 1000);
     daysLeft(labels, (silo.identity.notAfter - nowMs) / 86_400_000);
   }

@@ -299,17 +299,73 @@ describe('config/prometheus-alerts.yaml', () => {
   });
 
   describe('a certificate', () => {
-    const notAfter = 'merestone_certificate_not_after_timestamp_seconds{silo="north"}';
     const day = 86_400;
+    /** One that lives for so long, has so long left at the start, and stands for so many minutes. */
+    const certificate = (lifeSeconds: number, leftSeconds: number, minutesLong = minutes): Change => ({
+      [notBefore]: `${leftSeconds - lifeSeconds}x${minutesLong}`,
+      [notAfter]: `${leftSeconds}x${minutesLong}`,
+    });
+    const notBefore = 'merestone_certificate_not_before_timestamp_seconds{silo="north"}';
+    const notAfter = 'merestone_certificate_not_after_timestamp_seconds{silo="north"}';
     const ends = (severity: string): string => north('MerestoneCertificateEnds', severity);
-    fires('is told in its last month', { [notAfter]: `${20 * day}x180` }, [[65, [ends('warning')]]]);
-    fires('and louder in its last week', { [notAfter]: `${3 * day}x180` }, [
+    fires('is told in its last month', certificate(365 * day, 29 * day), [
       [10, []],
-      [65, [ends('critical')]],
+      [20, [ends('warning')]],
     ]);
-    fires('and after its end', { [notAfter]: '600x180' }, [[65, [ends('critical')]]]);
-    fires('is not before', { [notAfter]: `${40 * day}x180` }, [[65, []]]);
-    fires('is not once it is renewed', { [notAfter]: `${20 * day}x90 ${365 * day}x90` }, [[95, []]]);
+    fires('and louder in its last week', certificate(365 * day, 6 * day), [
+      [3, []],
+      [10, [ends('critical')]],
+    ]);
+    fires('and after its end', certificate(365 * day, 600), [[65, [ends('critical')]]]);
+    fires('is not before', certificate(365 * day, 31 * day), [[65, []]]);
+    fires('of ten years is told no sooner', certificate(3650 * day, 31 * day), [[65, []]]);
+    it('is not told once it is renewed', async () => {
+      const renewed = changed(healthy, {
+        [notBefore]: `${-345 * day}x90 5400x90`,
+        [notAfter]: `${20 * day}x90 ${365 * day}x90`,
+      });
+      await plays(renewed, [
+        [85, [ends('warning')]],
+        [95, []],
+      ]);
+    });
+    fires('of 90 days is not told when its renewal is due', certificate(90 * day, 29 * day), [[65, []]]);
+    fires('of 90 days is told in its last quarter', certificate(90 * day, 22 * day), [
+      [20, [ends('warning')]],
+    ]);
+    const hourSeconds = 3600;
+    fires('of a day is not told for most of it', certificate(day, 10 * hourSeconds), [
+      [20, []],
+      [180, []],
+    ]);
+    fires('of a day is told in its last six hours', certificate(day, 7 * hourSeconds), [
+      [55, []],
+      [80, [ends('warning')]],
+    ]);
+    fires('and louder in its last two', certificate(day, 3 * hourSeconds), [
+      [30, [ends('warning')]],
+      [45, [ends('critical')]],
+      [180, [ends('critical')]],
+    ]);
+  });
+
+  describe('the name in a certificate', () => {
+    const twice = (instance: string, silo: string): string =>
+      `merestone_gateway_info{instance="${instance}",tenant="acme",silo="${silo}",gateway="acme_gw-0001"}`;
+    const told = (silo: string): string =>
+      `MerestoneGatewayTwice{severity="warning",tenant="acme",silo="${silo}",gateway="acme_gw-0001"}`;
+    fires('that two boxes have is told of both', { [twice('gw-2', 'copy')]: '_x10 1x100' }, [
+      [20, []],
+      [30, [told('north'), told('copy')]],
+    ]);
+    fires('that goes to another box is not', { [twice('gw-2', 'spare')]: '_x10 1x10 stale' }, [
+      [22, []],
+      [40, []],
+    ]);
+    it('that two tenants use is not', async () => {
+      const other = twice('gw-2', 'copy').replace('"acme"', '"globex"');
+      await plays(changed(healthy, { [other]: '1x100' }), [[60, []]]);
+    });
   });
 
   describe('a clock', () => {

@@ -169,6 +169,25 @@ describe('HTTP', () => {
     );
   });
 
+  it('/metrics says which gateway it is, where a certificate does', async () => {
+    const { identity } = siloStatus('north');
+    const north = siloStatus('north', { identity: { ...identity!, notBefore: 1.7e12, notAfter: 1.8e12 } });
+    const south = siloStatus('south', { state: 'refused', tenant: null, gateway: null, identity: null });
+    // Refused later: whose it was is known as long as the daemon runs.
+    const west = siloStatus('west', { state: 'refused', gateway: 'acme_gw-0002', identity: null });
+    status = gatewayStatus({ silos: [north, south, west] });
+    const { body } = await ask('/metrics');
+    assert.deepEqual(
+      body.split('\n').filter((line) => /^merestone_(gateway_info|certificate_not)/.test(line)),
+      [
+        'merestone_gateway_info{tenant="acme",silo="north",gateway="acme_gw-0001"} 1',
+        'merestone_gateway_info{tenant="acme",silo="west",gateway="acme_gw-0002"} 1',
+        'merestone_certificate_not_before_timestamp_seconds{tenant="acme",silo="north"} 1700000000',
+        'merestone_certificate_not_after_timestamp_seconds{tenant="acme",silo="north"} 1800000000',
+      ],
+    );
+  });
+
   it('/metrics gives every reason for a loss a series before the first one', async () => {
     const north = siloStatus('north');
     const samples = { ...north.samples, dropped: { quota: 5 } };

@@ -123,6 +123,21 @@ describe('metrics, as they are told and used', () => {
     }
   });
 
+  it('and hold a certificate to the same limits', () => {
+    const limits = (queries: typeof uses): string[] => [
+      ...new Set(
+        queries
+          .filter(({ expr }) => expr.includes('certificate_not_after'))
+          .flatMap(({ expr }) => expr.match(/\d+,\s*\d+(?=\))/g) ?? []),
+      ),
+    ];
+    assert.deepEqual(limits(rules.map(({ expr }) => ({ place: '', expr }))).sort(), [
+      '10, 604800',
+      '4, 2592000',
+    ]);
+    assert.deepEqual(limits(queriesOf(readDashboard())).sort(), ['10, 604800', '4, 2592000']);
+  });
+
   it('and the dashboard shows each that a gateway has of its own', () => {
     const shown = uses.map(({ expr }) => expr).join('\n');
     const own = [...metrics.keys()].filter((name) => name.startsWith('merestone_'));

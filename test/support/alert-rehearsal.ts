@@ -20,7 +20,11 @@ const busyPerMinute = 60;
 /** Counters that grow on a good day; the others stand still. */
 const busy =
   /^merestone_(samples_(received|stored|published)|batches_(published|accepted)|uplink_bytes_sent|spool_bytes_written|device_(samples|requests))_total$/;
-const yearSeconds = 31_536_000;
+/** Promtool's time begins at 0. */
+const certificateSeconds: Record<string, number> = {
+  merestone_certificate_not_before_timestamp_seconds: 0,
+  merestone_certificate_not_after_timestamp_seconds: 31_536_000,
+};
 
 /** A gateway of two tenants, acme (silo north) and globex (silo south), on one bus, as Prometheus sees it. */
 export async function goodDay(minutes: number): Promise<Course> {
@@ -32,8 +36,7 @@ export async function goodDay(minutes: number): Promise<Course> {
     for (const { name, labels, value } of series) {
       if (!name.startsWith('merestone_') && name !== 'process_start_time_seconds') continue;
       const grows = busy.test(name) ? busyPerMinute : name === 'merestone_uptime_seconds' ? 60 : 0;
-      // Promtool's time begins at 0.
-      const start = name === 'merestone_certificate_not_after_timestamp_seconds' ? yearSeconds : value;
+      const start = certificateSeconds[name] ?? value;
       const key = formatSeries({ name, labels: { job: 'merestone', instance, ...labels } });
       course.set(key, `${start}+${grows}x${minutes}`);
     }
@@ -83,7 +86,7 @@ export async function rehearse(
   expected: readonly Expectation[],
   { pending = false } = {},
 ): Promise<string> {
-  const labels = 'alertname, severity, tenant, silo, bus, device, reason, quota';
+  const labels = 'alertname, severity, tenant, silo, bus, device, reason, quota, gateway';
   const alerts = pending ? 'ALERTS' : 'ALERTS{alertstate="firing"}';
   const file = {
     rule_files: [rulesFile],
