@@ -156,6 +156,16 @@ describe('config/prometheus-alerts.yaml', () => {
         [45, []],
       ],
     );
+    fires(
+      'and refuses what comes, as drop-newest has it: told until it has room',
+      { 'merestone_quota_reached{silo="north",quota="spool-bytes"}': '0x10 1x60 0x60' },
+      [
+        [10, []],
+        [13, [north('MerestoneSpoolFull', 'critical')]],
+        [70, [north('MerestoneSpoolFull', 'critical')]],
+        [75, []],
+      ],
+    );
   });
 
   describe('samples that are given up', () => {
@@ -391,7 +401,7 @@ describe('config/prometheus-alerts.yaml', () => {
       [76, []],
       [100, []],
     ]);
-    fires('whose effect has its own alert is not told twice', { [reached('spool-bytes')]: '1x180' }, [
+    fires('whose effect has its own alert is not told twice', { [reached('samples-per-second')]: '1x180' }, [
       [150, []],
     ]);
   });
