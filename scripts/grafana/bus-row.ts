@@ -51,7 +51,7 @@ export const busRow: { title: string; panels: Panel[] } = {
       {
         title: 'Devices',
         description:
-          'Bus time: share of the bus that the device takes. Failures: requests that failed within an hour.',
+          'Last sample: also one that only says why there is no value. Bus time: share of the bus that the device takes. Failures: requests that failed within an hour.',
         w: 24,
         h: 10,
       },
@@ -62,7 +62,7 @@ export const busRow: { title: string; panels: Panel[] } = {
           expr: `max ${byDevice} (merestone_device_up{${ofDevice}})`,
           mapping: {
             0: { text: 'silent', color: 'red' },
-            0.5: { text: 'partial', color: 'orange' },
+            0.5: { text: 'incomplete', color: 'orange' },
             1: { text: 'good', color: 'green' },
           },
         },

@@ -38,11 +38,20 @@ export function putBuses(
 }
 
 function defineDevice(gauge: Define, counter: Define): (labels: Labels, device: DeviceStatus) => void {
-  const up = gauge('device_up', '1 where the last poll gave every point, 0.5 where it gave some');
-  const samples = counter('device_samples', 'Samples taken');
+  const up = gauge(
+    'device_up',
+    '1 where the last poll gave every point, 0.5 where the device answered without some or all, 0 where nothing came',
+  );
+  const samples = counter(
+    'device_samples',
+    'Samples given to the silo, those that only say why there is no value included',
+  );
   const requests = counter('device_requests', 'Requests sent');
   const failures = counter('device_failures', 'Requests that failed, by kind');
-  const lastSample = gauge('device_last_sample_timestamp_seconds', 'When the last sample was taken');
+  const lastSample = gauge(
+    'device_last_sample_timestamp_seconds',
+    'When the last of those samples was given: it grows while a device is silent, too',
+  );
   const answer = gauge('device_answer_seconds', 'Smoothed time from request to answer');
   const lateness = gauge(
     'device_lateness_seconds',
