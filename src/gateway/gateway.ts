@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
@@ -9,6 +8,7 @@ import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
+import { withBusUse } from './bus-use.ts';
 import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';
 import type { OpenIsolate } from './open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
@@ -58,13 +58,14 @@ export class Gateway {
   }
 
   status(): GatewayStatus {
+    const buses = this.#fieldbus.status();
     return {
       version,
       startedAt: this.#startedAt,
       uptimeMs: Math.round(this.#clock.monotonicMs() - this.#startedAtMs),
       configFile: this.#options.file,
-      buses: this.#fieldbus.status(),
-      silos: [...this.#silos.values()].map((silo) => silo.status()),
+      buses,
+      silos: [...this.#silos.values()].map((silo) => withBusUse(silo.status(), buses)),
     };
   }
 
@@ -98,7 +99,7 @@ export class Gateway {
     }
     this.#silos = seats;
     try {
-      await this.#reconfigureFieldbus(options);
+      await this.#fieldbus.reconfigure(fieldbusPart(options));
     } catch (error) {
       this.#silos = new Map(before.silos.map(({ name }) => [name, seats.get(name)!]));
       throw error;
@@ -149,17 +150,6 @@ export class Gateway {
         this.#silos.get(silo)?.quota({ quota: 'bus-share', limit, state }),
     };
     return startFieldbus(fieldbusPart(options), dependencies);
-  }
-
-  async #reconfigureFieldbus(options: GatewayOptions): Promise<void> {
-    if (isDeepStrictEqual(fieldbusPart(options), fieldbusPart(this.#options))) return;
-    await this.#fieldbus.stop();
-    try {
-      this.#fieldbus = this.#startFieldbus(options);
-    } catch (error) {
-      this.#fieldbus = this.#startFieldbus(this.#options);
-      throw error;
-    }
   }
 
   #deliver(silo: string, samples: Sample[]): void {

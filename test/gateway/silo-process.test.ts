@@ -155,7 +155,7 @@ describe('merestone silo', () => {
     const host = hostAt(test, silo.socket);
     // Its certificate is nowhere: it is there, and refuses to run.
     await until(() => host.status().state === 'refused', 'its answer');
-    assert.match(host.status().reason!, /none\.crt/);
+    assert.match(host.status().reason!, /north\.crt/);
     assert.equal(host.status().isolation, 'process');
   });
 
