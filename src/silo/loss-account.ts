@@ -17,6 +17,11 @@ export class LossAccount {
     return this.#totals;
   }
 
+  /** Whether there is a run to be told. */
+  get hasOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
   add(loss: SampleLoss): void {
     if (loss.samples === 0) return;
     this.#totals[loss.reason] = (this.#totals[loss.reason] ?? 0) + loss.samples;
