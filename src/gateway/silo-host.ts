@@ -75,6 +75,7 @@ export class SiloHost {
       usage: (usage) => {
         this.#status = { ...this.#status, usage };
       },
+      leaving: () => {},
       fault: (reason) => {
         this.#fault ??= reason;
       },
