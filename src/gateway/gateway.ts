@@ -13,7 +13,7 @@ import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts'
 import type { OpenIsolate } from './open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
 import { SiloHost } from './silo-host.ts';
-import { SiloSeat } from './silo-seat.ts';
+import { type OpenHost, SiloSeat } from './silo-seat.ts';
 
 export interface GatewayDependencies {
   clock: Clock;
@@ -110,6 +110,11 @@ export class Gateway {
     return plan;
   }
 
+  /** A reload that waits for a silo's answer waits no longer. */
+  hurry(): void {
+    for (const silo of this.#silos.values()) silo.hurry();
+  }
+
   /** Stops polling, then lets the silos make durable what they have. */
   async stop(): Promise<void> {
     await this.#fieldbus.stop();
@@ -121,6 +126,7 @@ export class Gateway {
     const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
     switch (outcome) {
       case 'untouched':
+        seat.revive();
         // One that is down looks at them when it comes back.
         return void (await seat.request('reload').catch(() => {}));
       case 'started':
@@ -137,8 +143,9 @@ export class Gateway {
   }
 
   #seat(birth: SiloBirth): SiloSeat {
-    const open = (own: SiloBirth) => new SiloHost(own, this.#clock, this.#logger, this.#openIsolate);
-    return new SiloSeat(birth, open, this.#clock);
+    const dependencies = { clock: this.#clock, logger: this.#logger, openIsolate: this.#openIsolate };
+    const open: OpenHost = (own, handover) => new SiloHost(own, handover, dependencies);
+    return new SiloSeat(birth, open, this.#clock, this.#logger);
   }
 
   #startFieldbus(options: GatewayOptions): Fieldbus {

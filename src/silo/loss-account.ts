@@ -17,6 +17,11 @@ export class LossAccount {
     return this.#totals;
   }
 
+  /** Samples of the runs that are still to be told, by reason. */
+  get open(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#open.values()].map(({ reason, samples }) => [reason, samples]));
+  }
+
   /** Whether there is a run to be told. */
   get hasOpen(): boolean {
     return this.#open.size > 0;

@@ -37,7 +37,7 @@ export type ToSilo =
  * `overrun`: the silo did not keep up. `crash`: it died with them in its hands. `restart`: its configuration
  * changed, and they could not wait for that or were not the new tenant's.
  */
-export type LossReason = 'overrun' | 'crash' | 'restart';
+export type LossReason = 'overrun' | 'crash' | 'restart' | 'no-identity';
 
 export type FromSilo =
   /** So many readings are stored or dropped for good: the gateway may send as many more. */
