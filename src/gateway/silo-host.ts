@@ -254,6 +254,7 @@ export class SiloHost {
 
   #condemn(reason: string): void {
     this.#fault = reason;
+    this.#isLeaving = true;
     this.#handover.shut();
     if (this.#stage.at === 'running') this.#stage.isolate.end();
   }
@@ -288,8 +289,9 @@ export class SiloHost {
         return this.#crashed();
       case 'left':
         this.#restarts += 1;
-        if (livedMs < shortLifeMs) return this.#crashed();
-        return this.#pause(1, 'it left, and is started anew');
+        if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
+        this.#fault ??= 'it took leave unasked, as soon as it was there';
+        return this.#crashed();
       case 'absent':
         this.#absences += 1;
         return this.#pause(this.#absences, this.#fault ?? 'nobody is there');

@@ -62,7 +62,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 1);
     await silo.stop('SIGTERM');
     await until(() => host.status().state === 'restarting', 'its leave');
-    assert.match(host.status().reason!, /it left/);
+    assert.match(host.status().reason!, /took leave unasked/);
     await silo.start();
     await runs(host);
     assert.equal(host.status().restarts, 2);
