@@ -75,7 +75,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   if (spool !== null) {
     const age =
       spool.oldestAgeMs === null ? '' : `, the oldest from ${formatDuration(spool.oldestAgeMs)} ago`;
-    const size = `${formatBytes(spool.bytes)} of ${formatBytes(spool.bytesMax)}`;
+    const size = `${formatBytes(spool.bytesInUse)} of ${formatBytes(spool.bytesMax)}`;
     say('spool', `${count(spool.batches)} batches waiting (${count(spool.samples)} samples)${age}; ${size}`);
     if (spool.quarantined > 0) say('', paint('yellow', `${count(spool.quarantined)} batches quarantined`));
   }

@@ -134,9 +134,11 @@ export const siloSchema = z
     batch,
     spool,
     quota,
-    memoryMax: size('32MB', '4GB', "heap of this silo's worker; over it, this silo alone restarts").prefault(
-      '96MB',
-    ),
+    memoryMax: size(
+      '32MB',
+      '4GB',
+      "heap and buffers of this silo's isolate; over it, this silo alone restarts",
+    ).prefault('96MB'),
     isolation: z
       .enum(['thread', 'process'])
       .default('thread')

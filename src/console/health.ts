@@ -36,8 +36,8 @@ function siloReasons({ name, state, reason, uplink, spool }: SiloStatus): string
   return reasons;
 }
 
-function fullness({ bytes, bytesMax }: SpoolStatus): number {
-  return bytesMax > 0 ? bytes / bytesMax : 0;
+function fullness({ bytesInUse, bytesMax }: SpoolStatus): number {
+  return bytesMax > 0 ? bytesInUse / bytesMax : 0;
 }
 
 function sentence(what: string, reason: string | null): string {

@@ -110,6 +110,7 @@ function putUplinks(silos: readonly SiloStatus[], gauge: Define, counter: Define
 
 function putSpools(silos: readonly SiloStatus[], gauge: Define, counter: Define): void {
   const bytes = gauge('spool_bytes', 'Size of the spool on disk');
+  const bytesInUse = gauge('spool_bytes_in_use', 'What of it is in use: at its maximum data is given up');
   const bytesMax = gauge('spool_bytes_max', 'What the spool may take');
   const batches = gauge('spool_batches', 'Batches waiting');
   const samples = gauge('spool_samples', 'Samples waiting');
@@ -122,6 +123,7 @@ function putSpools(silos: readonly SiloStatus[], gauge: Define, counter: Define)
     if (spool === null) continue;
     const labels = { tenant: tenant ?? '', silo: name };
     bytes(labels, spool.bytes);
+    bytesInUse(labels, spool.bytesInUse);
     bytesMax(labels, spool.bytesMax);
     batches(labels, spool.batches);
     samples(labels, spool.samples);

@@ -85,6 +85,7 @@ export class Daemon {
 
   /** Resolves when everything that was taken in is on disk and every port and file is closed. */
   stop(): Promise<void> {
+    this.#gateway?.hurry();
     return this.#inTurn(async () => {
       this.#refusals.close();
       await Promise.all([this.#control?.close(), this.#http?.close(), this.#gateway?.stop()]);

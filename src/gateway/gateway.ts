@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
@@ -9,11 +8,12 @@ import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
+import { withBusUse } from './bus-use.ts';
 import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';
 import type { OpenIsolate } from './open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
 import { SiloHost } from './silo-host.ts';
-import { SiloSeat } from './silo-seat.ts';
+import { type OpenHost, SiloSeat } from './silo-seat.ts';
 
 export interface GatewayDependencies {
   clock: Clock;
@@ -58,13 +58,14 @@ export class Gateway {
   }
 
   status(): GatewayStatus {
+    const buses = this.#fieldbus.status();
     return {
       version,
       startedAt: this.#startedAt,
       uptimeMs: Math.round(this.#clock.monotonicMs() - this.#startedAtMs),
       configFile: this.#options.file,
-      buses: this.#fieldbus.status(),
-      silos: [...this.#silos.values()].map((silo) => silo.status()),
+      buses,
+      silos: [...this.#silos.values()].map((silo) => withBusUse(silo.status(), buses)),
     };
   }
 
@@ -98,7 +99,7 @@ export class Gateway {
     }
     this.#silos = seats;
     try {
-      await this.#reconfigureFieldbus(options);
+      await this.#fieldbus.reconfigure(fieldbusPart(options));
     } catch (error) {
       this.#silos = new Map(before.silos.map(({ name }) => [name, seats.get(name)!]));
       throw error;
@@ -107,6 +108,11 @@ export class Gateway {
     await Promise.all(plan.silos.map((outcome) => this.#carryOut(outcome, before, by)));
     this.#silos = new Map(options.silos.map(({ name }) => [name, seats.get(name)!]));
     return plan;
+  }
+
+  /** A reload that waits for a silo's answer waits no longer. */
+  hurry(): void {
+    for (const silo of this.#silos.values()) silo.hurry();
   }
 
   /** Stops polling, then lets the silos make durable what they have. */
@@ -120,6 +126,7 @@ export class Gateway {
     const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
     switch (outcome) {
       case 'untouched':
+        seat.revive();
         // One that is down looks at them when it comes back.
         return void (await seat.request('reload').catch(() => {}));
       case 'started':
@@ -136,8 +143,9 @@ export class Gateway {
   }
 
   #seat(birth: SiloBirth): SiloSeat {
-    const open = (own: SiloBirth) => new SiloHost(own, this.#clock, this.#logger, this.#openIsolate);
-    return new SiloSeat(birth, open, this.#clock);
+    const dependencies = { clock: this.#clock, logger: this.#logger, openIsolate: this.#openIsolate };
+    const open: OpenHost = (own, handover) => new SiloHost(own, handover, dependencies);
+    return new SiloSeat(birth, open, this.#clock, this.#logger);
   }
 
   #startFieldbus(options: GatewayOptions): Fieldbus {
@@ -149,17 +157,6 @@ export class Gateway {
         this.#silos.get(silo)?.quota({ quota: 'bus-share', limit, state }),
     };
     return startFieldbus(fieldbusPart(options), dependencies);
-  }
-
-  async #reconfigureFieldbus(options: GatewayOptions): Promise<void> {
-    if (isDeepStrictEqual(fieldbusPart(options), fieldbusPart(this.#options))) return;
-    await this.#fieldbus.stop();
-    try {
-      this.#fieldbus = this.#startFieldbus(options);
-    } catch (error) {
-      this.#fieldbus = this.#startFieldbus(this.#options);
-      throw error;
-    }
   }
 
   #deliver(silo: string, samples: Sample[]): void {

@@ -1,66 +1,141 @@
+import type { LossReason } from '../reading/loss.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
+import { LossAccount } from '../silo/loss-account.ts';
 
 /** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
 const readingsMax = 100_000;
+/** What has waited is given in pieces: one line of a socket holds some ten thousand samples with long names. */
+const pieceSamples = 500;
 
-/** Samples that are lost, and since when. */
-export interface GivenUp {
-  samples: number;
-  from: number;
+/** A silo that has proved whose it is, and takes samples. */
+export interface Taker {
+  tenant: string;
+  give(samples: Sample[]): void;
+  /** It does not keep up with what was given. */
+  isCongested(): boolean;
 }
 
+type Door =
+  | { at: 'waiting' }
+  | { at: 'open'; taker: Taker }
+  /** What comes is lost, and counted. */
+  | { at: 'closed'; reason: LossReason };
+
 /**
- * One silo's samples between bus and isolate: those that wait for it to be there, and those that it has in its
- * hands and has not settled. Both together are bounded.
+ * The one waiting room between buses and a silo, whatever serves it: samples wait in it while the silo is away, and
+ * go on only to one that has proved to be the tenant that they were taken for. What waits and what the silo has in
+ * its hands is bounded; what is lost is counted until the silo has been told.
  */
 export class Handover {
+  readonly #wallMs: () => number;
+  readonly #abandoned: (losses: Readonly<Record<string, number>>) => void;
+  readonly #losses = new LossAccount();
+  #door: Door = { at: 'waiting' };
+  /** For whom what waits was taken; null where nobody has been proved yet. */
+  #owner: string | null = null;
   #waiting: Sample[] = [];
   #waitingReadings = 0;
+  /** Given, and not yet settled. */
   #inHand = { readings: 0, samples: 0, since: 0 };
 
-  /** Whether the silo may have so much more. */
-  admits(samples: readonly Sample[]): boolean {
-    return this.#inHand.readings + this.#waitingReadings + readings(samples) <= readingsMax;
+  /** `abandoned` is told what was lost of a tenant whose place another one has taken, by reason. */
+  constructor(
+    wallMs: () => number,
+    abandoned: (losses: Readonly<Record<string, number>>) => void = () => {},
+  ) {
+    this.#wallMs = wallMs;
+    this.#abandoned = abandoned;
   }
 
-  wait(samples: readonly Sample[]): void {
+  /** What was lost and has not been told, by reason. */
+  get untold(): Readonly<Record<string, number>> {
+    return this.#losses.open;
+  }
+
+  deliver(samples: Sample[]): void {
+    if (this.#door.at === 'closed') return this.#lose(this.#door.reason, samples);
+    const readings = readingsIn(samples);
+    const isTooMuch = this.#inHand.readings + this.#waitingReadings + readings > readingsMax;
+    if (isTooMuch || (this.#door.at === 'open' && this.#door.taker.isCongested())) {
+      return this.#lose('overrun', samples);
+    }
+    if (this.#door.at === 'open') return this.#give(this.#door.taker, samples);
     this.#waiting.push(...samples);
-    this.#waitingReadings += readings(samples);
+    this.#waitingReadings += readings;
   }
 
-  /** What has waited, to be given. */
-  takeWaiting(): Sample[] {
+  /** What waited for another tenant is given up. */
+  open(taker: Taker): void {
+    const waiting = this.#takeWaiting();
+    this.#door = { at: 'open', taker };
+    const isForAnother = this.#owner !== null && this.#owner !== taker.tenant;
+    this.#owner = taker.tenant;
+    if (isForAnother) return this.#abandon(waiting);
+    for (let from = 0; from < waiting.length; from += pieceSamples) {
+      const piece = waiting.slice(from, from + pieceSamples);
+      if (this.#door.at === 'open') this.#give(this.#door.taker, piece);
+    }
+  }
+
+  /** The silo is away for a while. */
+  shut(): void {
+    this.#door = { at: 'waiting' };
+  }
+
+  /** Nobody comes for what waits, nor for what comes. */
+  close(reason: LossReason): void {
+    this.#lose(reason, this.#takeWaiting());
+    this.#door = { at: 'closed', reason };
+  }
+
+  /** False where the silo settles more than it was given. */
+  settle(readings: number): boolean {
+    if (readings > this.#inHand.readings) return false;
+    this.#inHand.readings -= readings;
+    if (this.#inHand.readings === 0) this.#inHand.samples = 0;
+    return true;
+  }
+
+  /** The silo is gone, with what it had in its hands. */
+  giveUpInHand(): void {
+    const { samples, since } = this.#inHand;
+    this.#losses.add({ reason: 'crash', samples, from: since, to: this.#wallMs() });
+    this.#inHand = { readings: 0, samples: 0, since: 0 };
+  }
+
+  /** The runs of losses since the last call, to be told. */
+  takeLosses(): ReturnType<LossAccount['take']> {
+    return this.#losses.take();
+  }
+
+  /** What was another tenant's is nobody's business here: not even how much it was. */
+  #abandon(waiting: readonly Sample[]): void {
+    this.#lose('restart', waiting);
+    const untold = this.untold;
+    this.#losses.take();
+    if (Object.keys(untold).length > 0) this.#abandoned(untold);
+  }
+
+  #give(taker: Taker, samples: Sample[]): void {
+    if (this.#inHand.samples === 0) this.#inHand.since = this.#wallMs();
+    this.#inHand.readings += readingsIn(samples);
+    this.#inHand.samples += samples.length;
+    taker.give(samples);
+  }
+
+  #takeWaiting(): Sample[] {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#waitingReadings = 0;
     return waiting;
   }
 
-  given(samples: readonly Sample[], wallMs: number): void {
-    if (this.#inHand.samples === 0) this.#inHand.since = wallMs;
-    this.#inHand.readings += readings(samples);
-    this.#inHand.samples += samples.length;
-  }
-
-  settled(readings: number): void {
-    this.#inHand.readings = Math.max(0, this.#inHand.readings - readings);
-    if (this.#inHand.readings === 0) this.#inHand.samples = 0;
-  }
-
-  /** The isolate is gone, with what it had in its hands. */
-  giveUpInHand(): GivenUp {
-    const { samples, since } = this.#inHand;
-    this.#inHand = { readings: 0, samples: 0, since: 0 };
-    return { samples, from: since };
-  }
-
-  /** Nobody comes for what waits. */
-  giveUpWaiting(): GivenUp {
-    const waiting = this.takeWaiting();
-    return { samples: waiting.length, from: waiting[0]?.wallMs ?? 0 };
+  #lose(reason: LossReason, samples: readonly Sample[]): void {
+    const from = samples[0]?.wallMs ?? 0;
+    this.#losses.add({ reason, samples: samples.length, from, to: samples.at(-1)?.wallMs ?? 0 });
   }
 }
 
-function readings(samples: readonly Sample[]): number {
+function readingsIn(samples: readonly Sample[]): number {
   return samples.reduce((sum, sample) => sum + readingsOf(sample), 0);
 }

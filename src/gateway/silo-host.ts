@@ -1,15 +1,12 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
-import { MerestoneError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { LossReason } from '../reading/loss.ts';
 import type { DeviceDescription } from '../reading/point.ts';
-import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { QuotaName, SiloStatus } from '../reading/status.ts';
 import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
-import { LossAccount } from '../silo/loss-account.ts';
 import type { AuditAct, FromSilo, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
-import { type GivenUp, Handover } from './handover.ts';
+import type { Handover } from './handover.ts';
 import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -18,16 +15,25 @@ import { PendingRequests } from './pending-requests.ts';
 const crashesMax = 5;
 const crashWindowMs = 600_000;
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** One that lives shorter than this and takes leave unasked, again and again, is as good as crashed. */
+const shortLifeMs = 60_000;
 /** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
 const actsMax = 100;
 
 type Stage =
-  /** `heard`: it has said its first word, and takes samples. */
-  | { at: 'running'; isolate: Isolate; heard: boolean }
+  | { at: 'running'; isolate: Isolate; sinceMs: number }
   | { at: 'pausing'; cancel: Cancel }
   | { at: 'quarantined' }
-  | { at: 'stopping'; isolate: Isolate }
+  | { at: 'stopping'; isolate: Isolate; gone: Promise<void> }
   | { at: 'stopped' };
+
+export interface SiloHostDependencies {
+  clock: Clock;
+  logger: Logger;
+  openIsolate?: OpenIsolate | undefined;
+}
+
+export type QuotaEdge = Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>;
 
 /**
  * Keeps one silo's isolate alive from outside the wall: starts it, gives it no more than it can take, starts
@@ -41,12 +47,12 @@ export class SiloHost {
   readonly #open: OpenIsolate;
   readonly #logAllowance: LogAllowance;
   readonly #requests: PendingRequests;
-  readonly #handover = new Handover();
-  /** What could not be given to the silo and it has not been told of yet. */
-  readonly losses = new LossAccount();
+  readonly #handover: Handover;
   #stage: Stage = { at: 'stopped' };
   #status: SiloStatus;
   #acts: AuditAct[] = [];
+  /** Quotas that are kept outside of the silo and are reached now. */
+  readonly #reached = new Map<QuotaName, QuotaEdge>();
   /** Why the isolate is about to end. */
   #fault: string | null = null;
   #crashedAtMs: number[] = [];
@@ -54,10 +60,19 @@ export class SiloHost {
   #absences = 0;
   #restarts = 0;
   #stopDone: (() => void) | undefined;
+  /** The isolate is given samples. */
+  #isTaking = false;
+  /** It takes leave by itself, and is given nothing any more. */
+  #isLeaving = false;
 
-  constructor(birth: SiloBirth, clock: Clock, logger: Logger, open: OpenIsolate = openIsolate) {
+  constructor(
+    birth: SiloBirth,
+    handover: Handover,
+    { clock, logger, openIsolate: open = openIsolate }: SiloHostDependencies,
+  ) {
     this.name = birth.options.name;
     this.#birth = birth;
+    this.#handover = handover;
     this.#clock = clock;
     this.#logger = logger.with({ silo: this.name });
     this.#open = open;
@@ -71,35 +86,38 @@ export class SiloHost {
   }
 
   start(): void {
-    const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
-      message: (message) => this.#receive(message),
-      usage: (usage) => {
-        this.#status = { ...this.#status, usage };
-      },
-      fault: (reason) => {
-        this.#fault ??= reason;
-      },
-      ended: (end) => this.#ended(end),
-    });
     this.#fault = null;
-    this.#stage = { at: 'running', isolate, heard: false };
+    this.#isLeaving = false;
+    try {
+      const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
+        message: (message) => this.#receive(message),
+        usage: (usage) => {
+          this.#status = { ...this.#status, usage };
+        },
+        leaving: () => {
+          this.#isLeaving = true;
+          this.#handover.shut();
+        },
+        fault: (reason) => {
+          this.#fault ??= reason;
+        },
+        ended: (end) => this.#ended(end),
+      });
+      this.#stage = { at: 'running', isolate, sinceMs: this.#clock.monotonicMs() };
+    } catch (error) {
+      // No thread, no process, no descriptor left: that is the box's trouble, and may pass.
+      this.#fault = describeError(error);
+      return this.#ended('absent');
+    }
     this.#post({ type: 'start', birth: this.#birth });
   }
 
-  /** Hands samples over, or counts them as lost where the silo has not kept up. */
-  deliver(samples: Sample[]): void {
-    const from = samples[0]?.wallMs ?? this.#clock.wallMs();
-    if (!this.#handover.admits(samples)) return this.#lose('overrun', { samples: samples.length, from });
-    switch (this.#stage.at) {
-      case 'running':
-        return this.#stage.heard ? this.#give(samples) : this.#handover.wait(samples);
-      case 'pausing':
-        return this.#handover.wait(samples);
-      case 'quarantined':
-      case 'stopping':
-      case 'stopped':
-        return this.#lose('crash', { samples: samples.length, from });
-    }
+  /** One that is left alone after crashes is given another try; for any other it does nothing. */
+  revive(): void {
+    if (this.#stage.at !== 'quarantined') return;
+    this.#crashedAtMs = [];
+    this.#handover.shut();
+    this.start();
   }
 
   status(): SiloStatus {
@@ -108,13 +126,16 @@ export class SiloHost {
 
   /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
   record(act: AuditAct): void {
-    if (this.#stage.at === 'running' && this.#stage.heard) return this.#post({ type: 'record', act });
+    if (this.#isServing) return this.#post({ type: 'record', act });
     if (this.#acts.length < actsMax) this.#acts.push(act);
+    else this.#logger.warn('an act is not in the audit log: too many wait', { kind: act.kind });
   }
 
-  /** A quota that is kept outside of the silo was reached, or is clear again. */
-  quota(event: Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>): void {
-    this.#post({ type: 'quota', ...event });
+  /** A quota that is kept outside of the silo was reached, or is clear again; one that is not there is told later. */
+  quota(edge: QuotaEdge): void {
+    if (edge.state === 'reached') this.#reached.set(edge.quota, edge);
+    else this.#reached.delete(edge.quota);
+    if (this.#isServing) this.#post({ type: 'quota', ...edge });
   }
 
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
@@ -123,22 +144,28 @@ export class SiloHost {
     return this.#requests.ask((id) => this.#post({ type: 'request', id, method }));
   }
 
+  /** Whoever waits for an answer waits no longer. */
+  hurry(): void {
+    this.#requests.rejectAll();
+  }
+
   /** Resolves when the isolate is gone; by force after `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
     const stage = this.#stage;
+    if (stage.at === 'stopping') return stage.gone;
     if (stage.at === 'pausing') stage.cancel();
     if (stage.at !== 'running') {
       this.#stage = { at: 'stopped' };
-      return this.#lose('crash', this.#handover.giveUpWaiting());
+      return;
     }
-    this.#giveWaiting();
+    this.#handover.shut();
     this.#reportLosses();
     const { isolate } = stage;
     const gone = new Promise<void>((resolve) => {
       this.#stopDone = resolve;
     });
     this.#post({ type: 'stop' });
-    this.#stage = { at: 'stopping', isolate };
+    this.#stage = { at: 'stopping', isolate, gone };
     const cancel = this.#clock.after(deadlineMs, () => {
       this.#logger.error('silo did not stop in time and is ended', { deadlineMs });
       isolate.end();
@@ -151,27 +178,12 @@ export class SiloHost {
     if (this.#stage.at === 'running') this.#stage.isolate.post(message);
   }
 
-  #give(samples: Sample[]): void {
-    if (samples.length === 0) return;
-    this.#handover.given(samples, this.#clock.wallMs());
-    this.#post({ type: 'samples', samples });
-  }
-
-  /** What came before the isolate was there, and what people did meanwhile. */
-  #giveWaiting(): void {
-    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
-    this.#give(this.#handover.takeWaiting());
-  }
-
   #receive(message: FromSilo): void {
-    if (this.#stage.at === 'running' && !this.#stage.heard) {
-      this.#stage.heard = true;
-      this.#absences = 0;
-      this.#giveWaiting();
-    }
+    this.#absences = 0;
     switch (message.type) {
       case 'credit':
-        return this.#handover.settled(message.readings);
+        if (!this.#handover.settle(message.readings)) this.#condemn('it asked for a credit that is none');
+        return;
       case 'status':
         this.#show(message.status);
         return this.#reportLosses();
@@ -184,30 +196,67 @@ export class SiloHost {
     }
   }
 
-  #lose(reason: LossReason, { samples, from }: GivenUp): void {
-    this.losses.add({ reason, samples, from, to: this.#clock.wallMs() });
-  }
-
   #reportLosses(): void {
-    if (this.#stage.at !== 'running') return;
-    for (const { samples, from, to, reason } of this.losses.take()) {
+    if (!this.#isTaking) return;
+    for (const { samples, from, to, reason } of this.#handover.takeLosses()) {
       this.#post({ type: 'lost', reason, samples, from, to });
     }
   }
 
+  /** It has said what it is, and takes what it is told. */
+  get #isServing(): boolean {
+    return this.#stage.at === 'running' && ['running', 'refused'].includes(this.#status.state);
+  }
+
   /**
-   * A silo serves one tenant for good. What it says of itself is shown under the name that the gateway gave it;
-   * one that would go on as somebody else is ended.
+   * A silo serves one tenant for good. What it says of itself is shown under the name that the gateway gave it; one
+   * that would go on as somebody else is ended, and has been given nothing.
    */
   #show(status: SiloStatus): void {
-    const { tenant, gateway, usage, isolation } = this.#status;
-    const isOther = tenant !== null && status.tenant !== null && status.tenant !== tenant;
-    if (isOther && this.#stage.at === 'running') {
-      this.#fault = 'it gave itself out as another tenant';
-      return this.#stage.isolate.end();
+    if (this.#stage.at === 'running' && this.#isOther(status)) {
+      return this.#condemn('it gave itself out as another tenant or gateway');
     }
+    const wasServing = this.#isServing;
+    const { tenant, gateway, usage, isolation } = this.#status;
     const origin = { tenant: status.tenant ?? tenant, gateway: status.gateway ?? gateway };
     this.#status = { ...status, ...origin, name: this.name, usage, isolation };
+    if (this.#stage.at !== 'running') return;
+    if (!wasServing && this.#isServing) this.#tellWhatWaited();
+    this.#setDoor(status, this.#stage.isolate);
+  }
+
+  #isOther(status: SiloStatus): boolean {
+    const { tenant, gateway } = this.#status;
+    const differs = (was: string | null, is: string | null): boolean =>
+      was !== null && is !== null && was !== is;
+    return differs(tenant, status.tenant) || differs(gateway, status.gateway);
+  }
+
+  /** Samples go to a silo that runs under its tenant's name, and to no other. */
+  #setDoor({ state, tenant }: SiloStatus, isolate: Isolate): void {
+    if (this.#isLeaving) return;
+    const wasTaking = this.#isTaking;
+    this.#isTaking = state === 'running' && tenant !== null;
+    if (state === 'refused') return this.#handover.close('no-identity');
+    if (state !== 'running' || tenant === null) return this.#handover.shut();
+    if (wasTaking) return;
+    this.#handover.open({
+      tenant,
+      give: (samples) => isolate.post({ type: 'samples', samples }),
+      isCongested: () => isolate.isCongested,
+    });
+  }
+
+  #tellWhatWaited(): void {
+    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
+    for (const edge of this.#reached.values()) this.#post({ type: 'quota', ...edge });
+  }
+
+  #condemn(reason: string): void {
+    this.#fault = reason;
+    this.#isLeaving = true;
+    this.#handover.shut();
+    if (this.#stage.at === 'running') this.#stage.isolate.end();
   }
 
   #log({ level, event, fields }: Extract<FromSilo, { type: 'log' }>): void {
@@ -218,20 +267,31 @@ export class SiloHost {
 
   #ended(end: IsolateEnd): void {
     this.#requests.rejectAll();
-    this.#status = { ...this.#status, usage: null };
-    this.#lose('crash', this.#handover.giveUpInHand());
+    const { uplink } = this.#status;
+    // What it said last is no longer so.
+    this.#status = {
+      ...this.#status,
+      usage: null,
+      uplink: uplink && { ...uplink, state: 'closed', inflight: 0 },
+    };
+    this.#isTaking = false;
+    this.#handover.giveUpInHand();
     if (this.#stage.at === 'stopping') {
       this.#stage = { at: 'stopped' };
       this.#status = { ...this.#status, state: 'stopped' };
       return this.#stopDone?.();
     }
+    const livedMs = this.#stage.at === 'running' ? this.#clock.monotonicMs() - this.#stage.sinceMs : 0;
+    this.#handover.shut();
     switch (end) {
       case 'crashed':
         this.#restarts += 1;
         return this.#crashed();
       case 'left':
         this.#restarts += 1;
-        return this.#pause(1, 'it left, and is started anew');
+        if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
+        this.#fault ??= 'it took leave unasked, as soon as it was there';
+        return this.#crashed();
       case 'absent':
         this.#absences += 1;
         return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
@@ -240,14 +300,15 @@ export class SiloHost {
 
   #crashed(): void {
     const nowMs = this.#clock.monotonicMs();
-    const reason = this.#fault ?? 'its isolate ended';
+    const reason = this.#fault ?? 'it went by itself';
     this.#crashedAtMs = [...this.#crashedAtMs.filter((at) => nowMs - at < crashWindowMs), nowMs];
     if (this.#crashedAtMs.length < crashesMax) {
       return this.#pause(this.#crashedAtMs.length, `crashed: ${reason}`);
     }
     this.#stage = { at: 'quarantined' };
+    this.#handover.close('crash');
     const times = `crashed ${crashesMax} times in ten minutes`;
-    this.#setDown('quarantined', `${times}; the last time: ${reason}; restart the gateway to try again`);
+    this.#setDown('quarantined', `${times}; the last time: ${reason}; 'merestone reload' tries again`);
   }
 
   #pause(attempt: number, reason: string): void {

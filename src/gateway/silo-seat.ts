@@ -1,45 +1,36 @@
-import type { Cancel, Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
-import { readingsOf, type Sample } from '../reading/sample.ts';
+import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import type { AuditAct, SiloBirth, SiloMethod } from '../silo/protocol.ts';
-import type { SiloHost } from './silo-host.ts';
-
-/** As much as a silo may have in its hands: a stop takes 4 s at most, this is ten at 10,000 readings/s. */
-const waitingReadingsMax = 100_000;
-/** A new isolate has read its certificate within some hundred milliseconds. */
-const lookAgainMs = 50;
+import { Handover } from './handover.ts';
+import type { QuotaEdge, SiloHost } from './silo-host.ts';
 
 type Host = Pick<
   SiloHost,
-  'devices' | 'start' | 'deliver' | 'status' | 'record' | 'quota' | 'request' | 'stop' | 'losses'
+  'devices' | 'start' | 'revive' | 'status' | 'record' | 'quota' | 'request' | 'hurry' | 'stop'
 >;
-export type OpenHost = (birth: SiloBirth) => Host;
-
-interface Waiting {
-  /** For whom they were taken; null where nobody had been proved. */
-  tenant: string | null;
-  samples: Sample[];
-  readings: number;
-}
+export type OpenHost = (birth: SiloBirth, handover: Handover) => Host;
 
 /**
- * One silo's place in the gateway, whoever serves it. Where its configuration changes, another host takes it;
- * what comes meanwhile waits, and goes on only when the new one has proved to be the same tenant's.
+ * One silo's place in the gateway, whoever serves it. Where its configuration changes, another host takes it; what
+ * comes meanwhile waits in the one handover that all of them share.
  */
 export class SiloSeat {
   readonly name: string;
   readonly #open: OpenHost;
-  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #handover: Handover;
   #host: Host;
-  #waiting: Waiting | undefined = { tenant: null, samples: [], readings: 0 };
-  #cancelLook: Cancel | undefined;
 
-  constructor(birth: SiloBirth, open: OpenHost, clock: Clock) {
+  constructor(birth: SiloBirth, open: OpenHost, clock: Clock, logger: Logger) {
     this.name = birth.options.name;
     this.#open = open;
-    this.#clock = clock;
-    this.#host = open(birth);
+    this.#logger = logger;
+    const giveUp = (losses: Readonly<Record<string, number>>): void => this.#giveUp(losses);
+    this.#handover = new Handover(() => clock.wallMs(), giveUp);
+    this.#host = open(birth, this.#handover);
   }
 
   get devices(): DeviceDescription[] {
@@ -48,33 +39,43 @@ export class SiloSeat {
 
   start(): void {
     this.#host.start();
-    this.#handOver();
   }
 
-  /** Hands samples over; before the start and over a change of host they wait, within a bound. */
+  /** Hands samples over; while the silo is away they wait, within a bound. */
   deliver(samples: Sample[]): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return this.#host.deliver(samples);
-    const readings = samples.reduce((sum, sample) => sum + readingsOf(sample), 0);
-    if (waiting.readings + readings > waitingReadingsMax) return this.#lose(samples);
-    waiting.samples.push(...samples);
-    waiting.readings += readings;
+    this.#handover.deliver(samples);
   }
 
+  /** What the gateway gave up on its behalf counts among what was dropped, told or not. */
   status(): SiloStatus {
-    return this.#host.status();
+    const status = this.#host.status();
+    const dropped = { ...status.samples.dropped };
+    for (const [reason, samples] of Object.entries(this.#handover.untold)) {
+      dropped[reason] = (dropped[reason] ?? 0) + samples;
+    }
+    return { ...status, samples: { ...status.samples, dropped } };
   }
 
   record(act: AuditAct): void {
     this.#host.record(act);
   }
 
-  quota(event: Parameters<Host['quota']>[0]): void {
-    this.#host.quota(event);
+  quota(edge: QuotaEdge): void {
+    this.#host.quota(edge);
   }
 
   request(method: SiloMethod): Promise<unknown> {
     return this.#host.request(method);
+  }
+
+  /** A silo that is left alone after crashes is given another try. */
+  revive(): void {
+    this.#host.revive();
+  }
+
+  /** Whoever waits for an answer waits no longer. */
+  hurry(): void {
+    this.#host.hurry();
   }
 
   /**
@@ -83,42 +84,26 @@ export class SiloSeat {
    */
   async replace(birth: SiloBirth, act: AuditAct, deadlineMs: number): Promise<void> {
     const previous = this.#host;
-    this.#cancelLook?.();
-    this.#waiting ??= { tenant: previous.status().tenant, samples: [], readings: 0 };
-    const next = this.#open(birth);
-    // From here on, what is lost is lost in the account that goes on.
-    this.#host = next;
     const isThere = ['starting', 'running', 'refused'].includes(previous.status().state);
     if (isThere) previous.record(act);
+    this.#handover.shut();
     await previous.stop(deadlineMs);
-    for (const loss of previous.losses.take()) next.losses.add(loss);
-    this.start();
-    if (!isThere) next.record(act);
+    // What comes while nobody is there waits, and what the next one does not take is its tenant's loss.
+    this.#handover.shut();
+    this.#host = this.#open(birth, this.#handover);
+    this.#host.start();
+    if (!isThere) this.#host.record(act);
   }
 
+  /** What nobody will tell the tenant any more is told to whoever reads the log. */
   async stop(deadlineMs: number): Promise<void> {
-    this.#cancelLook?.();
-    if (this.#waiting !== undefined) this.#lose(this.#waiting.samples);
     await this.#host.stop(deadlineMs);
+    this.#handover.close('crash');
+    const untold = this.#handover.untold;
+    if (Object.keys(untold).length > 0) this.#giveUp(untold);
   }
 
-  #handOver(): void {
-    const { tenant, samples } = this.#waiting!;
-    const { tenant: now, state } = this.#host.status();
-    const isKnown = now !== null || state === 'refused' || state === 'quarantined';
-    if (tenant !== null && !isKnown) {
-      this.#cancelLook = this.#clock.after(lookAgainMs, () => this.#handOver());
-      return;
-    }
-    this.#waiting = undefined;
-    if (samples.length === 0) return;
-    if (tenant !== null && now !== null && now !== tenant) this.#lose(samples);
-    else this.#host.deliver(samples);
-  }
-
-  #lose(samples: readonly Sample[]): void {
-    for (const { wallMs } of samples) {
-      this.#host.losses.add({ reason: 'restart', samples: 1, from: wallMs, to: wallMs });
-    }
+  #giveUp(losses: Readonly<Record<string, number>>): void {
+    this.#logger.warn('samples given up that the silo could not be told of', { silo: this.name, ...losses });
   }
 }

@@ -122,8 +122,10 @@ export interface SpoolStatus {
   seq: number;
   batches: number;
   samples: number;
-  /** Of the file and its WAL. */
+  /** Of the file and its WAL, which do not shrink. */
   bytes: number;
+  /** What of them is in use: at `bytesMax` the spool gives up data. */
+  bytesInUse: number;
   bytesMax: number;
   /** Of the oldest batch waiting; null where none waits. */
   oldestAgeMs: number | null;

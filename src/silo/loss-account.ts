@@ -19,6 +19,16 @@ export class LossAccount {
     return this.#totals;
   }
 
+  /** Samples of the runs that are still to be told, by reason. */
+  get open(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#open.values()].map(({ reason, samples }) => [reason, samples]));
+  }
+
+  /** Whether there is a run to be told. */
+  get hasOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
   add(loss: SampleLoss): void {
     if (loss.samples === 0) return;
     this.#totals[loss.reason] = (this.#totals[loss.reason] ?? 0) + loss.samples;

@@ -12,6 +12,7 @@ import { LossAccount } from './loss-account.ts';
 import type { AuditAct, SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
 import { limitsOf, QuotaBook } from './quota-book.ts';
 import { RefusalRation } from './refusal-ration.ts';
+import { ReportPace } from './report-pace.ts';
 import { RunningSilo } from './running-silo.ts';
 import type { TimeSources } from './timekeeper.ts';
 
@@ -21,8 +22,6 @@ const tickMs = 1000;
 const identityCheckTicks = 10;
 /** How often the audit log is signed, where it has grown. */
 const journalSignTicks = 60;
-/** Losses are told in runs of this length, so that a flood makes few events. */
-const lossReportTicks = 10;
 
 /** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
 const heldPatienceMs = 8000;
@@ -55,6 +54,7 @@ export class Silo {
   readonly #time: TimeSources;
   readonly #logger: Logger;
   readonly #losses = new LossAccount();
+  readonly #lossPace = new ReportPace();
   readonly #book: QuotaBook;
   readonly #refusals = new RefusalRation();
   #usage: SiloUsage | null = null;
@@ -216,7 +216,7 @@ export class Silo {
     this.#settleRefusals();
     if (this.#stage.at === 'running') {
       this.#stage.silo.tick();
-      if (this.#ticks % lossReportTicks === 0) this.#stage.silo.reportLosses();
+      if (this.#lossPace.isDue(this.#losses.hasOpen)) this.#stage.silo.reportLosses();
       if (this.#ticks % journalSignTicks === 0) await this.#stage.silo.signJournal();
     }
     this.#postStatus();

@@ -289,6 +289,7 @@ export class Spool {
       batches: countOf(waiting) - delivered.batches,
       samples: samplesWaiting - delivered.samples,
       bytes: store.bytes(),
+      bytesInUse: this.bytesInUse(),
       bytesMax: this.#options.bytesMax,
       oldestAgeMs: oldest === undefined ? null : Math.max(0, this.#deps.clock.wallMs() - oldest),
       quarantined,

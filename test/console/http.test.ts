@@ -101,7 +101,7 @@ describe('HTTP', () => {
       'merestone_samples_dropped_total{tenant="acme",silo="north",reason="overrun"} 77',
       'merestone_certificate_days_left{tenant="acme",silo="north"} 12.',
       'merestone_uplink_online{tenant="acme",silo="north"} 0',
-      'merestone_spool_bytes{tenant="acme",silo="north"} 480000000',
+      'merestone_spool_bytes_in_use{tenant="acme",silo="north"} 480000000',
       'merestone_device_failures_total{tenant="acme",silo="north",bus="rs485",device="boiler",kind="timeout"} 12',
       'merestone_bus_open{bus="wind",kind="serial"} 0',
       'merestone_silo_running{tenant="",silo="south"} 0',

@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { OpenIsolate } from '../../src/gateway/open-isolate.ts';
+import { Handover } from '../../src/gateway/handover.ts';
 import { SiloHost } from '../../src/gateway/silo-host.ts';
 import { spawnProcess } from '../../src/silo/gate/process-isolate.ts';
 import { siloOptions } from '../support/silo-options.ts';
@@ -21,7 +22,11 @@ function hostAt(test: TestContext, socket: string, open?: OpenIsolate): SiloHost
   const spool = { ...siloOptions('sane').spool, directory: join(dirname(socket), 'state') };
   const options = siloOptions('sane', { isolation: { kind: 'process', socket }, spool });
   const birth = { options, devices: [], configSha256: '00'.repeat(32) };
-  const host = new SiloHost(birth, systemClock, silentLogger, open);
+  const host = new SiloHost(birth, new Handover(Date.now), {
+    clock: systemClock,
+    logger: silentLogger,
+    openIsolate: open,
+  });
   test.after(() => host.stop(2000));
   host.start();
   return host;
@@ -57,7 +62,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 1);
     await silo.stop('SIGTERM');
     await until(() => host.status().state === 'restarting', 'its leave');
-    assert.match(host.status().reason!, /it left/);
+    assert.match(host.status().reason!, /took leave unasked/);
     await silo.start();
     await runs(host);
     assert.equal(host.status().restarts, 2);
@@ -155,7 +160,7 @@ describe('merestone silo', () => {
     const host = hostAt(test, silo.socket);
     // Its certificate is nowhere: it is there, and refuses to run.
     await until(() => host.status().state === 'refused', 'its answer');
-    assert.match(host.status().reason!, /none\.crt/);
+    assert.match(host.status().reason!, /north\.crt/);
     assert.equal(host.status().isolation, 'process');
   });
 

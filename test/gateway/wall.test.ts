@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
+import { Handover } from '../../src/gateway/handover.ts';
 import { SiloHost } from '../../src/gateway/silo-host.ts';
 import type { SiloBirth } from '../../src/silo/protocol.ts';
 import { siloOptions } from '../support/silo-options.ts';
@@ -22,12 +23,12 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       const { log = [], ...quota } = more;
       const wall = await walls[kind]('rogue');
       const birth = birthOf(madness);
-      const host = new SiloHost(
-        { ...birth, options: { ...birth.options, quota } },
-        systemClock,
-        createLogger((record) => log.push(record), 'debug'),
-        wall.open,
-      );
+      const options = { ...birth.options, quota };
+      const host = new SiloHost({ ...birth, options }, new Handover(Date.now), {
+        clock: systemClock,
+        logger: createLogger((record) => log.push(record), 'debug'),
+        openIsolate: wall.open,
+      });
       test.after(async () => {
         await host.stop(2000);
         await wall[Symbol.asyncDispose]();
@@ -150,7 +151,8 @@ describe('a silo that asks for more memory at once than it may ever have', () =>
   it('takes its own process with it, and nobody else’s', async (test) => {
     const wall = await walls.process('rogue');
     test.after(() => wall[Symbol.asyncDispose]());
-    const host = new SiloHost(birthOf('huge-array'), systemClock, silentLogger, wall.open);
+    const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: wall.open };
+    const host = new SiloHost(birthOf('huge-array'), new Handover(Date.now), dependencies);
     test.after(() => host.stop(2000));
     host.start();
     await until(() => host.status().restarts > 0, 'its end');

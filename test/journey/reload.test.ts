@@ -211,11 +211,11 @@ describe('a reload', () => {
     const reload = (...more: string[]) => runCommand(['reload', '--config', site.config, ...more]);
     const [text, json] = [await reload(), await reload('--json')];
     assert.deepEqual([text.exitCode, json.exitCode], [78, 78]);
-    assert.match(text.stdout, /^\/.*merestone\.yaml:9:14: .*samplesPerSecund.*did you mean/m);
+    assert.match(text.stdout, /^\/.*merestone\.yaml:8:14: .*samplesPerSecund.*did you mean/m);
     assert.match(text.stdout, /acme-seconds/);
     assert.match(text.stderr, /nothing was touched/);
     const { reloaded, faults } = JSON.parse(json.stdout) as { reloaded: boolean; faults: { line: number }[] };
-    assert.deepEqual([reloaded, faults.length, faults[0]!.line], [false, 2, 9]);
+    assert.deepEqual([reloaded, faults.length, faults[0]!.line], [false, 2, 8]);
     daemon.signal('SIGHUP');
     await eventually('the third refusal in the log', () => {
       const refusals = daemon.log.filter(({ event }) => String(event).startsWith('configuration refused'));

@@ -209,11 +209,17 @@ ${many(floodUnits, (unit) => device(`flood-${unit}`, noisySilo, 'flood', unit, '
 ${many(8, (unit) => device(`hostile-${unit}`, noisySilo, 'hostile', unit, '10ms'))}`;
 }
 
-/** Says all kinds of things to whoever asks, as fast as it is read: noise, headers of others, endless answers. */
+/**
+ * Answers every other request rightly, so that it is asked on and on, and says all kinds of things besides, as fast
+ * as it is read: noise, headers of others, endless answers.
+ */
 function createHostileDevice(): Server {
+  let requests = 0;
   return createServer((socket: Socket) => {
     socket.on('error', () => {});
     socket.on('data', (request) => {
+      requests += 1;
+      if (requests % 2 === 0) socket.write(rightAnswer(request));
       for (let turn = 0; turn < 50; turn += 1) {
         const answer = Buffer.alloc(260, turn);
         request.copy(answer, 0, 0, turn % 12);
@@ -221,6 +227,16 @@ function createHostileDevice(): Server {
       }
     });
   });
+}
+
+/** Registers of zeros (Modbus V1.1b3 §6.3, MBAP of Messaging on TCP/IP V1.0b §3.1.3). */
+function rightAnswer(request: Buffer): Buffer {
+  const bytes = (request[11] ?? 0) * 2;
+  const answer = Buffer.alloc(9 + bytes);
+  request.copy(answer, 0, 0, 8);
+  answer.writeUInt16BE(3 + bytes, 4);
+  answer[8] = bytes;
+  return answer;
 }
 
 async function subscribe(authority: Authority, url: string): Promise<MqttClient> {

@@ -64,6 +64,7 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
       batches: 3,
       samples: 1500,
       bytes: 1_200_000,
+      bytesInUse: 1_100_000,
       bytesMax: 512_000_000,
       oldestAgeMs: 2100,
       quarantined: 0,
@@ -132,7 +133,8 @@ export function troubledStatus(): GatewayStatus {
         },
         spool: {
           ...north.spool!,
-          bytes: 480_000_000,
+          bytes: 500_000_000,
+          bytesInUse: 480_000_000,
           batches: 91_234,
           samples: 45_617_000,
           oldestAgeMs: 97_000_000,

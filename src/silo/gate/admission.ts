@@ -110,6 +110,7 @@ function spoolOf(from: Record<string, unknown>): SpoolStatus {
     batches: number(from['batches']),
     samples: number(from['samples']),
     bytes: number(from['bytes']),
+    bytesInUse: number(from['bytesInUse']),
     bytesMax: number(from['bytesMax']),
     oldestAgeMs: orNull(from['oldestAgeMs'], number),
     quarantined: number(from['quarantined']),

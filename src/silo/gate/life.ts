@@ -68,6 +68,7 @@ export class Life {
       {
         message: (said) => this.#channel.post(said),
         usage: (usage) => this.#channel.post({ type: 'usage', usage }),
+        leaving: () => {},
         fault: (reason) => this.#channel.post({ type: 'fault', reason }),
         ended: () => this.#isolateEnded(),
       },

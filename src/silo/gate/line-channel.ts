@@ -6,6 +6,9 @@ export const inwardBytesMax = 16_000_000;
 /** A status, a log line or a credit. */
 export const outwardBytesMax = 1_000_000;
 
+/** As much as one line may have: a peer that reads is never so far behind. */
+const unreadBytesMax = inwardBytesMax;
+
 export interface LineChannelListener {
   message(message: unknown): void;
   /** What came is no message, or the socket failed; the end follows. */
@@ -30,6 +33,10 @@ export class LineChannel {
     });
     socket.on('error', (error) => listener.fault(error.message));
     socket.on('close', () => listener.ended());
+  }
+
+  get isCongested(): boolean {
+    return this.#socket.writableLength > unreadBytesMax;
   }
 
   post(message: object): void {

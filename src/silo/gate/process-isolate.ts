@@ -82,6 +82,10 @@ class ProcessIsolate implements Isolate {
     this.#listener.ended(this.#end);
   }
 
+  get isCongested(): boolean {
+    return this.#channel.isCongested;
+  }
+
   post(message: ToSilo): void {
     if (this.#waiting === undefined) this.#channel.post(message);
     else this.#waiting.push(message);

@@ -23,6 +23,8 @@ export interface ThreadIsolateOptions {
  * measured from here, and one that takes too much, or hangs, is ended from here.
  */
 export class ThreadIsolate implements Isolate {
+  /** A thread's port has no measure; the handover's bound is what holds there. */
+  readonly isCongested = false;
   readonly #worker: Worker;
   readonly #clock: Clock;
   readonly #listener: IsolateListener;

@@ -1,0 +1,9 @@
+import type { BusStatus, SiloStatus } from '../reading/status.ts';
+
+/** A silo's status with what the gateway alone knows: its use of the bus where that is greatest. */
+export function withBusUse(silo: SiloStatus, buses: readonly BusStatus[]): SiloStatus {
+  const shares = buses.flatMap((bus) => bus.silos.filter((each) => each.silo === silo.name));
+  const used = Math.max(0, ...shares.map(({ busShare }) => busShare));
+  const quotas = silo.quotas.map((each) => (each.quota === 'bus-share' ? { ...each, used } : each));
+  return { ...silo, quotas };
+}
