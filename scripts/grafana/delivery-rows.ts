@@ -6,8 +6,8 @@ const bySilo = 'by (tenant, silo, instance)';
 const rate = (metric: string, selector = ofSilo): string => `rate(${metric}{${selector}}[$__rate_interval])`;
 const increase = (metric: string): string => `increase(${metric}{${ofSilo}}[$__rate_interval])`;
 const untilFull =
-  `(merestone_spool_bytes_max{${ofSilo}} - merestone_spool_bytes{${ofSilo}})` +
-  ` / (deriv(merestone_spool_bytes{${ofSilo}}[1h]) > 0)`;
+  `(merestone_spool_bytes_max{${ofSilo}} - merestone_spool_bytes_in_use{${ofSilo}})` +
+  ` / (deriv(merestone_spool_bytes_in_use{${ofSilo}}[1h]) > 0)`;
 
 export const throughputRow: { title: string; panels: Panel[] } = {
   title: 'Throughput',
@@ -68,8 +68,7 @@ export const spoolRow: { title: string; panels: Panel[] } = {
     table(
       {
         title: 'Spools now',
-        description:
-          'Full in: at the rate of the last hour; empty where it does not grow. The file does not shrink when it empties, so "used" is the most it ever was.',
+        description: 'Full in: at the rate of the last hour; empty where it does not grow.',
         w: 24,
         h: 7,
       },
@@ -77,7 +76,7 @@ export const spoolRow: { title: string; panels: Panel[] } = {
       [
         {
           title: 'Used',
-          expr: `max ${bySilo} (merestone_spool_bytes{${ofSilo}} / merestone_spool_bytes_max{${ofSilo}})`,
+          expr: `max ${bySilo} (merestone_spool_bytes_in_use{${ofSilo}} / merestone_spool_bytes_max{${ofSilo}})`,
           unit: 'percentunit',
           decimals: 0,
           thresholds: fullness,
@@ -106,14 +105,15 @@ export const spoolRow: { title: string; panels: Panel[] } = {
     ),
     graph(
       {
-        title: 'Size and limit',
+        title: 'Use and limit',
         description:
-          'All files of the spool on disk, and spool.bytesMax. It does not shrink when it empties.',
+          'What is in use, spool.bytesMax, and its files on disk, which do not shrink when it empties.',
         w: 12,
         unit: 'decbytes',
         limits: '/^limit/',
       },
-      { expr: `max ${bySilo} (merestone_spool_bytes{${ofSilo}})`, legend: siloLegend },
+      { expr: `max ${bySilo} (merestone_spool_bytes_in_use{${ofSilo}})`, legend: siloLegend },
+      { expr: `max ${bySilo} (merestone_spool_bytes{${ofSilo}})`, legend: `files · ${siloLegend}` },
       { expr: `max ${bySilo} (merestone_spool_bytes_max{${ofSilo}})`, legend: `limit · ${siloLegend}` },
     ),
     graph(

@@ -91,7 +91,7 @@ export const overviewRow: { title: string; panels: Panel[] } = {
         },
         {
           title: 'Spool used',
-          expr: `max${bySilo}(merestone_spool_bytes{${ofSilo}} / merestone_spool_bytes_max{${ofSilo}})`,
+          expr: `max${bySilo}(merestone_spool_bytes_in_use{${ofSilo}} / merestone_spool_bytes_max{${ofSilo}})`,
           unit: 'percentunit',
           decimals: 0,
           thresholds: fullness,

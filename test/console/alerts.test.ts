@@ -120,7 +120,7 @@ describe('config/prometheus-alerts.yaml', () => {
       'merestone_spool_oldest_age_seconds{silo="north"}': '0+60x59',
       'merestone_spool_batches{silo="north"}': '3+60x59',
     };
-    const bytes = 'merestone_spool_bytes{silo="north"}';
+    const bytes = 'merestone_spool_bytes_in_use{silo="north"}';
     fires('is told a day ahead', { ...backlog, [bytes]: '400000000+150000x59' }, [
       [42, []],
       [59, [north('MerestoneSpoolFilling', 'warning')]],
@@ -130,22 +130,21 @@ describe('config/prometheus-alerts.yaml', () => {
       [59, [north('MerestoneSpoolFilling', 'critical')]],
     ]);
     fires(
-      'is told where its file is full of room that nobody sees',
-      { ...backlog, [bytes]: '490000000x59' },
-      [
-        [30, []],
-        [59, [north('MerestoneSpoolFilling', 'warning')]],
-      ],
+      'is no news where its files are large from last time',
+      { ...backlog, 'merestone_spool_bytes{silo="north"}': '490000000+1000000x59' },
+      [[59, []]],
     );
-    fires('is no news where the file is large from last time', { [bytes]: '490000000x59' }, [[59, []]]);
+    fires('nor where it stays as full as it is', { [bytes]: '490000000x59' }, [[59, []]]);
     const shrinking = {
       'merestone_spool_oldest_age_seconds{silo="north"}': '3500-10x59',
       'merestone_spool_batches{silo="north"}': '9000-60x59',
     };
     fires('nor while it is being emptied', { ...shrinking, [bytes]: '490000000+1000x59' }, [[59, []]]);
-    fires('nor while it is, however its files grow', { ...shrinking, [bytes]: '400000000+1000000x59' }, [
-      [59, []],
-    ]);
+    fires(
+      'nor while it is, however its use of them grows',
+      { ...shrinking, [bytes]: '400000000+1000000x59' },
+      [[59, []]],
+    );
     fires('is no news at a start', { [bytes]: '0+1000000x59' }, [[59, []]]);
     fires(
       'and gives up batches: told at once, until it stops',

@@ -249,6 +249,7 @@ function grown(status: GatewayStatus, seconds: number): GatewayStatus {
     silo.uplink!.batches.accepted += more;
     silo.uplink!.bytesSent += more * 1000;
     silo.spool!.bytes += more * 1000;
+    silo.spool!.bytesInUse += more * 1000;
     silo.spool!.bytesWritten += more * 1000;
   }
   for (const { devices } of status.buses) {
