@@ -17,6 +17,7 @@ const spoolFullShare = 0.9;
 export function healthOf(status: GatewayStatus): Health {
   const reasons = [
     ...status.silos.flatMap(siloReasons),
+    ...doubleTenants(status.silos),
     ...status.buses
       .filter(({ state }) => state !== 'open')
       .map(({ name, state, reason }) => sentence(`bus ${name} is ${state}`, reason)),
@@ -34,6 +35,17 @@ function siloReasons({ name, state, reason, uplink, spool }: SiloStatus): string
   else if (uplink.state !== 'online')
     reasons.push(sentence(`silo ${name}: its uplink is ${uplink.state}`, uplink.reason));
   return reasons;
+}
+
+/** A silo is all that a tenant has on this box: of two that claim one tenant, one is wrong or lies. */
+function doubleTenants(silos: readonly SiloStatus[]): string[] {
+  const named = silos.filter(({ tenant }) => tenant !== null);
+  return [...Map.groupBy(named, ({ tenant }) => tenant)]
+    .filter(([, claimants]) => claimants.length > 1)
+    .map(([tenant, claimants]) => {
+      const names = claimants.map(({ name }) => name).join(' and ');
+      return `silos ${names} say that they are of one tenant, ${tenant}`;
+    });
 }
 
 function fullness({ bytesInUse, bytesMax }: SpoolStatus): number {

@@ -10,6 +10,7 @@ import type { Handover } from './handover.ts';
 import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
+import { SiloPortrait } from './silo-portrait.ts';
 
 /** A silo that crashes this often within the window is left alone until the gateway restarts. */
 const crashesMax = 5;
@@ -49,7 +50,7 @@ export class SiloHost {
   readonly #requests: PendingRequests;
   readonly #handover: Handover;
   #stage: Stage = { at: 'stopped' };
-  #status: SiloStatus;
+  readonly #portrait: SiloPortrait;
   #acts: AuditAct[] = [];
   /** Quotas that are kept outside of the silo and are reached now. */
   readonly #reached = new Map<QuotaName, QuotaEdge>();
@@ -58,7 +59,6 @@ export class SiloHost {
   #crashedAtMs: number[] = [];
   /** Starts in a row that found nobody. */
   #absences = 0;
-  #restarts = 0;
   #stopDone: (() => void) | undefined;
   /** The isolate is given samples. */
   #isTaking = false;
@@ -78,7 +78,7 @@ export class SiloHost {
     this.#open = open;
     this.#logAllowance = new LogAllowance(clock.monotonicMs());
     this.#requests = new PendingRequests(clock, () => this.#unreachable());
-    this.#status = blankStatus(birth);
+    this.#portrait = new SiloPortrait(birth);
   }
 
   get devices(): DeviceDescription[] {
@@ -91,9 +91,7 @@ export class SiloHost {
     try {
       const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
         message: (message) => this.#receive(message),
-        usage: (usage) => {
-          this.#status = { ...this.#status, usage };
-        },
+        usage: (usage) => this.#portrait.measured(usage),
         leaving: () => {
           this.#isLeaving = true;
           this.#handover.shut();
@@ -121,7 +119,7 @@ export class SiloHost {
   }
 
   status(): SiloStatus {
-    return { ...this.#status, restarts: this.#restarts };
+    return this.#portrait.status;
   }
 
   /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
@@ -205,31 +203,15 @@ export class SiloHost {
 
   /** It has said what it is, and takes what it is told. */
   get #isServing(): boolean {
-    return this.#stage.at === 'running' && ['running', 'refused'].includes(this.#status.state);
+    return this.#stage.at === 'running' && ['running', 'refused'].includes(this.#portrait.status.state);
   }
 
-  /**
-   * A silo serves one tenant for good. What it says of itself is shown under the name that the gateway gave it; one
-   * that would go on as somebody else is ended, and has been given nothing.
-   */
   #show(status: SiloStatus): void {
-    if (this.#stage.at === 'running' && this.#isOther(status)) {
-      return this.#condemn('it gave itself out as another tenant or gateway');
-    }
     const wasServing = this.#isServing;
-    const { tenant, gateway, usage, isolation } = this.#status;
-    const origin = { tenant: status.tenant ?? tenant, gateway: status.gateway ?? gateway };
-    this.#status = { ...status, ...origin, name: this.name, usage, isolation };
+    if (!this.#portrait.show(status)) return this.#condemn('it gave itself out as another tenant or gateway');
     if (this.#stage.at !== 'running') return;
     if (!wasServing && this.#isServing) this.#tellWhatWaited();
     this.#setDoor(status, this.#stage.isolate);
-  }
-
-  #isOther(status: SiloStatus): boolean {
-    const { tenant, gateway } = this.#status;
-    const differs = (was: string | null, is: string | null): boolean =>
-      was !== null && is !== null && was !== is;
-    return differs(tenant, status.tenant) || differs(gateway, status.gateway);
   }
 
   /** Samples go to a silo that runs under its tenant's name, and to no other. */
@@ -267,28 +249,22 @@ export class SiloHost {
 
   #ended(end: IsolateEnd): void {
     this.#requests.rejectAll();
-    const { uplink } = this.#status;
-    // What it said last is no longer so.
-    this.#status = {
-      ...this.#status,
-      usage: null,
-      uplink: uplink && { ...uplink, state: 'closed', inflight: 0 },
-    };
+    this.#portrait.gone();
     this.#isTaking = false;
     this.#handover.giveUpInHand();
     if (this.#stage.at === 'stopping') {
       this.#stage = { at: 'stopped' };
-      this.#status = { ...this.#status, state: 'stopped' };
+      this.#portrait.down('stopped', null);
       return this.#stopDone?.();
     }
     const livedMs = this.#stage.at === 'running' ? this.#clock.monotonicMs() - this.#stage.sinceMs : 0;
     this.#handover.shut();
     switch (end) {
       case 'crashed':
-        this.#restarts += 1;
+        this.#portrait.restarted();
         return this.#crashed();
       case 'left':
-        this.#restarts += 1;
+        this.#portrait.restarted();
         if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
         this.#fault ??= 'it took leave unasked, as soon as it was there';
         return this.#crashed();
@@ -318,34 +294,13 @@ export class SiloHost {
   }
 
   #setDown(state: SiloStatus['state'], reason: string): void {
-    const isNews = this.#status.state !== state || this.#status.reason !== reason;
-    this.#status = { ...this.#status, state, reason };
-    if (isNews) this.#logger.error('silo is down', { state, reason });
+    if (this.#portrait.down(state, reason)) this.#logger.error('silo is down', { state, reason });
   }
 
   #unreachable(): MerestoneError {
-    return new MerestoneError('SiloCrashed', `it is ${this.#status.state} and does not answer`, {
+    return new MerestoneError('SiloCrashed', `it is ${this.#portrait.status.state} and does not answer`, {
       subject: this.name,
       retryable: true,
     });
   }
-}
-
-function blankStatus({ options }: SiloBirth): SiloStatus {
-  return {
-    name: options.name,
-    state: 'starting',
-    reason: null,
-    tenant: null,
-    gateway: null,
-    identity: null,
-    uplink: null,
-    spool: null,
-    clock: 'unknown',
-    samples: { received: 0, stored: 0, published: 0, dropped: {} },
-    restarts: 0,
-    isolation: options.isolation.kind,
-    usage: null,
-    quotas: [],
-  };
 }

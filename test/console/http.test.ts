@@ -89,6 +89,13 @@ describe('HTTP', () => {
     });
   });
 
+  it('/healthz is 503 where two silos claim one tenant', async () => {
+    status = gatewayStatus({ silos: [siloStatus('north'), siloStatus('south')] });
+    const { status: code, body } = await ask('/healthz');
+    const reasons = ['silos north and south say that they are of one tenant, acme'];
+    assert.deepEqual([code, JSON.parse(body)], [503, { healthy: false, reasons }]);
+  });
+
   it('/metrics gives every per-tenant series its tenant', async () => {
     status = troubledStatus();
     const { headers, body } = await ask('/metrics');

@@ -1,0 +1,68 @@
+import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { SiloBirth } from '../silo/protocol.ts';
+
+/**
+ * What the gateway shows of a silo: what it says of itself, under the name that the gateway gave it, with what was
+ * measured from outside. A silo serves one tenant and gateway for good: once named, they stay.
+ */
+export class SiloPortrait {
+  #status: SiloStatus;
+
+  constructor({ options }: SiloBirth) {
+    this.#status = {
+      name: options.name,
+      state: 'starting',
+      reason: null,
+      tenant: null,
+      gateway: null,
+      identity: null,
+      uplink: null,
+      spool: null,
+      clock: 'unknown',
+      samples: { received: 0, stored: 0, published: 0, dropped: {} },
+      restarts: 0,
+      isolation: options.isolation.kind,
+      usage: null,
+      quotas: [],
+    };
+  }
+
+  get status(): SiloStatus {
+    return this.#status;
+  }
+
+  /** False, and nothing is taken over, where it gives itself out as another. */
+  show(said: SiloStatus): boolean {
+    const { name, tenant, gateway, usage, isolation, restarts } = this.#status;
+    if (differs(tenant, said.tenant) || differs(gateway, said.gateway)) return false;
+    const origin = { tenant: said.tenant ?? tenant, gateway: said.gateway ?? gateway };
+    this.#status = { ...said, ...origin, name, usage, isolation, restarts };
+    return true;
+  }
+
+  measured(usage: SiloUsage): void {
+    this.#status = { ...this.#status, usage };
+  }
+
+  restarted(): void {
+    this.#status = { ...this.#status, restarts: this.#status.restarts + 1 };
+  }
+
+  /** The isolate is gone: what it said last of its session is no longer so. */
+  gone(): void {
+    const { uplink } = this.#status;
+    const closed = uplink && { ...uplink, state: 'closed' as const, inflight: 0 };
+    this.#status = { ...this.#status, usage: null, uplink: closed };
+  }
+
+  /** True where that is news. */
+  down(state: SiloStatus['state'], reason: string | null): boolean {
+    const isNews = this.#status.state !== state || this.#status.reason !== reason;
+    this.#status = { ...this.#status, state, reason };
+    return isNews;
+  }
+}
+
+function differs(was: string | null, is: string | null): boolean {
+  return was !== null && is !== null && was !== is;
+}
