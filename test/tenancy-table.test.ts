@@ -35,7 +35,7 @@ describe('the table of doors', () => {
   const text = readFileSync(join(root, 'docs/tenancy.md'), 'utf8');
   const rows = doorsOf(text);
 
-  it('names for every door a test that is there', () => {
+  it('names for every door a test whose file and title are there; that it tries the door, a reader judges', () => {
     const lines = text.slice(text.indexOf('\n## Doors\n')).match(/^\| /gm)!.length;
     assert.equal(rows.length, lines - 1, 'a row without a test');
     assert.ok(rows.length > 15);

@@ -1,3 +1,4 @@
+import { plain } from '../base/plain-text.ts';
 import type { Origin } from '../stream/topic.ts';
 
 /**
@@ -21,7 +22,7 @@ export interface Notice {
 export function formatNotice({ severity, kind, message, origin, epoch }: Notice): string {
   const who = origin === undefined ? '' : ` ${origin.tenant}/${origin.gateway}`;
   const life = epoch === undefined ? '' : ` (epoch ${epoch})`;
-  return printable(`${severity}${who} ${kind}: ${message}${life}`);
+  return plain(`${severity}${who} ${kind}: ${message}${life}`);
 }
 
 /** One flat document: `{"severity":…,"kind":…,"tenant":…,"gateway":…,"epoch":…,"message":…, details…}`. */
@@ -34,9 +35,4 @@ export function noticeDocument({
   details,
 }: Notice): Record<string, unknown> {
   return { severity, kind, ...origin, ...(epoch !== undefined && { epoch }), message, ...details };
-}
-
-/** Parts of a message may be a sender's words, and a terminal obeys control characters. */
-export function printable(line: string): string {
-  return line.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
 }

@@ -1,3 +1,5 @@
+import { plain, plainJson } from './plain-text.ts';
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -41,15 +43,15 @@ export function createLogger(
 /** One JSON object a line: `{"time":"…Z","level":"info","event":"…",…}`. */
 export function formatJson(record: LogRecord, wallMs: number): string {
   const { level, event, fields } = record;
-  return `${JSON.stringify({ time: new Date(wallMs).toISOString(), level, event, ...fields })}\n`;
+  return `${plainJson({ time: new Date(wallMs).toISOString(), level, event, ...fields })}\n`;
 }
 
-/** One line for a person at a terminal: `22:15:03 warn  port lost  bus=rs485`. */
+/** One line for a person at a terminal, whatever an event or a field says: `22:15:03 warn  port lost  bus=rs485`. */
 export function formatText(record: LogRecord, wallMs: number): string {
   const pairs = Object.entries(record.fields).filter(([, value]) => value !== undefined);
   const tail = pairs.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(' ');
   const time = new Date(wallMs).toISOString().slice(11, 19);
-  return `${time} ${record.level.padEnd(5)} ${record.event}${tail === '' ? '' : `  ${tail}`}\n`;
+  return `${plain(`${time} ${record.level.padEnd(5)} ${record.event}${tail === '' ? '' : `  ${tail}`}`)}\n`;
 }
 
 export const silentLogger: Logger = createLogger(() => {}, 'error');

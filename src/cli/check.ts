@@ -1,4 +1,5 @@
 import { ExitCode } from '../base/exit-code.ts';
+import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
 import type { Command } from './command.ts';
 import { examine, type SiloFinding } from './examination.ts';
@@ -13,8 +14,8 @@ const command: Command = {
     if (!good) process.exitCode = ExitCode.Config;
     if (json) return await printJson({ good, faults, warnings, silos });
     for (const warning of warnings) remark(warning);
-    for (const fault of faults) await print(formatFault(fault));
-    if (good) for (const silo of silos) await print(summaryOf(silo));
+    for (const fault of faults) await print(formatFault(plainDocument(fault)));
+    if (good) for (const silo of silos) await print(summaryOf(plainDocument(silo)));
   },
 };
 export default command;

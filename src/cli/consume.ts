@@ -6,6 +6,7 @@ import { StateStore } from '../backend/state-store.ts';
 import { Subscriber } from '../backend/subscriber.ts';
 import { systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
+import { plainJson } from '../base/plain-text.ts';
 import type { Command } from './command.ts';
 import { type ConsumeArguments, consumeOptions, limitsOf, subscriberOptionsOf } from './consume/options.ts';
 import { openOutlet } from './consume/outlet.ts';
@@ -32,7 +33,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   const limits = limitsOf(args);
   const options = subscriberOptionsOf(args);
   const notify = (notice: Notice): void => {
-    const line = args.json ? JSON.stringify(noticeDocument(notice)) : `merestone: ${formatNotice(notice)}`;
+    const line = args.json ? plainJson(noticeDocument(notice)) : `merestone: ${formatNotice(notice)}`;
     process.stderr.write(`${line}\n`);
   };
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);

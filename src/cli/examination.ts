@@ -58,13 +58,23 @@ export function examine(file: string, nowMs: number): Examination {
     if (devices === 0)
       examination.warnings.push(`silo '${silo.name}' has no devices: nothing will be read for it`);
   }
-  if (options.http && !isLoopback(options.http.host)) {
+  if (options.http && 'host' in options.http && !isLoopback(options.http.host)) {
     examination.warnings.push(
       `http.listen: whoever reaches ${options.http.host} reads the status of every tenant here; 127.0.0.1 keeps it on this box`,
     );
   }
+  if (options.http && 'host' in options.http && hasOwnProcesses(options.silos)) {
+    examination.warnings.push(
+      'http.listen: every user of this box, each silo too, reads the status of every tenant at a TCP port; a socket such as /run/merestone/http.sock keeps it with its group',
+    );
+  }
   examination.faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return examination;
+}
+
+/** Several tenants, and one at least that has been given a user of its own. */
+function hasOwnProcesses(silos: readonly SiloOptions[]): boolean {
+  return silos.length > 1 && silos.some(({ isolation }) => isolation.kind === 'process');
 }
 
 function overloadFaults({ options }: Sound): ConfigFault[] {

@@ -43,7 +43,7 @@ try {
   if (error instanceof MerestoneError) {
     process.exitCode = error.exitCode;
   } else {
-    if (error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    if (error instanceof Error && error.stack !== undefined) remark(error.stack);
     process.exitCode = ExitCode.Internal;
   }
 }

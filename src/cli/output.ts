@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { plain, plainJson } from '../base/plain-text.ts';
 
 /** Writes to standard output and waits where its reader is slower than we are, so that nothing piles up. */
 export async function print(text: string): Promise<void> {
@@ -7,12 +8,12 @@ export async function print(text: string): Promise<void> {
 
 /** One JSON document, on one line. */
 export async function printJson(document: unknown): Promise<void> {
-  await print(JSON.stringify(document));
+  await print(plainJson(document));
 }
 
-/** A line for the person at the terminal that is no result: standard error. */
+/** A line for the person at the terminal that is no result: standard error. Further lines are set in. */
 export function remark(text: string): void {
-  process.stderr.write(`merestone: ${text}\n`);
+  process.stderr.write(`merestone: ${text.split('\n').map(plain).join('\n  ')}\n`);
 }
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -37,9 +38,4 @@ export function styler(coloured: boolean = wantsColour()): (style: Style, text: 
 
 function wantsColour(): boolean {
   return process.stdout.isTTY && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
-}
-
-/** Text from outside, such as a device's answer, that can do nothing to a terminal. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
 }

@@ -17,6 +17,8 @@ export function describeQuotas({ quotas, spool }: SiloStatus, nowMs: number): st
 
 function describeQuota(status: QuotaStatus, hasBacklog: boolean, nowMs: number): string | undefined {
   const { quota, limit, used, state } = status;
+  // A daemon of another version may have more of them.
+  if (!Object.hasOwn(words, quota)) return undefined;
   const { name, show, consequence } = words[quota];
   const figures = `${name}: ${show(used)} of ${show(limit)}`;
   if (state === 'reached') return `${figures}, reached: ${consequence}`;

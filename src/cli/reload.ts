@@ -1,5 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
+import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
 import { findControlSocket } from '../config/load.ts';
 import { connectControl, RequestRefused } from '../console/control-client.ts';
@@ -19,12 +20,12 @@ const command: Command = {
     try {
       const result = (await client.request('reload', undefined, reloadTimeoutMs)) as ReloadResult;
       if (json) await printJson({ reloaded: true, ...result });
-      else await print(report(result, styler()));
+      else await print(report(plainDocument(result), styler()));
     } catch (error) {
       if (!(error instanceof RequestRefused) || error.faults.length === 0) throw error;
       process.exitCode = ExitCode.Config;
       if (json) return await printJson({ reloaded: false, faults: error.faults });
-      for (const fault of error.faults) await print(formatFault(fault));
+      for (const fault of error.faults) await print(formatFault(plainDocument(fault)));
       throw new MerestoneError('ConfigInvalid', 'nothing was touched: everything goes on as it was', {
         hint: 'mend what is said above',
       });

@@ -1,6 +1,7 @@
+import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../reading/status.ts';
-import { plain, type Style } from './output.ts';
+import type { Style } from './output.ts';
 import { describeBusShare, describeQuotas } from './quota-report.ts';
 import { type Cell, layOut } from './table.ts';
 
@@ -32,7 +33,8 @@ const styles: Record<string, Style> = {
 };
 
 /** What a technician reads at the terminal: silos first, because that is what the customer sees. */
-export function reportStatus(status: GatewayStatus, nowMs: number, paint: Paint): string {
+export function reportStatus(told: GatewayStatus, nowMs: number, paint: Paint): string {
+  const status = plainDocument(told);
   const up = formatDuration(status.uptimeMs);
   const head = `${paint('bold', `merestone ${status.version}`)}  up ${up}  ${paint('dim', status.configFile)}`;
   const silos = status.silos.flatMap((silo) => ['', ...reportSilo(silo, nowMs, paint)]);
@@ -46,13 +48,13 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}${wall}`];
   const say = (what: string, text: string): void =>
     void lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
-  if (silo.reason !== null) say('reason', paint('red', plain(silo.reason)));
+  if (silo.reason !== null) say('reason', paint('red', silo.reason));
   if (silo.tenant !== null) say('tenant', `${silo.tenant}, gateway ${silo.gateway ?? '?'}`);
   if (identity !== null) {
     const days = Math.floor((identity.notAfter - nowMs) / dayMs);
     const text = days < 0 ? 'out of time' : `${count(days)} days left`;
     say('certificate', days < daysLeftWarning ? paint('yellow', text) : text);
-    for (const warning of identity.warnings) say('', paint('yellow', plain(warning)));
+    for (const warning of identity.warnings) say('', paint('yellow', warning));
   }
   if (uplink !== null) {
     const since = formatDuration(Math.max(0, nowMs - uplink.since));
@@ -61,7 +63,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
       'uplink',
       `${state(uplink.state, paint)} for ${since}, ${uplink.broker} by MQTT ${uplink.protocol}${trip}`,
     );
-    if (uplink.reason !== null) say('', paint('yellow', plain(uplink.reason)));
+    if (uplink.reason !== null) say('', paint('yellow', uplink.reason));
     const { accepted, refused, noSubscribers } = uplink.batches;
     const troubles = [
       refused > 0 && `${count(refused)} refused`,
@@ -84,7 +86,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     `${count(samples.received)} received, ${count(samples.stored)} stored, ${count(samples.published)} published`,
   );
   for (const [reason, dropped] of Object.entries(samples.dropped)) {
-    if (dropped > 0) say('', paint('yellow', `${count(dropped)} dropped: ${plain(reason)}`));
+    if (dropped > 0) say('', paint('yellow', `${count(dropped)} dropped: ${reason}`));
   }
   for (const text of describeQuotas(silo, nowMs)) say('quota', paint('yellow', text));
   const { usage } = silo;
@@ -101,7 +103,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
 function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
   const load = `${Math.round(bus.load * 100)} % busy`;
   const lines = [`${paint('bold', `bus ${bus.name}`)}  ${bus.kind}  ${state(bus.state, paint)}  ${load}`];
-  if (bus.reason !== null) lines.push(`  ${paint('red', plain(bus.reason))}`);
+  if (bus.reason !== null) lines.push(`  ${paint('red', bus.reason)}`);
   for (const silo of bus.silos) {
     const text = describeBusShare(silo);
     if (text !== undefined) lines.push(`  ${paint('yellow', text)}`);
@@ -116,7 +118,7 @@ function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
   for (const [index, line] of others.entries()) {
     lines.push(line);
     const { reason } = bus.devices[index]!;
-    if (reason !== null) lines.push(`    ${paint('yellow', plain(reason))}`);
+    if (reason !== null) lines.push(`    ${paint('yellow', reason)}`);
   }
   return lines;
 }
@@ -127,7 +129,7 @@ function deviceRow(device: DeviceStatus, nowMs: number, paint: Paint): Cell[] {
   const { lastSampleAt, answerMs, latenessMs } = device;
   const failures = Object.entries(device.failures)
     .filter(([, times]) => times > 0)
-    .map(([kind, times]) => `${plain(kind)} ${count(times)}`);
+    .map(([kind, times]) => `${kind} ${count(times)}`);
   const style = styles[device.state];
   return [
     { text: device.name },
@@ -142,7 +144,7 @@ function deviceRow(device: DeviceStatus, nowMs: number, paint: Paint): Cell[] {
 }
 
 function state(word: string, paint: Paint): string {
-  const style = styles[word];
+  const style = Object.hasOwn(styles, word) ? styles[word] : undefined;
   return style === undefined ? word : paint(style, word);
 }
 

@@ -1,10 +1,11 @@
 import { MerestoneError } from '../base/error.ts';
 import { nearestName } from '../base/nearest-name.ts';
+import { plainDocument } from '../base/plain-text.ts';
 import { findControlSocket } from '../config/load.ts';
 import { connectControl, type ControlClient } from '../console/control-client.ts';
 import type { SiloDevices, TailFilter, TailItem } from '../console/control-protocol.ts';
 import type { Command } from './command.ts';
-import { plain, print, printJson, remark, type Style, styler } from './output.ts';
+import { print, printJson, remark, type Style, styler } from './output.ts';
 
 interface TailArguments {
   device: string[] | undefined;
@@ -45,7 +46,7 @@ const command: Command<TailArguments> = {
           item: (item) => {
             if (left-- <= 0) return undefined;
             if (left <= 0) stop.abort();
-            return format === undefined ? printJson(documentOf(item)) : print(format(item));
+            return format === undefined ? printJson(documentOf(item)) : print(format(plainDocument(item)));
           },
           lost: (missed) => remark(`${missed} samples missed: they come faster than they are read here`),
         },
@@ -71,7 +72,7 @@ async function readUnits(client: ControlClient, filter: TailFilter): Promise<Map
   );
   demandKnown('device', filter.devices, deviceNames);
   const units = new Map<string, string>();
-  for (const { silo, devices } of silos) {
+  for (const { silo, devices } of plainDocument(silos)) {
     for (const { name, points } of devices) {
       for (const point of points) if (point.unit) units.set(`${silo} ${name} ${point.name}`, point.unit);
     }
@@ -103,11 +104,11 @@ function lineFormat(
     const time = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
     const values = Object.entries(sample.values).map(([point, value]) => {
       const unit = units.get(`${silo} ${sample.device} ${point}`);
-      const shown = paint('bold', plain(String(value)));
-      return `${paint('dim', `${point}=`)}${shown}${unit === undefined ? '' : ` ${plain(unit)}`}`;
+      const shown = paint('bold', String(value));
+      return `${paint('dim', `${point}=`)}${shown}${unit === undefined ? '' : ` ${unit}`}`;
     });
     const missing = Object.entries(sample.quality ?? {}).map(([point, why]) =>
-      paint(why === 'invalid' || why === 'stale' ? 'yellow' : 'red', `${point}: ${plain(why)}`),
+      paint(why === 'invalid' || why === 'stale' ? 'yellow' : 'red', `${point}: ${why}`),
     );
     return [paint('dim', time), silo, paint('cyan', sample.device), ...values, ...missing].join('  ');
   };

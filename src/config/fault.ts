@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nearestName } from '../base/nearest-name.ts';
+import { plain } from '../base/plain-text.ts';
 import type { ConfigFault } from './options.ts';
 import type { Path, Source } from './source.ts';
 
@@ -117,7 +118,7 @@ function quote(value: unknown): string {
 
 /** A fault stays on one line and readable, whatever the file holds. */
 function printable(text: string): string {
-  const harmless = text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\uFFFD');
+  const harmless = plain(text.slice(0, 500));
   return harmless.length < text.length ? `${harmless}…` : harmless;
 }
 

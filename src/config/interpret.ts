@@ -15,7 +15,7 @@ export function interpret(file: string, config: Config, devices: readonly Device
     file,
     stateDir,
     control: { socket: resolve(config.control.socket) },
-    ...(config.http && { http: config.http.listen }),
+    ...(config.http && { http: httpOptions(config.http.listen, resolve) }),
     silos: config.silos.map((silo) => siloOptions(silo, stateDir, resolve)),
     buses: config.buses.map((bus) => busOptions(bus, resolve)),
     devices,
@@ -65,6 +65,13 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     memoryMbMax: Math.round(silo.memoryMax / 1e6),
     isolation: isolationOptions(silo, resolve),
   };
+}
+
+function httpOptions(
+  listen: NonNullable<Config['http']>['listen'],
+  resolve: (text: string) => string,
+): GatewayOptions['http'] & object {
+  return 'socket' in listen ? { socket: resolve(listen.socket) } : listen;
 }
 
 function isolationOptions(

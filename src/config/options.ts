@@ -7,7 +7,8 @@ export interface GatewayOptions {
   file: string;
   stateDir: string;
   control: { socket: string };
-  http?: { host: string; port: number };
+  /** A TCP port, or the path of a Unix socket. */
+  http?: { host: string; port: number } | { socket: string };
   silos: readonly SiloOptions[];
   buses: readonly BusOptions[];
   devices: readonly DeviceOptions[];

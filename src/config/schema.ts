@@ -4,10 +4,14 @@ import { deviceSchema } from './device-schema.ts';
 import { path } from './scalar-schema.ts';
 import { siloSchema } from './silo-schema.ts';
 
-const listenPattern = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
+/** What begins with '/', './' or '../' is the path of a Unix socket; a URL is not. */
+const listenPattern = /^(?:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})|\.{0,2}\/[^\0]+)$/;
 
-/** `127.0.0.1:9464`, `[::1]:9464`, `localhost:9464`. Port 0 lets the system choose. */
-function parseListen(text: string): { host: string; port: number } | undefined {
+type Listen = { host: string; port: number } | { socket: string };
+
+/** `127.0.0.1:9464`, `[::1]:9464`, `localhost:9464`, `/run/merestone/http.sock`. Port 0 lets the system choose. */
+function parseListen(text: string): Listen | undefined {
+  if (/^[./]/.test(text)) return { socket: text };
   const match = listenPattern.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
@@ -23,10 +27,12 @@ const listen = z
     context.addIssue({ code: 'custom', message: listenFault(text) });
     return z.NEVER;
   })
-  .describe('address and port of metrics, health and status page; 127.0.0.1 keeps them on this box');
+  .describe(
+    'address and port of metrics, health and status page, or the path of a Unix socket, such as /run/merestone/http.sock; 127.0.0.1 keeps them on this box, a socket with its group',
+  );
 
 function listenFault(input: unknown): string {
-  return `'${String(input)}' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464`;
+  return `'${String(input)}' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464, or a socket's path`;
 }
 
 export const defaultControlSocket = '/run/merestone/control.sock';

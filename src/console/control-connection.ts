@@ -9,7 +9,10 @@ import { createLineSplitter } from '../base/line-splitter.ts';
 const requestBytesMax = 65_536;
 /** Requests of one connection that wait for their turn; a client waits for its answer before it asks again. */
 const waitingMax = 32;
-/** What may wait in the socket for a slow reader; beyond it samples are counted instead. */
+/**
+ * What may wait in the socket for a slow reader. Beyond it samples are counted instead, and nothing more is read
+ * or answered until what waits is gone: whoever asks on and on without reading fills his own socket.
+ */
 const unreadBytesMax = 262_144;
 
 /** Serves one client, the user `peer` tells, until either side ends; returns how to end it from here. */
@@ -23,16 +26,22 @@ export function serveConnection(
   let waiting: ControlRequest[] = [];
   let isBusy = false;
 
+  const lags = (): boolean => socket.writable && socket.writableLength > unreadBytesMax;
   const send = (reply: ControlReply): void => {
-    if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
+    if (!socket.writable) return;
+    socket.write(`${JSON.stringify(reply)}\n`);
+    if (lags()) socket.pause();
   };
   const refuse = async (id: number | null, method: string, error: unknown): Promise<void> => {
     send({ id, error: controlError(error) });
     logger.debug('control request refused', { method, reason: describeError(error) });
     handlers.refused({ by: await peer(), method, error });
   };
-  const refuseLine = (id: number | null, method: string, message: string): void =>
+  const refuseLine = (id: number | null, method: string, message: string): void => {
     void refuse(id, method, new MerestoneError('ControlInvalid', message));
+    // What had come before we stopped to read may be thousands of lines.
+    if (lags()) socket.destroy();
+  };
 
   const work = async (): Promise<void> => {
     isBusy = true;
@@ -43,6 +52,7 @@ export function serveConnection(
       } catch (error) {
         void refuse(id, request.method, error);
       }
+      if (lags()) await untilRead(socket);
     }
     isBusy = false;
   };
@@ -87,6 +97,7 @@ export function serveConnection(
   };
 
   const onLine = (line: string): void => {
+    if (socket.destroyed) return;
     const request = parseRequest(line);
     if (request === undefined) {
       return refuseLine(null, '-', 'a request is one line of JSON with id and method');
@@ -107,6 +118,7 @@ export function serveConnection(
       socket.destroySoon();
     }
   });
+  socket.on('drain', () => socket.resume());
   socket.on('error', (error) => logger.debug('control connection', { reason: error.message }));
   socket.on('close', () => {
     waiting = [];
@@ -114,6 +126,17 @@ export function serveConnection(
     subscriptions.clear();
   });
   return () => socket.destroy();
+}
+
+/** Resolves when the other side has read what waits, or is gone. */
+function untilRead(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      socket.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    socket.on('drain', settle).on('close', settle);
+  });
 }
 
 function parseRequest(line: string): ControlRequest | undefined {

@@ -1,11 +1,10 @@
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
-import path from 'node:path';
+import { createServer } from 'node:net';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
+import { listenLocally } from './local-socket.ts';
 import { peerOf } from './peer.ts';
 
 /** What the daemon does for those who may use its control socket. */
@@ -38,23 +37,13 @@ export interface ControlServer {
 
 /** Each costs a file descriptor and up to half a megabyte of buffers; more than this is a loop gone wild. */
 const connectionsMax = 16;
-/** A live daemon answers a local connect at once. */
-const probeTimeoutMs = 2000;
-/** Bytes of `sun_path` without its NUL, unix(7). */
-const socketPathBytesMax = 107;
 
-/**
- * Listens on a Unix socket that its owner and group may use (mode 0660). A socket that a killed daemon left
- * behind is replaced; throws DaemonRunning where a live one answers, and Io where the path can't be used.
- */
+/** Listens on a Unix socket, see listenLocally. Throws DaemonRunning, Io. */
 export async function startControlServer(
   socketPath: string,
   handlers: ControlHandlers,
   dependencies: { logger: Logger },
 ): Promise<ControlServer> {
-  if (Buffer.byteLength(socketPath) > socketPathBytesMax) {
-    throw socketFault(socketPath, 'the path is too long for a socket', 'choose a shorter control.socket');
-  }
   const connections = new Set<() => void>();
   const server = createServer((socket) => {
     const peer = peerOf(socket, dependencies.logger);
@@ -70,10 +59,7 @@ export async function startControlServer(
     socket.on('close', () => connections.delete(end));
   });
 
-  await claim(socketPath);
-  await listen(server, socketPath);
-  // Until here its mode is 0755 at most, and connecting needs the right to write.
-  chmodSync(socketPath, 0o660);
+  await listenLocally(server, socketPath, 'control.socket');
 
   return {
     close: () =>
@@ -82,63 +68,4 @@ export async function startControlServer(
         for (const end of connections) end();
       }),
   };
-}
-
-/** Makes room at `socketPath`, but never by taking it from somebody who lives there. */
-async function claim(socketPath: string): Promise<void> {
-  try {
-    mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o750 });
-    const found = lstatSync(socketPath, { throwIfNoEntry: false });
-    if (found === undefined) return;
-    if (!found.isSocket()) {
-      throw socketFault(socketPath, 'something else stands where the socket belongs', 'move it away');
-    }
-    if (await isAnswered(socketPath)) {
-      throw new MerestoneError('DaemonRunning', 'another daemon answers here', {
-        subject: socketPath,
-        hint: "stop it first, or give this one its own control.socket; 'merestone status' shows it",
-      });
-    }
-    rmSync(socketPath, { force: true });
-  } catch (error) {
-    throw error instanceof MerestoneError ? error : unusable(socketPath, error);
-  }
-}
-
-function isAnswered(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socketPath);
-    const settle = (answered: boolean): void => {
-      probe.destroy();
-      resolve(answered);
-    };
-    probe.setTimeout(probeTimeoutMs, () => settle(true));
-    probe.once('connect', () => settle(true));
-    // EACCES or a full backlog mean that somebody is there; only a refusal means that nobody is.
-    probe.once('error', (error: NodeJS.ErrnoException) =>
-      settle(!['ECONNREFUSED', 'ENOENT'].includes(error.code ?? '')),
-    );
-  });
-}
-
-function listen(server: Server, socketPath: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(unusable(socketPath, error)));
-    server.listen(socketPath, () => resolve());
-  });
-}
-
-function unusable(socketPath: string, cause: unknown): MerestoneError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
-  return socketFault(
-    socketPath,
-    denied ? 'the control socket may not be made here' : `the control socket cannot be made: ${message}`,
-    'choose a control.socket in a folder that the daemon may write',
-    cause,
-  );
-}
-
-function socketFault(subject: string, message: string, hint: string, cause?: unknown): MerestoneError {
-  return new MerestoneError('Io', message, { subject, hint, cause });
 }

@@ -1,18 +1,22 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { healthOf } from './health.ts';
+import { listenLocally } from './local-socket.ts';
 import { isLoopback } from './loopback.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
 
+/** A TCP port, or the path of a Unix socket, which its owner and group alone may use. */
+export type HttpAddress = { host: string; port: number } | { socket: string };
+
 export interface HttpServer {
-  /** Where it listens; the system's choice where port 0 was asked for. */
-  readonly port: number;
+  /** Where it listens; the system's choice where port 0 was asked for, and undefined on a Unix socket. */
+  readonly port: number | undefined;
   close(): Promise<void>;
 }
 
@@ -37,14 +41,15 @@ const connectionsMax = 64;
 
 /**
  * Status page, status, health and metrics, to read and nothing else: GET and HEAD, no body, no cookie, no state.
- * Throws Io where it can't listen.
+ * Throws Io where it can't listen, and DaemonRunning where another answers on its Unix socket.
  */
 export async function startHttpServer(
-  listen: { host: string; port: number },
+  address: HttpAddress,
   status: () => GatewayStatus,
   { clock, logger }: HttpDependencies,
 ): Promise<HttpServer> {
-  const guardsHost = isLoopback(listen.host);
+  // No page of another site finds its way to a Unix socket.
+  const guardsHost = 'host' in address && isLoopback(address.host);
   const pages = definePages(status, clock);
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? '').split('?')[0]!;
@@ -73,18 +78,23 @@ export async function startHttpServer(
     },
   );
   server.maxConnections = connectionsMax;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(listenFault(listen, error)));
-    server.listen(listen.port, listen.host, resolve);
-  });
+  if ('socket' in address) await listenLocally(server, address.socket, 'http.listen');
+  else await listenAtPort(server, address);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: 'socket' in address ? undefined : (server.address() as AddressInfo).port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
+}
+
+function listenAtPort(server: Server, address: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(listenFault(address, error)));
+    server.listen(address.port, address.host, resolve);
+  });
 }
 
 function definePages(status: () => GatewayStatus, clock: Clock): Record<string, () => Promise<Page>> {

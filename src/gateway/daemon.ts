@@ -99,7 +99,7 @@ export class Daemon {
     this.#control = await startControlServer(control.socket, this.#handlers(), this.#dependencies);
     if (http !== undefined) {
       this.#http = await startHttpServer(http, () => this.#running.status(), this.#dependencies);
-      logger.info('http listens', { host: http.host, port: this.#http.port });
+      logger.info('http listens', { ...http, port: this.#http.port });
     }
     this.#gateway = this.#startGateway();
   }

@@ -135,6 +135,19 @@ describe('check', () => {
     assert.match(examine(site.config, Date.now()).warnings.join(), /http\.listen/);
   });
 
+  it('warns of a TCP port for HTTP, which each silo can read, where silos are processes of their own', async () => {
+    const warningsAt = async (listen: string, isolation: string): Promise<string> => {
+      const silos = ['north', 'south'].map(
+        (name) => `${siloEntry(name, 'mqtts://b')}    isolation: ${isolation}\n`,
+      );
+      await site.configure(`http: { listen: '${listen}' }\nsilos:\n${silos.join('')}`);
+      return examine(site.config, Date.now()).warnings.join();
+    };
+    assert.match(await warningsAt('127.0.0.1:9464', 'process'), /every user of this box, each silo too/);
+    assert.doesNotMatch(await warningsAt('127.0.0.1:9464', 'thread'), /http\.listen/);
+    assert.doesNotMatch(await warningsAt('./http.sock', 'process'), /http\.listen/);
+  });
+
   it('refuses a bus that cannot carry its plan, and names the device to slow', async () => {
     const points = Array.from(
       { length: 60 },

@@ -138,6 +138,13 @@ describe('a sound configuration', () => {
     assert.throws(() => ((options.devices[0] as { bus: string }).bus = 'x'), TypeError);
   });
 
+  it('listens for HTTP at a Unix socket where a path is named', () => {
+    const listensAt = (text: string) => optionsOf(`http: { listen: ${text} }\n${base}`).http;
+    assert.deepEqual(listensAt('/run/merestone/http.sock'), { socket: '/run/merestone/http.sock' });
+    assert.deepEqual(listensAt('./http.sock'), { socket: '/etc/merestone/http.sock' });
+    assert.deepEqual(listensAt('localhost:1'), { host: 'localhost', port: 1 });
+  });
+
   it('takes every key', () => {
     const { silos, buses, devices, http, control, stateDir } = optionsOf(`
 stateDir: ./state
@@ -373,14 +380,21 @@ describe('faults', () => {
       'an address to listen on that is none',
       (text) => `http: { listen: 9464 }\n${text}`,
       [
-        '1:17: 9464 is no text; wanted here: address and port of metrics, health and status page; 127.0.0.1 keeps them on this box',
+        '1:17: 9464 is no text; wanted here: address and port of metrics, health and status page, or the path of a Unix socket, such as /run/merestone/http.sock; 127.0.0.1 keeps them on this box, a socket with its group',
       ],
     ],
     [
       'a port that does not exist',
       (text) => `http: { listen: 'localhost:70000' }\n${text}`,
       [
-        "1:17: 'localhost:70000' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464",
+        "1:17: 'localhost:70000' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464, or a socket's path",
+      ],
+    ],
+    [
+      'a URL to listen at',
+      (text) => `http: { listen: 'http://127.0.0.1:9464' }\n${text}`,
+      [
+        "1:17: 'http://127.0.0.1:9464' is not an address to listen on; write host:port, such as 127.0.0.1:9464 or [::1]:9464, or a socket's path",
       ],
     ],
     [

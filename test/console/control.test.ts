@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { spawn } from 'node:child_process';
@@ -35,9 +36,13 @@ describe('control socket', () => {
   const asked: string[] = [];
   const refusals: Refusal[] = [];
   let fault: Error | undefined;
+  const answered = { status: 0 };
   const emit = (item: TailItem): void => listeners.forEach((listener) => listener(item));
   const handlers: ControlHandlers = {
-    status: (): GatewayStatus => status,
+    status: (): GatewayStatus => {
+      answered.status += 1;
+      return status;
+    },
     devices: () => [],
     subscribe: (listener) => {
       listeners.add(listener);
@@ -231,6 +236,46 @@ describe('control socket', () => {
     }
     assert.ok(lost > 0, 'a reader that slow must lose some');
     assert.equal(got + lost, sent);
+  });
+
+  it('is asked no faster than its answers are read, and answers all in the end', async () => {
+    const asks = 4000;
+    // As long as the longest request is, and fewer than may wait in one piece that is read.
+    const ask = `{"id":1,"method":"status","params":"${'x'.repeat(8000)}"}\n`;
+    answered.status = 0;
+    status.configFile = 'y'.repeat(8000);
+    const socket = connect(socketPath);
+    for (let count = 0; count < asks; count++) socket.write(ask);
+    let before = -1;
+    while (answered.status === 0 || answered.status > before) {
+      before = answered.status;
+      await pause(200);
+    }
+    assert.ok(answered.status < asks / 4, `${answered.status} of ${asks} were answered, and nobody read`);
+    let answers = 0;
+    let refused = '';
+    for await (const line of createInterface(socket)) {
+      if (!line.includes('"result"')) refused = line;
+      if (++answers === asks) break;
+    }
+    assert.equal(refused, '');
+    assert.equal(answered.status, asks);
+    socket.destroy();
+    status.configFile = '/x';
+  });
+
+  it('hangs up on who talks nonsense on and on and reads nothing', async () => {
+    const socket = connect(socketPath);
+    socket.on('error', () => {});
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    const nonsense = '\n'.repeat(65_536);
+    while (!socket.destroyed && socket.writableLength < 64 * 65_536) {
+      socket.write(nonsense);
+      await pause(5);
+    }
+    socket.resume();
+    await closed;
+    assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
   });
 
   const hostile: [string, string | Buffer, RegExp][] = [

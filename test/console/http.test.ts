@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ describe('HTTP', () => {
 
   /** Sends these bytes; what comes back until the server ends it. */
   async function raw(bytes: string): Promise<string> {
-    const socket = connect(server.port, '127.0.0.1');
+    const socket = connect(server.port!, '127.0.0.1');
     socket.on('error', () => {});
     socket.write(bytes);
     let text = '';
@@ -310,7 +310,7 @@ describe('HTTP', () => {
   });
 
   it('says so where its port is taken, or its address is not of this box', async () => {
-    const taken = startHttpServer({ host: '127.0.0.1', port: server.port }, gatewayStatus, {
+    const taken = startHttpServer({ host: '127.0.0.1', port: server.port! }, gatewayStatus, {
       clock: systemClock,
       logger: silentLogger,
     });
@@ -321,6 +321,56 @@ describe('HTTP', () => {
     });
     await assert.rejects(elsewhere, { code: 'Io', message: /this box has no such address/ });
   });
+
+  it('is open to the owner and the group of a Unix socket, and to nobody else on the box', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'merestone-http-'));
+    const socket = path.join(folder, 'run', 'http.sock');
+    status = gatewayStatus();
+    const dependencies = { clock: systemClock, logger: silentLogger };
+    const start = (): Promise<HttpServer> => startHttpServer({ socket }, gatewayStatus, dependencies);
+    const local = await start();
+    try {
+      assert.equal(local.port, undefined);
+      assert.equal(statSync(socket).mode & 0o777, 0o660);
+      // Whatever name a proxy passes on.
+      assert.match(await askLocally(socket, 'metrics.example.com'), /^200 .*"name":"north"/);
+      await assert.rejects(start(), { code: 'DaemonRunning', hint: /http\.listen/ });
+      assert.match(await askLocally(socket, 'localhost'), /^200 /);
+      if (process.getuid!() === 0) {
+        chmodSync(folder, 0o755);
+        chmodSync(path.dirname(socket), 0o755);
+        chownSync(socket, 0, 54_320);
+        assert.match(await askLocally(socket, 'localhost', { uid: 54_321, gid: 54_320 }), /^200 /);
+        assert.equal(await askLocally(socket, 'localhost', { uid: 54_322, gid: 54_322 }), 'EACCES');
+      }
+    } finally {
+      await local.close();
+    }
+    assert.equal(statSync(socket, { throwIfNoEntry: false }), undefined);
+    writeFileSync(socket, 'precious');
+    await assert.rejects(start(), { code: 'Io', message: /something else stands/ });
+    rmSync(folder, { recursive: true });
+  });
+
+  /** What a process of its own gets from /api/status, as that user: status and body, or the code of the error. */
+  async function askLocally(
+    socketPath: string,
+    host: string,
+    user: { uid?: number; gid?: number } = {},
+  ): Promise<string> {
+    const program = `
+      const [socketPath, host] = process.argv.slice(1);
+      require('node:http').get({ socketPath, path: '/api/status', headers: { host } }, (response) => {
+        process.stdout.write(response.statusCode + ' ');
+        response.pipe(process.stdout);
+      }).on('error', ({ code }) => process.stdout.write(code));
+    `;
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program, socketPath, host], {
+      ...user,
+      cwd: '/',
+    });
+    return stdout;
+  }
 
   describe('the status page in a browser', () => {
     const run = promisify(execFile);

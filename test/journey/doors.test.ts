@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { connect, type MqttClient } from 'mqtt';
 import { createAuthority } from '../../src/simulator/certificates.ts';
-import { type Daemon, eventually } from '../support/daemon.ts';
+import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { Site } from '../support/site.ts';
@@ -38,6 +38,7 @@ const needsRoot = process.getuid!() === 0 ? false : 'only root can start process
 
 interface Box {
   site: Site;
+  broker: Mosquitto;
   daemon: Daemon;
   /** Everything that was published, by tenant: topic, properties and payload as text. */
   heard: Map<string, string[]>;
@@ -70,7 +71,7 @@ async function openBox(
     `silos:\n${tenants.map((tenant) => entry(tenant, broker.url)).join('')}${plantBus(port)}devices:\n${devices.join('')}`,
   );
   const daemon = site.startDaemon();
-  const box = { site, daemon, heard };
+  const box = { site, broker, daemon, heard };
   await eventually('telemetry, meta, status, event and checkpoint of both', () =>
     tenants.every(({ tenant }) =>
       ['telemetry', 'meta', 'status', 'event', 'checkpoint'].every((channel) =>
@@ -132,7 +133,11 @@ function filesBelow(folder: string): string[] {
     .filter((path) => statSync(path).isFile());
 }
 
-/** Whatever is the first one's holds its own words, and none of the other's. */
+/**
+ * Whatever is the first one's holds its own words, and none of the other's: what was published, and the names and
+ * plain files of its folder, such as the audit log. What is in a spool is sealed, and no word would show here: see
+ * assertSpoolsApart.
+ */
 function assertNothingLeaked({ site, heard }: Box): void {
   for (const [own, other] of [tenants, tenants.toReversed()] as [Tenant, Tenant][]) {
     const published = heard.get(own.tenant)!.join('\n');
@@ -150,16 +155,38 @@ function assertNothingLeaked({ site, heard }: Box): void {
   assert.deepEqual([...heard.keys()].toSorted(), tenants.map(({ tenant }) => tenant).toSorted());
 }
 
+/** With each silo's own key: what waits in its spool is its own, and nothing is the other's. Stops the daemon. */
+async function assertSpoolsApart({ site, broker, daemon }: Box): Promise<void> {
+  broker.freeze();
+  await eventually('batches that wait in both spools', async () =>
+    (await daemon.status()).silos.every(({ spool }) => spool!.batches > 0),
+  );
+  assert.equal(await daemon.stop(), 0);
+  for (const [own, other] of [tenants, tenants.toReversed()] as [Tenant, Tenant][]) {
+    const { exitCode, stdout, stderr } = await runCommand([
+      'spool',
+      'export',
+      '--silo',
+      own.label,
+      '--config',
+      site.config,
+    ]);
+    assert.equal(exitCode, 0, stderr);
+    for (const word of wordsOf(own).slice(1)) assert.ok(stdout.includes(word), `${word} is nowhere`);
+    for (const word of wordsOf(other)) assert.ok(!stdout.includes(word), `${own.tenant} stored ${word}`);
+  }
+}
+
 describe('the words of a tenant', () => {
   it('are nowhere in what the other publishes and keeps (thread)', async (test) => {
     const box = await openBox(test, (tenant, url) => siloEntry(tenant, url, ''));
-    assert.equal(await box.daemon.stop(), 0);
+    await assertSpoolsApart(box);
     assertNothingLeaked(box);
   });
 
   it('are nowhere in what the other publishes and keeps (process)', async (test) => {
     const box = await openBox(test, (tenant, url) => siloEntry(tenant, url, '    isolation: process\n'));
-    assert.equal(await box.daemon.stop(), 0);
+    await assertSpoolsApart(box);
     assertNothingLeaked(box);
   });
 
@@ -224,6 +251,7 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
       assert.deepEqual(openDoors(own.uid, [`/proc/${daemon.pid}/environ`, `/proc/${daemon.pid}/mem`]), []);
       assert.equal(knock(own.uid, site.controlSocket), 'EACCES');
       assert.equal(knock(own.uid, silos.get(other)!.socket), 'closed');
+      assert.equal(knock(own.uid, `${silos.get(other)!.socket}-that-is-not-there`), 'ENOENT');
     }
     const strangers = await eventually('both silos tell of a stranger', () => {
       const lines = [...silos.values()].flatMap(({ log }) => log);
@@ -238,7 +266,7 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
 /** Those of the paths that the user can open. */
 function openDoors(uid: number, paths: readonly string[]): string[] {
   const program = `
-    const { openSync, readSync } = require('node:fs');
+    const { openSync } = require('node:fs');
     const open = JSON.parse(process.argv[1]).filter((path) => {
       try { openSync(path, 'r'); return true; } catch { return false; }
     });
@@ -252,13 +280,17 @@ function openDoors(uid: number, paths: readonly string[]): string[] {
   return JSON.parse(stdout) as string[];
 }
 
-/** What comes of connecting to a Unix socket as the user and asking for its status. */
+/**
+ * What comes of connecting to a Unix socket as the user and asking for its status: `answered`, `closed` by somebody
+ * who is there, or the code of why there was no connection at all.
+ */
 function knock(uid: number, socket: string): string {
   const program = `
     const socket = require('node:net').connect(process.argv[1]);
-    let end = 'closed';
-    socket.on('error', ({ code }) => { if (code === 'EACCES') end = code; });
+    let end = 'nothing';
     let heard = '';
+    socket.on('connect', () => { end = 'closed'; });
+    socket.on('error', ({ code }) => { if (end === 'nothing') end = code; });
     socket.on('data', (bytes) => { heard += bytes; end = /away/.test(heard) ? 'closed' : 'answered'; });
     socket.on('close', () => console.log(end));
     socket.write('{"id":1,"method":"status"}\\n');`;

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import type { GatewayStatus } from '../../src/reading/status.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
@@ -62,6 +65,26 @@ describe('a daemon with http.listen', () => {
     });
     assert.equal(await daemon.stop(), 0);
     await assert.rejects(fetch(`${base}/healthz`));
+  });
+
+  it('serves them at a Unix socket, says which, and takes it away when it stops', async () => {
+    const authority = await createAuthority('Test CA');
+    await using site = await Site.create(authority);
+    await site.issueGateway('north', 'acme');
+    await configure(site, 'mqtts://localhost:1', 1, './http.sock');
+    const daemon = site.startDaemon();
+    const socketPath = site.path('http.sock');
+    const said = await eventually('the socket in the log', () =>
+      daemon.log.find(({ event }) => event === 'http listens'),
+    );
+    assert.equal(said['socket'], socketPath);
+    await eventually('an answer', async () => {
+      const request = get({ socketPath, path: '/metrics' });
+      const [response] = await once(request, 'response');
+      return /^merestone_silo_running\{tenant="acme"/m.test(await text(response));
+    });
+    assert.equal(await daemon.stop(), 0);
+    assert.equal(existsSync(socketPath), false);
   });
 
   it('ends with 74 and a clear word where it cannot listen, and leaves nothing of it open', async () => {

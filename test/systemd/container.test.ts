@@ -98,6 +98,17 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       const floors = '/var/lib/private/merestone-silo';
       await container.expect('install', '-d', floors);
       await container.expect('mv', '/var/lib/private/merestone/silos/north', `${floors}/north`);
+      // A disk of its own for the other; a container has no loop devices, and a tmpfs is a file system as well.
+      await container.expect('install', '-d', `${floors}/south`);
+      await container.expect(
+        'mount',
+        '-t',
+        'tmpfs',
+        '-o',
+        'size=40m,nosuid,nodev,noexec',
+        'tmpfs',
+        `${floors}/south`,
+      );
       await container.expect('install', '-d', '-m', '700', '/etc/merestone/identity');
       for (const name of names) {
         await installation.installIdentity(`/etc/merestone/silos/${name}`, name, tenants[name]);
@@ -105,7 +116,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       const silos = names.map((name) => installation.siloEntry(name, unitOf(name), 'process', more(name)));
       const devices = names.map((name, index) => plantDevice('meter', index + 1, name));
       await installation.configure(
-        `silos:\n${silos.join('')}${plantBus(installation.plantPort)}devices:\n${devices.join('')}`,
+        `http: { listen: /run/merestone/http.sock }\nsilos:\n${silos.join('')}${plantBus(installation.plantPort)}devices:\n${devices.join('')}`,
       );
       await container.expect('systemctl', 'enable', '--now', ...units);
     });
@@ -178,6 +189,8 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       };
       assert.match(await asNorth('/run/merestone-silo/south/silo.sock'), /"away".*only the gateway/);
       assert.match(await asNorth('/run/merestone/control.sock'), /^EACCES/);
+      await container.expect('test', '-S', '/run/merestone/http.sock');
+      assert.match(await asNorth('/run/merestone/http.sock'), /^EACCES/);
       await eventually('a line in the log of south', async () =>
         (await installation.journal(unitOf('south'))).includes('stranger refused'),
       );
@@ -201,6 +214,18 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       await container.expect('systemctl', 'restart', 'merestone');
       for (const name of names) await installation.readings(tenants[name], 'meter');
       for (const name of names) assert.deepEqual(await installation.seqHoles(tenants[name]), []);
+    });
+
+    it('holds a silo that has a disk of its own to it, whatever runs in there', async () => {
+      const [file, others] = ['/var/lib/merestone-silo/south/fill', '/var/lib/merestone-silo/north/fill'];
+      const fill = await container.within(unitOf('south'), `head -c 100M /dev/zero > ${file}`);
+      assert.notEqual(fill.exitCode, 0);
+      assert.match(fill.stderr, /No space left/);
+      await container.expect('sh', '-c', `head -c 100M /dev/zero > ${others} && rm ${others}`);
+      await installation.readings(tenants.north, 'meter');
+      assert.deepEqual((await installation.silo('north')).samples.dropped, {});
+      await container.expect('rm', file);
+      await installation.readings(tenants.south, 'meter');
     });
 
     it('stops cleanly', async () => {

@@ -11,6 +11,21 @@ const skip = analyze('--version').error === undefined ? false : 'systemd-analyze
 /** What `systemd-analyze security` may find; 10 is no sandbox at all. */
 const exposureMax = 2;
 
+describe('the shares of CPU and disk', () => {
+  it('put the gateway, which keeps the time of the bus, before the silos', () => {
+    const weightOf = (name: string, key: string): number =>
+      Number(
+        new RegExp(`^${key}=(\\d+)$`, 'm').exec(readFileSync(path.join(root, 'systemd', name), 'utf8'))?.[1],
+      );
+    for (const key of ['CPUWeight', 'IOWeight']) {
+      const [gateway, silo] = ['merestone.service', 'merestone-silo@.service'].map((name) =>
+        weightOf(name, key),
+      ) as [number, number];
+      assert.ok(gateway > silo, `${key}: ${gateway} and ${silo}`);
+    }
+  });
+});
+
 for (const name of ['merestone.service', 'merestone-silo@.service']) {
   describe(`systemd/${name}`, { skip }, () => {
     let folder: string;

@@ -1,3 +1,4 @@
+import { plain, plainDocument } from '../../base/plain-text.ts';
 import { decodeEntry, type AuditEntry } from '../../silo/audit-entry.ts';
 import { listSegments, readLines } from '../../silo/audit-segment.ts';
 import type { Command } from '../command.ts';
@@ -34,9 +35,11 @@ const command: Command<ShowArguments> = {
     const paint = styler();
     for (const { silo, directory } of auditPlaces(args)) {
       const entries = readLast(directory, args.last, args.kind);
-      if (!args.json) await print(paint('bold', [silo, directory].filter(Boolean).join('  ')));
+      if (!args.json) await print(paint('bold', plain([silo, directory].filter(Boolean).join('  '))));
       for (const entry of entries) {
-        await (args.json ? printJson({ silo, directory, entry }) : print(describeEntry(entry)));
+        await (args.json
+          ? printJson({ silo, directory, entry })
+          : print(describeEntry(plainDocument(entry))));
       }
     }
   },

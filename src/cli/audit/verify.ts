@@ -1,4 +1,5 @@
 import { ExitCode } from '../../base/exit-code.ts';
+import { plainDocument } from '../../base/plain-text.ts';
 import { readAnchors } from '../../identity/certificate-file.ts';
 import { verifyAudit, type AuditVerdict } from '../../silo/audit-verification.ts';
 import type { Command } from '../command.ts';
@@ -26,7 +27,7 @@ const command: Command<PlaceArguments & { trust: string | undefined }> = {
     const good = logs.every((log) => log.good);
     if (!good) process.exitCode = ExitCode.Io;
     if (args.json) return await printJson({ good, logs });
-    for (const log of logs) await print(describeVerdict(log));
+    for (const log of logs) await print(describeVerdict(plainDocument(log)));
   },
 };
 export default command;

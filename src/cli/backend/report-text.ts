@@ -1,13 +1,14 @@
+import { plainDocument } from '../../base/plain-text.ts';
 import type { EpochReport } from '../../backend/report-epoch.ts';
 import type { CertificateReport, Report } from '../../backend/report.ts';
-import { printable } from '../../backend/notice.ts';
 import { formatRanges } from '../../backend/seq-set.ts';
 
 /** Findings and audit entries that a page for people still lists; `--json` has all. */
 const listedMax = 50;
 
-/** The report as a page for people. */
-export function formatReport(report: Report): string {
+/** The report as a page for people; much in it is a sender's words. */
+export function formatReport(found: Report): string {
+  const report = plainDocument(found);
   const { tenant, from, to, damaged, certificates, epochs } = report;
   return [
     `Evidence of tenant ${tenant}, ${iso(from)} to ${iso(to)}`,
@@ -90,7 +91,7 @@ function otherLine({ tenant, signatures, named }: Report['others'][number]): str
 function section(title: string, lines: readonly string[]): string[] {
   if (lines.length === 0) return [];
   const more = lines.length > listedMax ? [`and ${lines.length - listedMax} more`] : [];
-  return ['', title, ...[...lines.slice(0, listedMax), ...more].map((line) => `  ${printable(line)}`)];
+  return ['', title, ...[...lines.slice(0, listedMax), ...more].map((line) => `  ${line}`)];
 }
 
 function iso(ms: number): string {

@@ -1,6 +1,7 @@
 import type { Row } from '../../backend/row.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
+import { plain } from '../../base/plain-text.ts';
 import { backend } from './cast.ts';
 import { Child } from './child.ts';
 import type { Scene } from './scene.ts';
@@ -66,7 +67,7 @@ export class Audience {
     if (notice === undefined) return;
     const { kind, severity, message, from = 0, to = 0 } = notice;
     const { alarms, tenants } = this.#scene;
-    if (severity === 'security' && alarms.length < alarmsMax) alarms.push(message);
+    if (severity === 'security' && alarms.length < alarmsMax) alarms.push(plain(message));
     if (kind === 'connected') this.#heard.abort();
     for (const tenant of tenants.filter(({ tenant }) => tenant === notice.tenant)) {
       if (kind === 'gap') tenant.gaps += to - from + 1;

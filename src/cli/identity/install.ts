@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
+import { plain } from '../../base/plain-text.ts';
 import type { IdentityOptions } from '../../identity/options.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, remark } from '../output.ts';
@@ -71,7 +72,7 @@ const command: Command<InstallArguments> = {
     for (const warning of warnings) remark(warning);
     for (const path of replaced) remark(`the one before is kept as ${path}.old`);
     const until = new Date(notAfter).toISOString().slice(0, 10);
-    await print(`${target.certificate}: tenant ${tenantId}, gateway ${gatewayId}, valid to ${until}`);
+    await print(plain(`${target.certificate}: tenant ${tenantId}, gateway ${gatewayId}, valid to ${until}`));
   },
 };
 export default command;

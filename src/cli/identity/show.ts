@@ -1,6 +1,7 @@
 import { systemClock } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import { ExitCode } from '../../base/exit-code.ts';
+import { plainDocument } from '../../base/plain-text.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import { inspectIdentity, type IdentityInspection } from '../../identity/inspection.ts';
 import type { IdentityOptions } from '../../identity/options.ts';
@@ -32,7 +33,7 @@ const command: Command<ShowArguments> = {
     const shown = placesOf(args).map(({ silo, place }) => inspect(silo, place, nowMs));
     if (shown.some(({ faults }) => faults.length > 0)) process.exitCode = ExitCode.Config;
     if (args.json) return await printJson({ identities: shown });
-    for (const each of shown) await print(describeShown(each, nowMs));
+    for (const each of shown) await print(describeShown(plainDocument(each), nowMs));
   },
 };
 export default command;

@@ -1,3 +1,4 @@
+import { plainDocument } from '../../base/plain-text.ts';
 import { atRest } from '../../spool/at-rest.ts';
 import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
@@ -19,7 +20,7 @@ const command: Command<PlaceArguments> = {
       spools.push({ directory: place.directory, keyEncryptionKey: deps.keys.keyId, dataKeys: keys });
     }
     if (args.json) return printJson({ spools });
-    for (const { directory, keyEncryptionKey, dataKeys } of spools) {
+    for (const { directory, keyEncryptionKey, dataKeys } of plainDocument(spools)) {
       await print(`${directory}: ${dataKeys} data keys wrapped to ${keyEncryptionKey}`);
     }
   },

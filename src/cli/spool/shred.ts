@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
+import { plain } from '../../base/plain-text.ts';
 import { claimAtRest } from '../../spool/at-rest.ts';
 import { countOf } from '../../spool/runs.ts';
 import { shred } from '../../spool/shredding.ts';
@@ -38,7 +39,7 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
       recordAct(place.directory, { tenant, gateway }, 'shred', details),
     );
     if (args.json) return printJson({ directory: place.directory, tenant, gateway, ...details, files });
-    await print(files.map((file) => `${file}: overwritten and deleted`).join('\n'));
+    await print(files.map((file) => `${plain(file)}: overwritten and deleted`).join('\n'));
   },
 };
 export default command;

@@ -1,4 +1,5 @@
 import { MerestoneError } from '../../base/error.ts';
+import { plainDocument } from '../../base/plain-text.ts';
 import { formatBytes } from '../../base/quantity.ts';
 import { atRest, claimAtRest } from '../../spool/at-rest.ts';
 import { filesAside } from '../../spool/files.ts';
@@ -48,7 +49,7 @@ const command: Command<PlaceArguments> = {
     const spools = [];
     for (const place of spoolPlaces(args)) spools.push(await statsOf(place));
     if (args.json) return printJson({ spools });
-    for (const stats of spools) await print(describe(stats));
+    for (const stats of spools) await print(describe(plainDocument(stats)));
   },
 };
 export default command;

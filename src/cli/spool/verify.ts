@@ -1,4 +1,5 @@
 import { ExitCode } from '../../base/exit-code.ts';
+import { plainDocument } from '../../base/plain-text.ts';
 import { atRest } from '../../spool/at-rest.ts';
 import { type SpoolVerdict, verify } from '../../spool/verification.ts';
 import type { Command } from '../command.ts';
@@ -18,7 +19,7 @@ const command: Command<PlaceArguments> = {
     const good = spools.every((spool) => spool.good);
     if (!good) process.exitCode = ExitCode.Io;
     if (args.json) return printJson({ good, spools });
-    for (const spool of spools) await print(describe(spool));
+    for (const spool of spools) await print(describe(plainDocument(spool)));
   },
 };
 export default command;

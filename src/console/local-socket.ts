@@ -1,0 +1,81 @@
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { connect, type Server } from 'node:net';
+import path from 'node:path';
+import { MerestoneError } from '../base/error.ts';
+
+/** A live daemon answers a local connect at once. */
+const probeTimeoutMs = 2000;
+/** Bytes of `sun_path` without its NUL, unix(7). */
+const socketPathBytesMax = 107;
+
+/** The configuration's key that names the path. */
+type Key = 'control.socket' | 'http.listen';
+
+/**
+ * Has a server listen on a Unix socket that its owner and group may use (mode 0660). A socket that a killed daemon
+ * left behind is replaced; throws DaemonRunning where a live one answers, and Io where the path can't be used.
+ */
+export async function listenLocally(server: Server, socketPath: string, key: Key): Promise<void> {
+  if (Buffer.byteLength(socketPath) > socketPathBytesMax) {
+    throw socketFault(socketPath, 'the path is too long for a socket', `choose a shorter ${key}`);
+  }
+  await claim(socketPath, key);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(unusable(socketPath, key, error)));
+    server.listen(socketPath, () => resolve());
+  });
+  // Until here its mode is 0755 at most, and connecting needs the right to write.
+  chmodSync(socketPath, 0o660);
+}
+
+/** Makes room at `socketPath`, but never by taking it from somebody who lives there. */
+async function claim(socketPath: string, key: Key): Promise<void> {
+  try {
+    mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o750 });
+    const found = lstatSync(socketPath, { throwIfNoEntry: false });
+    if (found === undefined) return;
+    if (!found.isSocket()) {
+      throw socketFault(socketPath, 'something else stands where the socket belongs', 'move it away');
+    }
+    if (await isAnswered(socketPath)) {
+      throw new MerestoneError('DaemonRunning', 'another daemon answers here', {
+        subject: socketPath,
+        hint: `stop it first, or give this one its own ${key}; 'merestone status' shows it`,
+      });
+    }
+    rmSync(socketPath, { force: true });
+  } catch (error) {
+    throw error instanceof MerestoneError ? error : unusable(socketPath, key, error);
+  }
+}
+
+function isAnswered(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socketPath);
+    const settle = (answered: boolean): void => {
+      probe.destroy();
+      resolve(answered);
+    };
+    probe.setTimeout(probeTimeoutMs, () => settle(true));
+    probe.once('connect', () => settle(true));
+    // EACCES or a full backlog mean that somebody is there; only a refusal means that nobody is.
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      settle(!['ECONNREFUSED', 'ENOENT'].includes(error.code ?? '')),
+    );
+  });
+}
+
+function unusable(socketPath: string, key: Key, cause: unknown): MerestoneError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+  return socketFault(
+    socketPath,
+    denied ? 'the socket may not be made here' : `the socket cannot be made: ${message}`,
+    `choose a ${key} in a folder that the daemon may write`,
+    cause,
+  );
+}
+
+function socketFault(subject: string, message: string, hint: string, cause?: unknown): MerestoneError {
+  return new MerestoneError('Io', message, { subject, hint, cause });
+}
