@@ -397,6 +397,23 @@ describe('HTTP', () => {
       assert.match(page, /364 days left/);
     });
 
+    it('says which quota is reached and who waits for the bus', async () => {
+      const quotas = [
+        { quota: 'samples-per-second' as const, limit: 5, used: 22.4, state: 'reached' as const },
+        { quota: 'cpu-share' as const, limit: 0.5, used: 0.1, state: 'clear' as const },
+      ];
+      const held = { silo: 'north', busShare: 0.2, busShareMax: 0.2, held: true };
+      status = gatewayStatus({
+        silos: [siloStatus('north', { quotas, isolation: 'process' })],
+        buses: [busStatus('rs485', { silos: [held, { ...held, silo: 'south', held: false }] })],
+      });
+      const page = await render();
+      assert.match(page, /samples a second: 22 of 5; what is over it is dropped/);
+      assert.match(page, /a process of its own/);
+      assert.match(page, /silo north may take 20 % of it: its devices wait/);
+      assert.doesNotMatch(page, /share of a core|silo south may take/);
+    });
+
     it("says what is wrong, and a device's words stay words", async () => {
       status = troubledStatus();
       const page = await render();
