@@ -1,8 +1,9 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
+import { isAnswered } from '../base/socket-probe.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
@@ -38,8 +39,6 @@ export interface ControlServer {
 
 /** Each costs a file descriptor and up to half a megabyte of buffers; more than this is a loop gone wild. */
 const connectionsMax = 16;
-/** A live daemon answers a local connect at once. */
-const probeTimeoutMs = 2000;
 /** Bytes of `sun_path` without its NUL, unix(7). */
 const socketPathBytesMax = 107;
 
@@ -103,22 +102,6 @@ async function claim(socketPath: string): Promise<void> {
   } catch (error) {
     throw error instanceof MerestoneError ? error : unusable(socketPath, error);
   }
-}
-
-function isAnswered(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socketPath);
-    const settle = (answered: boolean): void => {
-      probe.destroy();
-      resolve(answered);
-    };
-    probe.setTimeout(probeTimeoutMs, () => settle(true));
-    probe.once('connect', () => settle(true));
-    // EACCES or a full backlog mean that somebody is there; only a refusal means that nobody is.
-    probe.once('error', (error: NodeJS.ErrnoException) =>
-      settle(!['ECONNREFUSED', 'ENOENT'].includes(error.code ?? '')),
-    );
-  });
 }
 
 function listen(server: Server, socketPath: string): Promise<void> {

@@ -131,7 +131,9 @@ describe('a silo that is a process of its own', () => {
   it('started by the gateway, has nothing of its environment and ends with it', async (test) => {
     process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
     test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
-    const host = hostAt(test, '/none', (_birth, _clock, _logger, listener) => spawnProcess(listener));
+    const host = hostAt(test, '/none', (_birth, clock, _logger, listener) =>
+      spawnProcess({ clock }, listener),
+    );
     await until(() => host.status().usage !== null, 'a measurement');
     const own = childrenOf(process.pid).filter(({ words }) =>
       words.some((word) => word.endsWith('silo/process.ts')),

@@ -81,15 +81,31 @@ for (const kind of Object.keys(walls) as WallKind[]) {
 
     it('cannot drown the log, nor write into it under another name', async (test) => {
       const log: LogRecord[] = [];
-      const host = await go(test, 'log-flood', { log });
-      await until(() => log.some(({ event }) => event === 'help'), 'lines');
-      await until(() => host.status().tenant !== null, 'it goes on');
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const host = await go(test, 'log-chatter', { log });
+      await until(() => log.some(({ event }) => event === 'log lines left out'), 'more than is taken');
       const lines = log.filter(({ event }) => event === 'help');
       assert.ok(lines.length < 1000, `${lines.length} lines`);
-      assert.deepEqual([...new Set(lines.map(({ fields }) => fields['silo']))], ['log-flood']);
+      assert.equal(host.status().restarts, 0);
+      assert.deepEqual([...new Set(lines.map(({ fields }) => fields['silo']))], ['log-chatter']);
       assert.ok(lines.every(({ fields }) => !('time' in fields) && !('level' in fields)));
       assert.ok(lines.every(({ fields }) => String(fields['reason']).length < 3000));
+    });
+
+    for (const madness of ['endless-log', 'print-flood', 'log-flood']) {
+      it(`is ended where it says too much, before it fills the memory (${madness})`, async (test) => {
+        const host = await go(test, madness);
+        const before = process.memoryUsage().rss;
+        await until(() => host.status().state === 'quarantined', 'five ends', 60_000);
+        assert.match(host.status().reason!, /said more than (1 MB|100 things) a second/);
+        const grown = process.memoryUsage().rss - before;
+        assert.ok(grown < 500_000_000, `${Math.round(grown / 1e6)} MB`);
+      });
+    }
+
+    it('is ended where it throws what is no error', async (test) => {
+      const host = await go(test, 'throws-null');
+      await down(host);
+      assert.match(host.status().reason!, /crashed/);
     });
 
     it('cannot give itself out as another', async (test) => {
