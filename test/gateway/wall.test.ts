@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
@@ -6,7 +7,7 @@ import { SiloHost } from '../../src/gateway/silo-host.ts';
 import type { SiloBirth } from '../../src/silo/protocol.ts';
 import { siloOptions } from '../support/silo-options.ts';
 import { until } from '../support/until.ts';
-import { type WallKind, walls } from '../support/walls.ts';
+import { type Wall, type WallKind, walls } from '../support/walls.ts';
 
 function birthOf(name: string, memoryMbMax = 64): SiloBirth {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
@@ -17,10 +18,11 @@ for (const kind of Object.keys(walls) as WallKind[]) {
     async function go(
       test: TestContext,
       madness: string,
-      more: { cpuShare?: number; log?: LogRecord[] } = {},
+      more: { cpuShare?: number; log?: LogRecord[]; opened?: Wall[] } = {},
     ): Promise<SiloHost> {
-      const { log = [], ...quota } = more;
+      const { log = [], opened = [], ...quota } = more;
       const wall = await walls[kind]('rogue');
+      opened.push(wall);
       const birth = birthOf(madness);
       const host = new SiloHost(
         { ...birth, options: { ...birth.options, quota } },
@@ -122,11 +124,17 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
       test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
       const log: LogRecord[] = [];
-      await go(test, 'environment', { log });
+      const opened: Wall[] = [];
+      await go(test, 'environment', { log, opened });
       await until(() => log.some(({ event }) => event === 'environment'), 'what it sees');
       const { fields } = log.find(({ event }) => event === 'environment')!;
       const [environment, words] = JSON.parse(String(fields['seen'])) as [object, string[]];
       assert.deepEqual(environment, {});
+      // Nor of the process that it is in, which has one as this one has.
+      const { pid } = opened[0]!.process ?? process;
+      if (pid !== process.pid) {
+        assert.match(readFileSync(`/proc/${pid}/environ`, 'utf8'), /MERESTONE_TEST_SECRET=/);
+      }
       assert.equal(words.length, 2);
       assert.ok(words[1]!.endsWith('rogue-silo.ts'));
     });

@@ -15,7 +15,7 @@ const rogueEntry = new URL('rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/worker.ts', import.meta.url);
 
 /** Stands in the environment of a silo's process, and is nothing that its isolate should see. */
-export const processSecret = 'of the process alone';
+const processSecret = 'of the process alone';
 
 /** A test has less of it than a gateway. */
 export const patience: Patience = { memoryLooksMax: 2, cpuLooksMax: 3, silenceMaxMs: 3000 };
