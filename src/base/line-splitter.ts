@@ -1,28 +1,47 @@
 const newline = 0x0a;
+/** A small line that comes in pieces needs no second allocation. */
+const heldBytesMin = 4096;
 
 /**
- * Bytes in any pieces → lines without their end. Holds one unfinished line of at most `bytesMax` bytes;
- * `push` throws RangeError at a longer one, and the splitter is of no more use then.
+ * Bytes in any pieces → lines without their end. Holds one unfinished line of at most `bytesMax` bytes, in at
+ * most twice as many whatever the pieces are; `push` throws RangeError at a longer one, and the splitter is of no
+ * more use then.
  */
 export function createLineSplitter(
   bytesMax: number,
-  onLine: (line: string) => void,
+  onLine: (line: string, bytes: number) => void,
 ): (bytes: Buffer) => void {
-  let pieces: Buffer[] = [];
-  let held = 0;
+  let held = Buffer.alloc(0);
+  let heldBytes = 0;
+
+  const hold = (piece: Buffer): void => {
+    const needed = heldBytes + piece.length;
+    if (needed > bytesMax) throw new RangeError(`a line has more than ${bytesMax} bytes`);
+    if (needed > held.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * held.length, heldBytesMin));
+      held.copy(larger, 0, 0, heldBytes);
+      held = larger;
+    }
+    piece.copy(held, heldBytes);
+    heldBytes = needed;
+  };
+
+  const finish = (piece: Buffer): Buffer => {
+    if (heldBytes === 0 && piece.length <= bytesMax) return piece;
+    hold(piece);
+    const line = held.subarray(0, heldBytes);
+    held = Buffer.alloc(0);
+    heldBytes = 0;
+    return line;
+  };
+
   return (bytes) => {
     let from = 0;
     for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, from)) {
-      const line = bytes.subarray(from, end);
+      const line = finish(bytes.subarray(from, end));
       from = end + 1;
-      if (held + line.length > bytesMax) throw new RangeError(`a line has more than ${bytesMax} bytes`);
-      const whole = pieces.length === 0 ? line : Buffer.concat([...pieces, line]);
-      pieces = [];
-      held = 0;
-      onLine(whole.toString('utf8'));
+      onLine(line.toString('utf8'), line.length);
     }
-    held += bytes.length - from;
-    if (held > bytesMax) throw new RangeError(`a line has more than ${bytesMax} bytes`);
-    if (from < bytes.length) pieces.push(bytes.subarray(from));
+    if (from < bytes.length) hold(bytes.subarray(from));
   };
 }

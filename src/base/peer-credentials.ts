@@ -26,6 +26,7 @@ type GetSockOpt = (
 ) => number;
 
 let getsockopt: GetSockOpt | undefined;
+let overflowUid: number | undefined;
 
 /**
  * What no client can claim, because the kernel says it. Throws Io for a socket that is closed or no Unix
@@ -52,9 +53,20 @@ export function peerCredentials(socket: Socket): PeerCredentials {
  */
 export function provenPeer(socket: Socket): PeerCredentials {
   const credentials = peerCredentials(socket);
-  const nobody = Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8'));
-  if (credentials.uid !== nobody) return credentials;
+  overflowUid ??= readOverflowUid();
+  if (credentials.uid !== overflowUid) return credentials;
   throw fault('this process sees every other user as the same one (PrivateUsers= in its unit)');
+}
+
+/** What is needed to prove a peer, got before it is: a door has to hold when no more files can be opened. */
+export function prepareProof(): void {
+  overflowUid ??= readOverflowUid();
+  getsockopt ??= loadGetSockOpt();
+}
+
+/** The kernel's stand-in for a user that it has no name for (proc(5)); the administrator's to set, once a boot. */
+function readOverflowUid(): number {
+  return Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8'));
 }
 
 /** Loaded at the first use: most commands never ask, and koffi costs them 20 ms. */

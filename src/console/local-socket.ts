@@ -1,10 +1,9 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, type Server } from 'node:net';
+import type { Server } from 'node:net';
 import path from 'node:path';
 import { MerestoneError } from '../base/error.ts';
+import { isAnswered } from '../base/socket-probe.ts';
 
-/** A live daemon answers a local connect at once. */
-const probeTimeoutMs = 2000;
 /** Bytes of `sun_path` without its NUL, unix(7). */
 const socketPathBytesMax = 107;
 
@@ -47,22 +46,6 @@ async function claim(socketPath: string, key: Key): Promise<void> {
   } catch (error) {
     throw error instanceof MerestoneError ? error : unusable(socketPath, key, error);
   }
-}
-
-function isAnswered(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socketPath);
-    const settle = (answered: boolean): void => {
-      probe.destroy();
-      resolve(answered);
-    };
-    probe.setTimeout(probeTimeoutMs, () => settle(true));
-    probe.once('connect', () => settle(true));
-    // EACCES or a full backlog mean that somebody is there; only a refusal means that nobody is.
-    probe.once('error', (error: NodeJS.ErrnoException) =>
-      settle(!['ECONNREFUSED', 'ENOENT'].includes(error.code ?? '')),
-    );
-  });
 }
 
 function unusable(socketPath: string, key: Key, cause: unknown): MerestoneError {

@@ -24,11 +24,13 @@ export const openIsolate: OpenIsolate = ({ options }, clock, logger, listener) =
   if (isolation.kind === 'thread')
     return new ThreadIsolate({ name, limits: limitsOf(options), clock }, listener);
   const { socket } = isolation;
-  if (socket !== undefined) return connectProcess(socket, listener);
+  if (socket !== undefined) return connectProcess(socket, { clock }, listener);
   const unitSocket = `/run/merestone-silo/${name}/silo.sock`;
   // systemd gives each service an INVOCATION_ID (systemd.exec(5)).
   const isService = process.env['INVOCATION_ID'] !== undefined && process.env['NOTIFY_SOCKET'] !== undefined;
-  if (isService || existsSync(dirname(unitSocket))) return connectProcess(unitSocket, listener);
-  logger.info('the silo is a process of its own, under the same user as the gateway');
-  return spawnProcess(listener);
+  if (isService || existsSync(dirname(unitSocket))) return connectProcess(unitSocket, { clock }, listener);
+  logger.warn('the silo is a process of its own, but under the same user as the gateway', {
+    reason: 'no systemd unit merestone-silo@ waits for it: its files are open to whoever has that user',
+  });
+  return spawnProcess({ clock }, listener);
 };

@@ -186,7 +186,7 @@ export class SiloHost {
         this.#show(message.status);
         return this.#reportLosses();
       case 'reply':
-        return this.#requests.resolve(message.id, message.result);
+        return this.#requests.resolve(message.id, null);
       case 'log':
         return this.#log(message);
       case 'stopped':

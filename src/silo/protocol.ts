@@ -38,7 +38,7 @@ export type FromSilo =
   /** So many readings are stored or dropped for good: the gateway may send as many more. */
   | { type: 'credit'; readings: number }
   | { type: 'status'; status: SiloStatus }
-  | { type: 'reply'; id: number; result: unknown }
+  | { type: 'reply'; id: number }
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 

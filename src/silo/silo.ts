@@ -252,7 +252,7 @@ export class Silo {
 
   async #answer(id: number): Promise<void> {
     await this.#checkIdentity();
-    this.#channel.post({ type: 'reply', id, result: this.#status() });
+    this.#channel.post({ type: 'reply', id });
   }
 
   async #stop(): Promise<void> {

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
+import { LogRation } from './log-ration.ts';
 import { kernelSynchronized, readBootId, setFromHardwareClock } from './kernel-clock.ts';
 import type { FromSilo, SiloChannel, ToSilo } from './protocol.ts';
 import { Silo } from './silo.ts';
@@ -8,8 +9,13 @@ import { Silo } from './silo.ts';
 if (parentPort === null) throw new Error('this is the entry of a worker thread');
 const port = parentPort;
 
+const ration = new LogRation(systemClock.monotonicMs());
+
 const channel: SiloChannel = {
-  post: (message: FromSilo) => port.postMessage(message),
+  post: (message: FromSilo) => {
+    if (message.type !== 'log') return port.postMessage(message);
+    for (const line of ration.pass(message, systemClock.monotonicMs())) port.postMessage(line);
+  },
   onMessage: (listener) => void port.on('message', listener),
   close: () => port.close(),
 };

@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import type { OpenIsolate } from '../../src/gateway/open-isolate.ts';
 import { Handover } from '../../src/gateway/handover.ts';
 import { SiloHost } from '../../src/gateway/silo-host.ts';
-import { spawnProcess } from '../../src/silo/gate/process-isolate.ts';
+import { connectProcess, spawnProcess } from '../../src/silo/gate/process-isolate.ts';
 import { siloOptions } from '../support/silo-options.ts';
 import { until } from '../support/until.ts';
 import { SiloProcess } from '../support/walls.ts';
@@ -38,10 +38,14 @@ const runs = (host: SiloHost): Promise<void> =>
 describe('a silo that is a process of its own', () => {
   it('is waited for as long as it takes, and not held for crashed', async (test) => {
     await using silo = SiloProcess.rogue();
-    const host = hostAt(test, silo.socket);
+    let tries = 0;
+    const host = hostAt(test, silo.socket, (_birth, clock, _logger, listener) => {
+      tries += 1;
+      return connectProcess(silo.socket, { clock }, listener);
+    });
     await until(() => host.status().state === 'restarting', 'nobody there');
     assert.match(host.status().reason!, /ENOENT.*silo\.sock/);
-    await until(() => false, 'several tries', 3000).catch(() => {});
+    await until(() => tries >= 4, 'several tries');
     assert.equal(host.status().restarts, 0);
     assert.equal(host.status().isolation, 'process');
     await silo.start();
@@ -66,6 +70,27 @@ describe('a silo that is a process of its own', () => {
     await silo.start();
     await runs(host);
     assert.equal(host.status().restarts, 2);
+  });
+
+  it('is given up where it hangs, and taken back when it goes on', async (test) => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    const patience = { firstWordMaxMs: 2000, silenceMaxMs: 3000 };
+    const host = hostAt(test, silo.socket, (_birth, clock, _logger, listener) =>
+      connectProcess(silo.socket, { clock, patience }, listener),
+    );
+    await runs(host);
+    process.kill(silo.pid, 'SIGSTOP');
+    await until(() => host.status().state === 'restarting', 'its end');
+    assert.match(host.status().reason!, /crashed: hung: no sign of life for 3 s/);
+    await until(
+      () => host.status().reason?.startsWith('hung: no sign of life for 2 s') === true,
+      'a mute door',
+    );
+    assert.equal(host.status().restarts, 1);
+    process.kill(silo.pid, 'SIGCONT');
+    await runs(host);
+    assert.equal(host.status().restarts, 1);
   });
 
   it('takes one gateway at a time, and the next when that one has gone', async (test) => {
@@ -136,7 +161,9 @@ describe('a silo that is a process of its own', () => {
   it('started by the gateway, has nothing of its environment and ends with it', async (test) => {
     process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
     test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
-    const host = hostAt(test, '/none', (_birth, _clock, _logger, listener) => spawnProcess(listener));
+    const host = hostAt(test, '/none', (_birth, clock, _logger, listener) =>
+      spawnProcess({ clock }, listener),
+    );
     await until(() => host.status().usage !== null, 'a measurement');
     const own = childrenOf(process.pid).filter(({ words }) =>
       words.some((word) => word.endsWith('silo/process.ts')),

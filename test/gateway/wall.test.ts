@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
@@ -7,7 +8,7 @@ import { SiloHost } from '../../src/gateway/silo-host.ts';
 import type { SiloBirth } from '../../src/silo/protocol.ts';
 import { siloOptions } from '../support/silo-options.ts';
 import { until } from '../support/until.ts';
-import { type WallKind, walls } from '../support/walls.ts';
+import { type Wall, type WallKind, walls } from '../support/walls.ts';
 
 function birthOf(name: string, memoryMbMax = 64): SiloBirth {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
@@ -18,10 +19,11 @@ for (const kind of Object.keys(walls) as WallKind[]) {
     async function go(
       test: TestContext,
       madness: string,
-      more: { cpuShare?: number; log?: LogRecord[] } = {},
+      more: { cpuShare?: number; log?: LogRecord[]; opened?: Wall[] } = {},
     ): Promise<SiloHost> {
-      const { log = [], ...quota } = more;
+      const { log = [], opened = [], ...quota } = more;
       const wall = await walls[kind]('rogue');
+      opened.push(wall);
       const birth = birthOf(madness);
       const options = { ...birth.options, quota };
       const host = new SiloHost({ ...birth, options }, new Handover(Date.now), {
@@ -82,15 +84,31 @@ for (const kind of Object.keys(walls) as WallKind[]) {
 
     it('cannot drown the log, nor write into it under another name', async (test) => {
       const log: LogRecord[] = [];
-      const host = await go(test, 'log-flood', { log });
-      await until(() => log.some(({ event }) => event === 'help'), 'lines');
-      await until(() => host.status().tenant !== null, 'it goes on');
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const host = await go(test, 'log-chatter', { log });
+      await until(() => log.some(({ event }) => event === 'log lines left out'), 'more than is taken');
       const lines = log.filter(({ event }) => event === 'help');
       assert.ok(lines.length < 1000, `${lines.length} lines`);
-      assert.deepEqual([...new Set(lines.map(({ fields }) => fields['silo']))], ['log-flood']);
+      assert.equal(host.status().restarts, 0);
+      assert.deepEqual([...new Set(lines.map(({ fields }) => fields['silo']))], ['log-chatter']);
       assert.ok(lines.every(({ fields }) => !('time' in fields) && !('level' in fields)));
       assert.ok(lines.every(({ fields }) => String(fields['reason']).length < 3000));
+    });
+
+    for (const madness of ['endless-log', 'print-flood', 'log-flood']) {
+      it(`is ended where it says too much, before it fills the memory (${madness})`, async (test) => {
+        const host = await go(test, madness);
+        const before = process.memoryUsage().rss;
+        await until(() => host.status().state === 'quarantined', 'five ends', 60_000);
+        assert.match(host.status().reason!, /said more than (1 MB|100 things) a second/);
+        const grown = process.memoryUsage().rss - before;
+        assert.ok(grown < 500_000_000, `${Math.round(grown / 1e6)} MB`);
+      });
+    }
+
+    it('is ended where it throws what is no error', async (test) => {
+      const host = await go(test, 'throws-null');
+      await down(host);
+      assert.match(host.status().reason!, /crashed/);
     });
 
     it('cannot give itself out as another', async (test) => {
@@ -107,11 +125,17 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
       test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
       const log: LogRecord[] = [];
-      await go(test, 'environment', { log });
+      const opened: Wall[] = [];
+      await go(test, 'environment', { log, opened });
       await until(() => log.some(({ event }) => event === 'environment'), 'what it sees');
       const { fields } = log.find(({ event }) => event === 'environment')!;
       const [environment, words] = JSON.parse(String(fields['seen'])) as [object, string[]];
       assert.deepEqual(environment, {});
+      // Nor of the process that it is in, which has one as this one has.
+      const { pid } = opened[0]!.process ?? process;
+      if (pid !== process.pid) {
+        assert.match(readFileSync(`/proc/${pid}/environ`, 'utf8'), /MERESTONE_TEST_SECRET=/);
+      }
       assert.equal(words.length, 2);
       assert.ok(words[1]!.endsWith('rogue-silo.ts'));
     });

@@ -12,6 +12,8 @@ const status = (more: object): void => port.postMessage({ type: 'status', status
 
 const madness: Record<string, () => void> = {
   sane: () => status({}),
+  // Its door is what speaks for it.
+  mute: () => {},
   crash: () => {
     throw new Error('gone mad');
   },
@@ -38,6 +40,25 @@ const madness: Record<string, () => void> = {
     while (performance.now() < until) kept.length = 0;
     status({});
   },
+  // As a fault of its own in a loop would.
+  'endless-log': () => {
+    const line = { type: 'log', level: 'info', event: 'again', fields: { reason: 'x'.repeat(1000) } };
+    for (;;) port.postMessage(line);
+  },
+  'print-flood': () => {
+    for (let line = 0; line < 100; line += 1) process.stdout.write('x'.repeat(20_000));
+    status({});
+  },
+  'throws-null': () => {
+    // eslint-disable-next-line no-throw-literal -- what no error is, ends a thread all the same
+    throw null;
+  },
+  'log-chatter': () => {
+    const fields = { silo: 'neighbour', time: 'never', level: 'info', reason: 'x'.repeat(2500) };
+    for (let line = 0; line < 4; line += 1) {
+      port.postMessage({ type: 'log', level: 'error', event: 'help', fields });
+    }
+  },
   'log-flood': () => {
     const fields = { silo: 'neighbour', time: 'never', level: 'info', reason: 'x'.repeat(100_000) };
     for (let line = 0; line < 1000; line += 1) {
@@ -62,9 +83,17 @@ function manyReasons(): Record<string, number> {
   return Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`reason-${index}`, index]));
 }
 
+let taken = 0;
+
 port.on('message', (message: ToSilo) => {
+  if (message.type === 'samples') taken += message.samples.length;
+  if (message.type === 'record') {
+    const fields = { kind: message.act.kind, details: JSON.stringify(message.act.details) };
+    port.postMessage({ type: 'log', level: 'info', event: 'recorded', fields });
+  }
   if (message.type === 'start') setInterval(madness[message.birth.options.name]!, 50);
   if (message.type === 'stop') {
+    port.postMessage({ type: 'log', level: 'info', event: 'taken', fields: { samples: taken } });
     port.postMessage({ type: 'stopped' });
     port.close();
     process.exit();

@@ -14,6 +14,9 @@ const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
 const rogueEntry = new URL('rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/worker.ts', import.meta.url);
 
+/** Stands in the environment of a silo's process, and is nothing that its isolate should see. */
+const processSecret = 'of the process alone';
+
 /** A test has less of it than a gateway. */
 export const patience: Patience = { memoryLooksMax: 2, cpuLooksMax: 3, silenceMaxMs: 3000 };
 
@@ -62,7 +65,7 @@ export class SiloProcess implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'ignore'],
       uid: this.uid,
       gid: this.uid,
-      env: {},
+      env: { MERESTONE_TEST_SECRET: processSecret },
     });
     this.#child = child;
     const lines = createInterface(child.stdout);
@@ -116,7 +119,7 @@ export const walls = {
     await process.start();
     return {
       process,
-      open: (_birth, _clock, _logger, listener) => connectProcess(process.socket, listener),
+      open: (_birth, clock, _logger, listener) => connectProcess(process.socket, { clock }, listener),
       [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
     };
   },

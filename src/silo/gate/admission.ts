@@ -1,11 +1,18 @@
 import type { LogFields, LogLevel } from '../../base/logger.ts';
 import type { QuotaStatus, SiloStatus, SpoolStatus, UplinkStatus } from '../../reading/status.ts';
 import type { FromSilo } from '../protocol.ts';
+import {
+  entries,
+  isRecord,
+  list,
+  number,
+  oneOf,
+  orNull,
+  record,
+  text,
+  type UnknownRecord,
+} from './admitted-values.ts';
 
-/** A reason names files and brokers; what is longer came from somebody who wants to fill a log. */
-const textMax = 2000;
-/** Reasons for drops, fields of a log line, warnings of a certificate: each a handful. */
-const entriesMax = 32;
 /** What the gateway itself writes into a line of its log. */
 const gatewayFields = new Set(['time', 'level', 'event', 'silo', 'bus']);
 /** More than a silo could ever have in its hands at once. */
@@ -27,11 +34,9 @@ export function admit(message: unknown): FromSilo | string {
         : 'it asked for a credit that is none';
     }
     case 'status':
-      return isRecord(message['status'])
-        ? { type: 'status', status: statusOf(message['status']) }
-        : 'its status is none';
+      return admitStatus(message['status']);
     case 'reply':
-      return { type: 'reply', id: number(message['id']), result: null };
+      return { type: 'reply', id: number(message['id']) };
     case 'log':
       return {
         type: 'log',
@@ -46,15 +51,28 @@ export function admit(message: unknown): FromSilo | string {
   }
 }
 
-function statusOf(from: Record<string, unknown>): SiloStatus {
+/** Whose a silo is, is pinned: an id that could be none must not be. */
+function admitStatus(status: unknown): FromSilo | string {
+  if (!isRecord(status)) return 'its status is none';
+  if (!mayBeId(status['tenant']) || !mayBeId(status['gateway'])) return 'it named a tenant that can be none';
+  return { type: 'status', status: statusOf(status) };
+}
+
+/** A tenant's or gateway's id is one segment of a topic; null where none is proved. */
+function mayBeId(value: unknown): value is string | null | undefined {
+  if (value === null || value === undefined) return true;
+  return typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value);
+}
+
+function statusOf(from: UnknownRecord): SiloStatus {
   const { identity, uplink, spool, samples, quotas } = from;
   const counts = record(samples);
   return {
     name: text(from['name']),
     state: oneOf(from['state'], ['starting', 'running', 'refused', 'restarting', 'quarantined', 'stopped']),
     reason: orNull(from['reason'], text),
-    tenant: orNull(from['tenant'], segment),
-    gateway: orNull(from['gateway'], segment),
+    tenant: orNull(from['tenant'], text),
+    gateway: orNull(from['gateway'], text),
     identity: orNull(identity, (each) => identityOf(record(each))),
     uplink: orNull(uplink, (each) => uplinkOf(record(each))),
     spool: orNull(spool, (each) => spoolOf(record(each))),
@@ -68,21 +86,21 @@ function statusOf(from: Record<string, unknown>): SiloStatus {
     restarts: 0,
     isolation: 'thread',
     usage: null,
-    quotas: (Array.isArray(quotas) ? quotas : []).slice(0, entriesMax).map((each) => quotaOf(record(each))),
+    quotas: list(quotas).map((each) => quotaOf(record(each))),
   };
 }
 
-function identityOf(from: Record<string, unknown>): NonNullable<SiloStatus['identity']> {
+function identityOf(from: UnknownRecord): NonNullable<SiloStatus['identity']> {
   const { warnings } = from;
   return {
     fingerprintSha256: text(from['fingerprintSha256'], 64),
     notBefore: number(from['notBefore']),
     notAfter: number(from['notAfter']),
-    warnings: (Array.isArray(warnings) ? warnings : []).slice(0, entriesMax).map((each) => text(each)),
+    warnings: list(warnings).map((each) => text(each)),
   };
 }
 
-function uplinkOf(from: Record<string, unknown>): UplinkStatus {
+function uplinkOf(from: UnknownRecord): UplinkStatus {
   const batches = record(from['batches']);
   return {
     state: oneOf(from['state'], ['closed', 'connecting', 'proving', 'online', 'waiting']),
@@ -103,7 +121,7 @@ function uplinkOf(from: Record<string, unknown>): UplinkStatus {
   };
 }
 
-function spoolOf(from: Record<string, unknown>): SpoolStatus {
+function spoolOf(from: UnknownRecord): SpoolStatus {
   return {
     epoch: text(from['epoch'], 64),
     seq: number(from['seq']),
@@ -120,7 +138,7 @@ function spoolOf(from: Record<string, unknown>): SpoolStatus {
   };
 }
 
-function quotaOf(from: Record<string, unknown>): QuotaStatus {
+function quotaOf(from: UnknownRecord): QuotaStatus {
   return {
     quota: oneOf(from['quota'], [
       'samples-per-second',
@@ -138,45 +156,8 @@ function quotaOf(from: Record<string, unknown>): QuotaStatus {
 function fieldsOf(from: unknown): LogFields {
   const own = entries(from).filter(([name]) => !gatewayFields.has(name));
   const plain = own.map(([name, value]) => {
-    const kept = typeof value === 'number' || typeof value === 'boolean' || value === null;
-    return [name, kept ? value : text(value)] as const;
+    const kept = Number.isFinite(value) || typeof value === 'boolean' || value === null;
+    return [name, kept ? (value as LogFields[string]) : text(value)] as const;
   });
   return Object.fromEntries(plain);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return isRecord(value) ? value : {};
-}
-
-function entries(value: unknown): [string, unknown][] {
-  return Object.entries(record(value))
-    .slice(0, entriesMax)
-    .map(([name, each]) => [name.slice(0, 64), each]);
-}
-
-function number(value: unknown): number {
-  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
-}
-
-function text(value: unknown, charactersMax = textMax): string {
-  const whole = typeof value === 'string' ? value : '';
-  return whole.length > charactersMax ? `${whole.slice(0, charactersMax)}…` : whole;
-}
-
-/** A tenant's or gateway's id: one segment of a topic. */
-function segment(value: unknown): string {
-  return typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value) ? value : '';
-}
-
-function orNull<T>(value: unknown, read: (value: unknown) => T): T | null {
-  return value === null || value === undefined ? null : read(value);
-}
-
-/** The value, where it is one of them; else the first, which is the least that can be meant. */
-function oneOf<T extends string>(value: unknown, names: readonly [T, ...T[]]): T {
-  return names.find((name) => name === value) ?? names[0];
 }

@@ -10,7 +10,8 @@ export const outwardBytesMax = 1_000_000;
 const unreadBytesMax = inwardBytesMax;
 
 export interface LineChannelListener {
-  message(message: unknown): void;
+  /** `bytes`: of its line. */
+  message(message: unknown, bytes: number): void;
   /** What came is no message, or the socket failed; the end follows. */
   fault(reason: string): void;
   ended(): void;
@@ -19,19 +20,26 @@ export interface LineChannelListener {
 /** The wall's door as a socket between two processes: JSON, one message a line, both ways. */
 export class LineChannel {
   readonly #socket: Socket;
+  #isOver = false;
 
   constructor(socket: Socket, bytesMax: number, listener: LineChannelListener) {
     this.#socket = socket;
-    const split = createLineSplitter(bytesMax, (line) => listener.message(JSON.parse(line)));
+    const split = createLineSplitter(bytesMax, (line, bytes) => {
+      // More lines may have come in one piece with the one that was the end of it.
+      if (!this.#isOver) listener.message(JSON.parse(line), bytes);
+    });
     socket.on('data', (bytes) => {
+      if (this.#isOver) return;
       try {
         split(bytes);
       } catch (error) {
         listener.fault(error instanceof Error ? error.message : String(error));
-        socket.destroy();
+        this.destroy();
       }
     });
-    socket.on('error', (error) => listener.fault(error.message));
+    socket.on('error', (error) => {
+      if (!this.#isOver) listener.fault(error.message);
+    });
     socket.on('close', () => listener.ended());
   }
 
@@ -48,7 +56,9 @@ export class LineChannel {
     this.#socket.end();
   }
 
+  /** Nothing more is heard but the end. */
   destroy(): void {
+    this.#isOver = true;
     this.#socket.destroy();
   }
 }

@@ -1,29 +1,44 @@
-import { spawn } from 'node:child_process';
-import { lstatSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
-import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describeError, MerestoneError } from '../../base/error.ts';
-import { provenPeer } from '../../base/peer-credentials.ts';
-import type { SiloUsage } from '../../reading/status.ts';
-import type { ToSilo } from '../protocol.ts';
-import { admit } from './admission.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { describeError } from '../../base/error.ts';
+import type { FromSilo, ToSilo } from '../protocol.ts';
+import { admitFromDoor, type FromDoor } from './door-admission.ts';
 import type { Isolate, IsolateEnd, IsolateListener } from './isolate.ts';
 import { LineChannel, outwardBytesMax } from './line-channel.ts';
-
-/** A sentence; what is longer came from somebody who wants to fill a log. */
-const reasonLengthMax = 500;
+import { requireOwner } from './socket-owner.ts';
+import { TalkRation } from './talk-ration.ts';
+import { lookEveryMs, silenceFault } from './warden.ts';
 
 const program = fileURLToPath(new URL('../process.ts', import.meta.url));
 
+/** How long a silo's process may be silent. */
+export interface DoorPatience {
+  /** It says `here` at once; one that is only just started from a slow card, within some seconds. */
+  firstWordMaxMs: number;
+  /** It says `here` every second: its door does nothing but pass messages on, and never waits for a disk. */
+  silenceMaxMs: number;
+}
+
+const patienceDefault: DoorPatience = { firstWordMaxMs: 20_000, silenceMaxMs: 30_000 };
+
+interface ProcessDependencies {
+  clock: Clock;
+  patience?: DoorPatience;
+}
+
 /** A silo in a process of its own, which listens on `socketPath`: a systemd unit under the silo's own user. */
-export function connectProcess(socketPath: string, listener: IsolateListener): Isolate {
+export function connectProcess(
+  socketPath: string,
+  dependencies: ProcessDependencies,
+  listener: IsolateListener,
+): Isolate {
   const socket = connect(socketPath);
-  const isolate = new ProcessIsolate(socket, listener, () => socket.destroy());
+  const isolate = new ProcessIsolate(socket, dependencies, listener, () => socket.destroy());
   socket.once('connect', () => {
     try {
       requireOwner(socket, socketPath);
-      isolate.arrived();
     } catch (error) {
       isolate.refuse(describeError(error));
     }
@@ -33,44 +48,81 @@ export function connectProcess(socketPath: string, listener: IsolateListener): I
 }
 
 /** A silo in a process of its own that the gateway starts itself, under its own user. */
-export function spawnProcess(listener: IsolateListener): Isolate {
+export function spawnProcess(dependencies: ProcessDependencies, listener: IsolateListener): Isolate {
   const { CREDENTIALS_DIRECTORY, NODE_COMPILE_CACHE } = process.env;
   const env = {
     ...(CREDENTIALS_DIRECTORY !== undefined && { CREDENTIALS_DIRECTORY }),
     ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }),
   };
-  const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
-  const isolate = new ProcessIsolate(child.stdio[3] as Socket, listener, () => child.kill('SIGKILL'));
-  child.once('spawn', () => isolate.arrived());
+  let child: ChildProcess;
+  try {
+    child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+  } catch (error) {
+    return stillborn(describeError(error), listener);
+  }
+  // Out of file descriptors, a child has neither a process nor any pipes, whatever its type says.
+  const socket = (child.stdio as Partial<ChildProcess['stdio']> | undefined)?.[3] as Socket | undefined;
+  if (socket === undefined || child.pid === undefined) {
+    socket?.destroy();
+    child.once('error', () => {});
+    return stillborn('its process could not be started', listener, child);
+  }
+  const isolate = new ProcessIsolate(socket, dependencies, listener, () => child.kill('SIGKILL'));
   child.once('error', (error) => isolate.refuse(error.message));
   // Its files are free when the process is gone, not when the socket is.
   child.once('close', () => isolate.gone());
   return isolate;
 }
 
+/** One that never was: the listener hears of it when whoever asked for it has it in hand. */
+function stillborn(reason: string, listener: IsolateListener, child?: ChildProcess): Isolate {
+  const end = (why: string): void => {
+    listener.fault(why);
+    listener.ended('absent');
+  };
+  if (child === undefined) queueMicrotask(() => end(reason));
+  else child.once('error', (error) => end(`${reason}: ${error.message}`));
+  return { isCongested: false, post: () => {}, end: () => {} };
+}
+
+type Stage =
+  /** Nothing of ours goes to whoever is there before the door has let us in. */
+  | { at: 'knocking'; waiting: ToSilo[] }
+  | { at: 'in' }
+  | { at: 'leaving' }
+  /** Nothing that is said is heard any more. */
+  | { at: 'over' };
+
 class ProcessIsolate implements Isolate {
   readonly #channel: LineChannel;
+  readonly #clock: Clock;
+  readonly #patience: DoorPatience;
   readonly #listener: IsolateListener;
   readonly #kill: () => void;
-  #waiting: ToSilo[] | undefined = [];
+  readonly #ration: TalkRation;
+  #stage: Stage = { at: 'knocking', waiting: [] };
   #end: IsolateEnd = 'absent';
+  #heardAtMs: number;
+  #cancelLook: Cancel;
 
-  constructor(socket: Socket, listener: IsolateListener, kill: () => void) {
+  constructor(
+    socket: Socket,
+    { clock, patience = patienceDefault }: ProcessDependencies,
+    listener: IsolateListener,
+    kill: () => void,
+  ) {
+    this.#clock = clock;
+    this.#patience = patience;
     this.#listener = listener;
     this.#kill = kill;
+    this.#heardAtMs = clock.monotonicMs();
+    this.#ration = new TalkRation(this.#heardAtMs);
     this.#channel = new LineChannel(socket, outwardBytesMax, {
-      message: (message) => this.#receive(message),
+      message: (message, bytes) => this.#receive(message, bytes),
       fault: (reason) => listener.fault(reason),
       ended: () => {},
     });
-  }
-
-  /** Not a byte goes to whoever is there before it is known who it is. */
-  arrived(): void {
-    const waiting = this.#waiting ?? [];
-    this.#waiting = undefined;
-    this.#end = 'crashed';
-    for (const message of waiting) this.#channel.post(message);
+    this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
   }
 
   refuse(reason: string): void {
@@ -79,6 +131,8 @@ class ProcessIsolate implements Isolate {
   }
 
   gone(): void {
+    this.#cancelLook();
+    this.#stage = { at: 'over' };
     this.#listener.ended(this.#end);
   }
 
@@ -87,56 +141,71 @@ class ProcessIsolate implements Isolate {
   }
 
   post(message: ToSilo): void {
-    if (this.#waiting === undefined) this.#channel.post(message);
-    else this.#waiting.push(message);
+    this.#ration.given();
+    if (this.#stage.at === 'knocking') this.#stage.waiting.push(message);
+    else this.#channel.post(message);
   }
 
   end(): void {
+    this.#cancelLook();
+    this.#stage = { at: 'over' };
     this.#channel.destroy();
     this.#kill();
   }
 
-  #receive(message: unknown): void {
-    const { type, usage, reason } = (message ?? {}) as Record<string, unknown>;
-    if (type === 'usage') return this.#listener.usage(usageOf(usage));
-    if (type === 'fault' || type === 'away') {
-      if (type === 'away') this.#end = 'absent';
-      return this.#listener.fault(String(reason).slice(0, reasonLengthMax));
-    }
-    const admitted = admit(message);
+  #look(): void {
+    const { firstWordMaxMs, silenceMaxMs } = this.#patience;
+    const maxMs = this.#stage.at === 'knocking' ? firstWordMaxMs : silenceMaxMs;
+    const fault = silenceFault(this.#heardAtMs, this.#clock.monotonicMs(), maxMs);
+    if (fault !== undefined) return this.refuse(fault);
+    this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
+  }
+
+  #receive(message: unknown, bytes: number): void {
+    if (this.#stage.at === 'over') return;
+    this.#heardAtMs = this.#clock.monotonicMs();
+    const admitted = this.#ration.heard(bytes, this.#heardAtMs) ?? admitFromDoor(message);
     if (typeof admitted === 'string') return this.refuse(admitted);
-    if (admitted.type === 'stopped') this.#end = 'left';
-    this.#listener.message(admitted);
+    if (this.#stage.at === 'knocking') this.#enter(admitted, this.#stage.waiting);
+    else this.#hear(admitted);
   }
-}
 
-/**
- * Who owns the folder of a socket decides what stands in it: that user, as the kernel says, must be the one who
- * answers there (SO_PEERCRED, unix(7)), and nobody else may be able to put a socket of his own in its place.
- */
-function requireOwner(socket: Socket, socketPath: string): void {
-  const folder = dirname(socketPath);
-  const { uid: owner, mode } = lstatSync(folder);
-  const { uid } = provenPeer(socket);
-  if (uid !== owner) {
-    throw new MerestoneError('SiloStranger', `user ${uid} answers, and the folder belongs to user ${owner}`, {
-      subject: socketPath,
-      hint: 'see who runs there, and start the silo by its own unit',
-    });
+  #enter(first: FromDoor | FromSilo, waiting: readonly ToSilo[]): void {
+    if (first.type === 'away') return this.refuse(first.reason);
+    if (first.type !== 'here') return this.refuse('it spoke before it let the gateway in');
+    this.#stage = { at: 'in' };
+    this.#end = 'crashed';
+    for (const message of waiting) this.#channel.post(message);
   }
-  if ((mode & 0o022) !== 0) {
-    throw new MerestoneError('SiloStranger', 'others may put a socket there', {
-      subject: folder,
-      hint: 'take the right to write from group and others (chmod go-w)',
-    });
-  }
-}
 
-function usageOf(from: unknown): SiloUsage {
-  const { cpuShare, memoryBytes, memoryBytesMax } = (from ?? {}) as Record<string, unknown>;
-  return {
-    cpuShare: Number(cpuShare),
-    memoryBytes: Number(memoryBytes),
-    memoryBytesMax: Number(memoryBytesMax),
-  };
+  #hear(message: FromDoor | FromSilo): void {
+    switch (message.type) {
+      case 'here':
+        return;
+      case 'away':
+        return this.refuse('it said something that no silo says');
+      case 'leaving':
+        return this.#takeLeave();
+      case 'usage':
+        return this.#listener.usage(message.usage);
+      case 'fault':
+        return this.#listener.fault(message.reason);
+      case 'stopped':
+        this.#end = 'left';
+        return this.#listener.message(message);
+      case 'credit':
+      case 'status':
+      case 'reply':
+      case 'log':
+        return this.#listener.message(message);
+    }
+  }
+
+  /** What was given before stands in the same line before this `stop`: so nothing of it is lost. */
+  #takeLeave(): void {
+    if (this.#stage.at === 'leaving') return;
+    this.#stage = { at: 'leaving' };
+    this.#listener.leaving();
+    this.#channel.post({ type: 'stop' });
+  }
 }

@@ -2,7 +2,11 @@ import { Worker } from 'node:worker_threads';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { ToSilo } from '../protocol.ts';
 import { admit } from './admission.ts';
+import { reasonOf } from './door-admission.ts';
 import type { Isolate, IsolateListener } from './isolate.ts';
+import { outwardBytesMax } from './line-channel.ts';
+import { messageSize } from './message-size.ts';
+import { TalkRation } from './talk-ration.ts';
 import { type IsolateLimits, lookEveryMs, type Patience, Warden } from './warden.ts';
 
 /** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
@@ -29,8 +33,11 @@ export class ThreadIsolate implements Isolate {
   readonly #clock: Clock;
   readonly #listener: IsolateListener;
   readonly #warden: Warden;
+  readonly #ration: TalkRation;
   #heardAtMs: number;
   #left = false;
+  /** It is being ended: what is still in its port is not heard. */
+  #isOver = false;
   #measuring = false;
   #cancelLook: Cancel;
 
@@ -39,6 +46,7 @@ export class ThreadIsolate implements Isolate {
     this.#clock = clock;
     this.#listener = listener;
     this.#heardAtMs = clock.monotonicMs();
+    this.#ration = new TalkRation(this.#heardAtMs);
     this.#warden = new Warden(limits, this.#heardAtMs, rogue?.patience);
     this.#worker = new Worker(rogue?.entry ?? siloEntry, {
       name: `silo ${name}`,
@@ -52,28 +60,47 @@ export class ThreadIsolate implements Isolate {
       stdout: true,
       stderr: true,
     });
-    this.#worker.stdout.resume();
-    this.#worker.stderr.resume();
+    // Nobody reads it, and it passes through this thread all the same.
+    for (const output of [this.#worker.stdout, this.#worker.stderr]) {
+      output.on('data', (bytes: Buffer) => void this.#hears(bytes.length));
+    }
     this.#worker.on('message', (message: unknown) => this.#receive(message));
-    this.#worker.on('error', (error) => listener.fault(error.message));
+    this.#worker.on('error', (error: unknown) => this.#threw(error));
     this.#worker.once('exit', () => this.#exited());
     this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
   }
 
   post(message: ToSilo): void {
+    this.#ration.given();
     this.#worker.postMessage(message);
   }
 
   end(): void {
+    this.#isOver = true;
+    this.#cancelLook();
     void this.#worker.terminate();
   }
 
   #receive(message: unknown): void {
-    this.#heardAtMs = this.#clock.monotonicMs();
+    if (this.#isOver || !this.#hears(messageSize(message, outwardBytesMax))) return;
     const admitted = admit(message);
     if (typeof admitted === 'string') return this.#condemn(admitted);
     if (admitted.type === 'stopped') this.#left = true;
     this.#listener.message(admitted);
+  }
+
+  /** Whether it may say so much more; one that may not is ended before it can fill this process's memory. */
+  #hears(bytes: number): boolean {
+    if (this.#isOver) return false;
+    this.#heardAtMs = this.#clock.monotonicMs();
+    const fault = this.#ration.heard(bytes, this.#heardAtMs);
+    if (fault !== undefined) this.#condemn(fault);
+    return fault === undefined;
+  }
+
+  /** Anything can be thrown, null as well. */
+  #threw(error: unknown): void {
+    if (!this.#isOver) this.#listener.fault(reasonOf(error));
   }
 
   #look(): void {
@@ -88,6 +115,7 @@ export class ThreadIsolate implements Isolate {
     this.#measuring = true;
     try {
       const [cpu, heap] = await Promise.all([this.#worker.cpuUsage(), this.#worker.getHeapStatistics()]);
+      if (this.#isOver) return;
       const look = {
         cpuMs: (cpu.user + cpu.system) / 1000,
         memoryBytes: heap.used_heap_size + heap.external_memory,
@@ -103,12 +131,12 @@ export class ThreadIsolate implements Isolate {
   }
 
   #condemn(reason: string): void {
-    this.#cancelLook();
     this.#listener.fault(reason);
     this.end();
   }
 
   #exited(): void {
+    this.#isOver = true;
     this.#cancelLook();
     this.#worker.removeAllListeners();
     this.#listener.ended(this.#left ? 'left' : 'crashed');

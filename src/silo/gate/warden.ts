@@ -71,10 +71,7 @@ export class Warden {
 
   /** `heardAtMs`: its last sign of life. */
   silence(heardAtMs: number, nowMs: number): string | undefined {
-    const { silenceMaxMs } = this.#patience;
-    return nowMs - heardAtMs > silenceMaxMs
-      ? `hung: no sign of life for ${silenceMaxMs / 1000} s`
-      : undefined;
+    return silenceFault(heardAtMs, nowMs, this.#patience.silenceMaxMs);
   }
 
   #memoryFault(memoryBytes: number): string | undefined {
@@ -91,6 +88,11 @@ export class Warden {
     if (this.#cpuOver <= this.#patience.cpuLooksMax) return undefined;
     return `took ${percent(cpuShare)} of a core and may take ${percent(limit)} (quota.cpuShare)`;
   }
+}
+
+/** Whether one whose last sign of life was at `heardAtMs` is held for hung. */
+export function silenceFault(heardAtMs: number, nowMs: number, silenceMaxMs: number): string | undefined {
+  return nowMs - heardAtMs > silenceMaxMs ? `hung: no sign of life for ${silenceMaxMs / 1000} s` : undefined;
 }
 
 function share(cpuMs: number, elapsedMs: number): number {

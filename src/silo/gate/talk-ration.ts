@@ -1,0 +1,42 @@
+import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
+
+/** A status a second, a few log lines, a commit every 50 ms: what a silo says of its own accord is far below. */
+const ownMessages: AllowanceLimits = { perSecond: 100, burst: 1000 };
+/**
+ * One answer to each message that it was given. So many may be owed at once: what waited for a slow card, 100,000
+ * readings in samples of five.
+ */
+const owedMax = 20_000;
+/** A status has some 2 kB, a log line 2 kB at most, a credit 40 bytes. */
+const bytes: AllowanceLimits = { perSecond: 1_000_000, burst: 4_000_000 };
+
+/**
+ * How much a silo may say, counted from outside, where it has no say: everything that it says costs the gateway
+ * time that the buses and the neighbours need. Pure.
+ */
+export class TalkRation {
+  readonly #messages: Allowance;
+  readonly #bytes: Allowance;
+  #owed = 0;
+
+  constructor(nowMs: number) {
+    this.#messages = new Allowance(ownMessages, nowMs);
+    this.#bytes = new Allowance(bytes, nowMs);
+  }
+
+  /** It was given something, and may answer. */
+  given(): void {
+    this.#owed = Math.min(owedMax, this.#owed + 1);
+  }
+
+  /** It said something. Why it may not go on; undefined where all is well. */
+  heard(byteCount: number, nowMs: number): string | undefined {
+    if (!this.#bytes.take(byteCount, nowMs)) return `said more than ${bytes.perSecond / 1e6} MB a second`;
+    if (this.#owed > 0) {
+      this.#owed -= 1;
+      return undefined;
+    }
+    if (this.#messages.take(1, nowMs)) return undefined;
+    return `said more than ${ownMessages.perSecond} things a second that nobody asked for`;
+  }
+}
