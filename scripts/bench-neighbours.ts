@@ -1,7 +1,7 @@
 /**
  * What a noisy neighbour costs: two tenants on one gateway, and what one of them does to the other.
  *
- *   node scripts/bench-neighbours.ts [--seconds 15] [--plague flood]
+ *   node scripts/bench-neighbours.ts [--seconds 15] [--plague flood] [--isolation process]
  *
  * For each plague the quiet tenant is measured first without it and then with it, in one run of the gateway. Prints
  * the quiet tenant's lost samples (its units count their requests, so a lost one shows) and the latency from answer
@@ -16,15 +16,23 @@ import {
   quietSilo,
   sitePlagues,
 } from '../test/support/neighbourhood.ts';
+import type { Isolation } from '../src/reading/status.ts';
+import { isolations } from '../test/support/site.ts';
 
 const ratioMax = 1.5;
 /** Compiling and connecting are over. */
 const warmUpMs = 4000;
 
 const { values: settings } = parseArgs({
-  options: { seconds: { type: 'string', default: '15' }, plague: { type: 'string' } },
+  options: {
+    seconds: { type: 'string', default: '15' },
+    plague: { type: 'string' },
+    isolation: { type: 'string', default: 'thread' },
+  },
 });
 const windowMs = Number(settings.seconds) * 1000;
+const isolation = isolations.find((each) => each === settings.isolation);
+if (isolation === undefined) throw new Error(`no such wall; there are ${isolations.join(', ')}`);
 const plagues: Plague[] = [...sitePlagues, ...isolatePlagues];
 
 function percentile(sorted: readonly number[], share: number): number {
@@ -39,8 +47,8 @@ function print(...columns: (string | number)[]): void {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** True where the neighbour did not notice. */
-async function measure(plague: Plague): Promise<boolean> {
-  await using neighbourhood = await Neighbourhood.create();
+async function measure(plague: Plague, isolation: Isolation): Promise<boolean> {
+  await using neighbourhood = await Neighbourhood.create(isolation);
   await pause(warmUpMs);
   neighbourhood.take();
   await pause(windowMs);
@@ -61,5 +69,5 @@ const chosen = plagues.filter((plague) => settings.plague === undefined || plagu
 if (chosen.length === 0) throw new Error(`no such plague; there are ${plagues.join(', ')}`);
 print('plague', 'samples', 'lost', 'p99 before', 'p99 during', 'ratio', 'noisy silo');
 let unnoticed = true;
-for (const plague of chosen) unnoticed = (await measure(plague)) && unnoticed;
+for (const plague of chosen) unnoticed = (await measure(plague, isolation)) && unnoticed;
 process.exitCode = unnoticed ? 0 : 1;

@@ -5,21 +5,25 @@ import { readConfig } from '../../src/config/reader.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import { openIsolate, type OpenIsolate } from '../../src/gateway/open-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/gate/thread-isolate.ts';
-import { limitsOf, type Patience } from '../../src/silo/gate/warden.ts';
+import { limitsOf } from '../../src/silo/gate/warden.ts';
 import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbourhood.ts';
+import { plaguePatience, possessedEntry } from './possession.ts';
 
 /**
- * The daemon's gateway with a silo that can be driven mad: CONFIG. Over IPC it is told with what, and asked how
- * it is; SIGTERM ends it.
+ * The daemon's gateway with a silo that can be driven mad, where that is a thread: CONFIG. Over IPC it is told with
+ * what, and asked how it is; SIGTERM ends it.
  */
-const patience: Patience = { memoryLooksMax: 5, cpuLooksMax: 60, silenceMaxMs: 5000 };
-const entry = new URL('possessed-silo.ts', import.meta.url);
-
 const open: OpenIsolate = (birth, clock, logger, listener) => {
   const { options } = birth;
-  if (options.name !== noisySilo) return openIsolate(birth, clock, logger, listener);
+  if (options.name !== noisySilo || options.isolation.kind === 'process')
+    return openIsolate(birth, clock, logger, listener);
   const isolate = new ThreadIsolate(
-    { name: options.name, limits: limitsOf(options), clock, rogue: { entry, patience } },
+    {
+      name: options.name,
+      limits: limitsOf(options),
+      clock,
+      rogue: { entry: possessedEntry, patience: plaguePatience },
+    },
     listener,
   );
   if (plague !== undefined) setTimeout(spread, 1000);

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect, type MqttClient } from 'mqtt';
 import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus, Isolation } from '../../src/reading/status.ts';
 import type { TelemetryBatch } from '../../src/stream/batch.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';
@@ -40,7 +40,8 @@ const floodUnits = 40;
 const quietUnits = 8;
 
 /**
- * Two tenants on one gateway, each with a broker of its own, both with devices on one bus. The noisy one also has
+ * Two tenants on one gateway, both behind one kind of wall, each with a broker of its own, both with devices on one
+ * bus. The noisy one also has
  * a bus to flood and one with hostile devices, which are dead until their plague breaks out.
  */
 export class Neighbourhood implements AsyncDisposable {
@@ -48,23 +49,25 @@ export class Neighbourhood implements AsyncDisposable {
   readonly #noisyBroker: Mosquitto;
   readonly #subscriber: MqttClient;
   readonly #gateway: ChildProcess;
+  /** Where the noisy silo is a process of its own. */
+  readonly #noisyProcess: ChildProcess | undefined;
   readonly #floodPort: number;
   readonly #hostile: { server: Server; port: number };
   readonly #counts = new Map<string, number>();
   #arrivals: Arrivals = { samples: 0, lost: 0, latenciesMs: [] };
 
-  static async create(): Promise<Neighbourhood> {
+  static async create(isolation: Isolation): Promise<Neighbourhood> {
     const authority = await createAuthority('Test CA');
     const site = await Site.create(authority);
     try {
-      return await Neighbourhood.#settle(site, authority);
+      return await Neighbourhood.#settle(site, authority, isolation);
     } catch (error) {
       await site[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  static async #settle(site: Site, authority: Authority): Promise<Neighbourhood> {
+  static async #settle(site: Site, authority: Authority, isolation: Isolation): Promise<Neighbourhood> {
     const [noisyBroker, quietBroker] = await Promise.all([
       Mosquitto.start({ authority }),
       Mosquitto.start({ authority }),
@@ -75,19 +78,18 @@ export class Neighbourhood implements AsyncDisposable {
     const [floodPort, hostilePort] = [await freePort(), await freePort()];
     await site.issueGateway(noisySilo, 'acme');
     await site.issueGateway(quietSilo, 'globex');
-    await site.configure(configuration({ port, floodPort, hostilePort }, noisyBroker.url, quietBroker.url));
+    await site.configure(
+      configuration({ port, floodPort, hostilePort }, noisyBroker.url, quietBroker.url, isolation),
+    );
     const subscriber = await subscribe(authority, quietBroker.url);
     site.cleanUp(() => subscriber.end(true));
-    const gateway = fork(join(import.meta.dirname, 'neighbour-gateway.ts'), [site.config], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
-    site.cleanUp(() => end(gateway));
-    await Promise.race([
-      once(gateway, 'message'),
-      once(gateway, 'exit').then(() => Promise.reject(new Error('the gateway did not start'))),
-    ]);
+    const noisyProcess =
+      isolation === 'process'
+        ? await startChild(site, 'neighbour-silo.ts', site.path(noisySocket))
+        : undefined;
+    const gateway = await startChild(site, 'neighbour-gateway.ts', site.config);
     const hostile = { server: createHostileDevice(), port: hostilePort };
-    return new Neighbourhood({ site, noisyBroker, subscriber, gateway, floodPort, hostile });
+    return new Neighbourhood({ site, noisyBroker, subscriber, gateway, noisyProcess, floodPort, hostile });
   }
 
   private constructor(parts: {
@@ -95,6 +97,7 @@ export class Neighbourhood implements AsyncDisposable {
     noisyBroker: Mosquitto;
     subscriber: MqttClient;
     gateway: ChildProcess;
+    noisyProcess: ChildProcess | undefined;
     floodPort: number;
     hostile: { server: Server; port: number };
   }) {
@@ -102,6 +105,7 @@ export class Neighbourhood implements AsyncDisposable {
     this.#noisyBroker = parts.noisyBroker;
     this.#subscriber = parts.subscriber;
     this.#gateway = parts.gateway;
+    this.#noisyProcess = parts.noisyProcess;
     this.#floodPort = parts.floodPort;
     this.#hostile = parts.hostile;
     this.#subscriber.on('message', (_topic, payload) => this.#arrived(payload));
@@ -139,7 +143,8 @@ export class Neighbourhood implements AsyncDisposable {
       case 'heap leak':
       case 'buffer leak':
       case 'endless loop':
-        this.#gateway.send({ kind: 'plague', plague } satisfies GatewayWord);
+        if (this.#noisyProcess !== undefined) this.#noisyProcess.send(plague satisfies IsolatePlague);
+        else this.#gateway.send({ kind: 'plague', plague } satisfies GatewayWord);
     }
   }
 
@@ -165,6 +170,19 @@ export class Neighbourhood implements AsyncDisposable {
   }
 }
 
+/** One of the programs beside this file, once it says something; ended with the site. */
+async function startChild(site: Site, program: string, word: string): Promise<ChildProcess> {
+  const child = fork(join(import.meta.dirname, program), [word], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  site.cleanUp(() => end(child));
+  await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => Promise.reject(new Error(`${program} did not start`))),
+  ]);
+  return child;
+}
+
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'exit');
@@ -178,13 +196,23 @@ interface Ports {
   hostilePort: number;
 }
 
-function configuration({ port, floodPort, hostilePort }: Ports, noisyUrl: string, quietUrl: string): string {
+/** Of the noisy silo's process; the quiet one's is started by the gateway itself. */
+const noisySocket = 'noisy.sock';
+
+function configuration(
+  { port, floodPort, hostilePort }: Ports,
+  noisyUrl: string,
+  quietUrl: string,
+  isolation: Isolation,
+): string {
   const silo = (name: string, url: string, more: string): string => `  - name: ${name}
     identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
     uplink: { url: '${url}', ca: ./ca.crt }
     batch: { linger: 50ms }
     memoryMax: 64MB
+    isolation: ${isolation}
 ${more}`;
+  const socket = isolation === 'process' ? `    socket: ./${noisySocket}\n` : '';
   const device = (name: string, silo: string, bus: string, unitId: number, every: string): string =>
     `  - name: ${name}
     silo: ${silo}
@@ -198,7 +226,7 @@ ${more}`;
   const many = (count: number, make: (unitId: number) => string): string =>
     Array.from({ length: count }, (_, index) => make(index + 1)).join('');
   return `silos:
-${silo(noisySilo, noisyUrl, '    spool: { bytesMax: 1MB }\n')}${silo(quietSilo, quietUrl, '')}buses:
+${silo(noisySilo, noisyUrl, `    spool: { bytesMax: 1MB }\n${socket}`)}${silo(quietSilo, quietUrl, '')}buses:
   - { name: shared, kind: modbus-tcp, host: 127.0.0.1, port: ${port} }
   - { name: flood, kind: modbus-tcp, host: 127.0.0.1, port: ${floodPort}, pipeline: 16 }
   - { name: hostile, kind: modbus-tcp, host: 127.0.0.1, port: ${hostilePort}, pipeline: 4 }

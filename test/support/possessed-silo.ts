@@ -23,8 +23,13 @@ const plagues: Record<IsolatePlague, () => void> = {
 };
 
 const channel = new BroadcastChannel('plague');
-channel.addEventListener('message', (event) => {
-  const { data } = event as unknown as { data: IsolatePlague };
-  setInterval(plagues[data], 20);
-});
+channel.addEventListener(
+  'message',
+  (event) => {
+    const { data } = event as unknown as { data: IsolatePlague };
+    setInterval(plagues[data], 20);
+  },
+  // The word is said again and again, for those that were not yet born.
+  { once: true },
+);
 channel.unref();

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { until } from './until.ts';
+import { freePort } from './free-port.ts';
 
 /** One series of an answer. */
 export interface Found {
@@ -105,13 +105,4 @@ export class Prometheus implements AsyncDisposable {
     const response = await fetch(`http://127.0.0.1:${this.#port}/-/ready`).catch(() => undefined);
     return response?.ok === true;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

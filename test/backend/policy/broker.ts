@@ -2,11 +2,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerPolicy } from '../../../src/backend/policy/policy.ts';
 import { until } from '../../support/until.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /** What a broker needs besides its policy. */
 export interface BrokerMaterial {
@@ -190,12 +190,3 @@ export const rabbitmqBroker: BrokerKind = {
     ];
   },
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

@@ -1,0 +1,27 @@
+import { BroadcastChannel } from 'node:worker_threads';
+import { systemClock } from '../../src/base/clock.ts';
+import { createLogger, formatJson } from '../../src/base/logger.ts';
+import { keepDoor } from '../../src/silo/gate/doorkeeper.ts';
+import type { IsolatePlague } from './neighbourhood.ts';
+import { plaguePatience, possessedEntry } from './possession.ts';
+
+/**
+ * The noisy silo's own process, whose isolate can be driven mad: SOCKET. The gateway is of the same user. Over IPC
+ * it is told with what; from then on every life of it falls ill a second or two after its birth. SIGTERM ends it.
+ */
+const print = process.env['BENCH_LOG'] !== undefined;
+const logger = createLogger((record) => {
+  if (print) process.stderr.write(formatJson(record, Date.now()));
+}, 'info');
+const channel = new BroadcastChannel('plague');
+
+const door = await keepDoor(
+  { listen: process.argv[2]!, gatewayUid: () => process.getuid!() },
+  { clock: systemClock, logger, rogue: { entry: possessedEntry, patience: plaguePatience } },
+);
+process.on('message', (plague: IsolatePlague) => {
+  channel.postMessage(plague);
+  setInterval(() => channel.postMessage(plague), 1000);
+});
+process.once('SIGTERM', () => void door.close().then(() => process.exit()));
+process.send!('ready');
