@@ -161,7 +161,9 @@ describe('a silo that is a process of its own', () => {
   it('started by the gateway, has nothing of its environment and ends with it', async (test) => {
     process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
     test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
-    const host = hostAt(test, '/none', (_birth, clock, _logger, listener) =>
+    const folder = mkdtempSync(join(tmpdir(), 'merestone-silo-'));
+    test.after(() => rmSync(folder, { recursive: true, force: true }));
+    const host = hostAt(test, join(folder, 'none'), (_birth, clock, _logger, listener) =>
       spawnProcess({ clock }, listener),
     );
     await until(() => host.status().usage !== null, 'a measurement');
