@@ -84,7 +84,8 @@ export function encodeEntry<Kind extends AuditKind>(
 /** The entry of a line and the body that its chain value covers; undefined where the line is none. */
 export function decodeEntry(line: Buffer): { entry: AuditEntry; body: Buffer } | undefined {
   const text = line.toString('utf8');
-  const body = /^(\{.*),"chain":"[0-9a-f]{64}"\}$/.exec(text)?.[1];
+  // JSON leaves U+2028 and U+2029 as they are, and a dot alone takes them for the end of a line.
+  const body = /^(\{.*),"chain":"[0-9a-f]{64}"\}$/s.exec(text)?.[1];
   if (body === undefined) return undefined;
   try {
     const entry = JSON.parse(text) as AuditEntry;

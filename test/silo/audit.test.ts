@@ -12,6 +12,7 @@ import { loadIdentity } from '../../src/identity/load.ts';
 import type { Signer } from '../../src/identity/signer.ts';
 import { AuditLog, type AuditLimits } from '../../src/silo/audit.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
+import { decodeEntry } from '../../src/silo/audit-entry.ts';
 import { verifyAudit, type AuditVerdict } from '../../src/silo/audit-verification.ts';
 import { chainNext } from '../../src/stream/chain.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -72,6 +73,23 @@ async function exampleLog(): Promise<string[]> {
 }
 
 describe('an audit log', () => {
+  it('is whole whatever somebody’s own words in it are', async () => {
+    const log = open();
+    const method = 'a\u2028b\u2029c\u0085d\n{"chain":"e"}\u0000';
+    log.append('refused-request', { by: 'mallory', method, reason: '","chain":"' + 'ab'.repeat(32) + '"}' });
+    log.close();
+    const reopened = open();
+    reopened.append('stop', { reason: 'SIGTERM' });
+    reopened.close();
+    assert.deepEqual(faultsOf(await verifyAudit(directory)), []);
+    const entries = linesOf().map((line) => decodeEntry(Buffer.from(line))?.entry);
+    assert.deepEqual(
+      entries.map((entry) => entry?.kind),
+      ['segment', 'refused-request', 'stop'],
+    );
+    assert.equal(entries[1]!['method'], method);
+  });
+
   it('keeps what is appended, over restarts, in one signed chain', async () => {
     const log = open();
     const entry = log.append('start', { version: '1.2.3', configSha256: 'ab', fingerprintSha256: 'cd' });
