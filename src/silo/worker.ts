@@ -1,21 +1,18 @@
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
-import { LogRation } from './log-ration.ts';
 import { kernelSynchronized, readBootId, setFromHardwareClock } from './kernel-clock.ts';
-import type { FromSilo, SiloChannel, ToSilo } from './protocol.ts';
+import { Outgoing } from './outgoing.ts';
+import type { SiloChannel, ToSilo } from './protocol.ts';
 import { Silo } from './silo.ts';
 
 /** Entry of a silo's own thread: one tenant's isolate, with one port as its only way in and out. */
 if (parentPort === null) throw new Error('this is the entry of a worker thread');
 const port = parentPort;
 
-const ration = new LogRation(systemClock.monotonicMs());
+const outgoing = new Outgoing((message) => port.postMessage(message), systemClock);
 
 const channel: SiloChannel = {
-  post: (message: FromSilo) => {
-    if (message.type !== 'log') return port.postMessage(message);
-    for (const line of ration.pass(message, systemClock.monotonicMs())) port.postMessage(line);
-  },
+  post: (message) => outgoing.post(message),
   onMessage: (listener) => void port.on('message', listener),
   close: () => port.close(),
 };

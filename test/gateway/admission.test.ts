@@ -96,6 +96,16 @@ describe('what a silo may say', () => {
     }
   });
 
+  it('shows no time that no calendar has', () => {
+    const { identity, uplink } = siloStatus('liar');
+    const status = admitStatus({
+      identity: { ...identity, notBefore: 8.64e15, notAfter: 8.65e15 },
+      uplink: { ...uplink, since: Number.MAX_SAFE_INTEGER },
+    });
+    const { notBefore, notAfter } = status.identity!;
+    assert.deepEqual([notBefore, notAfter, status.uplink!.since], [8.64e15, 0, 0]);
+  });
+
   it('names nobody that can be none', () => {
     for (const id of ['', 'a b', 'a/b', '+', 'é', 'x'.repeat(65), 7, {}, 'acme\n']) {
       for (const name of ['tenant', 'gateway']) {

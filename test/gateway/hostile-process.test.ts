@@ -98,6 +98,13 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.deepEqual(peer.heard.messages, []);
   });
 
+  it('does not come into the log in the words of a parser', async (test) => {
+    const peer = await meet(test, (socket) => socket.write(`${here}\u001b[2J\u202e\n`));
+    await over(peer);
+    assert.match(peer.heard.faults[0]!, /is not valid JSON/);
+    assert.doesNotMatch(peer.heard.faults[0]!, /[\p{Cc}\u202e]/u);
+  });
+
   it('is not heard before it lets the gateway in', async (test) => {
     for (const words of [status, '{"type":"leaving"}\n', '{"type":"usage","usage":{}}\n']) {
       const peer = await meet(test, (socket) => socket.write(words + here));

@@ -3,6 +3,7 @@ import type { QuotaStatus, SiloStatus, SpoolStatus, UplinkStatus } from '../../r
 import type { FromSilo } from '../protocol.ts';
 import {
   entries,
+  instant,
   isRecord,
   list,
   number,
@@ -94,8 +95,8 @@ function identityOf(from: UnknownRecord): NonNullable<SiloStatus['identity']> {
   const { warnings } = from;
   return {
     fingerprintSha256: text(from['fingerprintSha256'], 64),
-    notBefore: number(from['notBefore']),
-    notAfter: number(from['notAfter']),
+    notBefore: instant(from['notBefore']),
+    notAfter: instant(from['notAfter']),
     warnings: list(warnings).map((each) => text(each)),
   };
 }
@@ -107,7 +108,7 @@ function uplinkOf(from: UnknownRecord): UplinkStatus {
     reason: orNull(from['reason'], text),
     broker: text(from['broker']),
     protocol: oneOf(from['protocol'], ['5', '3.1.1']),
-    since: number(from['since']),
+    since: instant(from['since']),
     connects: number(from['connects']),
     batches: {
       published: number(batches['published']),

@@ -38,6 +38,11 @@ export function number(value: unknown): number {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : 0;
 }
 
+/** Milliseconds since 1970 that a Date can show (ECMA-262 §21.4.1.1). */
+export function instant(value: unknown): number {
+  return number(value) <= 8.64e15 ? number(value) : 0;
+}
+
 export function text(value: unknown, charactersMax = textMax): string {
   const whole = typeof value === 'string' ? value : '';
   const kept = whole.length > charactersMax ? `${whole.slice(0, charactersMax)}…` : whole;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/error.ts';
 import type { FromSilo, ToSilo } from '../protocol.ts';
-import { admitFromDoor, type FromDoor } from './door-admission.ts';
+import { admitFromDoor, type FromDoor, reasonOf } from './door-admission.ts';
 import type { Isolate, IsolateEnd, IsolateListener } from './isolate.ts';
 import { LineChannel, outwardBytesMax } from './line-channel.ts';
 import { requireOwner } from './socket-owner.ts';
@@ -119,7 +119,8 @@ class ProcessIsolate implements Isolate {
     this.#ration = new TalkRation(this.#heardAtMs);
     this.#channel = new LineChannel(socket, outwardBytesMax, {
       message: (message, bytes) => this.#receive(message, bytes),
-      fault: (reason) => listener.fault(reason),
+      // A parser quotes what it could not parse.
+      fault: (reason) => listener.fault(reasonOf(reason)),
       ended: () => {},
     });
     this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
