@@ -6,7 +6,12 @@ import type { GatewayOptions } from '../config/options.ts';
 import { readConfig } from '../config/reader.ts';
 import { ConfigRefused } from '../config/refusal.ts';
 import type { TailItem } from '../console/control-protocol.ts';
-import { type ControlHandlers, type ControlServer, startControlServer } from '../console/control-server.ts';
+import {
+  type ControlHandlers,
+  type ControlServer,
+  type Refusal,
+  startControlServer,
+} from '../console/control-server.ts';
 import { type HttpServer, startHttpServer } from '../console/http-server.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';
@@ -30,6 +35,8 @@ export class Daemon {
   #gateway: Gateway | undefined;
   #control: ControlServer | undefined;
   #http: HttpServer | undefined;
+  /** From here on no reload begins any more. */
+  #isStopping = false;
   /** One reload or stop after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -59,6 +66,7 @@ export class Daemon {
   reload(by: string): Promise<ReloadResult> {
     const { logger } = this.#dependencies;
     return this.#inTurn(async () => {
+      if (this.#isStopping) throw stoppingFault();
       try {
         const options = await readOptions(this.#file);
         this.#refuseMoved(options);
@@ -79,12 +87,13 @@ export class Daemon {
     try {
       await this.reload(bySignal);
     } catch (error) {
-      this.#refusals.add({ by: bySignal, method: 'reload', error });
+      this.#refused({ by: bySignal, method: 'reload', error });
     }
   }
 
   /** Resolves when everything that was taken in is on disk and every port and file is closed. */
   stop(): Promise<void> {
+    this.#isStopping = true;
     this.#gateway?.hurry();
     return this.#inTurn(async () => {
       this.#refusals.close();
@@ -124,8 +133,13 @@ export class Daemon {
       request: (method) => {
         throw new MerestoneError('ControlInvalid', `there is no method '${method}'`);
       },
-      refused: (refusal) => this.#refusals.add(refusal),
+      refused: (refusal) => this.#refused(refusal),
     };
+  }
+
+  /** Once it stops, nobody is there to note it, and nothing may keep the process alive. */
+  #refused(refusal: Refusal): void {
+    if (!this.#isStopping) this.#refusals.add(refusal);
   }
 
   #startGateway(): Gateway {
@@ -154,6 +168,12 @@ export class Daemon {
     this.#turn = done.catch(() => {});
     return done;
   }
+}
+
+function stoppingFault(): MerestoneError {
+  return new MerestoneError('DaemonUnreachable', 'the daemon is stopping', {
+    hint: 'start it again, and it reads its configuration',
+  });
 }
 
 async function readOptions(file: string): Promise<GatewayOptions> {

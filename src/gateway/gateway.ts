@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import type { GatewayOptions } from '../config/options.ts';
@@ -44,6 +45,8 @@ export class Gateway {
   /** By name, in the order of the configuration. */
   #silos: Map<string, SiloSeat>;
   #fieldbus: Fieldbus;
+  #fieldbusStopped: Promise<void> | undefined;
+  #isEnding = false;
 
   constructor(options: GatewayOptions, { clock, logger, openIsolate }: GatewayDependencies) {
     this.#options = options;
@@ -105,23 +108,39 @@ export class Gateway {
       throw error;
     }
     this.#options = options;
-    await Promise.all(plan.silos.map((outcome) => this.#carryOut(outcome, before, by)));
+    // The buses have gone over: what fails now is one silo's trouble, and no way back.
+    await Promise.all(
+      plan.silos.map((outcome) =>
+        this.#carryOut(outcome, before, by).catch((error: unknown) => {
+          this.#logger.error('silo not reloaded', { silo: outcome.name, reason: describeError(error) });
+        }),
+      ),
+    );
     this.#silos = new Map(options.silos.map(({ name }) => [name, seats.get(name)!]));
     return plan;
   }
 
-  /** A reload that waits for a silo's answer waits no longer. */
+  /** The end is near: a reload that is on its way waits for nobody any more, and starts nothing. */
   hurry(): void {
+    this.#isEnding = true;
+    void this.#stopFieldbus();
     for (const silo of this.#silos.values()) silo.hurry();
   }
 
   /** Stops polling, then lets the silos make durable what they have. */
   async stop(): Promise<void> {
-    await this.#fieldbus.stop();
+    this.#isEnding = true;
+    await this.#stopFieldbus();
     await Promise.all([...this.#silos.values()].map((silo) => silo.stop(siloStopMs)));
   }
 
+  #stopFieldbus(): Promise<void> {
+    this.#fieldbusStopped ??= this.#fieldbus.stop();
+    return this.#fieldbusStopped;
+  }
+
   async #carryOut({ name, outcome, changes }: SiloOutcome, before: GatewayOptions, by: string) {
+    if (this.#isEnding) return;
     const seat = this.#silos.get(name)!;
     const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
     switch (outcome) {

@@ -15,6 +15,14 @@ export interface Taker {
   isCongested(): boolean;
 }
 
+/** Samples that were given together, and how many of their readings are not settled yet. */
+interface Piece {
+  readings: number;
+  samples: number;
+  /** ms since 1970 UTC. */
+  givenAt: number;
+}
+
 type Door =
   | { at: 'waiting' }
   | { at: 'open'; taker: Taker }
@@ -35,8 +43,9 @@ export class Handover {
   #owner: string | null = null;
   #waiting: Sample[] = [];
   #waitingReadings = 0;
-  /** Given, and not yet settled. */
-  #inHand = { readings: 0, samples: 0, since: 0 };
+  /** Given, and not yet settled, oldest first. */
+  #inHand: Piece[] = [];
+  #inHandReadings = 0;
 
   /** `abandoned` is told what was lost of a tenant whose place another one has taken, by reason. */
   constructor(
@@ -55,7 +64,7 @@ export class Handover {
   deliver(samples: Sample[]): void {
     if (this.#door.at === 'closed') return this.#lose(this.#door.reason, samples);
     const readings = readingsIn(samples);
-    const isTooMuch = this.#inHand.readings + this.#waitingReadings + readings > readingsMax;
+    const isTooMuch = this.#inHandReadings + this.#waitingReadings + readings > readingsMax;
     if (isTooMuch || (this.#door.at === 'open' && this.#door.taker.isCongested())) {
       return this.#lose('overrun', samples);
     }
@@ -90,17 +99,29 @@ export class Handover {
 
   /** False where the silo settles more than it was given. */
   settle(readings: number): boolean {
-    if (readings > this.#inHand.readings) return false;
-    this.#inHand.readings -= readings;
-    if (this.#inHand.readings === 0) this.#inHand.samples = 0;
+    if (readings > this.#inHandReadings) return false;
+    this.#inHandReadings -= readings;
+    let left = readings;
+    for (
+      let first = this.#inHand[0];
+      first !== undefined && left >= first.readings;
+      first = this.#inHand[0]
+    ) {
+      left -= first.readings;
+      this.#inHand.shift();
+    }
+    const [partly] = this.#inHand;
+    if (partly !== undefined) partly.readings -= left;
     return true;
   }
 
   /** The silo is gone, with what it had in its hands. */
   giveUpInHand(): void {
-    const { samples, since } = this.#inHand;
-    this.#losses.add({ reason: 'crash', samples, from: since, to: this.#wallMs() });
-    this.#inHand = { readings: 0, samples: 0, since: 0 };
+    const samples = this.#inHand.reduce((sum, piece) => sum + piece.samples, 0);
+    const from = this.#inHand[0]?.givenAt ?? 0;
+    this.#losses.add({ reason: 'crash', samples, from, to: this.#wallMs() });
+    this.#inHand = [];
+    this.#inHandReadings = 0;
   }
 
   /** The runs of losses since the last call, to be told. */
@@ -117,9 +138,9 @@ export class Handover {
   }
 
   #give(taker: Taker, samples: Sample[]): void {
-    if (this.#inHand.samples === 0) this.#inHand.since = this.#wallMs();
-    this.#inHand.readings += readingsIn(samples);
-    this.#inHand.samples += samples.length;
+    const readings = readingsIn(samples);
+    this.#inHand.push({ readings, samples: samples.length, givenAt: this.#wallMs() });
+    this.#inHandReadings += readings;
     taker.give(samples);
   }
 

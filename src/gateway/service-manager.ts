@@ -28,6 +28,7 @@ export async function connectServiceManager(
 
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
   let cancel = (): void => {};
+  let isClosed = false;
   const signOfLife = (): void => {
     cancel();
     tell('WATCHDOG=1');
@@ -37,11 +38,15 @@ export async function connectServiceManager(
   return {
     // Only now systemd counts, and a start that fails must not be kept alive by a timer.
     ready: () => {
+      if (isClosed) return;
       tell('READY=1');
       if (watchdogMs > 0) signOfLife();
     },
     reloading: () => tell(`RELOADING=1\nMONOTONIC_USEC=${Math.round(clock.monotonicMs() * 1000)}`),
     stopping: () => tell('STOPPING=1'),
-    close: () => cancel(),
+    close: () => {
+      isClosed = true;
+      cancel();
+    },
   };
 }

@@ -65,6 +65,7 @@ export class Silo {
   #renewalFault: string | null = null;
   #received = 0;
   #ticks = 0;
+  #checking: Promise<void> | undefined;
 
   constructor(birth: SiloBirth, channel: SiloChannel, clock: Clock, time: TimeSources) {
     this.#birth = birth;
@@ -117,6 +118,7 @@ export class Silo {
     try {
       this.#identity = this.#loadIdentity();
       const silo = await this.#open(this.#identity);
+      if (this.#isStopped) return await silo.stop('the gateway stops');
       this.#stage = { at: 'running', silo };
       const { tenant, gateway } = silo.origin;
       this.#logger.info('silo runs', { tenant, gateway });
@@ -143,7 +145,7 @@ export class Silo {
         });
       } catch (error) {
         const isHeld = error instanceof MerestoneError && error.code === 'SpoolHeld';
-        if (!isHeld || this.#clock.monotonicMs() >= untilMs) throw error;
+        if (!isHeld || this.#isStopped || this.#clock.monotonicMs() >= untilMs) throw error;
         await sleep(this.#clock, heldRetryMs);
       }
     }
@@ -171,7 +173,13 @@ export class Silo {
     });
   }
 
+  /** It may be told to stop while it opens. */
+  get #isStopped(): boolean {
+    return this.#stage.at === 'stopped';
+  }
+
   #refuse(reason: string): void {
+    if (this.#isStopped) return;
     const known = this.#stage.at === 'refused' && this.#stage.reason === reason;
     this.#stage = { at: 'refused', reason };
     if (known) return;
@@ -222,11 +230,19 @@ export class Silo {
     this.#postStatus();
   }
 
+  /** One look at a time: a second one would find the spool held by the first, and refuse what runs. */
+  #checkIdentity(): Promise<void> {
+    this.#checking ??= this.#lookAtIdentity().finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  }
+
   /**
    * Takes up a renewed certificate. One that names somebody else ends this silo's work at once; one that is
    * damaged or out of time is refused, and the silo goes on as whom it has been proved to be.
    */
-  async #checkIdentity(): Promise<void> {
+  async #lookAtIdentity(): Promise<void> {
     if (this.#stage.at === 'refused') return this.#begin();
     if (this.#stage.at !== 'running') return;
     const { silo } = this.#stage;
@@ -259,6 +275,7 @@ export class Silo {
     this.#settleRefusals(true);
     const stage = this.#stage;
     this.#stage = { at: 'stopped' };
+    await this.#checking;
     if (stage.at === 'running') await stage.silo.stop('the gateway stops');
     this.#postStatus();
     this.#channel.post({ type: 'stopped' });

@@ -107,6 +107,18 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual([lost?.reason, lost?.samples], ['crash', 4]);
     });
 
+    it('and only what it had in hand at a crash is counted as lost, however long the stream was', () => {
+      last().runs('acme');
+      deliver(10);
+      for (let turn = 0; turn < 1000; turn += 1) {
+        deliver(10);
+        last().says({ type: 'credit', readings: 10 });
+      }
+      last().says({ type: 'credit', readings: 3 });
+      last().goes('crashed');
+      assert.equal(dropped()['crash'], 10);
+    });
+
     it('again after a refusal that is over', () => {
       last().runs('acme');
       last().is({ state: 'refused', reason: 'expired' });
@@ -283,6 +295,19 @@ describe('a silo seen from the gateway', () => {
       last().runs('acme');
       assert.deepEqual(last().toldOf('quota'), []);
     });
+  });
+
+  it('is told that it is held at a quota after a reload, too', async () => {
+    last().runs('acme');
+    seat.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
+    await replace();
+    last().runs('acme');
+    assert.deepEqual(
+      last()
+        .toldOf('quota')
+        .map(({ state }) => state),
+      ['reached'],
+    );
   });
 
   it("notes an act in the log of whose silo it was, or in the new one's where nobody was there", async () => {
