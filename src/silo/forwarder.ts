@@ -32,6 +32,12 @@ const settleRetryMs = 1000;
 /** Batches that a quota holds back are asked for again this often. */
 const reachCheckMs = 1000;
 
+/** Why a batch stays where it is, and when to ask again. */
+interface Hold {
+  by: 'reach' | 'rate';
+  waitMs: number;
+}
+
 /** Moves batches from the spool to the broker, several in flight, and settles what the broker said of each. */
 export class Forwarder {
   readonly #dependencies: ForwarderDependencies;
@@ -89,11 +95,10 @@ export class Forwarder {
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
     const fresh = free > due.length ? spool.lease(free - due.length, options.order, reach) : [];
-    const heldBack = fresh.filter((batch) => !this.#sendInReach(batch, reach, nowMs));
-    if (heldBack.length > 0) {
+    const { heldBack, hold } = this.#sendInReach(fresh, reach, nowMs);
+    if (hold !== undefined) {
       spool.settle({ released: heldBack.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
-      const hasChanged = this.#dependencies.reach() !== reach;
-      this.#pumpIn(hasChanged ? 0 : waitMsOf(this.#backlogRate!, nowMs));
+      this.#pumpIn(hold.waitMs);
     } else if (reach === 'live' || (fresh.length === 0 && this.#aside.size > 0)) {
       this.#pumpIn(reachCheckMs);
     }
@@ -112,19 +117,36 @@ export class Forwarder {
   }
 
   /**
-   * Live batches go at once; the backlog goes at the rate it may use, or stays where it is: false. So does
-   * everything once the batches before it have changed what may go.
+   * Sends in order; gives what has to stay, and why. Once what may go is no longer what it was, all the rest
+   * stays and is asked for anew; once the backlog is at its rate, the rest of it stays, and all under fifo.
    */
-  #sendInReach(batch: LeasedBatch, reach: Reach, nowMs: number): boolean {
-    if (this.#dependencies.reach() !== reach) return false;
+  #sendInReach(
+    batches: readonly LeasedBatch[],
+    reach: Reach,
+    nowMs: number,
+  ): { heldBack: LeasedBatch[]; hold: Hold | undefined } {
+    let hold: Hold | undefined;
+    const heldBack = batches.filter((batch) => {
+      const itsHold = this.#holdOf(batch, reach, nowMs, hold);
+      if (itsHold === undefined) this.#publish(batch);
+      else hold = itsHold;
+      return itsHold !== undefined;
+    });
+    return { heldBack, hold };
+  }
+
+  /** What holds this one, where `before` holds one before it. One that nothing holds is paid for. */
+  #holdOf(batch: LeasedBatch, reach: Reach, nowMs: number, before: Hold | undefined): Hold | undefined {
+    if (before?.by === 'reach') return before;
+    if (this.#dependencies.reach() !== reach) return { by: 'reach', waitMs: 0 };
     const { epoch, seq } = batch.key;
     const isBacklog = epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq;
-    if (isBacklog && this.#backlogRate !== undefined) {
-      if (waitMsOf(this.#backlogRate, nowMs) > 0) return false;
-      this.#backlogRate = spend(this.#backlogRate, batch.compressed.length, nowMs);
-    }
-    this.#publish(batch);
-    return true;
+    if (before !== undefined && (isBacklog || this.#dependencies.options.order === 'fifo')) return before;
+    if (!isBacklog || this.#backlogRate === undefined) return undefined;
+    const waitMs = waitMsOf(this.#backlogRate, nowMs);
+    if (waitMs > 0) return { by: 'rate', waitMs };
+    this.#backlogRate = spend(this.#backlogRate, batch.compressed.length, nowMs);
+    return undefined;
   }
 
   #takeDue(nowMs: number, count: number): LeasedBatch[] {

@@ -15,7 +15,7 @@ export interface IntakeDependencies {
   timekeeper: Timekeeper;
   /** So many readings are durable, or dropped for good: as many more may follow. */
   settled: (readings: number) => void;
-  /** A batch is in the spool and waits for the uplink. */
+  /** So many samples are in the spool and wait for the uplink. */
   stored: (samples: number) => void;
   /** The spool has no room for a batch. */
   refused: () => void;
@@ -112,35 +112,51 @@ export class Intake {
   }
 
   #drain(): boolean {
-    const { logger, settled } = this.#dependencies;
+    const { settled, stored } = this.#dependencies;
+    const { samples, fault } = this.#storeBlocked();
+    if (fault === undefined && this.#blockedReadings > 0) {
+      const readings = this.#blockedReadings;
+      this.#blockedReadings = 0;
+      settled(readings);
+    }
+    // Told last, and where nothing is caught: a fault of whoever hears of it is not the disk's.
+    if (samples > 0) stored(samples);
+    return fault === undefined;
+  }
+
+  /** Stores what the disk takes: so many samples wait for the uplink now. Tries the rest again later. */
+  #storeBlocked(): { samples: number; fault?: unknown } {
+    const { clock, logger, refused } = this.#dependencies;
+    let samples = 0;
     try {
       for (let batch = this.#blocked[0]; batch !== undefined; batch = this.#blocked[0]) {
-        this.#store(batch);
+        samples += this.#store(batch);
         this.#blocked.shift();
       }
-    } catch (error) {
-      endIfDamaged(error);
-      if (error instanceof MerestoneError && error.code === 'SpoolFull') this.#dependencies.refused();
+      return { samples };
+    } catch (fault) {
+      endIfDamaged(fault);
+      if (fault instanceof MerestoneError && fault.code === 'SpoolFull') refused();
       logger.error('the spool takes nothing', {
-        reason: describeError(error),
+        reason: describeError(fault),
         batches: this.#blocked.length,
       });
       this.#cancelRetry?.();
-      this.#cancelRetry = this.#dependencies.clock.after(retryMs, () => this.#drain());
-      return false;
+      this.#cancelRetry = clock.after(retryMs, () => this.#drain());
+      return { samples, fault };
     }
-    if (this.#blockedReadings > 0) settled(this.#blockedReadings);
-    this.#blockedReadings = 0;
-    return true;
   }
 
-  #store({ samples, undated }: ClosedBatch): void {
-    const { spool, stored, refused } = this.#dependencies;
+  /** How many of its samples wait for the uplink now. */
+  #store({ samples, undated }: ClosedBatch): number {
+    const { spool, refused } = this.#dependencies;
     if (undated) {
-      return spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`));
+      spool.hold(Buffer.from(`[${samples.map((each) => each.json).join(',')}]`));
+      return 0;
     }
-    if (spool.enqueue(samples) === undefined) refused();
-    else stored(samples.length);
+    if (spool.enqueue(samples) !== undefined) return samples.length;
+    refused();
+    return 0;
   }
 
   #armLinger(nowMs: number): void {

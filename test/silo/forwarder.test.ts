@@ -151,4 +151,65 @@ describe('forwarder', () => {
     assert.deepEqual(sent, [1, 2]);
     forwarder.close();
   });
+
+  for (const order of ['fifo', 'live-first'] as const) {
+    it(`keeps the order where what may go changes twice within one pass, ${order}`, async (t) => {
+      const clock = new FakeClock();
+      const spool = await openTestSpool(temporaryDirectory(t));
+      t.after(() => spool.close());
+      for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
+      const answers: Reach[] = ['all', 'all', 'live'];
+      const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+      const dependencies = { clock, logger: silentLogger, spool, uplink, options: { ...options, order } };
+      const reach = (): Reach => answers.shift() ?? 'all';
+      const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+      forwarder.sessionReady(100);
+      await clock.advanceAsync(5000);
+      assert.deepEqual(sent, [1, 2, 3, 4]);
+      forwarder.close();
+    });
+  }
+
+  it('asks again where the border moved back while the pass held batches, with no rate to wait for', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
+    // All of the pass is held, and what may go is the same as before when the pass is over.
+    const answers: Reach[] = ['all', 'live', 'live', 'live', 'live', 'all'];
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const reach = (): Reach => answers.shift() ?? 'all';
+    const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+    forwarder.sessionReady(100);
+    await clock.advanceAsync(10_000);
+    assert.deepEqual(sent, [1, 2, 3, 4]);
+    forwarder.close();
+  });
+
+  it('lets no live batch overtake a backlog that waits for its rate, under fifo', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 10; ts += 1) spool.enqueue([testSample(ts, 1000)]);
+    const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
+    const forwarder = new Forwarder({
+      clock,
+      logger: silentLogger,
+      spool,
+      uplink,
+      options: { ...options, order: 'fifo', backlogBytesPerSecond: 1000 },
+      reach: () => 'all',
+      delivered: () => {},
+    });
+    forwarder.sessionReady(100);
+    for (let ts = 11; ts <= 13; ts += 1) spool.enqueue([testSample(ts, 1000)]);
+    forwarder.pump();
+    await clock.advanceAsync(120_000);
+    assert.deepEqual(
+      sent,
+      Array.from({ length: 13 }, (_, index) => index + 1),
+    );
+    forwarder.close();
+  });
 });
