@@ -44,18 +44,20 @@ export class RefusalNotes {
     this.#cancelMinute?.();
     this.#cancelMinute = undefined;
     if (this.#more > 0) {
-      this.#note([...this.#moreBy].join(', '), '-', `${this.#more} more were refused within a minute`);
+      this.#note([...this.#moreBy].join(', '), '-', 'more were refused within a minute', this.#more);
     }
     this.#noted = 0;
     this.#more = 0;
     this.#moreBy.clear();
   }
 
-  #note(by: string, method: string, reason: string): void {
+  /** `times`: of how many it tells, where that is not itself alone. The silos add these up. */
+  #note(by: string, method: string, reason: string, times?: number): void {
     const details = {
       by,
       method: method.slice(0, methodLengthMax),
       reason: reason.slice(0, reasonLengthMax),
+      ...(times !== undefined && { times }),
     };
     this.#record({ kind: 'refused-request', details });
   }

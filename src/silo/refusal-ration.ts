@@ -24,15 +24,15 @@ export class RefusalRation {
   #noted = 0;
   #rest: Rest | undefined;
 
-  /** Whether this one is noted by itself; if not, it is counted. Call `settle` first. */
-  admit({ by, method }: Refusal, nowMs: number): boolean {
+  /** Whether this one is noted by itself; if not, it is counted, as all that it tells of. Call `settle` first. */
+  admit({ by, method, times = 1 }: Refusal, nowMs: number): boolean {
     if (nowMs - this.#hourBeganMs >= hourMs) [this.#hourBeganMs, this.#noted] = [nowMs, 0];
     if (this.#noted < refusalsPerHour) {
       this.#noted += 1;
       return true;
     }
     this.#rest ??= { times: 0, by: new Set(), methods: new Set() };
-    this.#rest.times += 1;
+    this.#rest.times += times;
     if (this.#rest.by.size < namesMax) this.#rest.by.add(by);
     if (this.#rest.methods.size < namesMax) this.#rest.methods.add(method);
     return false;

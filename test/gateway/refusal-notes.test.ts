@@ -4,6 +4,7 @@ import { MerestoneError } from '../../src/base/error.ts';
 import { ConfigRefused } from '../../src/config/refusal.ts';
 import { RefusalNotes } from '../../src/gateway/refusal-notes.ts';
 import type { AuditAct } from '../../src/silo/protocol.ts';
+import { RefusalRation } from '../../src/silo/refusal-ration.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('refused requests in the audit logs', () => {
@@ -55,7 +56,8 @@ describe('refused requests in the audit logs', () => {
     assert.deepEqual(acts.at(-1), {
       by: 'user-10, user-11, user-12, user-13, user-14, user-15, user-16, user-17',
       method: '-',
-      reason: '990 more were refused within a minute',
+      reason: 'more were refused within a minute',
+      times: 990,
     });
     clock.advance(600_000);
     assert.equal(acts.length, 11);
@@ -67,8 +69,31 @@ describe('refused requests in the audit logs', () => {
     const error = new MerestoneError('ControlInvalid', 'no');
     for (let index = 0; index < 12; index += 1) refuse(error);
     notes.close();
-    assert.equal((acts.at(-1) as { reason: string }).reason, '2 more were refused within a minute');
+    assert.equal((acts.at(-1) as { times?: number }).times, 2);
     clock.advance(120_000);
     assert.equal(acts.length, 11);
+  });
+
+  it('are all accounted for by what a silo writes of them, over hours of a flood', () => {
+    const error = new MerestoneError('ControlInvalid', 'no');
+    const ration = new RefusalRation();
+    let told = 0;
+    let accounted = 0;
+    const account = (isLast = false): void => {
+      accounted += ration.settle(clock.monotonicMs(), isLast)?.times ?? 0;
+      for (; told < acts.length; told += 1) {
+        const details = acts[told] as { by: string; method: string; reason: string; times?: number };
+        if (ration.admit(details, clock.monotonicMs())) accounted += details.times ?? 1;
+      }
+    };
+    for (let second = 0; second < 7000; second += 1) {
+      for (let index = 0; index < 10; index += 1) refuse(error);
+      account();
+      clock.advance(1000);
+    }
+    notes.close();
+    account();
+    account(true);
+    assert.equal(accounted, 70_000);
   });
 });

@@ -86,4 +86,62 @@ describe('share of the CPU', () => {
     for (let at = 0; at < 100 * windowMs; at += 1000) stage = govern(stage, 50, max, at);
     assert.ok(stage.at === 'thinning' && stage.admit === 0.01);
   });
+
+  it('lets the backlog go after a spike, though the live load alone is near the limit', () => {
+    const isolate = new Isolate();
+    isolate.run(60, max * 0.8, 0);
+    isolate.run(20, max * 3, 0);
+    assert.notEqual(isolate.stage.at, 'free');
+    isolate.run(300, max * 0.8, 0);
+    for (let second = 0; second < 3600; second += 1) {
+      isolate.run(1, max * 0.8, 0);
+      assert.equal(isolate.stage.at, 'free');
+    }
+  });
+
+  it('tries ever more rarely where there is no room for the backlog, and drops no sample for it', () => {
+    const isolate = new Isolate();
+    const freeSeconds = [0, 1, 2, 3].map(() => {
+      let free = 0;
+      for (let second = 0; second < 1800; second += 1) {
+        isolate.run(1, max * 0.8, 0.3);
+        assert.notEqual(isolate.stage.at, 'thinning');
+        if (isolate.stage.at === 'free') free += 1;
+      }
+      return free;
+    });
+    assert.ok(
+      freeSeconds.every((free) => free > 0),
+      freeSeconds.join(', '),
+    );
+    assert.ok(freeSeconds[3]! <= 10 && freeSeconds[3]! < freeSeconds[0]!, freeSeconds.join(', '));
+  });
+
+  it('takes every sample again where most of the use is not for samples, and near the limit', () => {
+    const isolate = new Isolate();
+    const base = max * 0.85;
+    isolate.run(30, max * 4, 0, base);
+    assert.equal(isolate.stage.at, 'thinning');
+    isolate.run(1800, max * 0.1, 0, base);
+    assert.equal(isolate.stage.at, 'free');
+  });
+
+  it('begins anew with short pauses after a try that stood', () => {
+    const failedOften: CpuStage = {
+      at: 'backlog-waits',
+      sinceMs: 0,
+      quietSinceMs: undefined,
+      trial: { pauseMs: 600_000, standsSinceMs: undefined },
+    };
+    const near = 0.18;
+    const tried = govern(failedOften, near, max, 600_000);
+    assert.equal(govern(failedOften, near, max, 599_000).at, 'backlog-waits');
+    assert.equal(tried.at, 'free');
+    const soonOver = govern(tried, 0.3, max, 605_000);
+    assert.equal(govern(soonOver, near, max, 1_204_000).at, 'backlog-waits');
+    assert.equal(govern(soonOver, near, max, 1_205_000).at, 'free');
+    const lateOver = govern(tried, 0.3, max, 1_300_000);
+    assert.equal(govern(lateOver, near, max, 1_329_000).at, 'backlog-waits');
+    assert.equal(govern(lateOver, near, max, 1_330_000).at, 'free');
+  });
 });

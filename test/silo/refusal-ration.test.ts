@@ -41,4 +41,12 @@ describe('refused requests', () => {
     assert.equal(summary.by, 'user-60, user-61, user-62, user-63, user-64');
     assert.equal(ration.settle(2 * hourMs, true), undefined);
   });
+
+  it('count for as many as they tell of', () => {
+    const ration = new RefusalRation();
+    for (let count = 0; count < refusalsPerHour; count += 1) ration.admit(refusal, 0);
+    ration.admit({ ...refusal, times: 990 }, 1);
+    ration.admit(refusal, 2);
+    assert.equal(ration.settle(hourMs)!.times, 991);
+  });
 });
