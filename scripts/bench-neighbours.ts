@@ -41,7 +41,7 @@ function percentile(sorted: readonly number[], share: number): number {
 
 function print(...columns: (string | number)[]): void {
   const [first, ...others] = columns.map(String);
-  process.stdout.write(`${first!.padEnd(18)}${others.map((each) => each.padStart(14)).join('')}\n`);
+  process.stdout.write(`${first!.padEnd(18)}${others.map((each) => each.padStart(18)).join('')}\n`);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
