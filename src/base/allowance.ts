@@ -27,3 +27,24 @@ export class Allowance {
     return true;
   }
 }
+
+/** An allowance that counts what it does not let pass, so that the next that passes can tell. */
+export class CountingAllowance {
+  readonly #allowance: Allowance;
+  #suppressed = 0;
+
+  constructor(limits: AllowanceLimits, nowMs: number) {
+    this.#allowance = new Allowance(limits, nowMs);
+  }
+
+  /** Whether one may pass now, and how many did not since the last that did. */
+  take(nowMs: number): { pass: boolean; suppressed: number } {
+    if (!this.#allowance.take(1, nowMs)) {
+      this.#suppressed += 1;
+      return { pass: false, suppressed: 0 };
+    }
+    const suppressed = this.#suppressed;
+    this.#suppressed = 0;
+    return { pass: true, suppressed };
+  }
+}

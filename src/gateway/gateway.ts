@@ -3,6 +3,7 @@ import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import type { GatewayOptions } from '../config/options.ts';
+import type { ShareEvent } from '../fieldbus/schedule/silo-use.ts';
 import { type Fieldbus, startFieldbus } from '../fieldbus/fieldbus.ts';
 import { describeDevice } from '../fieldbus/description.ts';
 import type { DeviceDescription } from '../reading/point.ts';
@@ -21,11 +22,6 @@ export interface GatewayDependencies {
   logger: Logger;
   /** Puts up a silo's wall; the one of its options unless a test brings its own. */
   openIsolate?: OpenIsolate;
-}
-
-interface ShareEvent {
-  limit: number;
-  state: 'reached' | 'cleared';
 }
 
 export type SampleListener = (silo: string, samples: readonly Sample[]) => void;
@@ -147,7 +143,7 @@ export class Gateway {
       case 'untouched':
         seat.revive();
         // One that is down looks at them when it comes back.
-        return void (await seat.request('reload').catch(() => {}));
+        return await seat.request('reload').catch(() => {});
       case 'started':
         seat.start();
         return seat.record(configurationAct(digestIn(this.#options), null, ['added'], by));

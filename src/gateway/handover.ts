@@ -81,8 +81,7 @@ export class Handover {
     this.#owner = taker.tenant;
     if (isForAnother) return this.#abandon(waiting);
     for (let from = 0; from < waiting.length; from += pieceSamples) {
-      const piece = waiting.slice(from, from + pieceSamples);
-      if (this.#door.at === 'open') this.#give(this.#door.taker, piece);
+      this.#give(taker, waiting.slice(from, from + pieceSamples));
     }
   }
 

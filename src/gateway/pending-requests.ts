@@ -4,7 +4,7 @@ import type { Cancel, Clock } from '../base/clock.ts';
 const timeoutMs = 10_000;
 
 interface PendingRequest {
-  resolve(result: unknown): void;
+  resolve(): void;
   reject(error: Error): void;
   cancelTimeout: Cancel;
 }
@@ -23,7 +23,7 @@ export class PendingRequests {
   }
 
   /** `send` is given the request's id. */
-  ask(send: (id: number) => void): Promise<unknown> {
+  ask(send: (id: number) => void): Promise<void> {
     this.#id += 1;
     const id = this.#id;
     return new Promise((resolve, reject) => {
@@ -33,8 +33,8 @@ export class PendingRequests {
     });
   }
 
-  resolve(id: number, result: unknown): void {
-    this.#take(id)?.resolve(result);
+  resolve(id: number): void {
+    this.#take(id)?.resolve();
   }
 
   reject(id: number, error: Error): void {

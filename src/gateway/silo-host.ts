@@ -12,7 +12,7 @@ import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { SiloPortrait } from './silo-portrait.ts';
 
-/** A silo that crashes this often within the window is left alone until the gateway restarts. */
+/** A silo that crashes this often within the window is left alone until somebody reloads. */
 const crashesMax = 5;
 const crashWindowMs = 600_000;
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
@@ -85,6 +85,11 @@ export class SiloHost {
     return this.#birth.devices;
   }
 
+  /** Quotas that are kept outside of the silo and are reached now, for whoever takes this one's place. */
+  get reached(): QuotaEdge[] {
+    return [...this.#reached.values()];
+  }
+
   start(): void {
     this.#fault = null;
     this.#isLeaving = false;
@@ -137,7 +142,7 @@ export class SiloHost {
   }
 
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
-  async request(method: SiloMethod): Promise<unknown> {
+  async request(method: SiloMethod): Promise<void> {
     if (this.#stage.at !== 'running') throw this.#unreachable();
     return this.#requests.ask((id) => this.#post({ type: 'request', id, method }));
   }
@@ -186,7 +191,7 @@ export class SiloHost {
         this.#show(message.status);
         return this.#reportLosses();
       case 'reply':
-        return this.#requests.resolve(message.id, null);
+        return this.#requests.resolve(message.id);
       case 'log':
         return this.#log(message);
       case 'stopped':

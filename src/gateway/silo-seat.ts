@@ -9,7 +9,7 @@ import type { QuotaEdge, SiloHost } from './silo-host.ts';
 
 type Host = Pick<
   SiloHost,
-  'devices' | 'start' | 'revive' | 'status' | 'record' | 'quota' | 'request' | 'hurry' | 'stop'
+  'devices' | 'reached' | 'start' | 'revive' | 'status' | 'record' | 'quota' | 'request' | 'hurry' | 'stop'
 >;
 export type OpenHost = (birth: SiloBirth, handover: Handover) => Host;
 
@@ -22,8 +22,6 @@ export class SiloSeat {
   readonly #open: OpenHost;
   readonly #logger: Logger;
   readonly #handover: Handover;
-  /** Quotas that the gateway keeps on the silo's behalf and that are reached now, whoever serves it. */
-  readonly #reached = new Map<QuotaEdge['quota'], QuotaEdge>();
   #host: Host;
 
   constructor(birth: SiloBirth, open: OpenHost, clock: Clock, logger: Logger) {
@@ -63,12 +61,10 @@ export class SiloSeat {
   }
 
   quota(edge: QuotaEdge): void {
-    if (edge.state === 'reached') this.#reached.set(edge.quota, edge);
-    else this.#reached.delete(edge.quota);
     this.#host.quota(edge);
   }
 
-  request(method: SiloMethod): Promise<unknown> {
+  request(method: SiloMethod): Promise<void> {
     return this.#host.request(method);
   }
 
@@ -95,7 +91,7 @@ export class SiloSeat {
     // What comes while nobody is there waits, and what the next one does not take is its tenant's loss.
     this.#handover.shut();
     this.#host = this.#open(birth, this.#handover);
-    for (const edge of this.#reached.values()) this.#host.quota(edge);
+    for (const edge of previous.reached) this.#host.quota(edge);
     this.#host.start();
     if (!isThere) this.#host.record(act);
   }

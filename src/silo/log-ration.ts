@@ -1,4 +1,4 @@
-import { Allowance, type AllowanceLimits } from '../base/allowance.ts';
+import { type AllowanceLimits, CountingAllowance } from '../base/allowance.ts';
 import type { FromSilo } from './protocol.ts';
 
 type LogLine = Extract<FromSilo, { type: 'log' }>;
@@ -8,22 +8,18 @@ const lines: AllowanceLimits = { perSecond: 20, burst: 400 };
 
 /** Holds a fault of our own that logs in a loop to what the gateway bears, before a line leaves the isolate. */
 export class LogRation {
-  readonly #lines: Allowance;
-  #left = 0;
+  readonly #lines: CountingAllowance;
 
   constructor(nowMs: number) {
-    this.#lines = new Allowance(lines, nowMs);
+    this.#lines = new CountingAllowance(lines, nowMs);
   }
 
   /** What goes out for `line`: itself, after a word on those left out before it, or nothing. `nowMs` is monotonic. */
   pass(line: LogLine, nowMs: number): LogLine[] {
-    if (!this.#lines.take(1, nowMs)) {
-      this.#left += 1;
-      return [];
-    }
-    if (this.#left === 0) return [line];
-    const fields = { lines: this.#left };
-    this.#left = 0;
+    const { pass, suppressed } = this.#lines.take(nowMs);
+    if (!pass) return [];
+    if (suppressed === 0) return [line];
+    const fields = { lines: suppressed };
     return [{ type: 'log', level: 'warn', event: 'log lines left out in the silo', fields }, line];
   }
 }
