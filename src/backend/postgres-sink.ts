@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { Client } from 'pg';
-import { MerestoneError } from '../base/error.ts';
+import { faultError, MerestoneError } from '../base/error.ts';
+import { hostFault } from '../base/host.ts';
 import type { Row } from './row.ts';
 import type { RowSink } from './row-sink.ts';
 
@@ -100,6 +101,8 @@ function checkedUrl(url: string): string {
   const { hostname, searchParams } = new URL(url);
   const host = searchParams.get('host') ?? hostname;
   const bare = host.replace(/^\[|\]$/g, '');
+  const fault = bare === '' || bare.startsWith('/') ? undefined : hostFault(bare);
+  if (fault !== undefined) throw faultError('Usage', `--postgres: ${fault}`);
   const local =
     bare === '' ||
     bare.startsWith('/') ||

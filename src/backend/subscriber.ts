@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { backoffMs } from '../base/backoff.ts';
+import type { BrokerAddress } from '../base/broker-url.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { UserProperties } from '../stream/decoding.ts';
 
 export interface SubscriberOptions {
-  /** `mqtts://host:port`. */
-  url: string;
+  broker: BrokerAddress;
   /** PEM: the CA of the broker, and our own certificate and key. */
   ca: Buffer;
   certificate: Buffer;
@@ -69,7 +69,7 @@ export class Subscriber {
     this.#events = events;
     const roots = options.tenants.length === 0 ? ['t/+/+'] : options.tenants.map((tenant) => `t/${tenant}/+`);
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
-    this.#client = connect(options.url, clientOptions(options));
+    this.#client = connect(clientOptions(options));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
     this.#client.on('connect', () => this.#subscribe());
     this.#client.on('close', () => this.#connection++);
@@ -154,10 +154,13 @@ export class Subscriber {
 }
 
 function clientOptions(options: SubscriberOptions): IClientOptions {
-  const { ca, certificate, privateKey, protocol, clientId, sessionExpirySeconds } = options;
+  const { broker, ca, certificate, privateKey, protocol, clientId, sessionExpirySeconds } = options;
   const persistent = clientId !== undefined;
   const expiry = persistent ? { properties: { sessionExpiryInterval: sessionExpirySeconds } } : {};
   return {
+    protocol: 'mqtts',
+    host: broker.host,
+    port: broker.port,
     ca,
     cert: certificate,
     key: privateKey,

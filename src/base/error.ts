@@ -109,6 +109,16 @@ export class MerestoneError extends Error {
   }
 }
 
+/** Of a fault that reads `what is wrong; what to do`. */
+export function faultError(code: ErrorCode, fault: string, subject?: string): MerestoneError {
+  const at = fault.indexOf('; ');
+  const [message, hint] = at < 0 ? [fault] : [fault.slice(0, at), fault.slice(at + 2)];
+  return new MerestoneError(code, message, {
+    ...(hint !== undefined && { hint }),
+    ...(subject !== undefined && { subject }),
+  });
+}
+
 /** One line for any thrown value, a MerestoneError or not. */
 export function describeError(error: unknown): string {
   if (error instanceof MerestoneError) return error.describe();

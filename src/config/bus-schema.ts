@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hostFault } from '../base/host.ts';
 import { duration, label } from './scalar-schema.ts';
 
 const common = {
@@ -41,10 +42,10 @@ const stopBits = z
   .describe('stop bits');
 
 const host = z
-  .string()
-  .regex(/^[A-Za-z0-9_:.%-]{1,253}$/, {
-    error: ({ input }) => `'${String(input)}' is not a host; write a name or an address without a port`,
-  })
+  .string({ error: ({ input }) => (typeof input === 'number' ? hostFault(String(input)) : undefined) })
+  .min(1)
+  .max(253)
+  .refine((text) => hostFault(text) === undefined, { error: ({ input }) => hostFault(String(input)) })
   .describe('name or address of the device or converter');
 
 const endpoint = {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { protocolSchema } from '../fieldbus/profile/protocol-schema.ts';
+import { numberKey } from '../fieldbus/profile/scalars.ts';
 import { registerTypes } from '../reading/point.ts';
 import { pointFaults } from './point-rules.ts';
 import { duration, label } from './scalar-schema.ts';
@@ -50,10 +51,7 @@ const pointShape = z.strictObject({
     .record(z.string().regex(/^([12]?[0-9]|3[01])$/), z.string().min(1).max(64))
     .optional()
     .describe('for bits: names by bit number; the value lists those that are set'),
-  enum: z
-    .record(z.string().regex(/^-?\d{1,19}$/), z.string().min(1).max(64))
-    .optional()
-    .describe('names by raw number'),
+  enum: z.record(numberKey(), z.string().min(1).max(64)).optional().describe('names by raw number'),
   invalid: z
     .union([marker, z.array(marker).min(1).max(16)], { error: ({ input }) => markerFault(input) })
     .optional()

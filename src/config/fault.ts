@@ -80,8 +80,14 @@ function wordIssue(issue: Issue, value: unknown, described: z.ZodType | undefine
   if (issue.code === 'invalid_type')
     return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; ${hint}`;
   if (issue.code === 'too_big' || issue.code === 'too_small') return wordSize(issue, shown, value);
-  if (issue.code === 'invalid_key') return `${quote(issue.path.at(-1))} cannot be a key here; ${hint}`;
+  if (issue.code === 'invalid_key') return wordKey(issue);
   return `${shown} does not fit; ${hint}`;
+}
+
+function wordKey(issue: Issue & { code: 'invalid_key' }): string {
+  const [own] = issue.issues;
+  if (own !== undefined && own.message !== '') return own.message;
+  return `${quote(issue.path.at(-1))} cannot be a key here; ${reference}`;
 }
 
 function choicesOf(issue: Issue): string[] | undefined {

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { formatAuthority, parseBrokerUrl } from '../base/broker-url.ts';
 import type { BusOptions, DeviceOptions } from '../fieldbus/options.ts';
 import { defined } from '../fieldbus/profile/protocol-schema.ts';
 import type { IsolationOptions, SiloOptions } from '../silo/options.ts';
@@ -33,7 +34,6 @@ export function siloDirectory(
 
 function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string) => string): SiloOptions {
   const { identity, uplink, batch, spool, quota } = silo;
-  const { hostname, port } = new URL(uplink.url);
   const { backlogBytesPerSecond } = uplink;
   return {
     name: silo.name,
@@ -43,7 +43,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
       trust: resolve(identity.trust),
     },
     uplink: {
-      url: `mqtts://${hostname}:${port === '' ? 8883 : port}`,
+      url: brokerUrl(uplink.url),
       ca: resolve(uplink.ca),
       protocol: uplink.protocol === '3.1.1' ? '3.1.1' : '5',
       encoding: uplink.encoding,
@@ -65,6 +65,12 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     memoryMbMax: Math.round(silo.memoryMax / 1e6),
     isolation: isolationOptions(silo, resolve),
   };
+}
+
+/** The same with its port. The schema has refused what is none. */
+function brokerUrl(text: string): string {
+  const address = parseBrokerUrl(text);
+  return 'fault' in address ? text : `mqtts://${formatAuthority(address)}`;
 }
 
 function httpOptions(

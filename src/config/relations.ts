@@ -1,3 +1,4 @@
+import { canonicalHost } from '../base/host.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
 import { type Element, type RelationFault, repeated } from './element.ts';
@@ -39,7 +40,7 @@ function busFaults(buses: Element<BusConfig>[]): RelationFault[] {
 }
 
 function lineOf(bus: BusConfig): string {
-  return 'host' in bus ? `${bus.host.toLowerCase()}:${bus.port}` : bus.port;
+  return 'host' in bus ? `${canonicalHost(bus.host)} ${bus.port}` : bus.port;
 }
 
 function deviceFaults({ index, value: device }: Element<DeviceConfig>, sections: Sections): RelationFault[] {

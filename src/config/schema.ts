@@ -1,21 +1,24 @@
 import { z } from 'zod';
+import { hostFault } from '../base/host.ts';
 import { busSchema } from './bus-schema.ts';
 import { deviceSchema } from './device-schema.ts';
 import { path } from './scalar-schema.ts';
 import { siloSchema } from './silo-schema.ts';
 
 /** What begins with '/', './' or '../' is the path of a Unix socket; a URL is not. */
-const listenPattern = /^(?:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})|\.{0,2}\/[^\0]+)$/;
+const listenPattern = /^(?:(?:\[([^\]]*)\]|([^\][:]+)):(\d{1,5})|\.{0,2}\/[^\0]+)$/;
 
 type Listen = { host: string; port: number } | { socket: string };
 
 /** `127.0.0.1:9464`, `[::1]:9464`, `localhost:9464`, `/run/merestone/http.sock`. Port 0 lets the system choose. */
-function parseListen(text: string): Listen | undefined {
+function parseListen(text: string): Listen | { fault: string } {
   if (/^[./]/.test(text)) return { socket: text };
-  const match = listenPattern.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host === undefined || port > 65_535 ? undefined : { host, port };
+  const [, bracketed, bare, port] = listenPattern.exec(text) ?? [];
+  const host = bracketed ?? bare;
+  const isAddress = host !== undefined && (bracketed?.includes(':') ?? true) && Number(port) <= 65_535;
+  if (!isAddress) return { fault: listenFault(text) };
+  const fault = hostFault(host, 'listen');
+  return fault === undefined ? { host, port: Number(port) } : { fault };
 }
 
 const listen = z
@@ -23,8 +26,8 @@ const listen = z
   .regex(listenPattern, { error: ({ input }) => listenFault(input) })
   .transform((text, context) => {
     const address = parseListen(text);
-    if (address !== undefined) return address;
-    context.addIssue({ code: 'custom', message: listenFault(text) });
+    if (!('fault' in address)) return address;
+    context.addIssue({ code: 'custom', message: address.fault });
     return z.NEVER;
   })
   .describe(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseBrokerUrl } from '../base/broker-url.ts';
 import { duration, label, path, size } from './scalar-schema.ts';
 
 const identity = z
@@ -15,21 +16,8 @@ const url = z
   .describe('the broker, mqtts://host:port; port 8883 where none is given');
 
 function brokerFault(text: string): string | undefined {
-  const parsed = URL.canParse(text) ? new URL(text) : undefined;
-  if (parsed === undefined || parsed.hostname === '') {
-    return `'${text}' is not a broker's address; write mqtts://host:port`;
-  }
-  if (parsed.protocol !== 'mqtts:') {
-    return `'${parsed.protocol}//' is not mutual TLS; write mqtts://${parsed.host}`;
-  }
-  if (parsed.username !== '' || parsed.password !== '') {
-    return 'a broker address holds no user or password; remove them, the certificate is the login';
-  }
-  if (!['', '/'].includes(parsed.pathname) || parsed.search !== '' || parsed.hash !== '') {
-    return `'${text}' has something after the port; write mqtts://${parsed.host}`;
-  }
-  if (parsed.port === '0') return 'no broker listens on port 0; write its port, usually 8883';
-  return undefined;
+  const address = parseBrokerUrl(text);
+  return 'fault' in address ? address.fault : undefined;
 }
 
 const planned = new Set(['sparkplug-b', 'thingsboard']);

@@ -1,5 +1,6 @@
 import type { SubscriberOptions } from '../../backend/subscriber.ts';
-import { MerestoneError } from '../../base/error.ts';
+import { parseBrokerUrl } from '../../base/broker-url.ts';
+import { faultError, MerestoneError } from '../../base/error.ts';
 import { parseDuration } from '../../base/quantity.ts';
 import { isSegment } from '../../stream/segment.ts';
 import { readInput } from '../input.ts';
@@ -75,15 +76,12 @@ export function limitsOf(args: ConsumeArguments): Limits {
 
 /** Throws Usage, FileNotFound, FileUnreadable. */
 export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
-  if (!args.url.startsWith('mqtts://') || !URL.canParse(args.url)) {
-    throw new MerestoneError('Usage', `--url '${args.url}' is no mqtts:// address`, {
-      hint: 'write mqtts://HOST:8883: tenants’ data goes over mutual TLS only',
-    });
-  }
+  const broker = parseBrokerUrl(args.url);
+  if ('fault' in broker) throw faultError('Usage', `--url is no mqtts:// address: ${broker.fault}`);
   const stranger = args.tenant.find((tenant) => !isSegment(tenant));
   if (stranger !== undefined) throw new MerestoneError('Usage', `'${stranger}' is no tenant`);
   return {
-    url: args.url,
+    broker,
     ca: readInput(args.ca, 'CA certificate'),
     certificate: readInput(args.certificate, 'certificate'),
     privateKey: readInput(args['private-key'], 'private key'),

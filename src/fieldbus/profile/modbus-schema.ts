@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { registerTypes } from '../../reading/point.ts';
 import type { InvalidMarker } from '../../reading/registers.ts';
-import { duration, pointName } from './scalars.ts';
+import { duration, numberKey, pointName } from './scalars.ts';
 
 const order = z.enum(['big', 'little']);
 const table = z.enum(['coil', 'discrete', 'input', 'holding']);
@@ -69,7 +69,7 @@ export const modbusPointSchema = z.strictObject({
   length: z.int().min(1).max(125).optional().describe('registers of a string'),
   bit: z.int().min(0).max(15).optional(),
   bits: z.record(z.string().regex(/^([12]?\d|3[01])$/), z.string().min(1).max(64)).optional(),
-  enum: z.record(z.string().regex(/^-?\d{1,19}$/), z.string().min(1).max(64)).optional(),
+  enum: z.record(numberKey(), z.string().min(1).max(64)).optional(),
 });
 
 export type PointShape = z.output<typeof modbusPointSchema>;

@@ -166,7 +166,8 @@ function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Fault
       isKey: true,
     }));
   }
-  const [message, ...hints] = issue.message.split('; ');
+  const own = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
+  const [message, ...hints] = own.message.split('; ');
   const where = hints.length > 0 ? '' : `'${path.join('.')}': `;
   return [
     { path, message: `${where}${message}`, hint: hints.join('; ') || 'see docs/profiles.md', isKey: false },

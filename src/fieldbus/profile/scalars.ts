@@ -25,6 +25,18 @@ export function pointName() {
     .describe('name of the value');
 }
 
+/** A raw number as the key of a name: in the one form that the number itself is written in. */
+export function numberKey() {
+  return z.string().regex(/^(0|-?[1-9]\d{0,18})$/, {
+    error: ({ input }) => `${JSON.stringify(input)} is no raw number; ${numberKeyHint(String(input))}`,
+  });
+}
+
+function numberKeyHint(text: string): string {
+  const isNumber = /^(?:-?\d{1,19}|0x[0-9A-Fa-f]{1,15}|0o[0-7]{1,20})$/.test(text);
+  return `write ${isNumber ? BigInt(text) : 'a whole number in decimal, such as 7'}`;
+}
+
 /** `250ms`, `5s`: whole milliseconds once it is interpreted. */
 export function duration(what: string) {
   return z
