@@ -34,7 +34,7 @@ export function siloDirectory(
 
 function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string) => string): SiloOptions {
   const { identity, uplink, batch, spool, quota } = silo;
-  const { backlogBytesPerSecond } = uplink;
+  const { alpn, backlogBytesPerSecond } = uplink;
   return {
     name: silo.name,
     identity: {
@@ -45,6 +45,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
     uplink: {
       url: brokerUrl(uplink.url),
       ca: resolve(uplink.ca),
+      ...(alpn !== undefined && { alpn }),
       protocol: uplink.protocol === '3.1.1' ? '3.1.1' : '5',
       encoding: uplink.encoding,
       compression: uplink.compression,

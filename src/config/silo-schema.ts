@@ -26,6 +26,15 @@ const uplink = z
   .strictObject({
     url,
     ca: path("CA certificates, PEM, that the broker's certificate must chain to"),
+    alpn: z
+      .string()
+      .regex(/^[!-~]{1,255}$/, {
+        error: 'write the name of one application protocol, such as x-amzn-mqtt-ca',
+      })
+      .optional()
+      .describe(
+        'application protocol asked for in the TLS handshake; x-amzn-mqtt-ca for AWS IoT at port 443',
+      ),
     protocol: z
       .union([z.literal(5), z.literal('5'), z.literal('3.1.1')], {
         error: ({ input }) => `${JSON.stringify(input)} is no MQTT version we speak; write 5 or 3.1.1`,

@@ -1,8 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { isIP, type TcpSocketConnectOpts } from 'node:net';
-import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { MerestoneError } from '../base/error.ts';
+import {
+  checkServerIdentity,
+  connect,
+  type ConnectionOptions,
+  type DetailedPeerCertificate,
+  type PeerCertificate,
+  type TLSSocket,
+} from 'node:tls';
+import { readAuthorities } from './authorities.ts';
 import { dialFault } from './dial-fault.ts';
+import { clip, type SentChain } from './fault-words.ts';
+import type { UplinkOptions } from './options.ts';
 import type { BrokerTarget } from './target.ts';
 
 export interface UplinkCredentials {
@@ -17,19 +25,27 @@ export interface UplinkCredentials {
  */
 const addressTimeoutMs = 5000;
 
+/** Suites with forward secrecy and an AEAD, of TLS 1.3 and 1.2 (RFC 9325 §4.2). */
+const ciphers = [
+  'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
+  'ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20',
+  '!aNULL:!PSK',
+].join(':');
+
 /**
  * A TLS connection to the broker, its certificate checked against the CA file alone and against the host's name.
  * Rejects with a MerestoneError that tells a technician what is wrong. `signal` gives up; after success the caller owns the socket.
  */
 export async function dial(
   target: BrokerTarget,
-  caFile: string,
+  { ca: caFile, alpn }: Pick<UplinkOptions, 'ca' | 'alpn'>,
   credentials: UplinkCredentials,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   const ca = await readAuthorities(caFile);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
-  const fail = (error: unknown): void => reject(dialFault(error, target, caFile));
+  const fail = (error: unknown): void => reject(dialFault(error, target, caFile, sent));
+  let sent: SentChain | undefined;
   try {
     signal.throwIfAborted();
     const options: ConnectionOptions & Pick<TcpSocketConnectOpts, 'autoSelectFamilyAttemptTimeout'> = {
@@ -38,6 +54,11 @@ export async function dial(
       // RFC 6066 §3: an address is no server name.
       servername: isIP(target.host) === 0 ? target.host : '',
       ca,
+      // What stands in the file is trusted, be it a root or the CA below it that issued the broker's certificate.
+      allowPartialTrustChain: true,
+      ...(alpn !== undefined && { ALPNProtocols: [alpn] }),
+      ciphers,
+      checkServerIdentity: checkNames,
       cert: credentials.certificatePem,
       key: credentials.privateKeyPem,
       minVersion: 'TLSv1.2',
@@ -46,6 +67,10 @@ export async function dial(
       autoSelectFamilyAttemptTimeout: addressTimeoutMs,
     };
     const socket = connect(options);
+    // Before Node checks it: afterwards nobody can ask the socket any more.
+    socket.prependOnceListener('secure', () => {
+      sent = chainOf(socket);
+    });
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     socket.setNoDelay(true);
     socket.once('secureConnect', () => resolve(socket));
@@ -57,24 +82,27 @@ export async function dial(
   return promise;
 }
 
-/** Read anew for each connection, so that a CA can be replaced under a running gateway. */
-async function readAuthorities(caFile: string): Promise<Buffer> {
-  const hint = 'point uplink.ca at the CA certificate of the broker, in PEM';
-  const pem = await readFile(caFile).catch((cause: unknown) => {
-    throw new MerestoneError('FileUnreadable', 'cannot be read', {
-      subject: caFile,
-      hint,
-      cause,
-      retryable: true,
-    });
-  });
-  // Without one the TLS library would have nothing to check against; it must never fall back to the system's store.
-  if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
-    throw new MerestoneError('ConfigInvalid', 'holds no certificate', {
-      subject: caFile,
-      hint,
-      retryable: true,
-    });
+/** By its subject alternative names alone: a CN is no name of a host any more (RFC 9525 §2). */
+function checkNames(host: string, certificate: PeerCertificate): Error | undefined {
+  return checkServerIdentity(host, { ...certificate, subject: {} });
+}
+
+/** A chain longer than OpenSSL follows is none. */
+const chainMax = 100;
+
+function chainOf(socket: TLSSocket): SentChain {
+  let last = socket.getPeerCertificate(true);
+  let certificates = 1;
+  while (isIssued(last) && certificates < chainMax) {
+    last = last.issuerCertificate;
+    certificates += 1;
   }
-  return pem;
+  const issuer = Object.entries(last.issuer ?? {}).map(([type, value]) => `${type}=${String(value)}`);
+  return { certificates, issuer: clip(issuer.join(', ')) };
+}
+
+/** A root is its own issuer, and the last one of a chain that ends below it has none. */
+function isIssued(certificate: DetailedPeerCertificate): boolean {
+  const { issuerCertificate } = certificate as Partial<DetailedPeerCertificate>;
+  return issuerCertificate !== undefined && issuerCertificate !== certificate;
 }

@@ -182,7 +182,7 @@ export class Link {
       attempt.abort(silentFault(`it does not answer within ${formatDuration(stepMs)}`, this.#parties()));
     });
     try {
-      const socket = await dial(this.target, this.#options.ca, this.#credentials, attempt.signal);
+      const socket = await dial(this.target, this.#options, this.#credentials, attempt.signal);
       const session = await openSession(socket, this.#sessionOptions(), clock);
       attempt.signal.throwIfAborted();
       this.#attempt = undefined;

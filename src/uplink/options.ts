@@ -3,6 +3,8 @@ export interface UplinkOptions {
   url: string;
   /** Path of the CA certificates (PEM) that the broker's certificate must chain to. */
   ca: string;
+  /** The application protocol asked for in the TLS handshake (RFC 7301); undefined: none. */
+  alpn?: string;
   protocol: '5' | '3.1.1';
   encoding: 'json';
   compression: 'none' | 'zstd';

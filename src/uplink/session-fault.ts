@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
-import { clientCertificateWords } from './dial-fault.ts';
+import { refusalWords } from './dial-fault.ts';
 import { describeReasonCode } from './reason-code.ts';
 import type { UplinkOptions } from './options.ts';
 import type { BrokerTarget } from './target.ts';
@@ -86,15 +86,8 @@ export function disconnectFault(code: number, { target, clientId }: Parties): Me
 
 /** The connection ended before the CONNACK: `cause` is the socket's error where there was one. */
 export function unwelcomeFault(cause: Error | undefined, { target, protocol }: Parties): MerestoneError {
-  const words = cause === undefined ? undefined : clientCertificateWords(cause);
-  if (words !== undefined) {
-    return new MerestoneError(words.code, words.message, {
-      subject: target.name,
-      hint: words.hint,
-      cause,
-      retryable: true,
-    });
-  }
+  const said = wordsOf(cause, target);
+  if (said !== undefined) return said;
   return new MerestoneError('UplinkRefused', 'it closed the connection without an answer to CONNECT', {
     subject: target.name,
     hint:
@@ -108,6 +101,8 @@ export function unwelcomeFault(cause: Error | undefined, { target, protocol }: P
 
 /** An established session ended. `cause` is the socket's or the parser's error where there was one. */
 export function closedFault(cause: Error | undefined, { target }: Parties): MerestoneError {
+  const said = wordsOf(cause, target);
+  if (said !== undefined) return said;
   const detail = cause === undefined ? '' : ` (${cause.message})`;
   return new MerestoneError('UplinkClosed', `the connection was closed${detail}`, {
     subject: target.name,
@@ -115,6 +110,14 @@ export function closedFault(cause: Error | undefined, { target }: Parties): Mere
     retryable: true,
     ...(cause && { cause }),
   });
+}
+
+/** Under TLS 1.3 the broker's word on our certificate comes when the handshake is over on our side. */
+function wordsOf(cause: Error | undefined, target: BrokerTarget): MerestoneError | undefined {
+  const words = cause && refusalWords(cause);
+  if (words === undefined) return undefined;
+  const { code, message, hint } = words;
+  return new MerestoneError(code, message, { subject: target.name, hint, cause, retryable: true });
 }
 
 /** Nothing came back for so long that the connection counts as dead. */
