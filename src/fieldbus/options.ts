@@ -165,6 +165,7 @@ export const placedChecksumKinds = [
   'crc16-arc',
   'crc16-ccitt',
   'crc16-xmodem',
+  'crc16-x25',
 ] as const;
 export type PlacedChecksumKind = (typeof placedChecksumKinds)[number];
 
@@ -200,8 +201,8 @@ export interface SerialFieldOptions {
   invalid?: readonly string[];
   /** How digits read: `degrees-minutes` is NMEA 0183's dddmm.mmmm. */
   notation: 'decimal' | 'decimal-comma' | 'hex' | 'degrees-minutes';
-  /** The column whose text, one of `values`, turns the sign (S and W of a position). */
-  negative?: { column: number; values: readonly string[] };
+  /** The column or group whose text, one of `values`, turns the sign (S and W of a position). */
+  negative?: ({ column: number } | { group: string }) & { values: readonly string[] };
   /** Not every model sends it: it is not missed before it has come once. */
   optional: boolean;
   from:

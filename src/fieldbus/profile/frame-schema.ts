@@ -78,10 +78,12 @@ interface Placement {
   encoding?: ChecksumEncoding | undefined;
 }
 
+/** Those whose usual place in a frame has the low byte first. */
+const littleEndianKinds: ReadonlySet<string> = new Set(['crc16-modbus', 'crc16-arc', 'crc16-x25']);
+
 function placed(kind: z.output<typeof checksumName>, where: Placement = {}): ChecksumOptions {
   if (kind === 'none' || kind === 'nmea-0183') return { kind };
-  const encoding =
-    where.encoding ?? (kind === 'crc16-modbus' || kind === 'crc16-arc' ? 'binary-little' : 'binary-big');
+  const encoding = where.encoding ?? (littleEndianKinds.has(kind) ? 'binary-little' : 'binary-big');
   const at = where.at ?? -checkLength(kind, encoding);
   return { kind, from: where.from ?? 0, to: where.to ?? at, at, encoding };
 }

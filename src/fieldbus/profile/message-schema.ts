@@ -28,6 +28,8 @@ const number = z
   .refine((value) => Number.isFinite(value), { error: 'must be a finite number; write one' });
 const column = z.int().min(0).max(255);
 
+const signs = z.array(z.string().max(16)).min(1).max(8);
+
 const fieldShape = z.strictObject({
   name: pointName(),
   unit: z
@@ -53,9 +55,9 @@ const fieldShape = z.strictObject({
     .default('decimal')
     .describe('how digits read'),
   negative: z
-    .strictObject({ column, values: z.array(z.string().max(16)).min(1).max(8) })
+    .union([z.strictObject({ column, values: signs }), z.strictObject({ group: z.string(), values: signs })])
     .optional()
-    .describe('column whose text, one of these, turns the sign'),
+    .describe('column or named group whose text, one of these, turns the sign'),
   optional: z
     .boolean()
     .default(false)
@@ -103,10 +105,18 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
     faults.push(['length', "'length' is for strings; a number's type says how many bytes it takes"]);
   }
   if (!isText && shape.notation !== 'decimal') faults.push(['notation', 'bytes have no notation; remove it']);
-  if (shape.negative !== undefined && shape.column === undefined) {
+  const { negative } = shape;
+  if (negative !== undefined && 'column' in negative && shape.column === undefined) {
     faults.push([
       'negative',
       'a sign stands in another column only where the value stands in one; give its column',
+    ]);
+  }
+  const isOfGroup = shape.column === undefined && shape.pattern === undefined && isText;
+  if (negative !== undefined && 'group' in negative && !isOfGroup) {
+    faults.push([
+      'negative',
+      'a sign stands in another group only where the value stands in one; give its group',
     ]);
   }
   if (shape.pattern !== undefined && compilePattern(shape.pattern).groups.length === 0) {
@@ -156,7 +166,11 @@ export const messageSchema = z
   .superRefine(
     rule(({ pattern: source, separator, fields }, refuse) => {
       const groups = source === undefined ? [] : compilePattern(source).groups;
-      for (const [index, { from }] of fields.entries()) {
+      for (const [index, { from, negative }] of fields.entries()) {
+        if (negative !== undefined && 'group' in negative && !groups.includes(negative.group)) {
+          const message = `the pattern has no group '${negative.group}'; write (?<${negative.group}>…) round the sign`;
+          refuse(['fields', index, 'negative'], message);
+        }
         if (from.by === 'group' && !groups.includes(from.group)) {
           const message = `the pattern has no group '${from.group}'; write (?<${from.group}>…) in it, or give column, at or pattern`;
           refuse(['fields', index], message);

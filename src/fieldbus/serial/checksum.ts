@@ -76,6 +76,7 @@ const algorithms: Readonly<Record<PlacedChecksumKind, Algorithm>> = {
   crc8: { bits: 8, compute: forward(8, 0x07, 0x00) },
   'crc8-maxim': { bits: 8, compute: reflected(0x8c, 0x00) },
   'crc16-modbus': { bits: 16, compute: reflected(0xa001, 0xffff) },
+  'crc16-x25': { bits: 16, compute: inverted(reflected(0x8408, 0xffff)) },
   'crc16-arc': { bits: 16, compute: reflected(0xa001, 0x0000) },
   'crc16-ccitt': { bits: 16, compute: forward(16, 0x1021, 0xffff) },
   'crc16-xmodem': { bits: 16, compute: forward(16, 0x1021, 0x0000) },
@@ -105,6 +106,11 @@ function reflected(polynomial: number, initial: number): (bytes: Uint8Array) => 
     for (const byte of bytes) value = (value >>> 8) ^ table[(value ^ byte) & 0xff]!;
     return value;
   };
+}
+
+/** A CRC of 16 bits that goes out with every bit turned (ISO/IEC 13239, as SML and HDLC have it). */
+function inverted(compute: (bytes: Uint8Array) => number): (bytes: Uint8Array) => number {
+  return (bytes) => compute(bytes) ^ 0xffff;
 }
 
 /** A CRC that takes the most significant bit first. */

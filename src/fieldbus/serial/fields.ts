@@ -1,6 +1,7 @@
 import type { Value } from '../../reading/sample.ts';
-import { compileScale, decimalsOf } from '../../reading/scale.ts';
+import { compileScale } from '../../reading/scale.ts';
 import type { SerialFieldOptions } from '../options.ts';
+import { compileNumber, type TextReader } from './number-text.ts';
 import { compilePattern, latin1 } from './pattern.ts';
 import type { PatternMatch } from './pattern.ts';
 
@@ -31,10 +32,16 @@ function compileTextField(
     const value = text === undefined ? undefined : toValue(text.trim(), negated);
     return value === undefined ? invalid : { kind: 'value', value };
   };
+  const { negative } = field;
+  const isNegated = ({ match, columns }: FrameView): boolean => {
+    if (negative === undefined) return false;
+    const sign = 'group' in negative ? match?.group(negative.group) : columns[negative.column];
+    return sign !== undefined && negative.values.includes(sign.trim());
+  };
   if (from.by === 'group') {
-    return ({ match }) => {
-      const text = match?.group(from.group);
-      return text === undefined ? absent : read(text);
+    return (view) => {
+      const text = view.match?.group(from.group);
+      return text === undefined ? absent : read(text, isNegated(view));
     };
   }
   if (from.by === 'pattern') {
@@ -44,14 +51,8 @@ function compileTextField(
       return found === null ? absent : read(found.group(1));
     };
   }
-  const { negative } = field;
-  return ({ columns }) => {
-    const sign = negative === undefined ? undefined : columns[negative.column];
-    return read(columns[from.column], sign !== undefined && negative!.values.includes(sign));
-  };
+  return (view) => read(view.columns[from.column], isNegated(view));
 }
-
-type TextReader = (text: string, negated: boolean) => Value | undefined;
 
 const booleans: Readonly<Record<string, boolean>> = {
   1: true,
@@ -74,47 +75,6 @@ function compileText(field: SerialFieldOptions): TextReader {
     if (type === 'bool') return booleans[text.toLowerCase()];
     return toNumber(text, negated);
   };
-}
-
-const decimalText = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$/;
-const hexText = /^[0-9A-Fa-f]+$/;
-const integerText = /^[+-]?\d+$/;
-
-function compileNumber({ type, notation, scale, offset }: SerialFieldOptions): TextReader {
-  const isInteger = type !== 'float32' && type !== 'float64';
-  const scaled = scale !== undefined || offset !== undefined;
-  const applyScale = compileScale(scale, offset);
-  const decimals = Math.max(decimalsOf(scale ?? 1), decimalsOf(offset ?? 0));
-  return (text, negated) => {
-    const digits = notation === 'decimal-comma' ? text.replace(',', '.') : text;
-    if (notation === 'hex' ? !hexText.test(digits) : !decimalText.test(digits)) return undefined;
-    if (isInteger && notation !== 'hex' && !integerText.test(digits)) return undefined;
-    const sign = negated ? -1 : 1;
-    const raw = sign * (notation === 'hex' ? Number.parseInt(digits, 16) : Number(digits));
-    if (!Number.isFinite(raw)) return undefined;
-    if (notation === 'degrees-minutes') return degrees(raw);
-    if (!scaled)
-      return isInteger && !Number.isSafeInteger(raw) ? exactInteger(digits, notation, negated) : raw;
-    return rounded(applyScale(raw), decimals + decimalsOf(raw));
-  };
-}
-
-/** Beyond 2^53 an integer is its decimal text. */
-function exactInteger(digits: string, notation: SerialFieldOptions['notation'], negated: boolean): string {
-  const value = BigInt(notation === 'hex' ? `0x${digits}` : digits.replace(/^\+/, ''));
-  return String(negated ? -value : value);
-}
-
-/** dddmm.mmmm → degrees; a hundred-millionth of a degree is a millimetre. */
-function degrees(value: number): number | undefined {
-  const whole = Math.trunc(value / 100);
-  const minutes = value - whole * 100;
-  return Math.abs(minutes) < 60 ? rounded(whole + minutes / 60, 8) : undefined;
-}
-
-/** Removes the noise of binary fractions below the last decimal that the text and the scale name. */
-function rounded(value: number, decimals: number): number {
-  return decimals > 15 || Math.abs(value) >= 1e15 ? value : Number(value.toFixed(decimals));
 }
 
 const bytesOfType: Readonly<Record<string, number>> = {

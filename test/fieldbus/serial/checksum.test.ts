@@ -16,6 +16,7 @@ describe('checksum', () => {
     ['crc16-arc', 'bb3d'],
     ['crc16-ccitt', '29b1'],
     ['crc16-xmodem', '31c3'],
+    ['crc16-x25', '906e'],
     ['xor', '31'],
     ['sum8', 'dd'],
     ['sum16', '01dd'],

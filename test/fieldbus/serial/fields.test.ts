@@ -36,6 +36,27 @@ describe('fields of text', () => {
     ['+0012.5', {}, 12.5],
     ['  -7 ', { type: 'int16' }, -7],
     ['12.5', { type: 'int16' }, 'invalid'],
+    ['-   12.34', {}, -12.34],
+    ['+   123.45', {}, 123.45],
+    ['-\t0.5', {}, -0.5],
+    ['- 12,5', { notation: 'decimal-comma' }, -12.5],
+    ['12.34-', {}, -12.34],
+    ['  12.34 -  ', {}, -12.34],
+    ['12.34+', {}, 12.34],
+    ['12,34-', { notation: 'decimal-comma' }, -12.34],
+    ['-  7', { type: 'int16' }, -7],
+    ['- 9007199254740993', { type: 'int64' }, '-9007199254740993'],
+    ['9007199254740993-', { type: 'int64' }, '-9007199254740993'],
+    ['- 1234', { scale: 0.01 }, -12.34],
+    ['-0.00', {}, 0],
+    ['-  12.34-', {}, 'invalid'],
+    ['- - 12', {}, 'invalid'],
+    ['+-12', {}, 'invalid'],
+    ['-', {}, 'invalid'],
+    ['1 234.5', {}, 'invalid'],
+    ['1.234,5', { notation: 'decimal-comma' }, 'invalid'],
+    ["1'234.5", {}, 'invalid'],
+    ['12.34 kg', {}, 'invalid'],
     ['1e3', {}, 1000],
     ['', {}, 'invalid'],
     ['----', {}, 'invalid'],
@@ -86,6 +107,14 @@ describe('fields of text', () => {
     assert.equal(readText('3345.5000,N', field), 33.75833333);
     assert.equal(readText(',', field), 'invalid');
     assert.equal(readText('x', { from: { by: 'column', column: 7 } }), 'invalid');
+  });
+
+  it('takes the sign from another group', () => {
+    const field: Field = { from: group, negative: { group: 'sign', values: ['-'] } };
+    const pattern = '^ST,GS,(?<sign>[ +-]),(?<x>[ .\\d]+)kg$';
+    assert.equal(readText('ST,GS,-,  12.34kg', field, pattern), -12.34);
+    assert.equal(readText('ST,GS,+,  12.34kg', field, pattern), 12.34);
+    assert.equal(readText('ST,GS, ,  12.34kg', field, pattern), 12.34);
   });
 
   it('marks every value of a frame that is not valid', () => {
