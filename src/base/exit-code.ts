@@ -1,9 +1,9 @@
 /** Process exit codes, after BSD sysexits(3). */
 export const ExitCode = {
   Good: 0,
-  /** `doctor` only: it works, but something wants attention. */
+  /** `doctor` and `status` only: it works, but something wants attention. */
   Warnings: 1,
-  /** `doctor` only: something is broken. */
+  /** `doctor` and `status` only: something is broken. */
   Faults: 2,
   Usage: 64,
   NoInput: 66,

@@ -1,5 +1,5 @@
-import { formatBytes } from '../base/quantity.ts';
-import type { BusSiloStatus, QuotaName, QuotaStatus, SiloStatus } from '../reading/status.ts';
+import type { BusSiloStatus, QuotaStatus, SiloStatus } from '../reading/status.ts';
+import { percent, quotaWords } from '../reading/verdict/quota-words.ts';
 import { backlogBytesMax } from '../silo/day-allowance.ts';
 
 /** Closer than this to its limit, a quota is worth a line. */
@@ -17,9 +17,7 @@ export function describeQuotas({ quotas, spool }: SiloStatus, nowMs: number): st
 
 function describeQuota(status: QuotaStatus, hasBacklog: boolean, nowMs: number): string | undefined {
   const { quota, limit, used, state } = status;
-  // A daemon of another version may have more of them.
-  if (!Object.hasOwn(words, quota)) return undefined;
-  const { name, show, consequence } = words[quota];
+  const { name, show, consequence } = quotaWords(quota);
   const figures = `${name}: ${show(used)} of ${show(limit)}`;
   if (state === 'reached') return `${figures}, reached: ${consequence}`;
   const passed = (nowMs % dayMs) / dayMs;
@@ -34,28 +32,4 @@ export function describeBusShare({ silo, busShare, busShareMax, held }: BusSiloS
   if (busShareMax === null || (!held && busShare < nearShare * busShareMax)) return undefined;
   const figures = `silo ${silo} takes ${percent(busShare)} and may take ${percent(busShareMax)}`;
   return held ? `${figures}: its devices wait` : figures;
-}
-
-const words: Record<QuotaName, { name: string; show: (value: number) => string; consequence: string }> = {
-  'samples-per-second': {
-    name: 'samples a second',
-    show: (value) => Math.round(value).toLocaleString('en'),
-    consequence: 'what is over it is dropped',
-  },
-  'uplink-bytes-per-day': {
-    name: 'bytes sent today (UTC)',
-    show: formatBytes,
-    consequence: 'batches wait on disk until tomorrow',
-  },
-  'spool-bytes': { name: 'spool', show: formatBytes, consequence: 'it gives up data, see spool.whenFull' },
-  'bus-share': { name: 'share of a bus', show: percent, consequence: 'its devices are read less often' },
-  'cpu-share': {
-    name: 'share of a core',
-    show: percent,
-    consequence: 'the backlog waits, then samples are dropped',
-  },
-};
-
-function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
 }

@@ -1,9 +1,12 @@
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../reading/status.ts';
+import { completed } from '../reading/blank-status.ts';
+import { judge } from '../reading/verdict/verdict.ts';
 import type { Style } from './output.ts';
 import { describeBusShare, describeQuotas } from './quota-report.ts';
 import { type Cell, layOut } from './table.ts';
+import { reportVerdict } from './verdict-report.ts';
 
 type Paint = (style: Style, text: string) => string;
 
@@ -34,12 +37,13 @@ const styles: Record<string, Style> = {
 
 /** What a technician reads at the terminal: silos first, because that is what the customer sees. */
 export function reportStatus(told: GatewayStatus, nowMs: number, paint: Paint): string {
-  const status = plainDocument(told);
+  const status = plainDocument(completed(told));
   const up = formatDuration(status.uptimeMs);
   const head = `${paint('bold', `merestone ${status.version}`)}  up ${up}  ${paint('dim', status.configFile)}`;
   const silos = status.silos.flatMap((silo) => ['', ...reportSilo(silo, nowMs, paint)]);
-  const buses = status.buses.flatMap((bus) => ['', ...reportBus(bus, nowMs, paint)]);
-  return [head, ...silos, ...buses].join('\n');
+  const buses = status.buses.flatMap((bus) => ['', ...reportBus(bus, paint)]);
+  const verdict = reportVerdict(judge(status), paint);
+  return [head, '', ...verdict, ...silos, ...buses].join('\n');
 }
 
 function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
@@ -57,7 +61,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     for (const warning of identity.warnings) say('', paint('yellow', warning));
   }
   if (uplink !== null) {
-    const since = formatDuration(Math.max(0, nowMs - uplink.since));
+    const since = formatDuration(uplink.forMs);
     const trip = uplink.roundTripMs === null ? '' : `, ${formatDuration(uplink.roundTripMs)} round trip`;
     say(
       'uplink',
@@ -100,7 +104,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   return lines;
 }
 
-function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
+function reportBus(bus: BusStatus, paint: Paint): string[] {
   const load = `${Math.round(bus.load * 100)} % busy`;
   const lines = [`${paint('bold', `bus ${bus.name}`)}  ${bus.kind}  ${state(bus.state, paint)}  ${load}`];
   if (bus.reason !== null) lines.push(`  ${paint('red', bus.reason)}`);
@@ -112,7 +116,7 @@ function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
   const titles = ['device', 'silo', 'state', 'last', 'answer', 'late', 'samples', 'failures'];
   const dim = (text: string): string => paint('dim', text);
   const rows: Cell[][] = [titles.map((text) => ({ text, paint: dim }))];
-  for (const device of bus.devices) rows.push(deviceRow(device, nowMs, paint));
+  for (const device of bus.devices) rows.push(deviceRow(device, paint));
   const [title, ...others] = layOut(rows, numericColumns, '  ');
   lines.push(title!);
   for (const [index, line] of others.entries()) {
@@ -125,8 +129,8 @@ function reportBus(bus: BusStatus, nowMs: number, paint: Paint): string[] {
 
 const numericColumns = new Set([3, 4, 5, 6]);
 
-function deviceRow(device: DeviceStatus, nowMs: number, paint: Paint): Cell[] {
-  const { lastSampleAt, answerMs, latenessMs } = device;
+function deviceRow(device: DeviceStatus, paint: Paint): Cell[] {
+  const { lastSampleAt, silentMs, answerMs, latenessMs } = device;
   const failures = Object.entries(device.failures)
     .filter(([, times]) => times > 0)
     .map(([kind, times]) => `${kind} ${count(times)}`);
@@ -135,7 +139,7 @@ function deviceRow(device: DeviceStatus, nowMs: number, paint: Paint): Cell[] {
     { text: device.name },
     { text: device.silo },
     { text: device.state, ...(style && { paint: (text: string) => paint(style, text) }) },
-    { text: lastSampleAt === null ? 'never' : `${formatDuration(Math.max(0, nowMs - lastSampleAt))} ago` },
+    { text: lastSampleAt === null ? 'never' : `${formatDuration(silentMs)} ago` },
     { text: answerMs === null ? '–' : formatDuration(answerMs) },
     { text: formatDuration(latenessMs) },
     { text: count(device.samples) },

@@ -6,7 +6,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
-import { healthOf } from './health.ts';
+import { judge } from '../reading/verdict/verdict.ts';
 import { listenLocally } from './local-socket.ts';
 import { isLoopback } from './loopback.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
@@ -104,8 +104,9 @@ function definePages(status: () => GatewayStatus, clock: Clock): Record<string, 
     '/': async () => ({ type: 'text/html; charset=utf-8', body: html, contentSecurityPolicy }),
     '/api/status': async () => jsonPage(200, status()),
     '/healthz': async () => {
-      const health = healthOf(status());
-      return jsonPage(health.healthy ? 200 : 503, health);
+      const { verdict, reasons } = judge(status());
+      const healthy = verdict !== 'failing';
+      return jsonPage(healthy ? 200 : 503, { verdict, healthy, reasons });
     },
     '/metrics': async () => ({ type: metricsContentType, body: await metricsOf(status(), clock.wallMs()) }),
   };

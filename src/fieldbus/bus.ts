@@ -4,7 +4,7 @@ import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
-import { createPort, type OpenChannel } from './port/port.ts';
+import { createPort, type OpenChannel, type PortState } from './port/port.ts';
 import { createModbusBus, type ModbusBus, type ModbusBusDependencies } from './schedule/modbus-bus.ts';
 import { createSerialBus, type SerialBus } from './serial/serial-bus.ts';
 import type { ShareListener } from './share-events.ts';
@@ -42,6 +42,12 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
   const log = logger.with({ bus: options.name });
   let idleCloseMs = 0;
   const port = createPort(openChannel(options), { clock, logger: log, idleCloseMs: () => idleCloseMs });
+  let line: LineState = { state: 'opening', reason: null, atMs: clock.monotonicMs() };
+  const follow = (state: PortState): void => {
+    line = nextLineState(line, state, clock.monotonicMs());
+  };
+  port.onState(follow);
+  follow(port.state);
   const surroundings = { ...outlets, port, clock, logger: log };
   const running = createRunning(options, surroundings);
   const stop = async (): Promise<void> => {
@@ -54,18 +60,16 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
       if ('idleCloseMs' in options) idleCloseMs = idleAfterAnswers(options.idleCloseMs, devices);
       running.assign(devices, shares);
     },
-    status: () => {
-      const { kind } = port.state;
-      return {
-        name: options.name,
-        kind: options.kind,
-        state: kind === 'idle' ? 'open' : kind,
-        reason: port.state.kind === 'lost' ? port.state.reason : null,
-        load: running.load(),
-        devices: running.devices(),
-        silos: running.silos(),
-      };
-    },
+    status: () => ({
+      name: options.name,
+      kind: options.kind,
+      state: line.state,
+      reason: line.reason,
+      forMs: Math.round(clock.monotonicMs() - line.atMs),
+      load: running.load(),
+      devices: running.devices(),
+      silos: running.silos(),
+    }),
     finish: async (signal) => {
       const enough = new AbortController();
       await Promise.race([
@@ -77,6 +81,21 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
     },
     stop,
   };
+}
+
+/** The port as a person sees it, and when it became so. */
+interface LineState {
+  state: BusStatus['state'];
+  reason: string | null;
+  atMs: number;
+}
+
+/** A lost one that is tried again is lost until it is open, and one that wakes from idling was open all the time. */
+function nextLineState(line: LineState, port: PortState, nowMs: number): LineState {
+  if (port.kind === 'opening') return line;
+  const state = port.kind === 'idle' ? 'open' : port.kind;
+  const reason = port.kind === 'lost' ? port.reason : null;
+  return { state, reason, atMs: state === line.state ? line.atMs : nowMs };
 }
 
 /** What polls or listens, given the devices of its kind. */

@@ -13,6 +13,7 @@ import {
   startControlServer,
 } from '../console/control-server.ts';
 import { type HttpServer, startHttpServer } from '../console/http-server.ts';
+import { judged } from '../reading/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';
 import type { ReloadResult } from './reload-plan.ts';
@@ -107,7 +108,7 @@ export class Daemon {
     const { logger } = this.#dependencies;
     this.#control = await startControlServer(control.socket, this.#handlers(), this.#dependencies);
     if (http !== undefined) {
-      this.#http = await startHttpServer(http, () => this.#running.status(), this.#dependencies);
+      this.#http = await startHttpServer(http, () => judged(this.#running.status()), this.#dependencies);
       logger.info('http listens', { ...http, port: this.#http.port });
     }
     this.#gateway = this.#startGateway();
@@ -123,7 +124,7 @@ export class Daemon {
 
   #handlers(): ControlHandlers {
     return {
-      status: () => this.#running.status(),
+      status: () => judged(this.#running.status()),
       devices: () => this.#running.devices(),
       subscribe: (listener) => {
         this.#tails.add(listener);

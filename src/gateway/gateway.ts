@@ -61,6 +61,7 @@ export class Gateway {
     return {
       version,
       startedAt: this.#startedAt,
+      at: this.#clock.wallMs(),
       uptimeMs: Math.round(this.#clock.monotonicMs() - this.#startedAtMs),
       configFile: this.#options.file,
       buses,

@@ -78,7 +78,7 @@ export class SiloHost {
     this.#open = open;
     this.#logAllowance = new LogAllowance(clock.monotonicMs());
     this.#requests = new PendingRequests(clock, () => this.#unreachable());
-    this.#portrait = new SiloPortrait(birth);
+    this.#portrait = new SiloPortrait(birth, clock);
   }
 
   get devices(): DeviceDescription[] {

@@ -1,3 +1,5 @@
+import type { Clock } from '../base/clock.ts';
+import { blankSilo } from '../reading/blank-status.ts';
 import type { SiloStatus, SiloUsage } from '../reading/status.ts';
 import type { SiloBirth } from '../silo/protocol.ts';
 
@@ -6,29 +8,23 @@ import type { SiloBirth } from '../silo/protocol.ts';
  * measured from outside. A silo serves one tenant and gateway for good: once named, they stay.
  */
 export class SiloPortrait {
+  readonly #clock: Clock;
   #status: SiloStatus;
+  /** When its state became what it is. */
+  #sinceMs: number;
 
-  constructor({ options }: SiloBirth) {
+  constructor({ options }: SiloBirth, clock: Clock) {
+    const { name, isolation, batch } = options;
+    this.#clock = clock;
+    this.#sinceMs = clock.monotonicMs();
     this.#status = {
-      name: options.name,
-      state: 'starting',
-      reason: null,
-      tenant: null,
-      gateway: null,
-      identity: null,
-      uplink: null,
-      spool: null,
-      clock: 'unknown',
-      samples: { received: 0, stored: 0, published: 0, dropped: {} },
-      restarts: 0,
-      isolation: options.isolation.kind,
-      usage: null,
-      quotas: [],
+      ...blankSilo(name, isolation.kind),
+      batches: { lingerMs: batch.lingerMs, unacceptedMs: null },
     };
   }
 
   get status(): SiloStatus {
-    return this.#status;
+    return { ...this.#status, forMs: Math.round(this.#clock.monotonicMs() - this.#sinceMs) };
   }
 
   /** False, and nothing is taken over, where it gives itself out as another. */
@@ -36,7 +32,7 @@ export class SiloPortrait {
     const { name, tenant, gateway, usage, isolation, restarts } = this.#status;
     if (differs(tenant, said.tenant) || differs(gateway, said.gateway)) return false;
     const origin = { tenant: said.tenant ?? tenant, gateway: said.gateway ?? gateway };
-    this.#status = { ...said, ...origin, name, usage, isolation, restarts };
+    this.#change({ ...said, ...origin, name, usage, isolation, restarts });
     return true;
   }
 
@@ -58,8 +54,13 @@ export class SiloPortrait {
   /** True where that is news. */
   down(state: SiloStatus['state'], reason: string | null): boolean {
     const isNews = this.#status.state !== state || this.#status.reason !== reason;
-    this.#status = { ...this.#status, state, reason };
+    this.#change({ ...this.#status, state, reason });
     return isNews;
+  }
+
+  #change(status: SiloStatus): void {
+    if (status.state !== this.#status.state) this.#sinceMs = this.#clock.monotonicMs();
+    this.#status = status;
   }
 }
 

@@ -1,8 +1,13 @@
-/** What `merestone status`, `GET /api/status` and the metrics show. Plain data; it crosses threads and sockets. */
+/**
+ * What `merestone status`, `GET /api/status` and the metrics show. Plain data; it crosses threads and sockets. Ages
+ * (`forMs`, `silentMs`, …) are of the monotonic clock: a step of the wall clock changes none of them.
+ */
 export interface GatewayStatus {
   version: string;
   startedAt: number;
   uptimeMs: number;
+  /** When this was told by the gateway's wall clock, ms since 1970 UTC. */
+  at: number;
   configFile: string;
   buses: BusStatus[];
   silos: SiloStatus[];
@@ -11,11 +16,13 @@ export interface GatewayStatus {
 export interface BusStatus {
   name: string;
   kind: string;
-  /** `open`: bytes can flow. `lost`: being looked for or reconnected to. */
+  /** `open`: bytes can flow. `lost`: being looked for or reconnected to, until it is open. */
   state: 'opening' | 'open' | 'lost' | 'closed';
   /** Why it is not open; null where it is. */
   reason: string | null;
-  /** Share of time the line was busy over the last minute, 0 to 1. */
+  /** For how long it has been in this state. */
+  forMs: number;
+  /** Share of time the line was busy over the last minute; above 1: what all that is due would have taken. */
   load: number;
   devices: DeviceStatus[];
   /** What each silo with devices here has of the bus. */
@@ -38,11 +45,19 @@ export interface DeviceStatus {
   state: 'starting' | 'good' | 'partial' | 'failing' | 'offline';
   /** The last failure in words, null where the last poll was good. */
   reason: string | null;
+  /** The shortest interval of its points. */
+  everyMs: number;
+  /** Given to its silo, those that only say why there is no value included. */
   samples: number;
   requests: number;
   /** Failures by kind: timeout, exception, crc, … */
   failures: Record<string, number>;
+  /** When it last gave a value, ms since 1970 UTC; null where it never did. */
   lastSampleAt: number | null;
+  /** How long ago that was; where it never was, how long the device has been looked after. */
+  silentMs: number;
+  points: PointsStatus;
+  identity: IdentityCheckStatus;
   /** Smoothed time from request to answer; null for free-running sensors. */
   answerMs: number | null;
   /** Worst lateness behind its interval over the last minute. */
@@ -51,16 +66,41 @@ export interface DeviceStatus {
   busShare: number;
 }
 
+/** The device's points as each was read last. */
+export interface PointsStatus {
+  /** Those that were read, or tried, so far. */
+  total: number;
+  /** Those with a value and nothing to say against it. */
+  good: number;
+  /** The others, by quality. */
+  byQuality: Record<string, number>;
+  /** The first of the others, at most `pointsListedMax`. */
+  failing: { name: string; quality: string }[];
+}
+
+/** No status names more points of one device than this. */
+export const pointsListedMax = 20;
+
+/** Whether the device says that it is what its profile is for. */
+export interface IdentityCheckStatus {
+  state: 'unchecked' | 'confirmed' | 'contradicted' | 'off';
+  /** What it says instead; null where it was not contradicted. */
+  reason: string | null;
+}
+
 export interface SiloStatus {
   name: string;
   /** `refused`: no valid identity; nothing is stored or sent. `quarantined`: crashed too often. */
   state: 'starting' | 'running' | 'refused' | 'restarting' | 'quarantined' | 'stopped';
   reason: string | null;
+  /** For how long it has been in this state. */
+  forMs: number;
   tenant: string | null;
   gateway: string | null;
   identity: { fingerprintSha256: string; notBefore: number; notAfter: number; warnings: string[] } | null;
   uplink: UplinkStatus | null;
   spool: SpoolStatus | null;
+  batches: BatchesStatus;
   /** Whether sample times can be trusted now. */
   clock: 'good' | 'unknown';
   samples: { received: number; stored: number; published: number; dropped: Record<string, number> };
@@ -71,6 +111,12 @@ export interface SiloStatus {
   usage: SiloUsage | null;
   /** Every quota that is set, and spool bytes, which always are. */
   quotas: QuotaStatus[];
+}
+
+export interface BatchesStatus {
+  lingerMs: number;
+  /** For how long the broker has accepted none although there were some to accept; null where that is not so. */
+  unacceptedMs: number | null;
 }
 
 export type Isolation = 'thread' | 'process';
@@ -107,6 +153,12 @@ export interface UplinkStatus {
   protocol: '5' | '3.1.1';
   /** Since when in this state, ms since 1970 UTC. */
   since: number;
+  /** For how long it has been in this state. */
+  forMs: number;
+  /** For how long there has been no session, however often one was tried; null while there is one. */
+  offlineMs: number | null;
+  /** What the broker said of the last batch that it answered; null before the first. */
+  lastAnswer: 'accepted' | 'refused' | 'no-subscribers' | null;
   connects: number;
   batches: { published: number; accepted: number; refused: number; noSubscribers: number };
   inflight: number;
@@ -134,4 +186,14 @@ export interface SpoolStatus {
   /** Events waiting to be delivered. */
   events: number;
   bytesWritten: number;
+  disk: DiskStatus;
+}
+
+export interface DiskStatus {
+  /** `failing`: it takes nothing of what the silo has to store. */
+  state: 'good' | 'failing';
+  /** Why; null while it is good. */
+  reason: string | null;
+  /** For how long it has been failing; null while it is good. */
+  sinceMs: number | null;
 }

@@ -12,6 +12,7 @@ import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 import type { Origin } from '../stream/topic.ts';
 import { startUplink, type Uplink } from '../uplink/uplink.ts';
+import { Acceptance } from './acceptance.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { endIfDamaged } from './damage.ts';
 import { EventForwarder } from './event-forwarder.ts';
@@ -54,6 +55,7 @@ export class RunningSilo {
   /** The uplink, by the quotas' count. */
   readonly #sender: Sender;
   readonly #quotas: Quotas;
+  readonly #acceptance: Acceptance;
   #identity: LoadedIdentity;
   #sessionSince: number;
   #stored = 0;
@@ -100,6 +102,7 @@ export class RunningSilo {
       },
       { clock, logger },
     );
+    this.#acceptance = new Acceptance({ seq: spool.status().seq, waiting: 0, accepted: 0 });
     this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes) => this.#quotas.sent(bytes));
     const wiring = { clock, logger, spool, uplink: this.#sender };
     const evidence = { ...wiring, uplink: gated(this.#sender, () => this.#quotas.takesEvidence()) };
@@ -187,12 +190,20 @@ export class RunningSilo {
     }
   }
 
-  status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'clock' | 'samples'> {
+  status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
     const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
+    const { birth, clock } = this.#dependencies;
+    const uplink = this.#uplink.status();
+    const spool = this.#spool.status();
+    const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
     return {
       identity: { fingerprintSha256, notBefore, notAfter, warnings: [...warnings] },
-      uplink: this.#uplink.status(),
-      spool: this.#spool.status(),
+      uplink,
+      spool,
+      batches: {
+        lingerMs: birth.options.batch.lingerMs,
+        unacceptedMs: this.#acceptance.unacceptedMs(counts, clock.monotonicMs()),
+      },
       clock: this.#timekeeper.mode === 'good' ? 'good' : 'unknown',
       samples: {
         received: 0,

@@ -297,11 +297,13 @@ export class Silo {
       name: this.#birth.options.name,
       state: this.#stage.at,
       reason: this.#stage.at === 'refused' ? this.#stage.reason : this.#renewalFault,
+      forMs: 0, // the gateway counts it
       tenant: running?.origin.tenant ?? null,
       gateway: running?.origin.gateway ?? null,
       identity: figures?.identity ?? null,
       uplink: figures?.uplink ?? null,
       spool: figures?.spool ?? null,
+      batches: figures?.batches ?? { lingerMs: this.#birth.options.batch.lingerMs, unacceptedMs: null },
       clock: figures?.clock ?? 'unknown',
       samples: {
         received: this.#received,

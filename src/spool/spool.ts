@@ -1,5 +1,6 @@
 import type { Cancel } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
+import { goodDisk } from '../reading/blank-status.ts';
 import type { SpoolStatus } from '../reading/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
@@ -296,6 +297,7 @@ export class Spool {
       dropped,
       events: countOf(events),
       bytesWritten: store.bytesWritten,
+      disk: goodDisk,
     };
   }
 

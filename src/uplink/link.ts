@@ -48,6 +48,9 @@ export class Link {
   #credentials: UplinkCredentials;
   #state: LinkState = { kind: 'connecting', failures: 0, reason: null };
   #sinceWallMs: number;
+  #sinceMs: number;
+  /** Since when there has been no session, in whatever state. */
+  #offlineSinceMs: number;
   #connects = 0;
   #attempt: AbortController | undefined;
   #session: Session | undefined;
@@ -75,6 +78,8 @@ export class Link {
     this.#credentials = credentials;
     this.#dependencies = dependencies;
     this.#sinceWallMs = dependencies.clock.wallMs();
+    this.#sinceMs = dependencies.clock.monotonicMs();
+    this.#offlineSinceMs = this.#sinceMs;
     void this.#connect();
   }
 
@@ -85,6 +90,17 @@ export class Link {
   /** Since when in this state, ms since 1970 UTC. */
   get sinceWallMs(): number {
     return this.#sinceWallMs;
+  }
+
+  /** For how long it has been in this state. */
+  get forMs(): number {
+    return Math.round(this.#dependencies.clock.monotonicMs() - this.#sinceMs);
+  }
+
+  /** For how long there has been no session that takes publishes; null while there is one. */
+  get offlineMs(): number | null {
+    if (this.#state.kind === 'online') return null;
+    return Math.round(this.#dependencies.clock.monotonicMs() - this.#offlineSinceMs);
   }
 
   get connects(): number {
@@ -139,6 +155,8 @@ export class Link {
     if (after === before) return;
     this.#state = after;
     this.#sinceWallMs = this.#dependencies.clock.wallMs();
+    this.#sinceMs = this.#dependencies.clock.monotonicMs();
+    if (before.kind === 'online') this.#offlineSinceMs = this.#sinceMs;
     this.#cancelPause?.();
     if (before.kind === 'online') this.#dependencies.onLost();
     this.#enter(after);

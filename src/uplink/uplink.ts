@@ -87,6 +87,7 @@ class MqttUplink implements Uplink {
   readonly #complaints = new Map<Channel, string>();
   #packetBytesMax: number | undefined;
   #roundTripMs: number | null = null;
+  #lastAnswer: UplinkStatus['lastAnswer'] = null;
 
   constructor(
     options: UplinkOptions,
@@ -135,7 +136,7 @@ class MqttUplink implements Uplink {
   }
 
   status(): UplinkStatus {
-    const { state, target, sinceWallMs, connects, outstanding, bytesSent } = this.#link;
+    const { state, target, sinceWallMs, forMs, offlineMs, connects, outstanding, bytesSent } = this.#link;
     const reasons = [...this.#complaints.values(), 'reason' in state ? state.reason : null];
     return {
       state: shownState(state),
@@ -143,6 +144,9 @@ class MqttUplink implements Uplink {
       broker: target.name,
       protocol: this.#options.protocol,
       since: sinceWallMs,
+      forMs,
+      offlineMs,
+      lastAnswer: this.#lastAnswer,
       connects,
       batches: { ...this.#batches },
       inflight: outstanding,
@@ -189,6 +193,8 @@ class MqttUplink implements Uplink {
   #note(channel: Channel, outcome: PublishOutcome): void {
     const telemetry = channel === 'telemetry';
     const topic = topicOf(this.#origin, channel);
+    const isAnswered = outcome.kind !== 'too-large' && outcome.kind !== 'unsettled';
+    if (telemetry && isAnswered) this.#lastAnswer = outcome.kind;
     switch (outcome.kind) {
       case 'accepted':
         this.#complaints.delete(channel);

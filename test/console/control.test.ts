@@ -22,7 +22,7 @@ import {
 import type { GatewayStatus } from '../../src/reading/status.ts';
 
 const isRoot = process.getuid!() === 0;
-const status = { version: '9.9.9', startedAt: 1, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };
+const status = { version: '9.9.9', startedAt: 1, at: 3, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };
 
 function sampleOf(device: string, value: number): TailItem {
   return { silo: 'north', sample: { device, wallMs: 1, monotonicMs: 1, values: { value } } };

@@ -66,34 +66,58 @@ describe('HTTP', () => {
     assert.deepEqual(JSON.parse(body), status);
   });
 
-  it('/healthz is 200 where all is well, whatever single devices do', async () => {
+  it('/healthz is 200 where all is well', async () => {
+    status = gatewayStatus();
+    const { status: code, body } = await ask('/healthz');
+    assert.deepEqual([code, JSON.parse(body)], [200, { verdict: 'good', healthy: true, reasons: [] }]);
+  });
+
+  it('/healthz is 200 with a reason where something wants attention', async () => {
     status = gatewayStatus({
-      buses: [busStatus('b', { devices: [deviceStatus('d', { state: 'offline' })] })],
+      buses: [busStatus('b', { devices: [deviceStatus('d'), deviceStatus('e', { state: 'offline' })] })],
     });
     const { status: code, body } = await ask('/healthz');
-    assert.deepEqual([code, JSON.parse(body)], [200, { healthy: true, reasons: [] }]);
+    const { verdict, healthy, reasons } = JSON.parse(body) as {
+      verdict: string;
+      healthy: boolean;
+      reasons: string[];
+    };
+    assert.deepEqual([code, verdict, healthy, reasons.length], [200, 'degraded', true, 1]);
+    assert.match(reasons[0]!, /^device e gives no value now, .*; check its power/);
   });
 
   it('/healthz is 503 with every reason', async () => {
     status = troubledStatus();
     const { status: code, body } = await ask('/healthz');
     assert.equal(code, 503);
-    assert.deepEqual(JSON.parse(body), {
-      healthy: false,
-      reasons: [
-        'silo north: its spool is 94 % full',
-        'silo north: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s',
-        'silo south is refused: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303)',
-        'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?',
-      ],
-    });
+    const { verdict, healthy, reasons } = JSON.parse(body) as {
+      verdict: string;
+      healthy: boolean;
+      reasons: string[];
+    };
+    assert.deepEqual([verdict, healthy], ['failing', false]);
+    const expected = [
+      'silo north has had no session with its broker for 26.9 h: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s; data waits on the disk; check',
+      'silo south is refused, and stores and sends nothing: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303); put right',
+      'device boiler has given no value for 3.2 min: no answer within 1 s; ',
+      'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?; plug the adapter in',
+      'silo north has filled 94 % of its spool; bring the uplink back',
+      'silo north has a certificate in the last third of its life: it ends on ',
+      'silo north does not know the time; give the box NTP',
+      'device boiler is read up to 4.2 s late, and its interval is 1 s; read it less often',
+      'device solar has 1 of 2 points that fail or are implausible: power (exception:2); compare table and address',
+    ];
+    assert.equal(reasons.length, expected.length, body);
+    for (const [index, words] of expected.entries())
+      assert.ok(reasons[index]!.startsWith(words), reasons[index]);
   });
 
   it('/healthz is 503 where two silos claim one tenant', async () => {
     status = gatewayStatus({ silos: [siloStatus('north'), siloStatus('south')] });
     const { status: code, body } = await ask('/healthz');
-    const reasons = ['silos north and south say that they are of one tenant, acme'];
-    assert.deepEqual([code, JSON.parse(body)], [503, { healthy: false, reasons }]);
+    const { healthy, reasons } = JSON.parse(body) as { healthy: boolean; reasons: string[] };
+    assert.deepEqual([code, healthy, reasons.length], [503, false, 1]);
+    assert.match(reasons[0]!, /^silos north and south say that they are of one tenant, acme; give each/);
   });
 
   it('/metrics gives every per-tenant series its tenant', async () => {

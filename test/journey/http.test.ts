@@ -59,10 +59,12 @@ describe('a daemon with http.listen', () => {
     assert.match(await page.text(), /<title>.*Merestone/i);
 
     await broker.stop();
-    await eventually('bad health', async () => {
+    const health = async (code: number): Promise<boolean> => {
       const answer = await fetch(`${base}/healthz`);
-      return answer.status === 503 && /its uplink is/.test(await answer.text());
-    });
+      return answer.status === code && /its uplink is/.test(await answer.text());
+    };
+    await eventually('a reason', () => health(200));
+    await eventually('bad health', () => health(503), 60_000);
     assert.equal(await daemon.stop(), 0);
     await assert.rejects(fetch(`${base}/healthz`));
   });

@@ -1,17 +1,17 @@
+import { blankDevice } from '../../src/reading/blank-status.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../../src/reading/status.ts';
 
 const dayMs = 86_400_000;
 
 export function deviceStatus(name: string, more: Partial<DeviceStatus> = {}): DeviceStatus {
   return {
-    name,
-    silo: 'north',
+    ...blankDevice(name, 'north', 1000),
     state: 'good',
-    reason: null,
     samples: 12_345,
     requests: 24_690,
-    failures: {},
     lastSampleAt: Date.now() - 400,
+    silentMs: 400,
+    points: { total: 2, good: 2, byQuality: {}, failing: [] },
     answerMs: 18.4,
     latenessMs: 3,
     busShare: 0.12,
@@ -25,6 +25,7 @@ export function busStatus(name: string, more: Partial<BusStatus> = {}): BusStatu
     kind: 'modbus-rtu',
     state: 'open',
     reason: null,
+    forMs: 7_000_000,
     load: 0.34,
     devices: [],
     silos: [],
@@ -38,6 +39,7 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
     name,
     state: 'running',
     reason: null,
+    forMs: 7_000_000,
     tenant: 'acme',
     gateway: 'acme_gw-0001',
     identity: {
@@ -52,6 +54,9 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
       broker: 'mqtts://broker.example.com:8883',
       protocol: '5',
       since: now - 3_600_000,
+      forMs: 3_600_000,
+      offlineMs: null,
+      lastAnswer: 'accepted',
       connects: 2,
       batches: { published: 1010, accepted: 1000, refused: 0, noSubscribers: 0 },
       inflight: 2,
@@ -71,7 +76,9 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
       dropped: 0,
       events: 0,
       bytesWritten: 9_000_000,
+      disk: { state: 'good', reason: null, sinceMs: null },
     },
+    batches: { lingerMs: 1000, unacceptedMs: 20 },
     clock: 'good',
     samples: { received: 50_000, stored: 49_900, published: 48_000, dropped: {} },
     restarts: 0,
@@ -92,6 +99,7 @@ export function gatewayStatus(more: Partial<GatewayStatus> = {}): GatewayStatus 
   return {
     version: '9.9.9',
     startedAt: Date.now() - 7_000_000,
+    at: Date.now(),
     uptimeMs: 7_000_000,
     configFile: '/etc/merestone/merestone.yaml',
     silos: [siloStatus('north')],
@@ -121,6 +129,7 @@ export function troubledStatus(): GatewayStatus {
         restarts: 2,
         identity: {
           ...north.identity!,
+          notBefore: Date.now() - 352.5 * dayMs,
           notAfter: Date.now() + 12.5 * dayMs,
           warnings: ['the CN lacks the prefix acme_'],
         },
@@ -128,6 +137,9 @@ export function troubledStatus(): GatewayStatus {
           ...north.uplink!,
           state: 'waiting',
           reason: 'connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s',
+          forMs: 9000,
+          offlineMs: 97_000_000,
+          lastAnswer: 'refused',
           roundTripMs: null,
           batches: { published: 9, accepted: 5, refused: 3, noSubscribers: 1 },
         },
@@ -140,6 +152,7 @@ export function troubledStatus(): GatewayStatus {
           oldestAgeMs: 97_000_000,
           quarantined: 2,
         },
+        batches: { lingerMs: 1000, unacceptedMs: 97_000_000 },
         samples: { ...north.samples, dropped: { overrun: 77 } },
       },
       south,
@@ -153,9 +166,29 @@ export function troubledStatus(): GatewayStatus {
             reason: 'no answer within 1 s; <img src=x onerror=alert(1)>',
             failures: { timeout: 12, crc: 1 },
             lastSampleAt: Date.now() - 190_000,
+            silentMs: 190_000,
+            points: {
+              total: 2,
+              good: 0,
+              byQuality: { timeout: 2 },
+              failing: [
+                { name: 'flow', quality: 'timeout' },
+                { name: 'energy', quality: 'timeout' },
+              ],
+            },
             latenessMs: 4200,
           }),
-          deviceStatus('solar', { state: 'partial', reason: 'illegal data address at 72', silo: 'south' }),
+          deviceStatus('solar', {
+            state: 'partial',
+            reason: 'illegal data address at 72',
+            silo: 'south',
+            points: {
+              total: 2,
+              good: 1,
+              byQuality: { 'exception:2': 1 },
+              failing: [{ name: 'power', quality: 'exception:2' }],
+            },
+          }),
         ],
       }),
       busStatus('wind', {
@@ -163,7 +196,15 @@ export function troubledStatus(): GatewayStatus {
         state: 'lost',
         reason: '/dev/ttyUSB1 is not there: plugged out?',
         load: 0,
-        devices: [deviceStatus('mast', { state: 'offline', lastSampleAt: null, answerMs: null, samples: 0 })],
+        devices: [
+          deviceStatus('mast', {
+            state: 'offline',
+            lastSampleAt: null,
+            silentMs: 7_000_000,
+            answerMs: null,
+            samples: 0,
+          }),
+        ],
       }),
     ],
   });

@@ -2,6 +2,7 @@ import { backoffMs } from '../../base/backoff.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample, Value } from '../../reading/sample.ts';
+import { blankDevice } from '../../reading/blank-status.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { Outcome, StrayKind, Transaction } from '../modbus/client.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
@@ -10,6 +11,7 @@ import type { FaultKind } from '../modbus/rtu-frame.ts';
 import type { ModbusDeviceOptions } from '../options.ts';
 import { PlanBook } from '../plan/plan-book.ts';
 import { itemsOf, type PlannedRequest } from '../plan/planner.ts';
+import { SampleRecord } from '../sample-record.ts';
 import type { Contender } from './decision.ts';
 import { Minute } from './minute.ts';
 import { Poll, PollReader } from './poll.ts';
@@ -42,6 +44,7 @@ export class PolledDevice {
   readonly #book: PlanBook;
   readonly #reader: PollReader;
   readonly #status: DeviceStatus;
+  readonly #record: SampleRecord;
   readonly #lateness: Minute;
   readonly #busTime: Minute;
   #poll: Poll | null = null;
@@ -63,19 +66,9 @@ export class PolledDevice {
     this.#reader = new PollReader(items);
     this.#lateness = new Minute(now);
     this.#busTime = new Minute(now);
-    this.#status = {
-      name,
-      silo,
-      state: 'starting',
-      reason: null,
-      samples: 0,
-      requests: 0,
-      failures: {},
-      lastSampleAt: null,
-      answerMs: null,
-      latenessMs: 0,
-      busShare: 0,
-    };
+    const { everyMs } = this.#timetable;
+    this.#status = blankDevice(name, silo, Number.isFinite(everyMs) ? everyMs : options.everyMs);
+    this.#record = new SampleRecord(now);
   }
 
   get isDead(): boolean {
@@ -95,6 +88,7 @@ export class PolledDevice {
   status(now: number): DeviceStatus {
     return {
       ...this.#status,
+      ...this.#record.status(now),
       failures: { ...this.#status.failures },
       answerMs: this.#answerMs === null ? null : Math.round(this.#answerMs * 10) / 10,
       latenessMs: Math.round(this.#lateness.max(now)),
@@ -244,11 +238,11 @@ export class PolledDevice {
     this.#reader.finish(poll);
     this.#status.state = this.#stateAfter(poll);
     if (this.#status.state === 'good') this.#status.reason = null;
-    this.#status.samples += 1;
-    this.#status.lastSampleAt = wallMs;
     const values: Readonly<Record<string, Value>> = poll.values;
-    const sample = { device: this.options.name, wallMs, monotonicMs, values };
-    return poll.isWhole ? sample : { ...sample, quality: poll.quality };
+    const whole = { device: this.options.name, wallMs, monotonicMs, values };
+    const sample: Sample = poll.isWhole ? whole : { ...whole, quality: poll.quality };
+    this.#record.take(sample);
+    return sample;
   }
 
   #stateAfter(poll: Poll): DeviceStatus['state'] {

@@ -5,6 +5,7 @@ import type { Outcome, StrayKind } from '../modbus/client.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
 import type { ModbusDeviceOptions, ModbusPointOptions, SunSpecDiscovery } from '../options.ts';
 import type { PlannedRequest } from '../plan/planner.ts';
+import { SampleRecord } from '../sample-record.ts';
 import { resolveSunSpec, type SunSpecWalk, startSunSpecWalk, stepSunSpecWalk } from '../profile/sunspec.ts';
 import type { Contender } from './decision.ts';
 import { type NextStep, PolledDevice } from './polled-device.ts';
@@ -48,9 +49,9 @@ export class SunSpecDevice implements BusDevice {
   readonly #pipeline: number;
   #walk: SunSpecWalk;
   #device: PolledDevice;
+  readonly #record: SampleRecord;
   /** Of the walk's steps so far, each of which was a device of its own. */
   #past: Pick<DeviceStatus, 'requests' | 'failures'> = { requests: 0, failures: {} };
-  #samples = 0;
   #reason: string | null = null;
 
   constructor(options: SunSpecOptions, timing: LineTiming, pipeline: number, now: number) {
@@ -58,6 +59,7 @@ export class SunSpecDevice implements BusDevice {
     this.#timing = timing;
     this.#pipeline = pipeline;
     this.#walk = startSunSpecWalk(options.discover.bases);
+    this.#record = new SampleRecord(now);
     this.#device = this.#deviceOf(now, options.everyMs);
   }
 
@@ -126,7 +128,8 @@ export class SunSpecDevice implements BusDevice {
       ...status,
       failures,
       requests: status.requests + this.#past.requests,
-      samples: this.#samples,
+      ...this.#record.status(now),
+      ...(this.#walk.kind !== 'found' && { everyMs: this.options.everyMs }),
       ...(this.#reason !== null && { state: 'failing', reason: this.#reason }),
     };
   }
@@ -139,6 +142,7 @@ export class SunSpecDevice implements BusDevice {
       return this.#fail(sample, `it has the SunSpec models ${found}, and none of this profile`, now);
     }
     this.#reason = null;
+    this.#record.forgetPoints();
     this.#become(new PolledDevice({ ...this.options, points }, this.#timing, this.#pipeline, now), now);
     return null;
   }
@@ -171,7 +175,7 @@ export class SunSpecDevice implements BusDevice {
   }
 
   #give<Given extends Sample | null>(sample: Given): Given {
-    if (sample !== null) this.#samples += 1;
+    if (sample !== null) this.#record.take(sample);
     return sample;
   }
 }

@@ -1,5 +1,9 @@
+import type { Clock } from '../../base/clock.ts';
+import { blankDevice } from '../../reading/blank-status.ts';
+import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
+import { SampleRecord } from '../sample-record.ts';
 
 /** Names for a reason that stays on its line. */
 export function someOf(names: readonly string[]): string {
@@ -14,23 +18,14 @@ export interface Account {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
   good(): void;
+  gave(sample: Omit<Sample, 'device'>): void;
   snapshot(): DeviceStatus;
 }
 
-export function createAccount({ name, silo }: SerialDeviceOptions): Account {
-  const status: DeviceStatus = {
-    name,
-    silo,
-    state: 'starting',
-    reason: null,
-    samples: 0,
-    requests: 0,
-    failures: {},
-    lastSampleAt: null,
-    answerMs: null,
-    latenessMs: 0,
-    busShare: 0,
-  };
+export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOptions, clock: Clock): Account {
+  const intervals = protocol.messages.map((message) => Math.max(everyMs, message.everyMs ?? 0));
+  const status = blankDevice(name, silo, Math.min(...intervals));
+  const record = new SampleRecord(clock.monotonicMs());
   return {
     status,
     failed: (kind, reason) => {
@@ -43,6 +38,11 @@ export function createAccount({ name, silo }: SerialDeviceOptions): Account {
       status.state = 'good';
       status.reason = null;
     },
-    snapshot: () => ({ ...status, failures: { ...status.failures } }),
+    gave: (sample) => record.take(sample),
+    snapshot: () => ({
+      ...status,
+      ...record.status(clock.monotonicMs()),
+      failures: { ...status.failures },
+    }),
   };
 }

@@ -20,7 +20,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   const { protocol, everyMs } = device;
   const { clock, deliver } = outlets;
   const messages = compileMessages(protocol.messages);
-  const account = createAccount(device);
+  const account = createAccount(device, clock);
   const freshness = createFreshness(protocol, everyMs);
   const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
   let cancelFlush: Cancel = () => {};
@@ -29,8 +29,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   let isFresh = true;
 
   const give = (sample: Omit<Sample, 'device'>): void => {
-    account.status.samples += 1;
-    account.status.lastSampleAt = sample.wallMs;
+    account.gave(sample);
     deliver({ device: device.name, ...sample });
   };
   const gathering = createGathering(everyMs, protocol.messages.length > 1, clock, give);

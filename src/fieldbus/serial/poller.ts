@@ -26,7 +26,7 @@ export function createPoller(
 ): SerialReader {
   const { protocol, everyMs } = device;
   const { line, clock, siloTime, deliver } = outlets;
-  const account = createAccount(device);
+  const account = createAccount(device, clock);
   const freshness = createFreshness(protocol, everyMs);
   const messages = compileMessages(protocol.messages);
   const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
@@ -45,9 +45,9 @@ export function createPoller(
     const isPartial = Object.keys(all).length > 0;
     if (isPartial && outcome === 'good') account.failed('invalid', `no value: ${someOf(Object.keys(all))}`);
     const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
-    account.status.samples += 1;
-    account.status.lastSampleAt = stamp.wallMs;
-    deliver({ device: device.name, ...stamp, values, ...(isPartial && { quality: all }) });
+    const sample = { ...stamp, values, ...(isPartial && { quality: all }) };
+    account.gave(sample);
+    deliver({ device: device.name, ...sample });
   };
 
   const settle = (result: DialogueResult): void => {

@@ -1,5 +1,12 @@
 import type { LogFields, LogLevel } from '../../base/logger.ts';
-import type { QuotaStatus, SiloStatus, SpoolStatus, UplinkStatus } from '../../reading/status.ts';
+import type {
+  BatchesStatus,
+  DiskStatus,
+  QuotaStatus,
+  SiloStatus,
+  SpoolStatus,
+  UplinkStatus,
+} from '../../reading/status.ts';
 import type { FromSilo } from '../protocol.ts';
 import {
   entries,
@@ -66,17 +73,19 @@ function mayBeId(value: unknown): value is string | null | undefined {
 }
 
 function statusOf(from: UnknownRecord): SiloStatus {
-  const { identity, uplink, spool, samples, quotas } = from;
+  const { identity, uplink, spool, batches, samples, quotas } = from;
   const counts = record(samples);
   return {
     name: text(from['name']),
     state: oneOf(from['state'], ['starting', 'running', 'refused', 'restarting', 'quarantined', 'stopped']),
     reason: orNull(from['reason'], text),
+    forMs: number(from['forMs']),
     tenant: orNull(from['tenant'], text),
     gateway: orNull(from['gateway'], text),
     identity: orNull(identity, (each) => identityOf(record(each))),
     uplink: orNull(uplink, (each) => uplinkOf(record(each))),
     spool: orNull(spool, (each) => spoolOf(record(each))),
+    batches: batchesOf(record(batches)),
     clock: oneOf(from['clock'], ['unknown', 'good']),
     samples: {
       received: number(counts['received']),
@@ -109,6 +118,9 @@ function uplinkOf(from: UnknownRecord): UplinkStatus {
     broker: text(from['broker']),
     protocol: oneOf(from['protocol'], ['5', '3.1.1']),
     since: instant(from['since']),
+    forMs: number(from['forMs']),
+    offlineMs: orNull(from['offlineMs'], number),
+    lastAnswer: orNull(from['lastAnswer'], (each) => oneOf(each, ['accepted', 'refused', 'no-subscribers'])),
     connects: number(from['connects']),
     batches: {
       published: number(batches['published']),
@@ -136,7 +148,20 @@ function spoolOf(from: UnknownRecord): SpoolStatus {
     dropped: number(from['dropped']),
     events: number(from['events']),
     bytesWritten: number(from['bytesWritten']),
+    disk: diskOf(record(from['disk'])),
   };
+}
+
+function diskOf(from: UnknownRecord): DiskStatus {
+  return {
+    state: oneOf(from['state'], ['good', 'failing']),
+    reason: orNull(from['reason'], text),
+    sinceMs: orNull(from['sinceMs'], number),
+  };
+}
+
+function batchesOf(from: UnknownRecord): BatchesStatus {
+  return { lingerMs: number(from['lingerMs']), unacceptedMs: orNull(from['unacceptedMs'], number) };
 }
 
 function quotaOf(from: UnknownRecord): QuotaStatus {

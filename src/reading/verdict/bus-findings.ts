@@ -1,0 +1,108 @@
+import { formatDuration } from '../../base/quantity.ts';
+import type { BusStatus } from '../status.ts';
+import { deviceRemarks } from './device-remarks.ts';
+import { because, type Finding, graceMs, type Remark, someOf, unknownState } from './finding.ts';
+import { percent } from './quota-words.ts';
+
+/** A line this busy is late with the next thing that comes up. */
+const loadMax = 0.9;
+/** More silent devices of a bus than this are one finding: a list of fifty is not read. */
+const silentListedMax = 4;
+
+/** What is wrong with a bus and the devices on it. */
+export function busFindings(bus: BusStatus): Finding[] {
+  const remarks = [...lineRemarks(bus), ...loadRemarks(bus)];
+  const own = remarks.map((remark): Finding => ({ ...remark, who: `bus ${bus.name}`, silos: silosOn(bus) }));
+  // Devices on a line that is not there have nothing wrong with them that could be told.
+  return bus.state === 'open' ? [...own, ...deviceFindings(bus)] : own;
+}
+
+function silosOn({ devices }: BusStatus): string[] {
+  return [...new Set(devices.map(({ silo }) => silo))];
+}
+
+function lineRemarks(bus: BusStatus): Remark[] {
+  const { state, reason, forMs } = bus;
+  switch (state) {
+    case 'open':
+      return [];
+    case 'lost':
+      return [
+        { verdict: 'failing', kind: 'bus-lost', what: because('is lost', reason), remedy: backRemedy(bus) },
+      ];
+    case 'closed':
+      return [
+        {
+          verdict: 'failing',
+          kind: 'bus-lost',
+          what: because('is closed', reason),
+          remedy: "start the daemon again: 'systemctl restart merestone'",
+        },
+      ];
+    case 'opening':
+      return [
+        {
+          verdict: forMs > graceMs ? 'failing' : 'degraded',
+          kind: 'bus-opening',
+          what: because(`has been opening for ${formatDuration(forMs)}`, reason),
+          remedy: forMs > graceMs ? backRemedy(bus) : 'wait a moment',
+        },
+      ];
+    default:
+      return [unknownState(state)];
+  }
+}
+
+function backRemedy({ kind }: BusStatus): string {
+  return kind === 'modbus-tcp' || kind === 'modbus-rtu-over-tcp'
+    ? 'see that the endpoint is on, and reached at the host and port that the bus names; polling goes on by itself'
+    : 'plug the adapter in, end what else uses it, and name it by its /dev/serial/by-id/ path; polling goes on by itself';
+}
+
+function loadRemarks({ load, devices, kind }: BusStatus): Remark[] {
+  if (load <= loadMax) return [];
+  const [first, ...others] = devices;
+  const busiest = others.reduce((a, b) => ((b?.busShare ?? 0) > (a?.busShare ?? 0) ? b : a), first);
+  const slower = busiest === undefined ? 'read its devices less often' : `read '${busiest.name}' less often`;
+  const faster = kind === 'modbus-tcp' ? "raise 'pipeline'" : 'raise the baud rate';
+  const what =
+    load > 1
+      ? `is overloaded: ${percent(load)} of what it can carry is asked of it`
+      : `is busy ${percent(load)} of the time`;
+  const remedy = `${slower} ('every'), ${faster}, or move devices to another bus`;
+  return [{ verdict: 'degraded', kind: 'bus-load', what, remedy }];
+}
+
+function deviceFindings(bus: BusStatus): Finding[] {
+  const told = bus.devices.map((device) => ({ device, remarks: deviceRemarks(device) }));
+  const silent = told.filter(({ remarks }) => remarks.some(({ kind }) => kind === 'device-silent'));
+  const isWhole = silent.length > 1 && silent.length === told.length;
+  const isGrouped = isWhole || silent.length > silentListedMax;
+  const single = isGrouped ? told.filter((each) => !silent.includes(each)) : told;
+  const findings = single.flatMap(({ device, remarks }) =>
+    remarks.map((remark): Finding => ({ ...remark, who: `device ${device.name}`, silos: [device.silo] })),
+  );
+  return isGrouped ? [silentTogether(bus, silent, isWhole), ...findings] : findings;
+}
+
+function silentTogether(
+  { name }: BusStatus,
+  silent: readonly { device: BusStatus['devices'][number]; remarks: Remark[] }[],
+  isWhole: boolean,
+): Finding {
+  const names = someOf(silent.map(({ device }) => device.name));
+  const [{ device, remarks }] = silent as [(typeof silent)[number]];
+  const counted = isWhole
+    ? `has ${silent.length} devices, and none of them gives`
+    : `has ${silent.length} devices that give no`;
+  const line =
+    'all at once means the line: its wiring (A and B), its baud rate and parity, the power of the devices';
+  return {
+    verdict: 'failing',
+    kind: 'device-silent',
+    who: `bus ${name}`,
+    what: because(isWhole ? `${counted} a value: ${names}` : `${counted} value: ${names}`, device.reason),
+    remedy: isWhole ? line : remarks[0]!.remedy,
+    silos: [...new Set(silent.map((each) => each.device.silo))],
+  };
+}

@@ -1,0 +1,106 @@
+import { formatDuration } from '../../base/quantity.ts';
+import type { DeviceStatus, PointsStatus } from '../status.ts';
+import { because, limitMs, type Remark, someOf } from './finding.ts';
+
+/** What is wrong with a device whose bus is open. */
+export function deviceRemarks(device: DeviceStatus): Remark[] {
+  const whole = wholeDevice(device);
+  const values = whole === undefined ? pointRemarks(device) : [whole];
+  return [...values, ...lateRemarks(device), ...identityRemarks(device)];
+}
+
+/** One sentence where it concerns all of the device's values; undefined where it gives some. */
+function wholeDevice(device: DeviceStatus): Remark | undefined {
+  const { state, reason, silentMs, everyMs, lastSampleAt } = device;
+  const why = reason ?? describePoints(device.points);
+  if (isSilent(device)) {
+    const ever = lastSampleAt === null ? 'has never given a value' : 'has given no value';
+    const what = because(`${ever} for ${formatDuration(silentMs)}`, why);
+    return { verdict: 'failing', kind: 'device-silent', what, remedy: remedyOf(device) };
+  }
+  if (lastSampleAt === null) {
+    const what = because('has given no value yet', why);
+    const remedy = `wait until ${formatDuration(limitMs(everyMs))} have passed; then: ${remedyOf(device)}`;
+    return { verdict: 'degraded', kind: 'device-starting', what, remedy };
+  }
+  if (state !== 'failing' && state !== 'offline') return undefined;
+  const what = because(`gives no value now, the last one ${formatDuration(silentMs)} ago`, why);
+  return { verdict: 'degraded', kind: 'device-failing', what, remedy: remedyOf(device) };
+}
+
+/**
+ * No value for too long. A device that answers, and whose slow points are good while all fast ones are refused, is
+ * not silent.
+ */
+function isSilent({ state, silentMs, everyMs, points }: DeviceStatus): boolean {
+  if (silentMs <= limitMs(everyMs)) return false;
+  return points.good === 0 || state !== 'partial';
+}
+
+function pointRemarks({ points }: DeviceStatus): Remark[] {
+  const bad = points.total - points.good;
+  if (bad <= 0) return [];
+  const names = describePoints(points) ?? 'no names';
+  const what = `has ${bad} of ${points.total} points that fail or are implausible: ${names}`;
+  const [quality = ''] = worstQuality(points);
+  return [{ verdict: 'degraded', kind: 'points', what, remedy: qualityRemedy(quality) }];
+}
+
+function lateRemarks({ latenessMs, everyMs }: DeviceStatus): Remark[] {
+  if (everyMs <= 0 || latenessMs <= everyMs) return [];
+  const what = `is read up to ${formatDuration(latenessMs)} late, and its interval is ${formatDuration(everyMs)}`;
+  const remedy =
+    "read it less often ('every'), or take load off its bus: slow or dead devices on it cost time";
+  return [{ verdict: 'degraded', kind: 'late', what, remedy }];
+}
+
+function identityRemarks({ identity }: DeviceStatus): Remark[] {
+  if (identity.state !== 'contradicted') return [];
+  const what = because('says that it is not what its profile is for', identity.reason);
+  const remedy = "name the profile that fits it, or set 'identify: off' where the profile fits all the same";
+  return [{ verdict: 'degraded', kind: 'identity', what, remedy }];
+}
+
+/** `flow (exception:2), energy (timeout)`; null where no point fails. */
+function describePoints({ failing }: PointsStatus): string | null {
+  return failing.length === 0 ? null : someOf(failing.map(({ name, quality }) => `${name} (${quality})`));
+}
+
+/** The quality that most points have, of those that are not good. */
+function worstQuality({ byQuality }: PointsStatus): string[] {
+  return Object.entries(byQuality)
+    .sort(([, a], [, b]) => b - a)
+    .map(([quality]) => quality);
+}
+
+/** By what its points say; while they only say that it is not asked, by what it failed with most. */
+function remedyOf({ points, failures }: DeviceStatus): string {
+  const quality = worstQuality(points).find((each) => each !== 'offline');
+  const [kind] = Object.entries(failures)
+    .filter(([name, times]) => times > 0 && ['timeout', 'crc', 'exception'].includes(name))
+    .sort(([, a], [, b]) => b - a)
+    .map(([name]) => name);
+  return qualityRemedy(quality ?? kind ?? 'timeout');
+}
+
+/** What to look at first, by what most of its points say. */
+function qualityRemedy(quality: string): string {
+  if (Object.hasOwn(remedies, quality)) return remedies[quality]!;
+  return quality.startsWith('exception') ? remedies['exception']! : remedies['timeout']!;
+}
+
+/** Exceptions by Modbus V1.1b3 §7. */
+const remedies: Readonly<Record<string, string>> = {
+  timeout: "check its power, its wiring (A and B swapped), its unitId and the line's baud rate",
+  crc: "check the line's parity and termination, and that no two devices have one unitId",
+  invalid: 'the device itself marks them as no value: see its display, and that their type is right',
+  stale: 'the sensor has not sent them in time: check its power and wiring, and that it sends these messages',
+  implausible: 'compare with its display: wrong profile, wordOrder, byteOrder or scale; or widen min and max',
+  exception:
+    "compare table and address of these points with the device's own list: zero-based, and for this interface",
+  'exception:4': 'the device reports a fault of its own: see its display and its manual',
+  'exception:6': "the device is busy: read it less often ('every')",
+  'exception:10': 'the gateway in between has no way to the device: check its own settings',
+  'exception:11':
+    'the gateway in between gets no answer: check power, wiring and unitId of the device behind it',
+};

@@ -1,0 +1,80 @@
+/** What can be wrong, as metrics and alert rules name it. */
+export const findingKinds = [
+  'silo-refused',
+  'silo-quarantined',
+  'silo-restarting',
+  'silo-stopped',
+  'silo-starting',
+  'unknown-state',
+  'double-tenant',
+  'session',
+  'not-accepted',
+  'disk',
+  'spool-full',
+  'certificate',
+  'renewal',
+  'clock',
+  'quota',
+  'bus-lost',
+  'bus-opening',
+  'bus-load',
+  'device-silent',
+  'device-starting',
+  'device-failing',
+  'points',
+  'late',
+  'identity',
+  'nothing-to-read',
+] as const;
+
+export type FindingKind = (typeof findingKinds)[number];
+
+/** One thing that is not as it should be. */
+export interface Finding {
+  verdict: 'degraded' | 'failing';
+  kind: FindingKind;
+  /** `silo north`, `bus rs485`, `device boiler`. */
+  who: string;
+  /** What is wrong with it, to be read after `who`. */
+  what: string;
+  /** What a person does about it. */
+  remedy: string;
+  /** Whose data it concerns; by name. */
+  silos: string[];
+}
+
+/** What is wrong with it, before whose it is. */
+export type Remark = Omit<Finding, 'who' | 'silos'>;
+
+/** `device boiler has given no value for 45 s: no answer within 1 s; check its power, …`. */
+export function sentenceOf({ who, what, remedy }: Finding): string {
+  return `${who} ${what}; ${remedy}`;
+}
+
+/** What lasts at least this long is no hiccup: brokers restart, adapters are plugged again. */
+export const graceMs = 30_000;
+
+/** A thing that happens every `everyMs` fails when it did not for three times that, or for the grace where that is longer. */
+export function limitMs(everyMs: number): number {
+  return Math.max(graceMs, 3 * everyMs);
+}
+
+/** `what: why`, or `what` alone. */
+export function because(what: string, why: string | null): string {
+  return why === null || why === '' ? what : `${what}: ${why}`;
+}
+
+/** A daemon of another version may have more states than we know. */
+export function unknownState(state: string): Remark {
+  return {
+    verdict: 'failing',
+    kind: 'unknown-state',
+    what: `is ${state}, which this version does not know`,
+    remedy: "ask with the version that the daemon has: 'merestone --version'",
+  };
+}
+
+/** The first few of them. */
+export function someOf(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+}

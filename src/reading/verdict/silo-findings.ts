@@ -1,0 +1,153 @@
+import { formatDuration } from '../../base/quantity.ts';
+import type { SiloStatus, SpoolStatus } from '../status.ts';
+import { because, type Finding, limitMs, type Remark, unknownState } from './finding.ts';
+import { quotaWords } from './quota-words.ts';
+import { uplinkRemarks } from './uplink-remarks.ts';
+
+/** A spool this full will soon give up data. */
+const spoolFullShare = 0.9;
+/** A certificate is renewed in the last third of its life. */
+const renewalShare = 1 / 3;
+
+/** What is wrong with a silo at `nowMs` of the wall clock. */
+export function siloFindings(silo: SiloStatus, nowMs: number): Finding[] {
+  const remarks = silo.state === 'running' ? runningRemarks(silo, nowMs) : [notRunning(silo)];
+  return remarks.map((remark) => ({ ...remark, who: `silo ${silo.name}`, silos: [silo.name] }));
+}
+
+function runningRemarks(silo: SiloStatus, nowMs: number): Remark[] {
+  return [
+    ...uplinkRemarks(silo),
+    ...diskRemarks(silo),
+    ...certificateRemarks(silo, nowMs),
+    ...clockRemarks(silo),
+    ...quotaRemarks(silo),
+  ];
+}
+
+function notRunning({ state, reason, forMs, batches }: SiloStatus): Remark {
+  switch (state) {
+    case 'refused':
+      return {
+        verdict: 'failing',
+        kind: 'silo-refused',
+        what: because('is refused, and stores and sends nothing', reason),
+        remedy: 'put right what the reason names; it is tried again every 10 s',
+      };
+    case 'quarantined':
+      return {
+        verdict: 'failing',
+        kind: 'silo-quarantined',
+        what: because('is quarantined, and stores and sends nothing', reason),
+        remedy: "see in the log what it crashed of, then 'merestone reload' to try again",
+      };
+    case 'restarting':
+      return {
+        verdict: 'failing',
+        kind: 'silo-restarting',
+        what: because('is restarting', reason),
+        remedy: 'it starts again by itself; where it does not stay, the log says what it crashed of',
+      };
+    case 'stopped':
+      return {
+        verdict: 'failing',
+        kind: 'silo-stopped',
+        what: because('is stopped', reason),
+        remedy: "start the daemon again: 'systemctl restart merestone'",
+      };
+    case 'starting':
+    case 'running': {
+      const isSlow = forMs > limitMs(batches.lingerMs);
+      return {
+        verdict: isSlow ? 'failing' : 'degraded',
+        kind: 'silo-starting',
+        what: because(`has been starting for ${formatDuration(forMs)}`, reason),
+        remedy: isSlow ? 'the log says what it waits for' : 'wait a moment',
+      };
+    }
+    default:
+      return unknownState(state);
+  }
+}
+
+function diskRemarks({ spool, quotas }: SiloStatus): Remark[] {
+  if (spool === null) return [];
+  const { disk } = spool;
+  if (disk.state === 'failing') {
+    const since = disk.sinceMs === null ? '' : ` for ${formatDuration(disk.sinceMs)}`;
+    return [
+      {
+        verdict: 'failing',
+        kind: 'disk',
+        what: because(`has had a disk that takes nothing${since}`, disk.reason),
+        remedy: 'free space on it, or replace a card that is worn out or read-only',
+      },
+    ];
+  }
+  const isTold = quotas.some(({ quota, state }) => quota === 'spool-bytes' && state === 'reached');
+  if (isTold || fullness(spool) < spoolFullShare) return [];
+  return [
+    {
+      verdict: 'degraded',
+      kind: 'spool-full',
+      what: `has filled ${Math.round(fullness(spool) * 100)} % of its spool`,
+      remedy: 'bring the uplink back, or raise spool.bytesMax: a full one gives up data (spool.whenFull)',
+    },
+  ];
+}
+
+function fullness({ bytesInUse, bytesMax }: SpoolStatus): number {
+  return bytesMax > 0 ? bytesInUse / bytesMax : 0;
+}
+
+function certificateRemarks({ identity, reason, clock }: SiloStatus, nowMs: number): Remark[] {
+  const remarks: Remark[] = [];
+  if (identity !== null) {
+    const { notBefore, notAfter } = identity;
+    const ends = new Date(notAfter).toISOString().slice(0, 10);
+    const leftMs = notAfter - nowMs;
+    const remedy =
+      clock === 'good'
+        ? "renew it: 'merestone identity request' begins"
+        : 'see that the clock is right, then renew it';
+    if (leftMs <= 0) {
+      const what = `has a certificate that ended on ${ends}`;
+      remarks.push({ verdict: 'failing', kind: 'certificate', what, remedy });
+    } else if (leftMs < (notAfter - notBefore) * renewalShare) {
+      const what = `has a certificate in the last third of its life: it ends on ${ends}`;
+      remarks.push({ verdict: 'degraded', kind: 'certificate', what, remedy });
+    }
+  }
+  if (reason !== null) {
+    remarks.push({
+      verdict: 'degraded',
+      kind: 'renewal',
+      what: `does not take up the certificate files as they are now: ${reason}`,
+      remedy: 'put them right; until then it goes on with the certificate that it has',
+    });
+  }
+  return remarks;
+}
+
+function clockRemarks({ clock }: SiloStatus): Remark[] {
+  if (clock === 'good') return [];
+  return [
+    {
+      verdict: 'degraded',
+      kind: 'clock',
+      what: 'does not know the time',
+      remedy:
+        "give the box NTP ('timedatectl' shows it) or a battery clock; until then samples have estimated times",
+    },
+  ];
+}
+
+function quotaRemarks({ quotas }: SiloStatus): Remark[] {
+  return quotas
+    .filter(({ state }) => state === 'reached')
+    .map(({ quota, used, limit }) => {
+      const { name, show, consequence, remedy } = quotaWords(quota);
+      const what = `has reached a quota, ${name}: ${show(used)} of ${show(limit)}; ${consequence}`;
+      return { verdict: 'degraded', kind: 'quota', what, remedy };
+    });
+}
