@@ -40,7 +40,7 @@ export function loadGatewayTrust(sources: readonly string[]): VouchFor {
 }
 
 function readAnchors(path: string): Certificate[] {
-  const anchors = parsePem(readIdentityFile(path, 'CA certificate').toString('latin1'), path)
+  const anchors = parsePem(readIdentityFile(path, 'CA certificate'), path)
     .filter(({ label }) => label === 'CERTIFICATE')
     .map(({ der }) => parseCertificate(der, path));
   if (anchors.length > 0) return anchors;

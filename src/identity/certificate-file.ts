@@ -1,17 +1,21 @@
 import { MerestoneError } from '../base/error.ts';
 import { parseCertificate } from './certificate.ts';
 import type { Certificate } from './certificate.ts';
+import { describeKind, kindOf } from './file-kind.ts';
 import { parsePem, readIdentityFile } from './pem.ts';
 
 /** The certificates of a PEM file, at least one. Throws IdentityMissing, FileUnreadable, IdentityRefused. */
 export function readCertificates(path: string, what = 'certificate'): [Certificate, ...Certificate[]] {
-  const [first, ...more] = parsePem(readIdentityFile(path, what).toString('latin1'), path)
+  const bytes = readIdentityFile(path, what);
+  const [first, ...more] = parsePem(bytes, path)
     .filter(({ label }) => label === 'CERTIFICATE')
     .map(({ der }) => parseCertificate(der, path));
   if (first !== undefined) return [first, ...more];
-  throw new MerestoneError('IdentityRefused', 'the file holds no certificate in PEM', {
+  const foreign = describeKind(kindOf(bytes), path);
+  const itself = foreign === undefined ? '' : `: it is ${foreign.what}`;
+  throw new MerestoneError('IdentityRefused', `the file holds no certificate in PEM${itself}`, {
     subject: path,
-    hint: 'convert it (openssl x509 -inform DER), or name the right file',
+    hint: foreign?.hint ?? 'name the file of a certificate in PEM',
   });
 }
 

@@ -89,17 +89,34 @@ const understood: ReadonlySet<string> = new Set([...Object.values(Extension), ..
 
 /** Reads one certificate. Throws IdentityRefused where it is no certificate in proper DER. */
 export function parseCertificate(der: Buffer, path: string): Certificate {
+  const x509 = readWhole(der, path);
+  try {
+    return { path, ...readByNode(x509), ...readTbs(x509.raw) };
+  } catch (error) {
+    throw improper(path, error, wrongAtTheCa);
+  }
+}
+
+/** What OpenSSL reads came whole, so another copy would be the same: only its issuer can write it otherwise. */
+const wrongAtTheCa =
+  "it came whole, but is not written as DER wants it (X.690), which the CA's own tool does: have that corrected, and the certificate issued anew";
+
+function readWhole(der: Buffer, path: string): X509Certificate {
   try {
     const x509 = new X509Certificate(der);
     if (!x509.raw.equals(der)) throw new DerError('bytes beyond the certificate');
-    return { path, ...readByNode(x509), ...readTbs(x509.raw) };
+    return x509;
   } catch (error) {
-    throw new MerestoneError('IdentityRefused', `this is no proper certificate (${reasonOf(error)})`, {
-      subject: path,
-      hint: 'copy the file again, whole, or have the certificate issued anew',
-      cause: error,
-    });
+    throw improper(path, error, 'copy the file again, whole, or have the certificate issued anew');
   }
+}
+
+function improper(path: string, error: unknown, hint: string): MerestoneError {
+  return new MerestoneError('IdentityRefused', `this is no proper certificate (${reasonOf(error)})`, {
+    subject: path,
+    hint,
+    cause: error,
+  });
 }
 
 /** Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue } (RFC 5280 §4.1). */
@@ -138,7 +155,8 @@ function readExtensions(wrapped: DerElement | undefined): Map<string, { critical
     const [id, ...rest] = readElements(expectTag(each, Tag.Sequence).content);
     const oid = readObjectIdentifier(expectTag(id, Tag.ObjectIdentifier));
     if (extensions.has(oid)) throw new DerError(`two extensions ${oid}`);
-    const critical = rest[0]?.tag === Tag.Boolean && readTrue(rest[0]);
+    const critical =
+      rest[0]?.tag === Tag.Boolean && readTrue(rest[0], `the critical flag of extension ${oid}`);
     const [value, ...more] = critical ? rest.slice(1) : rest;
     if (more.length > 0) throw new DerError(`an extension ${oid} of too many parts`);
     extensions.set(oid, { critical, value: expectTag(value, Tag.OctetString).content });
@@ -174,7 +192,8 @@ function readGeneralName({ tag, content }: DerElement): GeneralName {
 function readBasicConstraints(value: Buffer | undefined): Pick<Certificate, 'isAuthority' | 'pathLengthMax'> {
   if (value === undefined) return { isAuthority: false, pathLengthMax: undefined };
   const parts = sequenceIn(value);
-  const isAuthority = parts[0]?.tag === Tag.Boolean && readTrue(parts[0]);
+  const isAuthority =
+    parts[0]?.tag === Tag.Boolean && readTrue(parts[0], 'basicConstraints (CA:FALSE written out)');
   const [pathLength] = isAuthority ? parts.slice(1) : parts;
   return { isAuthority, pathLengthMax: pathLength === undefined ? undefined : readSmallInteger(pathLength) };
 }
@@ -221,6 +240,7 @@ function titleOf(name: string | undefined): string {
 
 /** OpenSSL's messages carry its own file names and codes; the last part is the reason. */
 function reasonOf(error: unknown): string {
+  if (error instanceof DerError) return error.message;
   const message = error instanceof Error ? error.message : String(error);
   return message.split(':').at(-1) ?? message;
 }

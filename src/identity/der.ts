@@ -56,11 +56,12 @@ export function expectTag(element: DerElement | undefined, tag: number): DerElem
   throw new DerError(`expected tag 0x${tag.toString(16)}, found ${element?.tag.toString(16) ?? 'nothing'}`);
 }
 
-/** DER has TRUE as 0xff, and leaves FALSE out where it is the default. */
-export function readTrue(element: DerElement): true {
+/** DER has TRUE as 0xff, and leaves FALSE out where it is the default (X.690 §11.1 and §11.5). */
+export function readTrue(element: DerElement, where: string): true {
   const { content } = expectTag(element, Tag.Boolean);
-  if (content.length !== 1 || content[0] !== 0xff) throw new DerError('a BOOLEAN that is not TRUE');
-  return true;
+  if (content.length === 1 && content[0] === 0xff) return true;
+  const isFalse = content.length === 1 && content[0] === 0;
+  throw new DerError(isFalse ? `an explicit FALSE in ${where}` : `a BOOLEAN in ${where} that is not TRUE`);
 }
 
 /** A whole number from 0 to 2^31 - 1. */

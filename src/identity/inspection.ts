@@ -1,6 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
 import type { Certificate } from './certificate.ts';
+import { orderChain } from './chain-order.ts';
 import { checkTime, findChain } from './chain.ts';
 import type { IdentityOptions } from './options.ts';
 import { checkPrivateKey, readPrivateKey } from './private-key.ts';
@@ -34,7 +35,7 @@ export function inspectIdentity(
   { certificate, privateKey, trust }: Pick<IdentityOptions, 'certificate'> & Partial<IdentityOptions>,
   nowMs: number,
 ): IdentityInspection {
-  const [leaf, ...intermediates] = readCertificates(certificate);
+  const [leaf, ...intermediates] = orderChain(readCertificates(certificate));
   const faults: string[] = [];
   const attempt = <Result>(act: () => Result): Result | undefined => {
     try {

@@ -1,22 +1,20 @@
-import type { KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
-import { parseCertificate } from './certificate.ts';
+import { orderChain } from './chain-order.ts';
 import type { Certificate } from './certificate.ts';
 import { verifyMaterial } from './load.ts';
 import type { LoadedIdentity } from './load.ts';
 import type { IdentityOptions } from './options.ts';
-import { parsePem, readIdentityFile } from './pem.ts';
-import { readPkcs12 } from './pkcs12.ts';
-import { isPrivateKey, parsePrivateKey, readPrivateKey } from './private-key.ts';
+import { readPrivateKey } from './private-key.ts';
 import { readClaim } from './profile.ts';
 import { replaceFile } from './replacement.ts';
+import { readSource } from './source.ts';
 
 export interface InstallationRequest {
   /** Where the identity belongs; `trust` is what it is checked against. */
   target: IdentityOptions;
-  /** PEM or PKCS#12, in any order: the certificate, its intermediates and, where it is new, the key. */
+  /** PEM, DER, PKCS#7 or PKCS#12, in any order: the certificate, its intermediates and, where it is new, the key. */
   sources: readonly string[];
   password: string;
   /** Whether a certificate that names another tenant or gateway than the one in place is meant. */
@@ -28,11 +26,6 @@ export interface Installation {
   loaded: LoadedIdentity;
   /** Files that were replaced; each has its predecessor beside it as `.old`. */
   replaced: string[];
-}
-
-interface Material {
-  certificates: Certificate[];
-  keys: { path: string; key: KeyObject }[];
 }
 
 /**
@@ -65,7 +58,7 @@ export function installIdentity(request: InstallationRequest): Installation {
   }
   const others = certificates.filter(({ fingerprintSha256 }) => fingerprintSha256 !== leaf.fingerprintSha256);
   const anchors = readAnchors(target.trust);
-  const loaded = verifyMaterial({ certificates: [leaf, ...others], key, anchors }, nowMs);
+  const loaded = verifyMaterial({ certificates: orderChain([leaf, ...others]), key, anchors }, nowMs);
   if (!request.newHolder) checkHolder(leaf, target);
   const replaced: string[] = [];
   // The key goes first: the moment in which they don't match is one that the daemon waits out.
@@ -74,31 +67,10 @@ export function installIdentity(request: InstallationRequest): Installation {
   return { loaded, replaced };
 }
 
-function readSource(path: string, password: string): Material {
-  const bytes = readIdentityFile(path, 'certificate');
-  if (bytes[0] === derSequence) {
-    const { certificates, keys } = readPkcs12(bytes, password, path);
-    return {
-      certificates: certificates.map((der) => parseCertificate(der, path)),
-      keys: keys.map((key) => ({ path, key })),
-    };
-  }
-  const blocks = parsePem(bytes.toString('latin1'), path);
-  return {
-    certificates: blocks
-      .filter(({ label }) => label === 'CERTIFICATE')
-      .map(({ der }) => parseCertificate(der, path)),
-    keys: blocks.filter(isPrivateKey).map((block) => ({ path, key: parsePrivateKey(block, path) })),
-  };
-}
-
-/** A PKCS#12 file is DER, so it begins with a SEQUENCE; PEM begins with text. */
-const derSequence = 0x30;
-
 /** Putting one customer's certificate on another's silo is an easy mistake and a costly one. */
 function checkHolder(leaf: Certificate, target: IdentityOptions): void {
   if (!existsSync(target.certificate)) return;
-  const [before, after] = [holderOf(readCertificates(target.certificate)[0]), holderOf(leaf)];
+  const [before, after] = [holderOf(orderChain(readCertificates(target.certificate))[0]), holderOf(leaf)];
   if (before === undefined || before === after) return;
   throw new MerestoneError('IdentityForeign', `it names ${after}, and the one in place ${before}`, {
     subject: leaf.path,

@@ -96,9 +96,9 @@ function readPrivateFile(path: string): KeyObject[] {
 function readKeys(path: string): KeyObject[] {
   let keys: KeyObject[];
   try {
-    keys = parsePem(readFileSync(path, 'latin1'), path)
+    keys = parsePem(readFileSync(path), path)
       .filter(({ label }) => label === 'PRIVATE KEY')
-      .map(({ text }) => requireP256(createPrivateKey(text)));
+      .map(({ der }) => requireP256(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })));
   } catch (error) {
     throw unavailable(path, `the key-encryption key cannot be read (${describeError(error)})`, error);
   }

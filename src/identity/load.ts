@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
+import { orderChain } from './chain-order.ts';
 import type { Certificate } from './certificate.ts';
 import type { IdentityOptions } from './options.ts';
 import { encodePem } from './pem.ts';
@@ -40,7 +41,7 @@ export function loadIdentity(
   wallMs: number,
   clock: 'good' | 'unknown' = 'good',
 ): LoadedIdentity {
-  const certificates = readCertificates(options.certificate);
+  const certificates = orderChain(readCertificates(options.certificate));
   const key = { path: options.privateKey, key: readPrivateKey(options.privateKey) };
   const anchors = readAnchors(options.trust);
   const nowMs = clock === 'good' ? wallMs : Math.max(wallMs, certificates[0].notBefore);

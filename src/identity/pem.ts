@@ -1,11 +1,12 @@
 import { readFileSync, statSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
+import { textOf } from './file-kind.ts';
 
 export interface PemBlock {
   label: string;
   der: Buffer;
-  /** The block as it stood, with its lines of dashes. */
-  text: string;
+  /** By its label, or by the headers of the older form (RFC 1421). */
+  isEncrypted: boolean;
 }
 
 /** A CA bundle of a Linux distribution has some 220 kB; more is a file that was named by mistake. */
@@ -55,13 +56,14 @@ function regularFile(path: string, what: string): { size: number } {
   });
 }
 
-/** Every block of the text. Throws IdentityRefused where a block is begun and not properly ended. */
-export function parsePem(text: string, path: string): PemBlock[] {
-  const blocks = [...text.matchAll(blockPattern)].map(([whole, label, body]) => ({
-    label: label!,
-    der: Buffer.from(body!, 'base64'),
-    text: whole,
-  }));
+/**
+ * Every block of the file. Programs that store it in JSON or YAML may have indented it, joined its lines by blanks,
+ * or written `\\n` for a line's end; none of these is base64. Throws IdentityRefused where a block is begun and not
+ * properly ended.
+ */
+export function parsePem(bytes: Buffer, path: string): PemBlock[] {
+  const text = textOf(bytes).replaceAll(/(?:\\r)?\\n/g, '\n');
+  const blocks = [...text.matchAll(blockPattern)].map(([, label, body]) => blockOf(label!, body!));
   if (text.split('-----BEGIN ').length - 1 !== blocks.length) {
     throw new MerestoneError('IdentityRefused', 'a PEM block is damaged or cut short', {
       subject: path,
@@ -69,6 +71,15 @@ export function parsePem(text: string, path: string): PemBlock[] {
     });
   }
   return blocks;
+}
+
+function blockOf(label: string, body: string): PemBlock {
+  const [, headers = '', content = body] = /^\s*((?:[A-Za-z-]+:[^\n]*\n)+)([\s\S]*)$/.exec(body) ?? [];
+  return {
+    label,
+    der: Buffer.from(content, 'base64'),
+    isEncrypted: label.startsWith('ENCRYPTED ') || /^Proc-Type:.*ENCRYPTED/m.test(headers),
+  };
 }
 
 export function encodePem(label: string, der: Buffer): string {

@@ -2,19 +2,26 @@ import { createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { MerestoneError } from '../base/error.ts';
 import type { Certificate } from './certificate.ts';
-import { parsePem, readIdentityFile } from './pem.ts';
+import { describeKind, kindOf } from './file-kind.ts';
+import { encodePem, parsePem, readIdentityFile } from './pem.ts';
 import type { PemBlock } from './pem.ts';
 
 /** The one private key of a PEM file. Throws IdentityMissing, FileUnreadable, IdentityRefused. */
 export function readPrivateKey(path: string): KeyObject {
-  const blocks = parsePem(readIdentityFile(path, 'private key').toString('latin1'), path);
-  const [block, ...more] = blocks.filter(isPrivateKey);
+  const bytes = readIdentityFile(path, 'private key');
+  const [block, ...more] = parsePem(bytes, path).filter(isPrivateKey);
   if (block !== undefined && more.length === 0) return parsePrivateKey(block, path);
+  const foreign = block === undefined ? describeKind(kindOf(bytes), path) : undefined;
   const count = block === undefined ? 'no' : `${more.length + 1}`;
-  throw new MerestoneError('IdentityRefused', `the file holds ${count} private keys in PEM, and needs one`, {
-    subject: path,
-    hint: 'name the file of the key that the certificate was issued for',
-  });
+  const itself = foreign === undefined ? '' : `: it is ${foreign.what}`;
+  throw new MerestoneError(
+    'IdentityRefused',
+    `the file holds ${count} private keys in PEM, and needs one${itself}`,
+    {
+      subject: path,
+      hint: foreign?.hint ?? 'name the file of the key that the certificate was issued for',
+    },
+  );
 }
 
 export function isPrivateKey({ label }: PemBlock): boolean {
@@ -22,15 +29,15 @@ export function isPrivateKey({ label }: PemBlock): boolean {
 }
 
 /** PKCS#8, SEC 1 or PKCS#1. Throws IdentityRefused. */
-export function parsePrivateKey({ text }: PemBlock, path: string): KeyObject {
-  if (text.includes('ENCRYPTED')) {
+export function parsePrivateKey({ label, der, isEncrypted }: PemBlock, path: string): KeyObject {
+  if (isEncrypted) {
     throw new MerestoneError('IdentityRefused', 'the private key is encrypted, and nobody is there to type', {
       subject: path,
       hint: `decrypt it (openssl pkey -in ${path}), and keep the result readable for Merestone only`,
     });
   }
   try {
-    return createPrivateKey(text);
+    return createPrivateKey(encodePem(label, der));
   } catch (error) {
     throw new MerestoneError('IdentityRefused', 'this is no proper private key', {
       subject: path,

@@ -62,16 +62,32 @@ function readSegment(
       `the subject has ${more.length + 1} ${part}s, and ${names} must have one name`,
     );
   }
-  if (!stringTags.has(attribute.tag)) {
-    const tag = `0x${attribute.tag.toString(16)}`;
-    throw refusal(certificate, `${part} is of string type ${tag}, not UTF8String or PrintableString`);
-  }
+  if (!stringTags.has(attribute.tag)) throw foreignString(certificate, part, attribute.tag);
   const text = attribute.value.toString('utf8');
   if (text === '') throw refusal(certificate, `${part}, which names ${names}, is empty`);
   if (!isSegment(text)) {
     throw refusal(certificate, `${part} ${quote(text)} is not 1 to 64 of the characters A-Z a-z 0-9 _ -`);
   }
   return text;
+}
+
+/** Of the types that X.520 allows for a name and that programs read differently. */
+const foreignStrings: Readonly<Record<number, string>> = {
+  0x12: 'NumericString',
+  0x14: 'T61String (TeletexString)',
+  0x16: 'IA5String',
+  0x1a: 'VisibleString',
+  0x1c: 'UniversalString',
+  0x1e: 'BMPString',
+};
+
+function foreignString(certificate: Certificate, part: 'O' | 'CN', tag: number): MerestoneError {
+  const name = foreignStrings[tag];
+  const type = `string type 0x${tag.toString(16)}${name === undefined ? '' : `, ${name}`}`;
+  const reason = `${part} is of ${type}, not UTF8String or PrintableString`;
+  const hint =
+    "have the CA write names as UTF8String (openssl: string_mask = utf8only), and the certificate issued anew: a name with '_' does not fit a PrintableString, and some tools then take this type, whose bytes other programs read as other letters";
+  return refusal(certificate, reason, hint);
 }
 
 function checkSpiffe(certificate: Certificate, tenantId: string, gatewayId: string): void {
@@ -124,9 +140,13 @@ function checkKey(certificate: Certificate): void {
   if (bits < 2048) throw refusal(certificate, `its RSA key has ${bits} bits, and 2048 are the least`);
 }
 
-function refusal(certificate: Certificate, reason: string): MerestoneError {
+function refusal(
+  certificate: Certificate,
+  reason: string,
+  hint = 'have the certificate issued anew by the profile in docs/identity.md',
+): MerestoneError {
   return new MerestoneError('IdentityRefused', reason, {
     subject: certificate.path,
-    hint: 'have the certificate issued anew by the profile in docs/identity.md',
+    hint,
   });
 }

@@ -52,6 +52,8 @@ export interface Shape {
   keyUsages?: KeyUsageFlags | null;
   authority?: boolean;
   pathLength?: number;
+  /** The extension's value in DER, in place of what `authority` and `pathLength` make. */
+  basicConstraints?: Buffer;
   notBefore?: Date;
   notAfter?: Date;
   extensions?: readonly Extension[];
@@ -113,7 +115,9 @@ function extensionsOf(shape: Shape): Extension[] {
   const keyUsages = shape.keyUsages === undefined ? signs : shape.keyUsages;
   const extendedKeyUsages = shape.extendedKeyUsages === undefined ? [clientAuth] : shape.extendedKeyUsages;
   return [
-    new BasicConstraintsExtension(authority, pathLength, true),
+    shape.basicConstraints === undefined
+      ? new BasicConstraintsExtension(authority, pathLength, true)
+      : new Extension('2.5.29.19', true, shape.basicConstraints),
     ...(keyUsages === null ? [] : [new KeyUsagesExtension(keyUsages, true)]),
     ...(extendedKeyUsages === null ? [] : [new ExtendedKeyUsageExtension([...extendedKeyUsages])]),
     ...(alternativeNames === undefined ? [] : [subjectAlternativeName(alternativeNames)]),

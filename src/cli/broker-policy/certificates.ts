@@ -4,6 +4,7 @@ import { enroll } from '../../backend/policy/roster.ts';
 import type { BackendCertificate, GatewayCertificate, Roster } from '../../backend/policy/roster.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { readAnchors, readCertificates } from '../../identity/certificate-file.ts';
+import { orderChain } from '../../identity/chain-order.ts';
 import type { Certificate } from '../../identity/certificate.ts';
 import { checkTime, findChain } from '../../identity/chain.ts';
 import { readClaim } from '../../identity/profile.ts';
@@ -41,7 +42,7 @@ export function readRoster(
         remarks.push(`${path}: left out: no certificate in PEM`);
         continue;
       }
-      const [leaf, ...intermediates] = readCertificates(path);
+      const [leaf, ...intermediates] = orderChain(readCertificates(path));
       const expired = nowMs > leaf.notAfter;
       if (leaf.isAuthority || expired) {
         remarks.push(`${path}: left out: ${expired ? 'its time is over' : "a CA's certificate"}`);

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
@@ -19,7 +20,8 @@ interface InstallArguments {
 
 const command: Command<InstallArguments> = {
   command: 'install <files..>',
-  describe: 'put a certificate in place (PEM or PKCS#12, with intermediates and key), once it is verified',
+  describe:
+    'put a certificate in place (PEM, DER, PKCS#7 or PKCS#12, with intermediates and key), once it is verified',
   builder: (yargs) =>
     yargs
       .positional('files', {
@@ -93,11 +95,22 @@ function targetOf(args: InstallArguments & { config: string }): IdentityOptions 
 function readPassword(path: string | undefined): string {
   if (path === undefined) return '';
   try {
-    return readFileSync(path === '-' ? 0 : path, 'utf8').replace(/\r?\n$/, '');
+    return passwordOf(readFileSync(path === '-' ? 0 : path));
   } catch (cause) {
     throw new MerestoneError('FileUnreadable', `the password cannot be read: ${(cause as Error).message}`, {
       subject: path,
       cause,
     });
   }
+}
+
+/** One line of text. Editors of Windows mark UTF-8, or write UTF-16; older files are Latin-1. */
+function passwordOf(bytes: Buffer): string {
+  const isUtf16 = bytes[0] === 0xff && bytes[1] === 0xfe;
+  const text = isUtf16
+    ? bytes.toString('utf16le', 2)
+    : isUtf8(bytes)
+      ? bytes.toString('utf8')
+      : bytes.toString('latin1');
+  return text.replace(/^\ufeff/, '').replace(/\r?\n$/, '');
 }
