@@ -73,7 +73,6 @@ function siloOf(parts: SiloParts): SiloStatus {
 
 /** The contract's sentence about silos, told once more. */
 function siloVerdict(parts: SiloParts): Verdict {
-  if (parts.state === 'starting') return parts.forMs > 30_000 ? 'failing' : 'degraded';
   if (parts.state !== 'running') return 'failing';
   const hasSession = parts.uplink === 'online';
   const offlineMs = parts.uplink === null ? parts.forMs : parts.offlineMs;

@@ -1,6 +1,6 @@
 import { formatDuration } from '../../base/quantity.ts';
 import type { SiloStatus, SpoolStatus } from '../status.ts';
-import { because, type Finding, limitMs, type Remark, unknownState } from './finding.ts';
+import { because, type Finding, type Remark, unknownState } from './finding.ts';
 import { quotaWords } from './quota-words.ts';
 import { uplinkRemarks } from './uplink-remarks.ts';
 
@@ -25,7 +25,7 @@ function runningRemarks(silo: SiloStatus, nowMs: number): Remark[] {
   ];
 }
 
-function notRunning({ state, reason, forMs, batches }: SiloStatus): Remark {
+function notRunning({ state, reason, forMs }: SiloStatus): Remark {
   switch (state) {
     case 'refused':
       return {
@@ -56,15 +56,14 @@ function notRunning({ state, reason, forMs, batches }: SiloStatus): Remark {
         remedy: "start the daemon again: 'systemctl restart merestone'",
       };
     case 'starting':
-    case 'running': {
-      const isSlow = forMs > limitMs(batches.lingerMs);
+    case 'running':
+      // Its samples wait in memory: whoever waits for health after a start must not be told that it is there.
       return {
-        verdict: isSlow ? 'failing' : 'degraded',
+        verdict: 'failing',
         kind: 'silo-starting',
-        what: because(`has been starting for ${formatDuration(forMs)}`, reason),
-        remedy: isSlow ? 'the log says what it waits for' : 'wait a moment',
+        what: because(`has been starting for ${formatDuration(forMs)}, and stores nothing yet`, reason),
+        remedy: 'wait a moment; where it stays so, the log says what it waits for',
       };
-    }
     default:
       return unknownState(state);
   }
