@@ -36,6 +36,8 @@ const catalogue = {
   SpoolFull: { number: 504, exit: ExitCode.Io },
   SpoolClosed: { number: 505, exit: ExitCode.Internal },
   KeyUnavailable: { number: 506, exit: ExitCode.Permission },
+  /** The disk itself has no room; SpoolFull is the spool's own limit. */
+  DiskFull: { number: 507, exit: ExitCode.Io },
 
   UplinkRefused: { number: 600, exit: ExitCode.Unavailable },
   UplinkClosed: { number: 601, exit: ExitCode.Unavailable },

@@ -189,7 +189,7 @@ export class Books {
   }
 }
 
-/** Told by SQLite or the system, and not by us of a quota. */
+/** Told by SQLite or the system, and not by us before they were asked. */
 function isDiskFull(error: unknown): boolean {
-  return error instanceof MerestoneError && error.code === 'SpoolFull' && error.cause !== undefined;
+  return error instanceof MerestoneError && error.code === 'DiskFull' && error.cause !== undefined;
 }

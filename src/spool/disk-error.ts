@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { type ErrorCode, MerestoneError } from '../base/error.ts';
 
 /** What SQLite or the system threw, as one of ours; what is neither the disk's nor the file's, as it is. */
@@ -6,12 +7,35 @@ export function inOurWords(file: string, cause: unknown): unknown {
   const verdict = verdictOn((cause as NodeJS.ErrnoException).code ?? '');
   if (verdict === undefined) return cause;
   const [code, message, hint] = verdict;
+  if (code === 'DiskFull') return diskFull(file, cause);
   return new MerestoneError(code, `${message} (${cause.message})`, {
     subject: file,
     hint,
     retryable: true,
     cause,
   });
+}
+
+/** The disk that has `file` on it is full; `cause` is what it answered, where it was asked. */
+export function diskFull(file: string, cause?: Error): MerestoneError {
+  const answer = cause === undefined ? '' : ` (${cause.message})`;
+  return new MerestoneError('DiskFull', `the disk of ${dirname(file)} is full${answer}`, {
+    subject: file,
+    hint: 'free space on this disk',
+    retryable: true,
+    cause,
+  });
+}
+
+/**
+ * Whether it is the disk that does not take what is written, and the same may work later: full, read-only, faulty.
+ * What SQLite has no name for counts too: who cannot store must not go on as if all were well.
+ */
+export function isDiskFault(error: unknown): boolean {
+  if (!(error instanceof MerestoneError)) return true;
+  return (
+    error.code === 'DiskFull' || error.code === 'Io' || (error.code === 'SpoolUnavailable' && error.retryable)
+  );
 }
 
 /** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
@@ -22,17 +46,24 @@ function verdictOn(code: string): readonly [ErrorCode, message: string, hint: st
   switch (primary) {
     case 'SQLITE_CORRUPT':
     case 'SQLITE_NOTADB':
+    // Rows that contradict what the ledger says of them.
+    case 'SQLITE_CONSTRAINT':
       return ['SpoolDamaged', 'the spool is damaged', 'open it again: what is sound will be salvaged'];
     case 'SQLITE_FULL':
     case 'ENOSPC':
     case 'EDQUOT':
-      return ['SpoolFull', 'there is no room to write', 'free space on this disk'];
+      return ['DiskFull', '', ''];
+    case 'SQLITE_READONLY':
+    case 'EROFS':
+      return [
+        'SpoolUnavailable',
+        'the disk is read-only, or the file is',
+        "look for the disk's faults in the kernel's log (dmesg), check owner and mode, and mount it writable",
+      ];
     case 'SQLITE_CANTOPEN':
     case 'SQLITE_PERM':
-    case 'SQLITE_READONLY':
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
     case 'ENOENT':
     case 'ENOTDIR':
       return ['SpoolUnavailable', 'the spool cannot be written', 'check its folder, with owner and mode'];

@@ -1,5 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import type { Books, Draft } from './books.ts';
+import { diskFull } from './disk-error.ts';
 import { condemn, discardRejected, drop } from './departure.ts';
 import type { Lanes } from './lanes.ts';
 import type { SpoolOptions } from './options.ts';
@@ -26,7 +27,9 @@ export function makeRoom(
   return books.store.freePages() >= pages;
 }
 
+/** SpoolFull, or DiskFull where others have taken the room that the spool may have. */
 export function noRoom(books: Books): MerestoneError {
+  if (books.store.isShortOfDisk()) return diskFull(books.store.files.database);
   return new MerestoneError('SpoolFull', 'there is no room, and nothing that may be given up for it', {
     subject: books.store.files.database,
     hint: 'raise spool.bytesMax',
@@ -41,7 +44,7 @@ function evict(books: Books, draft: Draft, pages: number, positions: Iterable<nu
     const batch = books.read(position);
     if (batch === undefined) condemn(books, draft, position);
     else if (has(draft.rejected, position)) discardRejected(books, draft, position);
-    else drop(books, draft, batch.row, 'spool full');
+    else drop(books, draft, batch.row, books.store.isShortOfDisk() ? 'disk full' : 'spool full');
   }
 }
 

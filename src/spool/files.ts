@@ -51,11 +51,23 @@ export function filesAside(directory: string): string[] {
  * `wal` is what the WAL was before SQLite saw it, and dropped from it what does not check.
  */
 export function setAside(files: SpoolFiles, wal?: Buffer): string {
-  const number = 1 + (asideIn(files.directory).at(-1)?.number ?? 0);
-  const aside = join(files.directory, `spool-damaged-${number}.sqlite`);
+  const aside = nextAside(files);
   if (wal !== undefined) writeFileSync(walOf(aside), wal, { flush: true, mode: 0o600 });
   renameSync(files.database, aside);
   return aside;
+}
+
+/** The same for a WAL whose database is gone. */
+export function setAsideWal(files: SpoolFiles): string {
+  const aside = nextAside(files);
+  writeFileSync(aside, '', { mode: 0o600 });
+  renameSync(files.wal, walOf(aside));
+  return aside;
+}
+
+function nextAside({ directory }: SpoolFiles): string {
+  const number = 1 + (asideIn(directory).at(-1)?.number ?? 0);
+  return join(directory, `spool-damaged-${number}.sqlite`);
 }
 
 function asideIn(directory: string): { name: string; number: number }[] {

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, ftruncateSync, openSync, statfsSync, statSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 
 /** Of a disk that we leave to others: a box whose disk is full cannot even be logged into. */
 const floorShare = 0.05;
@@ -26,8 +35,8 @@ export function sizeOf(file: string): number {
  * and then the file is as long as before.
  */
 export function allocate(file: string, bytes: number): void {
-  const descriptor = openSync(file, 'a', 0o600);
   const before = sizeOf(file);
+  const descriptor = openSync(file, 'a', 0o600);
   try {
     const zeros = Buffer.alloc(65_536);
     for (let at = before; at < bytes; ) {
@@ -35,12 +44,53 @@ export function allocate(file: string, bytes: number): void {
     }
     fsyncSync(descriptor);
   } catch (error) {
-    ftruncateSync(descriptor, before);
+    cutBack(descriptor, before);
     throw error;
   } finally {
     closeSync(descriptor);
   }
 }
+
+/** Zeros at the end of a WAL or a reserve do no harm; the fault before is the one to be told of. */
+function cutBack(descriptor: number, bytes: number): void {
+  try {
+    ftruncateSync(descriptor, bytes);
+  } catch {
+    // The disk takes nothing at all.
+  }
+}
+
+/** Overwrites what `file` holds with zeros, in place, and sees them onto the medium. */
+export function overwrite(file: string): void {
+  const bytes = sizeOf(file);
+  const zeros = Buffer.alloc(65_536);
+  const descriptor = openSync(file, 'r+');
+  try {
+    for (let at = 0; at < bytes; ) {
+      at += writeSync(descriptor, zeros, 0, Math.min(zeros.length, bytes - at), at);
+    }
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Makes `file` where it is missing, and readable by its owner alone: SQLite's own would be everybody's. One that is
+ * there is not opened, since closing it would end the locks that this process has on it (POSIX fcntl).
+ */
+export function keepPrivate(file: string): void {
+  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? {};
+  if (mode === undefined) return closeSync(openSync(file, 'a', privateMode));
+  if ((mode & 0o777) === privateMode) return;
+  try {
+    chmodSync(file, privateMode);
+  } catch {
+    // A read-only disk, or another owner: the folder is closed to others all the same.
+  }
+}
+
+const privateMode = 0o600;
 
 /** Sees a file or a folder safely onto the medium. */
 export function flush(path: string): void {

@@ -32,7 +32,11 @@ export function takeIn(
   if (!makeRoom(books, draft, row.sealed.length + eventBytesReserved, whenFull, lanes)) {
     if (whenFull === 'drop-oldest') throw noRoom(books);
     const loss = { samples: row.samples, from: row.from_ms, to: row.to_ms };
-    books.outbox.note(draft, { kind: 'samples-dropped', reason: 'spool full', ...loss });
+    books.outbox.note(draft, {
+      kind: 'samples-dropped',
+      reason: books.store.isShortOfDisk() ? 'disk full' : 'spool full',
+      ...loss,
+    });
     return undefined;
   }
   books.store.writeBatch(row);

@@ -1,4 +1,5 @@
 import type { Books } from './books.ts';
+import { isDiskFault } from './disk-error.ts';
 import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import type { Runs } from './runs.ts';
@@ -11,8 +12,8 @@ export async function rotateKey(books: Books, wrapper: KeyWrapper): Promise<void
   const previous = books.keyring.current;
   const key = { ...minted, first: books.headPosition() + 1 };
   books.keyring.turnTo(key);
+  const idle = idleKeys(books, key);
   try {
-    const idle = idleKeys(books, key);
     books.commit(() => books.store.changeKeys([{ ...row, first: key.first }], idle));
     books.keyring.forget(idle);
   } catch (error) {
@@ -20,12 +21,23 @@ export async function rotateKey(books: Books, wrapper: KeyWrapper): Promise<void
     books.keyring.forget([key.id]);
     throw error;
   }
+  if (idle.length > 0) wipeWal(books);
 }
 
-/** Wraps every data key to another key-encryption key, and overwrites the wrappings before. */
+/** Wraps every data key to another key-encryption key, and overwrites the wrappings before, in the WAL as well. */
 export async function rekey(books: Books, wrapper: KeyWrapper): Promise<void> {
   const rows = await Promise.all(books.keyring.all.map((key) => wrapKey(key, wrapper)));
   books.commit(() => books.store.changeKeys(rows, []));
+  books.store.wipeWal();
+}
+
+/** The keys are changed; where the disk refuses, the next change overwrites what is left of them. */
+function wipeWal({ store }: Books): void {
+  try {
+    store.wipeWal();
+  } catch (error) {
+    if (!isDiskFault(error)) throw error;
+  }
 }
 
 /** Keys that no batch and no entry in the file needs. */

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
 import { Books, ledgerBehindMax } from './books.ts';
 import type { SpoolDependencies } from './dependencies.ts';
-import { filesAside, filesOf, setAside, type SpoolFiles, walOf } from './files.ts';
+import { filesAside, filesOf, setAside, setAsideWal, type SpoolFiles, walOf } from './files.ts';
 import { flush } from './ground.ts';
 import { type DataKey, Keyring, unwrapKey } from './keyring.ts';
 import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } from './ledger.ts';
@@ -46,9 +46,8 @@ export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDepe
     }
   }
   // Only the last one can be waiting for its salvage: there was a whole spool after each of the others.
-  const aside = filesAside(files.directory).at(-1);
+  const aside = adoptWal(files, filesAside(files.directory).at(-1));
   if (aside === undefined && opening.testimony === undefined) return beginFirst(opening);
-  if (aside !== undefined) adoptWal(files, aside);
   await rebuild(opening, aside);
   return openWhole({ ...opening, testimony: undefined });
 }
@@ -155,17 +154,24 @@ function catchUp(store: Store, keyring: Keyring, ledger: Ledger): Ledger {
 }
 
 /** What the witness has seen must be there. An epoch that began after ours shows that this is an old copy. */
-function confront(store: Store, { head, nextEntry }: Ledger, testimony: Testimony): void {
-  const isOldCopy = testimony.epoch > head.epoch;
+function confront(store: Store, { head, previous, nextEntry }: Ledger, testimony: Testimony): void {
+  // ULIDs are in the order of their clock, which may have been ahead when the one before began.
+  const isOldCopy = testimony.epoch > head.epoch && testimony.epoch !== previous?.epoch;
   const lacksBatches = testimony.epoch === head.epoch && testimony.seq > head.seq;
   if (isOldCopy || lacksBatches || testimony.nextEntry > nextEntry) {
     throw damaged(store, `it ends at batch ${head.seq}, and had come to ${testimony.seq}`);
   }
 }
 
-/** A WAL whose database was set aside by a process that died before it could close it. */
-function adoptWal(files: SpoolFiles, aside: string): void {
-  if (existsSync(files.wal) && !existsSync(walOf(aside))) renameSync(files.wal, walOf(aside));
+/**
+ * A WAL whose database was set aside by a process that died before it could close it, or is gone: SQLite would
+ * take it for the new database's. Gives the file to salvage.
+ */
+function adoptWal(files: SpoolFiles, aside: string | undefined): string | undefined {
+  if (!existsSync(files.wal)) return aside;
+  if (aside === undefined || existsSync(walOf(aside))) return setAsideWal(files);
+  renameSync(files.wal, walOf(aside));
+  return aside;
 }
 
 async function closingOnError<T>(store: Store, work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { filesAside, filesOf, walOf } from './files.ts';
-import { flush, sizeOf } from './ground.ts';
+import { flush, overwrite } from './ground.ts';
 import type { Ledger } from './ledger.ts';
 import { holdLock } from './lock.ts';
 import { encodeTestimony, readTestimony } from './witness.ts';
@@ -36,19 +36,5 @@ export function shred(
     return doomed;
   } finally {
     lock.release();
-  }
-}
-
-function overwrite(file: string): void {
-  const bytes = sizeOf(file);
-  const zeros = Buffer.alloc(65_536);
-  const descriptor = openSync(file, 'r+');
-  try {
-    for (let at = 0; at < bytes; ) {
-      at += writeSync(descriptor, zeros, 0, Math.min(zeros.length, bytes - at), at);
-    }
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

@@ -11,6 +11,9 @@ export function prepareAll(database: Database.Database) {
     freelistCount: database.prepare<[], number>('PRAGMA freelist_count').pluck(),
     walFrames: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)'),
     checkpointWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(PASSIVE)'),
+    restartWal: database.prepare<[], { busy: number; log: number; checkpointed: number }>(
+      'PRAGMA wal_checkpoint(RESTART)',
+    ),
     truncateWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(TRUNCATE)'),
     ledger: database.prepare<[], LedgerRow>('SELECT key, body, seal FROM ledger'),
     writeLedger: database.prepare<[LedgerRow]>('REPLACE INTO ledger VALUES (1, @key, @body, @seal)'),

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
 import { inOurWords } from './disk-error.ts';
 import type { SpoolFiles } from './files.ts';
-import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './ground.ts';
+import { allocate, flush, inodeOf, keepPrivate, overwrite, roomToGrow, sizeOf } from './ground.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './quota.ts';
 import { Reserve } from './reserve.ts';
 import {
@@ -35,6 +35,7 @@ export class Store {
   #durability: Durability = 'flushed';
   /** Pages by which the file may still grow, and its pages, as of the last survey. */
   #growth = { pages: 0, from: 0 };
+  #isShortOfDisk = false;
 
   /**
    * Opens the database, or makes it. Throws SpoolDamaged where it is none, SpoolFull and SpoolUnavailable
@@ -76,6 +77,11 @@ export class Store {
     return Math.max(0, growth) + this.#statements.freelistCount.get()!;
   }
 
+  /** Whether it is the disk that bounds the file, as of the last commit, and not the quota. */
+  isShortOfDisk(): boolean {
+    return this.#isShortOfDisk;
+  }
+
   /** Whether another file stands where ours did, or none: ours lives on as long as it is open. */
   isAdrift(): boolean {
     return inodeOf(this.files.database) !== this.#inode;
@@ -91,6 +97,7 @@ export class Store {
       });
     }
     this.#attempt(() => {
+      keepPrivate(this.files.database);
       this.#database.exec(`VACUUM INTO '${this.files.database.replaceAll("'", "''")}'`);
       flush(this.files.database);
       flush(this.files.directory);
@@ -150,6 +157,18 @@ export class Store {
       this.#statements.deleteKeyCopy.run(id);
     }
     this.#database.pragma('secure_delete = FAST');
+  }
+
+  /**
+   * Overwrites the WAL, which has what `changeKeys` replaced in its frames. Throws what the disk throws, and then
+   * the keys are changed all the same.
+   */
+  wipeWal(): void {
+    this.#attempt(() => {
+      const { busy, log, checkpointed } = this.#statements.restartWal.get()!;
+      if (busy !== 0 || log !== checkpointed) throw new Error('the WAL is in use');
+      this.#meter.wholePages(() => overwrite(this.files.wal));
+    });
   }
 
   batch(position: number): BatchRow | undefined {
@@ -242,6 +261,7 @@ export class Store {
     const onDisk = Math.floor(room / pageBytes) - Math.max(0, from - inFile);
     const inQuota = this.#quota.filePagesMax - from;
     this.#growth = { from, pages: Math.max(0, Math.min(onDisk, inQuota)) };
+    this.#isShortOfDisk = onDisk < inQuota;
     this.#takeRoom(room);
   }
 
@@ -281,6 +301,7 @@ export class Store {
 }
 
 function connect(file: string, quota: Quota): [Database.Database, Statements] {
+  keepPrivate(file);
   const database = new Database(file, { timeout: 0 });
   try {
     configure(database, file, quota);
@@ -320,5 +341,28 @@ function configure(database: Database.Database, file: string, quota: Quota): voi
       database.pragma(`user_version = ${userVersion}`);
     })();
   }
+  if (!hasOwnSchema(database)) throw new Database.SqliteError('its tables are not ours', 'SQLITE_CORRUPT');
   database.pragma(`max_page_count = ${quota.filePagesMax}`);
+}
+
+/** A trigger, a view, an index or another table could change or refuse what is written, and nothing else would tell. */
+function hasOwnSchema(database: Database.Database): boolean {
+  const read = (of: Database.Database): string =>
+    of
+      .prepare<[], string>("SELECT type || ' ' || name || ' ' || sql FROM sqlite_schema ORDER BY name, type")
+      .pluck()
+      .all()
+      .map(withoutComments)
+      .join('\n');
+  const model = new Database(':memory:');
+  try {
+    model.exec(tables);
+    return read(database) === read(model);
+  } finally {
+    model.close();
+  }
+}
+
+function withoutComments(sql: string | null): string {
+  return (sql ?? '').replace(/--.*$/gm, '').replace(/\s+/g, ' ');
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { keepPrivate } from './ground.ts';
 
 /** How far a spool had come when it last said so. */
 export interface Testimony {
@@ -20,6 +21,7 @@ export class Witness {
   readonly #descriptor: number;
 
   constructor(file: string) {
+    keepPrivate(file);
     this.#descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
   }
 

@@ -15,7 +15,7 @@ import {
   survive,
   tellsOf,
 } from '../support/spool-damage.ts';
-import { directoryInMemory, openTestSpool, testSample } from '../support/spool.ts';
+import { directoryInMemory, openTestSpool, testKeys, testSample } from '../support/spool.ts';
 
 function zero(from: number, to: number): Damage {
   return (file) => {
@@ -154,6 +154,54 @@ describe('a damaged spool', () => {
     assert.equal(delivered.size, 10);
     for (let seq = 1; seq <= 290; seq += 1) assert.ok(events.some((event) => tellsOf(event, epoch, seq)));
     assert.equal(filesAside(directory).length, 1);
+  });
+
+  const foreignSchemas: Record<string, string> = {
+    'a trigger that aborts': "CREATE TRIGGER t BEFORE INSERT ON batch BEGIN SELECT RAISE(ABORT, 'no'); END",
+    'a trigger that throws away': 'CREATE TRIGGER t AFTER INSERT ON batch BEGIN DELETE FROM batch; END',
+    'a trigger on the ledger': 'CREATE TRIGGER t BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END',
+    'an index': 'CREATE INDEX i ON batch (epoch)',
+    'a view': 'CREATE VIEW v AS SELECT * FROM batch',
+    'another table': 'CREATE TABLE extra (x)',
+    'another column': 'ALTER TABLE batch ADD COLUMN extra INTEGER',
+    'a table less': 'DROP TABLE checkpoint',
+  };
+  for (const [what, sql] of Object.entries(foreignSchemas)) {
+    it(`with ${what} in it is set aside, and keeps storing`, async (t) => {
+      const directory = directoryInMemory(t);
+      const first = await openTestSpool(directory);
+      for (let ts = 1; ts <= 5; ts += 1) first.enqueue([testSample(ts)]);
+      first.close();
+      const planted = new Database(join(directory, database));
+      planted.exec(sql);
+      planted.close();
+      const spool = await openTestSpool(directory);
+      t.after(() => spool.close());
+      assert.equal(filesAside(directory).length, 1);
+      for (let ts = 6; ts <= 10; ts += 1) assert.ok(spool.enqueue([testSample(ts)]));
+      assert.equal(drain(spool).delivered.size, 10);
+    });
+  }
+
+  it('that is gone but for its WAL gives back what is in that, and nothing of it is taken for the new one', async (t) => {
+    const directory = directoryInMemory(t);
+    const first = await openTestSpool(join(directory, 'living'));
+    const { epoch } = first.enqueue([testSample(1)])!;
+    await first.rekey(testKeys('acme'));
+    for (let ts = 2; ts <= 5; ts += 1) first.enqueue([testSample(ts)]);
+    const dead = join(directory, 'dead');
+    cpSync(join(directory, 'living'), dead, { recursive: true });
+    first.close();
+    rmSync(join(dead, database));
+    const spool = await openTestSpool(dead);
+    t.after(() => spool.close());
+    assert.notEqual(spool.epoch, epoch);
+    const { delivered, events } = drain(spool);
+    for (let seq = 1; seq <= 5; seq += 1) {
+      const isThere = delivered.has(`${epoch}/${seq}`) || events.some((event) => tellsOf(event, epoch, seq));
+      assert.ok(isThere, `batch ${seq}`);
+    }
+    assert.equal(spool.enqueue([testSample(6)])?.seq, 1);
   });
 
   it('starts anew beside a file that is no database at all', async (t) => {

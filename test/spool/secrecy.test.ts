@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSecretKey, randomBytes } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fastestCipher, seal, unseal } from '../../src/spool/seal.ts';
@@ -36,6 +36,26 @@ describe('the files of a spool', () => {
     }
   });
 
+  it('are readable by their owner alone, and become so where they were not', async (t) => {
+    const directory = temporaryDirectory(t);
+    const umask = process.umask(0);
+    t.after(() => process.umask(umask));
+    const modes = (): string[] =>
+      readdirSync(directory).map(
+        (name) => `${name} ${(statSync(join(directory, name)).mode & 0o777).toString(8)}`,
+      );
+    const first = await openTestSpool(directory);
+    first.enqueue([{ json: '{}', ts: 1 }]);
+    const wanted = ['lock', 'reserve', 'sqlite', 'sqlite-wal', 'witness'].map((end) => `spool.${end} 600`);
+    assert.deepEqual(modes().sort(), wanted);
+    first.close();
+    for (const name of readdirSync(directory)) chmodSync(join(directory, name), 0o644);
+    const again = await openTestSpool(directory);
+    again.enqueue([{ json: '{}', ts: 2 }]);
+    assert.deepEqual(modes().sort(), wanted);
+    again.close();
+  });
+
   it('keep no wrapped data key once nothing is sealed with it, nor one that rekey replaced', async (t) => {
     const directory = temporaryDirectory(t);
     const wrappings: string[] = [];
@@ -54,6 +74,16 @@ describe('the files of a spool', () => {
     spool.settleEvents(spool.leaseEvents(9).map(({ id }) => id));
     await spool.rotateKey();
     await spool.rekey(listening);
+    for (const { name, text } of contents(directory)) {
+      for (const old of wrappings.slice(0, -1))
+        assert.ok(!text.includes(old), `an old wrapping in ${name}, open`);
+    }
+    spool.enqueue([{ json: '{}', ts: 2 }]);
+    cpSync(directory, `${directory}-killed`, { recursive: true });
+    t.after(() => rmSync(`${directory}-killed`, { recursive: true }));
+    const killed = await openTestSpool(`${directory}-killed`);
+    assert.equal(killed.status().batches, 1, 'what was stored after the WAL was overwritten');
+    killed.close();
     spool.close();
     const last = wrappings.at(-1)!;
     assert.equal(wrappings.length, 4);
