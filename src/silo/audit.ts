@@ -42,6 +42,8 @@ export class AuditLog {
   #segment = 0;
   #descriptor: number | undefined;
   #bytes = 0;
+  /** A part of a line stands after `#bytes`, which the disk did not let us take back. */
+  #isCut = false;
 
   /**
    * Opens the log in `directory`, or begins it. A line that a power cut left half written stays, and the
@@ -67,9 +69,14 @@ export class AuditLog {
   }
 
   /** Durable on return. Throws Io, and then nothing was appended. */
-  append<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): AuditEntry {
+  append<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at = this.now()): AuditEntry {
     if (this.#bytes >= this.#limits.segmentBytesMax) this.#beginSegment(this.#segment + 1);
-    return this.#write(kind, details);
+    return this.#write(kind, details, at);
+  }
+
+  /** Of an entry that happens now, ms since 1970 UTC. */
+  now(): number {
+    return Math.round(this.#clock.wallMs());
   }
 
   /** Signs the head where something stands unsigned; false where nothing does. */
@@ -77,7 +84,7 @@ export class AuditLog {
     const { seq, chain } = this.head;
     if (this.#origin === null || seq <= this.#signedSeq) return false;
     const { tenant, gateway } = this.#origin;
-    const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at: this.#now() });
+    const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at: this.now() });
     // A signature is an entry too, but not one that calls for the next signature.
     this.#signedSeq = this.append('signature', { jws }).seq;
     return true;
@@ -121,14 +128,14 @@ export class AuditLog {
 
   #repair(rest: Buffer): void {
     this.#put('\n');
-    this.#write('repair', { bytes: rest.length, sha256: sha256Hex(rest) });
+    this.#write('repair', { bytes: rest.length, sha256: sha256Hex(rest) }, this.now());
   }
 
   #beginSegment(number: number): void {
     const segments = listSegments(this.#directory);
     const surplus = segments.slice(0, Math.max(0, segments.length + 1 - this.#limits.segmentsMax));
     const { tenant, gateway } = this.#origin ?? { tenant: null, gateway: null };
-    const { line, entry } = encodeEntry(this.#head, this.#now(), 'segment', {
+    const { line, entry } = encodeEntry(this.#head, this.now(), 'segment', {
       segment: number,
       oldest: segments[surplus.length]?.number ?? number,
       tenant,
@@ -160,8 +167,8 @@ export class AuditLog {
     }
   }
 
-  #write<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): AuditEntry {
-    const { entry, line } = encodeEntry(this.#head, this.#now(), kind, details);
+  #write<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at: number): AuditEntry {
+    const { entry, line } = encodeEntry(this.#head, at, kind, details);
     this.#put(`${line}\n`);
     this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
     return entry;
@@ -170,20 +177,33 @@ export class AuditLog {
   /** What a full disk let through only in part is taken back, or the next line would stand on the same one. */
   #put(text: string): void {
     const bytes = Buffer.from(text);
+    if (this.#descriptor === undefined) this.#attach(segmentPath(this.#directory, this.#segment));
     const descriptor = this.#descriptor!;
     try {
+      if (this.#isCut) this.#takeBack(descriptor);
+      this.#isCut = true;
       const written = writeSync(descriptor, bytes);
       if (written < bytes.length) throw new Error(`${written} of ${bytes.length} bytes written`);
       fdatasyncSync(descriptor);
       this.#bytes += written;
+      this.#isCut = false;
     } catch (error) {
-      ftruncateSync(descriptor, this.#bytes);
+      this.#tryToTakeBack(descriptor);
       throw auditIo('cannot be written', segmentPath(this.#directory, this.#segment), error);
     }
   }
 
-  #now(): number {
-    return Math.round(this.#clock.wallMs());
+  #takeBack(descriptor: number): void {
+    ftruncateSync(descriptor, this.#bytes);
+    this.#isCut = false;
+  }
+
+  #tryToTakeBack(descriptor: number): void {
+    try {
+      this.#takeBack(descriptor);
+    } catch {
+      // A disk that takes nothing at all: the next entry tries again, before it is written.
+    }
   }
 }
 

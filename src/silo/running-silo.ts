@@ -230,7 +230,7 @@ export class RunningSilo {
     this.reportLosses();
     this.#journal.record('stop', { reason });
     this.#events.close();
-    await this.signJournal().catch((error: unknown) => this.#warn("the audit log's signature", error));
+    await this.signJournal();
     await this.#checkpointer.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
     await this.#uplink.stop(uplinkStopMs);
     this.#forwarder.close();

@@ -1,5 +1,7 @@
+import { inBackground } from '../base/background.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
+import { FaultState } from '../base/fault-state.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { releasedAtMs } from '../base/version.ts';
 import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
@@ -7,6 +9,7 @@ import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../reading/status.ts';
 import type { AuditDetails, AuditKind } from './audit-entry.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
+import { endIfDamaged } from './damage.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';
 import type { AuditAct, SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
@@ -57,6 +60,7 @@ export class Silo {
   readonly #lossPace = new ReportPace();
   readonly #book: QuotaBook;
   readonly #refusals = new RefusalRation();
+  readonly #ticking: FaultState;
   #usage: SiloUsage | null = null;
   #stage: Stage = { at: 'starting' };
   /** The verified identity this isolate serves: for good, renewals apart. */
@@ -74,6 +78,7 @@ export class Silo {
     this.#time = time;
     this.#book = new QuotaBook(limitsOf(birth.options));
     this.#logger = createLogger((record) => channel.post({ type: 'log', ...record }), 'debug');
+    this.#ticking = new FaultState("the silo's work of every second", { clock, logger: this.#logger });
   }
 
   async start(): Promise<void> {
@@ -212,9 +217,17 @@ export class Silo {
 
   #scheduleTick(): void {
     this.#clock.after(tickMs, () => {
-      void this.#tick().finally(() => {
-        if (this.#stage.at !== 'stopped') this.#scheduleTick();
+      const ticked = this.#tick().then(() => this.#ticking.clear());
+      const heard = ticked.catch((error: unknown) => {
+        endIfDamaged(error);
+        this.#ticking.fail(describeError(error));
       });
+      inBackground(
+        heard.then(() => {
+          if (this.#stage.at !== 'stopped') this.#scheduleTick();
+        }),
+        (error) => this.#ticking.fail(describeError(error)),
+      );
     });
   }
 
