@@ -30,7 +30,7 @@ export class FaultState {
     const isTold = before !== undefined && nowMs - before.toldAtMs < wordsChangeMs;
     const isNews = before?.reason !== reason && !isTold;
     if (isNews) this.#logger.error(`${this.#what} fails`, { reason });
-    const toldAtMs = isNews ? nowMs : before!.toldAtMs;
+    const toldAtMs = isNews ? nowMs : before.toldAtMs;
     this.#fault = { reason, sinceMs: before?.sinceMs ?? nowMs, toldAtMs };
     return before === undefined;
   }
