@@ -140,18 +140,19 @@ export class Gateway {
     if (this.#isEnding) return;
     const seat = this.#silos.get(name)!;
     const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
+    const changed = () => configurationAct(digestIn(this.#options), digestIn(before), changes, by);
     switch (outcome) {
+      case 'changed':
+        seat.describe(birthOf(name, this.#options));
+        seat.record(changed());
+        return await seat.lookAgain();
       case 'untouched':
-        seat.revive();
-        // One that is down looks at them when it comes back.
-        return await seat.request('reload').catch(() => {});
+        return await seat.lookAgain();
       case 'started':
         seat.start();
         return seat.record(configurationAct(digestIn(this.#options), null, ['added'], by));
-      case 'restarted': {
-        const act = configurationAct(digestIn(this.#options), digestIn(before), changes, by);
-        return await seat.replace(birthOf(name, this.#options), act, siloStopMs);
-      }
+      case 'restarted':
+        return await seat.replace(birthOf(name, this.#options), changed(), siloStopMs);
       case 'stopped':
         seat.record(configurationAct(digestOfNothing, digestIn(before), ['removed'], by));
         return await seat.stop(siloStopMs);

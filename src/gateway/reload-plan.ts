@@ -5,7 +5,8 @@ import { changedKeys, ownPart, withoutPlace } from './own-part.ts';
 /** What a reload does to a silo, and which keys of its own part it is for. */
 export interface SiloOutcome {
   name: string;
-  outcome: 'started' | 'restarted' | 'stopped' | 'untouched';
+  /** `changed`: other devices alone, which it is told of while it runs. */
+  outcome: 'started' | 'changed' | 'restarted' | 'stopped' | 'untouched';
   changes: string[];
 }
 
@@ -25,8 +26,11 @@ export interface ReloadResult {
 export function planReload(before: GatewayOptions, after: GatewayOptions): ReloadResult {
   return {
     silos: outcomesOf(before.silos, after.silos, (name): SiloOutcome => {
-      const changes = changedKeys(ownPart(name, before), ownPart(name, after));
-      return { name, outcome: changes.length === 0 ? 'untouched' : 'restarted', changes };
+      const [was, is] = [ownPart(name, before), ownPart(name, after)];
+      const changes = changedKeys(was, is);
+      if (changes.length === 0) return { name, outcome: 'untouched', changes };
+      const outcome = isDeepStrictEqual(was.silo, is.silo) ? 'changed' : 'restarted';
+      return { name, outcome, changes };
     }).map((each) => ({ changes: [], ...each })),
     buses: outcomesOf(before.buses, after.buses, (name): BusOutcome => {
       const same = isDeepStrictEqual(busPart(name, before), busPart(name, after));

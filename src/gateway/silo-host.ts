@@ -5,7 +5,7 @@ import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { QuotaName, SiloStatus } from '../reading/status.ts';
 import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
-import type { AuditAct, FromSilo, SiloBirth, SiloMethod, ToSilo } from '../silo/protocol.ts';
+import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloMethod, ToSilo } from '../silo/protocol.ts';
 import type { Handover } from './handover.ts';
 import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
@@ -42,7 +42,7 @@ export type QuotaEdge = Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>;
  */
 export class SiloHost {
   readonly name: string;
-  readonly #birth: SiloBirth;
+  #birth: SiloBirth;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #open: OpenIsolate;
@@ -139,6 +139,12 @@ export class SiloHost {
     if (edge.state === 'reached') this.#reached.set(edge.quota, edge);
     else this.#reached.delete(edge.quota);
     if (this.#isServing) this.#post({ type: 'quota', ...edge });
+  }
+
+  /** Its devices are others now: it is told of them, or starts with them. */
+  describe({ devices, configSha256 }: SiloDevices): void {
+    this.#birth = { ...this.#birth, devices, configSha256 };
+    this.#post({ type: 'devices', devices, configSha256 });
   }
 
   /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */

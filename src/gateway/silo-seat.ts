@@ -3,13 +3,23 @@ import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
-import type { AuditAct, SiloBirth, SiloMethod } from '../silo/protocol.ts';
+import type { AuditAct, SiloBirth, SiloDevices } from '../silo/protocol.ts';
 import { Handover } from './handover.ts';
 import type { QuotaEdge, SiloHost } from './silo-host.ts';
 
 type Host = Pick<
   SiloHost,
-  'devices' | 'reached' | 'start' | 'revive' | 'status' | 'record' | 'quota' | 'request' | 'hurry' | 'stop'
+  | 'describe'
+  | 'devices'
+  | 'hurry'
+  | 'quota'
+  | 'reached'
+  | 'record'
+  | 'request'
+  | 'revive'
+  | 'start'
+  | 'status'
+  | 'stop'
 >;
 export type OpenHost = (birth: SiloBirth, handover: Handover) => Host;
 
@@ -64,13 +74,18 @@ export class SiloSeat {
     this.#host.quota(edge);
   }
 
-  request(method: SiloMethod): Promise<void> {
-    return this.#host.request(method);
+  /** Tells the silo of its devices as they are now; nothing restarts. */
+  describe(devices: SiloDevices): void {
+    this.#host.describe(devices);
   }
 
-  /** A silo that is left alone after crashes is given another try. */
-  revive(): void {
+  /**
+   * Has the silo look at its certificate files. One that is left alone after crashes is given another try, and
+   * one that is down looks at them when it comes back.
+   */
+  async lookAgain(): Promise<void> {
     this.#host.revive();
+    await this.#host.request('reload').catch(() => {});
   }
 
   /** Whoever waits for an answer waits no longer. */

@@ -7,8 +7,12 @@ import type { AuditDetails } from './audit-entry.ts';
 import type { SiloOptions } from './options.ts';
 
 /** What a silo is born with. */
-export interface SiloBirth {
+export interface SiloBirth extends SiloDevices {
   options: SiloOptions;
+}
+
+/** What may change while a silo runs: neither its session nor its spool depends on it. */
+export interface SiloDevices {
   /** Its own devices. */
   devices: DeviceDescription[];
   /** SHA-256 (hex) of its own part of the configuration. */
@@ -21,6 +25,7 @@ export interface SiloBirth {
  */
 export type ToSilo =
   | { type: 'start'; birth: SiloBirth }
+  | ({ type: 'devices' } & SiloDevices)
   | { type: 'samples'; samples: Sample[] }
   /** Samples that the gateway had to drop on this silo's behalf. */
   | { type: 'lost'; reason: LossReason; samples: number; from: number; to: number }

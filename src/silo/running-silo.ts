@@ -21,7 +21,7 @@ import { Intake } from './intake.ts';
 import { Journal } from './journal.ts';
 import type { LossAccount } from './loss-account.ts';
 import { gated, metered, type Sender } from './metered-uplink.ts';
-import type { SiloBirth } from './protocol.ts';
+import type { SiloBirth, SiloDevices } from './protocol.ts';
 import type { QuotaBook } from './quota-book.ts';
 import { Quotas } from './quotas.ts';
 import { Timekeeper, type TimeSources } from './timekeeper.ts';
@@ -56,6 +56,7 @@ export class RunningSilo {
   readonly #sender: Sender;
   readonly #quotas: Quotas;
   readonly #acceptance: Acceptance;
+  #described: SiloDevices;
   #identity: LoadedIdentity;
   #sessionSince: number;
   #stored = 0;
@@ -84,6 +85,7 @@ export class RunningSilo {
     const { uplink: uplinkOptions, quota } = birth.options;
     this.origin = origin;
     this.#dependencies = dependencies;
+    this.#described = birth;
     this.#spool = spool;
     this.#journal = journal;
     this.#identity = identity;
@@ -144,6 +146,12 @@ export class RunningSilo {
   /** What its isolate takes, as it was measured from outside. */
   observe(usage: SiloUsage): void {
     this.#quotas.observe(usage);
+  }
+
+  /** Its devices are others now; the session, the spool and all counts go on. */
+  describe(described: SiloDevices): void {
+    this.#described = described;
+    if (this.#uplink.status().state === 'online') this.#publishMeta();
   }
 
   /** A renewed certificate of the same tenant and gateway takes over; the spool and its stream go on. */
@@ -241,6 +249,13 @@ export class RunningSilo {
 
   #sessionReady(inflightMax: number): void {
     this.#sessionSince = this.#dependencies.clock.wallMs();
+    this.#publishMeta();
+    this.#inBackground('the checkpoint', this.#checkpointer.publish());
+    this.#forwarder.sessionReady(inflightMax);
+    this.#events.pump();
+  }
+
+  #publishMeta(): void {
     const meta = encodeJson(this.#metaDocument());
     const sent = this.#sender.publish({
       channel: 'meta',
@@ -249,9 +264,6 @@ export class RunningSilo {
       contentType: 'application/json',
     });
     this.#inBackground('the meta document', sent);
-    this.#inBackground('the checkpoint', this.#checkpointer.publish());
-    this.#forwarder.sessionReady(inflightMax);
-    this.#events.pump();
   }
 
   #statusDocument(online: boolean): StatusDocument {
@@ -259,7 +271,7 @@ export class RunningSilo {
   }
 
   #metaDocument(): MetaDocument {
-    const { devices, configSha256 } = this.#dependencies.birth;
+    const { devices, configSha256 } = this.#described;
     return { v: 1, ...this.origin, at: this.#dependencies.clock.wallMs(), version, configSha256, devices };
   }
 

@@ -12,7 +12,7 @@ import { type ClockTrust, judgeClock } from './clock-trust.ts';
 import { endIfDamaged } from './damage.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';
-import type { AuditAct, SiloBirth, SiloChannel, ToSilo } from './protocol.ts';
+import type { AuditAct, SiloBirth, SiloChannel, SiloDevices, ToSilo } from './protocol.ts';
 import { limitsOf, QuotaBook } from './quota-book.ts';
 import { RefusalRation } from './refusal-ration.ts';
 import { ReportPace } from './report-pace.ts';
@@ -51,7 +51,7 @@ type Stage =
  * one, everything happens in a RunningSilo that bears it.
  */
 export class Silo {
-  readonly #birth: SiloBirth;
+  #birth: SiloBirth;
   readonly #channel: SiloChannel;
   readonly #clock: Clock;
   readonly #time: TimeSources;
@@ -90,6 +90,8 @@ export class Silo {
     switch (message.type) {
       case 'samples':
         return this.#admit(message.samples);
+      case 'devices':
+        return this.#describe(message);
       case 'lost':
         return this.#losses.add(message);
       case 'request':
@@ -104,6 +106,11 @@ export class Silo {
       case 'stop':
         return this.#stop();
     }
+  }
+
+  #describe({ devices, configSha256 }: SiloDevices): void {
+    this.#birth = { ...this.#birth, devices, configSha256 };
+    if (this.#stage.at === 'running') this.#stage.silo.describe({ devices, configSha256 });
   }
 
   #admit(samples: Sample[]): void {

@@ -61,7 +61,7 @@ describe('a reload touches', () => {
       'unitId: 7',
       'unitId: 9\n    every: 2s\n    registersMax: 20',
       [
-        'north restarted devices.boiler.every devices.boiler.unitId devices.boiler.registersMax',
+        'north changed devices.boiler.every devices.boiler.unitId devices.boiler.registersMax',
         'plant changed',
       ],
     ],
@@ -70,7 +70,7 @@ describe('a reload touches', () => {
       'address: 41, type: int16 }]',
       'address: 44, type: int16, unit: Cel }, { name: level, table: holding, address: 50, type: int16 }]',
       [
-        'north restarted devices.boiler.points.back.address devices.boiler.points.back.unit devices.boiler.points.level',
+        'north changed devices.boiler.points.back.address devices.boiler.points.back.unit devices.boiler.points.level',
         'plant changed',
       ],
     ],
@@ -78,13 +78,13 @@ describe('a reload touches', () => {
       'a profile as one key, not as all that it fills in',
       'profile: eastron-sdm630',
       'profile: eastron-sdm120',
-      ['north restarted devices.meter.profile', 'rs485 changed'],
+      ['north changed devices.meter.profile', 'rs485 changed'],
     ],
     [
       'both silos where a device changes hands',
       'name: chiller, silo: south',
       'name: chiller, silo: north',
-      ['north restarted devices.chiller', 'south restarted devices.chiller', 'plant changed'],
+      ['north changed devices.chiller', 'south changed devices.chiller', 'plant changed'],
     ],
     [
       'one silo for its wall and its place',
@@ -107,7 +107,7 @@ describe('a reload touches', () => {
     );
     const { silos, buses } = planReload(optionsOf(base), after);
     assert.deepEqual(silos, [
-      { name: 'north', outcome: 'restarted', changes: ['devices.meter.bus'] },
+      { name: 'north', outcome: 'changed', changes: ['devices.meter.bus'] },
       { name: 'west', outcome: 'started', changes: [] },
       { name: 'south', outcome: 'stopped', changes: [] },
     ]);

@@ -247,6 +247,22 @@ describe('a silo seen from the gateway', () => {
       assert.equal(isolates.length, 2);
     });
 
+    it('is told of other devices while it runs, and starts with them after a crash', () => {
+      last().runs('acme');
+      const devices = [{ name: 'annexe', points: [] }];
+      seat.describe({ devices, configSha256: 'b' });
+      assert.equal(isolates.length, 1);
+      assert.deepEqual(last().toldOf('devices'), [{ type: 'devices', devices, configSha256: 'b' }]);
+      assert.deepEqual(seat.devices, devices);
+      last().goes('crashed');
+      seat.describe({ devices: [], configSha256: 'c' });
+      clock.advance(longMs);
+      assert.equal(isolates.length, 2);
+      const [start] = last().toldOf('start');
+      assert.deepEqual([start!.birth.devices, start!.birth.configSha256], [[], 'c']);
+      assert.deepEqual(last().toldOf('devices'), []);
+    });
+
     it('is left alone after five crashes, and what waited is counted; a reload gives it another try', () => {
       last().runs('acme');
       for (let crash = 1; crash <= 5; crash += 1) {
@@ -258,7 +274,7 @@ describe('a silo seen from the gateway', () => {
       deliver(10);
       assert.equal(dropped()['crash'], 15);
       assert.equal(seat.status().uplink?.state ?? 'closed', 'closed');
-      seat.revive();
+      void seat.lookAgain();
       last().runs('acme');
       deliver(2);
       assert.equal(last().samples, 2);

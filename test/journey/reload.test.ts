@@ -5,7 +5,7 @@ import { chmod } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import type { Isolation, SiloStatus } from '../../src/reading/status.ts';
+import type { DeviceStatus, Isolation, SiloStatus } from '../../src/reading/status.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
@@ -21,6 +21,8 @@ interface Building {
   certificate: 'north' | 'west';
   quota: string;
   every: string;
+  /** One more device of the first silo. */
+  more: string;
 }
 
 const tenants = { north: 'acme', south: 'borealis', west: 'corvus' };
@@ -28,6 +30,7 @@ const asBuilt: Omit<Building, 'certificate'> = {
   silo: 'north',
   quota: '{ samplesPerSecond: 500 }',
   every: '50ms',
+  more: '',
 };
 const by = userInfo().username;
 const isRoot = userInfo().uid === 0;
@@ -35,11 +38,11 @@ const isRoot = userInfo().uid === 0;
 /** Two tenants on one bus, and how to change what the configuration says of one of them. */
 async function building(broker: Mosquitto, isolation: Isolation = 'thread') {
   const site = await Site.create(broker.authority);
-  const port = await startPlantProcess(site, 3);
+  const port = await startPlantProcess(site, 4);
   for (const [silo, tenant] of Object.entries(tenants)) await site.issueGateway(silo, tenant);
   await site.issueBackend();
   const change = (to: Partial<Building> = {}): Promise<void> => {
-    const { silo, quota, every } = { ...asBuilt, ...to };
+    const { silo, quota, every, more } = { ...asBuilt, ...to };
     const entry = siloEntry(silo, broker.url, '', isolation).replaceAll(
       `./${silo}.`,
       `./${to.certificate ?? silo}.`,
@@ -50,7 +53,7 @@ ${entry}    batch: { linger: 50ms }
     quota: ${quota}
 ${siloEntry('south', broker.url, '', isolation)}    batch: { linger: 50ms }
 ${plantBus(port)}devices:
-${device}${plantDevice('borealis-unit', 2, 'south')}`);
+${device}${plantDevice('borealis-unit', 2, 'south')}${more}`);
   };
   await change();
   return { site, change };
@@ -58,6 +61,10 @@ ${device}${plantDevice('borealis-unit', 2, 'south')}`);
 
 async function siloOf(daemon: Daemon, name: string): Promise<SiloStatus> {
   return (await daemon.status()).silos.find((silo) => silo.name === name)!;
+}
+
+async function deviceOf(daemon: Daemon, name: string): Promise<DeviceStatus> {
+  return (await daemon.status()).buses.flatMap(({ devices }) => devices).find((each) => each.name === name)!;
 }
 
 function untilOnline(daemon: Daemon, name: string): Promise<SiloStatus> {
@@ -156,6 +163,49 @@ for (const isolation of isolations) {
       const starts = (await auditOf(site, 'north', 'start')).map(({ configSha256 }) => configSha256);
       assert.deepEqual([entry!['previousConfigSha256'], entry!['configSha256']], starts);
       assert.deepEqual(await auditOf(site, 'south', 'configuration'), []);
+    });
+
+    it('tells a silo of a device that is added: its isolate, session, stream and counts go on', async () => {
+      const authority = await createAuthority('Test CA');
+      await using broker = await Mosquitto.start({ authority });
+      const { site, change } = await building(broker, isolation);
+      await using _ = site;
+      const consumer = site.startConsumer(broker.url);
+      const daemon = site.startDaemon();
+      const before = await untilOnline(daemon, 'north');
+      const deviceBefore = await deviceOf(daemon, 'acme-unit');
+      const annexe = plantDevice('acme-annexe', 4, 'north').replace(
+        'type: uint16 }\n',
+        'type: uint16, unit: Cel }\n',
+      );
+      await change({ more: annexe });
+      const { exitCode, stdout, stderr } = await runCommand(['reload', '--config', site.config]);
+      assert.equal(exitCode, 0, stderr);
+      assert.match(stdout, /^silo north {2}changed {4}devices\.acme-annexe$/m);
+      const rows = await eventually('rows of the new device', async () => {
+        const all = await site.rows();
+        return (
+          all.filter(({ device, unit }) => device === 'acme-annexe' && unit === 'Cel').length > 10 && all
+        );
+      });
+      const after = await siloOf(daemon, 'north');
+      assert.deepEqual(
+        [after.uplink!.connects, after.uplink!.since, after.spool!.epoch, after.restarts],
+        [before.uplink!.connects, before.uplink!.since, before.spool!.epoch, 0],
+      );
+      assert.ok(after.samples.received > before.samples.received);
+      assert.ok(after.samples.stored > before.samples.stored);
+      assert.deepEqual(after.samples.dropped, {});
+      const device = await deviceOf(daemon, 'acme-unit');
+      assert.ok(device.samples > deviceBefore.samples && device.requests > deviceBefore.requests);
+      assert.equal(await daemon.stop(), 0);
+      assert.equal(await consumer.stop(), 0, consumer.stderr);
+      assertCountsWithoutHole(rows, 'acme-unit');
+      assertCountsWithoutHole(rows, 'acme-annexe');
+      assert.equal(new Set(rows.filter(({ tenant }) => tenant === 'acme').map(({ epoch }) => epoch)).size, 1);
+      const [entry, ...rest] = await auditOf(site, 'north', 'configuration');
+      assert.deepEqual([entry!['changes'], rest], [['devices.acme-annexe'], []]);
+      assert.equal((await auditOf(site, 'north', 'start')).length, 1);
     });
 
     it('that gives a silo to another tenant takes nothing along of the one before', async () => {
