@@ -2,7 +2,7 @@ import type { Quality } from '../reading/quality.ts';
 import type { Value } from '../reading/sample.ts';
 import type { TelemetryBatch } from '../stream/batch.ts';
 
-/** One value of one point at one instant, or why there is none. */
+/** One value of one point at one instant, with what is said against it, or why there is none. */
 export interface Row {
   tenant: string;
   gateway: string;
@@ -36,8 +36,11 @@ export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf): Row[] {
       const base = { tenant, gateway, device, point, value, unit, quality, time, ts, epoch, seq };
       return clock === undefined ? base : { ...base, clock };
     };
-    for (const [point, value] of Object.entries(values)) rows.push(row(point, value, 'good'));
-    for (const [point, reason] of Object.entries(quality ?? {})) rows.push(row(point, null, reason));
+    const reasons = new Map(Object.entries(quality ?? {}));
+    for (const [point, value] of Object.entries(values))
+      rows.push(row(point, value, reasons.get(point) ?? 'good'));
+    for (const [point, reason] of reasons)
+      if (!Object.hasOwn(values, point)) rows.push(row(point, null, reason));
   }
   return rows;
 }

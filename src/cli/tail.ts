@@ -94,7 +94,7 @@ function documentOf({ silo, sample }: TailItem): object {
   return { silo, device, ts: wallMs, values, ...(quality && { quality }) };
 }
 
-/** `22:15:03.123  north  main-meter  voltage_l1=230.4 V  power_l2: timeout`. */
+/** `22:15:03.123  north  main-meter  voltage_l1=230.4 V  voltage_l2=6553.5 V implausible  power_l2: timeout`. */
 function lineFormat(
   units: ReadonlyMap<string, string>,
   paint: (style: Style, text: string) => string,
@@ -102,12 +102,15 @@ function lineFormat(
   return ({ silo, sample }) => {
     const at = new Date(sample.wallMs);
     const time = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
+    const quality = new Map(Object.entries(sample.quality ?? {}));
     const values = Object.entries(sample.values).map(([point, value]) => {
       const unit = units.get(`${silo} ${sample.device} ${point}`);
-      const shown = paint('bold', String(value));
-      return `${paint('dim', `${point}=`)}${shown}${unit === undefined ? '' : ` ${unit}`}`;
+      const shown = `${paint('bold', String(value))}${unit === undefined ? '' : ` ${unit}`}`;
+      const doubt = quality.get(point);
+      quality.delete(point);
+      return `${paint('dim', `${point}=`)}${shown}${doubt === undefined ? '' : ` ${paint('yellow', doubt)}`}`;
     });
-    const missing = Object.entries(sample.quality ?? {}).map(([point, why]) =>
+    const missing = [...quality].map(([point, why]) =>
       paint(why === 'invalid' || why === 'stale' ? 'yellow' : 'red', `${point}: ${why}`),
     );
     return [paint('dim', time), silo, paint('cyan', sample.device), ...values, ...missing].join('  ');

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { protocolSchema } from '../fieldbus/profile/protocol-schema.ts';
+import { rangeKeys, rangesSchema } from '../fieldbus/profile/range-schema.ts';
 import { numberKey } from '../fieldbus/profile/scalars.ts';
 import { registerTypes } from '../reading/point.ts';
 import { pointFaults } from './point-rules.ts';
@@ -32,6 +33,7 @@ const pointShape = z.strictObject({
     .optional()
     .describe('value = raw × scale + offset'),
   offset: factor.optional().describe('added after scaling'),
+  ...rangeKeys,
   scaleFrom: label('point of this device that holds the power of ten to scale by (SunSpec)').optional(),
   unit: z
     .string()
@@ -94,6 +96,13 @@ export const deviceSchema = z
       .max(2000)
       .optional()
       .describe('points of the profile to read; all where absent'),
+    ranges: rangesSchema(
+      "what is plausible, by point or unit, where the profile's own range does not fit",
+    ).optional(),
+    identify: z
+      .enum(['on', 'off'])
+      .default('on')
+      .describe('whether the device is asked what it is, as its profile has it'),
     every: duration(
       '10ms',
       '7d',

@@ -34,7 +34,10 @@ export function deviceOptions(
     place: placeOf(),
     ...(expansion && { profile: expansion.profile, profileSha256: expansion.profileSha256 }),
   };
-  if (expansion?.kind === 'serial') return { ...common, kind: 'serial', protocol: expansion.protocol };
+  if (expansion?.kind === 'serial') {
+    const { protocol, identify } = expansion;
+    return { ...common, kind: 'serial', protocol, ...(identify && { identify }) };
+  }
   if (device.protocol !== undefined) return { ...common, kind: 'serial', protocol: device.protocol };
   const limits = expansion?.limits;
   const gapMax = device.gapMax ?? limits?.gapMax;
@@ -46,6 +49,7 @@ export function deviceOptions(
       expansion?.points ??
       (device.points ?? []).map((point, index) => pointOptions(point, everyMs, placeOf(index))),
     ...(expansion?.discover && { discover: expansion.discover }),
+    ...(expansion?.identify && { identify: expansion.identify }),
     limits: {
       registersMax: device.registersMax ?? limits?.registersMax ?? registersMaxDefault,
       bitsMax: device.bitsMax ?? limits?.bitsMax ?? bitsMaxDefault,

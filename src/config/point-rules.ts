@@ -1,4 +1,6 @@
+import { isNumeric, rangeFaults } from '../fieldbus/profile/range-schema.ts';
 import type { RegisterType } from '../reading/point.ts';
+import type { Limit } from '../reading/range.ts';
 import { registerCount } from '../reading/registers.ts';
 
 /** What of a point these rules look at. */
@@ -14,6 +16,8 @@ export interface PointShape {
   bits?: Readonly<Record<string, string>> | undefined;
   enum?: Readonly<Record<string, string>> | undefined;
   invalid?: unknown;
+  min?: Limit | undefined;
+  max?: Limit | undefined;
 }
 
 /** Registers (or bits, in coil and discrete) that the point takes. */
@@ -45,6 +49,7 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
       faults.push([key, `'${key}' does not go with type '${type}'; it is for ${types}`]);
     }
   }
+  faults.push(...rangeFaults({ ...point, type }));
   if (type === 'string' && point.length === undefined) {
     faults.push(['length', "a string needs its 'length'; write how many registers it takes"]);
   }
@@ -71,15 +76,14 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
   return faults;
 }
 
-const numeric = (type: RegisterType): boolean => !['bool', 'string', 'bits'].includes(type);
-const integer = (type: RegisterType): boolean => numeric(type) && !type.startsWith('float');
+const integer = (type: RegisterType): boolean => isNumeric(type) && !type.startsWith('float');
 
 /** Which keys go with which types. */
 const belongings: readonly [keyof PointShape, (type: RegisterType, bitTable: boolean) => boolean, string][] =
   [
-    ['scale', numeric, 'numbers'],
-    ['offset', numeric, 'numbers'],
-    ['scaleFrom', numeric, 'numbers'],
+    ['scale', isNumeric, 'numbers'],
+    ['offset', isNumeric, 'numbers'],
+    ['scaleFrom', isNumeric, 'numbers'],
     ['length', (type) => type === 'string' || type === 'bits', 'string and bits'],
     ['bit', (type, bitTable) => type === 'bool' && !bitTable, 'bool in a register'],
     ['bits', (type) => type === 'bits', 'bits'],

@@ -51,8 +51,10 @@ function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined 
   return undefined;
 }
 
-function settingsOf({ every, only, settings }: DeviceConfig) {
+function settingsOf({ every, only, settings, ranges, identify }: DeviceConfig) {
   return {
+    identify,
+    ...(ranges && { ranges }),
     ...(every !== undefined && { everyMs: every }),
     ...(only && { only }),
     ...(settings && { settings }),
@@ -61,7 +63,7 @@ function settingsOf({ every, only, settings }: DeviceConfig) {
 
 /** The key without which the profile would do. */
 function culprit(profile: Profile | undefined, device: DeviceConfig): keyof DeviceConfig {
-  const optional = ['settings', 'only'] as const;
+  const optional = ['settings', 'only', 'ranges'] as const;
   if (profile === undefined) return 'profile';
   return (
     optional.find((key) => device[key] && expands(profile, { ...device, [key]: undefined })) ?? 'profile'

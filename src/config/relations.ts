@@ -1,3 +1,4 @@
+import { exactJson } from '../base/exact-json.ts';
 import { canonicalHost } from '../base/host.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
@@ -58,7 +59,7 @@ function deviceFaults({ index, value: device }: Element<DeviceConfig>, sections:
   const bus = sections.buses.find(({ value }) => value.name === device.bus)?.value;
   if (bus !== undefined) faults.push(...fitFaults(device, bus, at));
   if (device.profile === undefined) {
-    for (const key of ['settings', 'only'] as const) {
+    for (const key of ['settings', 'only', 'ranges'] as const) {
       if (device[key] !== undefined)
         faults.push(at(`'${key}' is for a profile; name one, or remove it`, key));
     }
@@ -138,7 +139,7 @@ function neighbourFaults({ devices, siloNames }: Sections): RelationFault[] {
 
 /** What on a bus a device reads: its unit id, or on a plain serial line what it listens for. */
 function unitOf({ bus, unitId, profile, settings, protocol }: DeviceConfig): string {
-  return `${bus} ${unitId ?? JSON.stringify([profile, settings, protocol])}`;
+  return `${bus} ${unitId ?? exactJson([profile, settings, protocol])}`;
 }
 
 function listed(names: ReadonlySet<string>): string {

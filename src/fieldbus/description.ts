@@ -1,4 +1,5 @@
 import type { DeviceDescription, PointDescription } from '../reading/point.ts';
+import type { Limit, Range } from '../reading/range.ts';
 import type { DeviceOptions } from './options.ts';
 
 /** What the owner of a device's data is told about it. */
@@ -13,17 +14,24 @@ export function describeDevice(device: DeviceOptions): DeviceDescription {
 }
 
 function pointsOf(device: DeviceOptions): PointDescription[] {
-  const described = declaredPoints(device).map(({ name, type, unit }) => ({
+  const described = declaredPoints(device).map(({ name, type, unit, min, max }) => ({
     name,
     type,
     ...(unit !== undefined && { unit }),
+    ...(min !== undefined && { min: limitOf(min) }),
+    ...(max !== undefined && { max: limitOf(max) }),
   }));
   // Two kinds of frame, or two models, may fill the same point: it is described once.
   return [...new Map(described.map((point) => [point.name, point])).values()];
 }
 
 /** Where the device itself tells where its points are, all that it may turn out to have. */
-function declaredPoints(device: DeviceOptions): readonly PointDescription[] {
+function declaredPoints(device: DeviceOptions): readonly (Omit<PointDescription, 'min' | 'max'> & Range)[] {
   if (device.kind === 'serial') return device.protocol.messages.flatMap(({ fields }) => fields);
   return [...device.points, ...(device.discover?.points ?? [])].filter(({ internal }) => !internal);
+}
+
+/** As values have it: an integer beyond 2^53 is a decimal string. */
+function limitOf(limit: Limit): number | string {
+  return typeof limit === 'bigint' ? String(limit) : limit;
 }

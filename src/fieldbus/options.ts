@@ -1,5 +1,6 @@
 import type { Order, RegisterType } from '../reading/point.ts';
-import type { InvalidMarker } from '../reading/registers.ts';
+import type { Range } from '../reading/range.ts';
+import type { InvalidMarker, RegisterFormat } from '../reading/registers.ts';
 
 export type { InvalidMarker };
 
@@ -48,7 +49,8 @@ export type BusShares = ReadonlyMap<string, number>;
 
 export type ModbusTable = 'coil' | 'discrete' | 'input' | 'holding';
 
-export interface ModbusPointOptions {
+/** `min` and `max` are in the unit of the value, after scaling. */
+export interface ModbusPointOptions extends Range {
   name: string;
   table: ModbusTable;
   /** Zero-based PDU address, 0 to 65535. */
@@ -90,6 +92,27 @@ export interface RequestLimits {
   requestGapMs: number;
 }
 
+/** What a device is expected to say of itself. */
+export type IdentityExpectation =
+  | { oneOf: readonly (string | number)[] }
+  | { matches: string }
+  /** A measured value; ends included. */
+  | { between: readonly [number, number] };
+
+export type IdentityCheck = { expects: IdentityExpectation } & (
+  | ({ by: 'registers' } & Pick<ModbusPointOptions, 'table' | 'address'> & RegisterFormat)
+  /** An object of Read Device Identification (Modbus V1.1b3 §6.21). */
+  | { by: 'object'; object: number }
+);
+
+/** Frames that tell what a sensor is. */
+export interface FrameIdentity {
+  /** Only this kind of device sends it. */
+  pattern: string;
+  /** Frames of devices that this profile is not for. */
+  others: readonly { pattern: string; is: string }[];
+}
+
 interface DeviceBase {
   name: string;
   /** The silo's local label: the only thing the fieldbus knows about ownership. */
@@ -110,6 +133,8 @@ export interface ModbusDeviceOptions extends DeviceBase {
   points: readonly ModbusPointOptions[];
   /** Points whose addresses the device itself tells, see profile/sunspec.ts. */
   discover?: SunSpecDiscovery;
+  /** What it is asked at first contact; absent: nothing. */
+  identify?: readonly IdentityCheck[];
   limits: RequestLimits;
 }
 
@@ -188,7 +213,7 @@ export type ChecksumOptions =
     };
 
 /** One value in a serial frame. Patterns run over the frame as Latin-1 text (see serial/pattern.ts). */
-export interface SerialFieldOptions {
+export interface SerialFieldOptions extends Range {
   name: string;
   unit?: string;
   type: RegisterType;
@@ -255,6 +280,8 @@ export interface SerialProtocol {
 export interface SerialDeviceOptions extends DeviceBase {
   kind: 'serial';
   protocol: SerialProtocol;
+  /** What its frames must look like; absent: anything. */
+  identify?: FrameIdentity;
 }
 
 export type DeviceOptions = ModbusDeviceOptions | SerialDeviceOptions;

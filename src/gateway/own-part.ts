@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { exactJson } from '../base/exact-json.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { GatewayOptions } from '../config/options.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
@@ -24,7 +25,7 @@ export function withoutPlace(device: DeviceOptions): DeviceOptions {
 
 /** SHA-256, hex. */
 export function digestOf(part: OwnPart): string {
-  return createHash('sha256').update(JSON.stringify(part)).digest('hex');
+  return createHash('sha256').update(exactJson(part)).digest('hex');
 }
 
 /** Hex SHA-256 of nothing: what a silo that is taken out of the configuration has left of it. */

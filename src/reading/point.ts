@@ -23,6 +23,9 @@ export interface PointDescription {
   type: RegisterType;
   /** A code of RFC 8428's SenML units registry where one exists. */
   unit?: string;
+  /** What is plausible, in the unit; an integer beyond 2^53 is a decimal string. */
+  min?: number | string;
+  max?: number | string;
 }
 
 /** What the outside is told about a device. It names no bus: the data's owner need not know the wiring. */

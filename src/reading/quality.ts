@@ -1,10 +1,18 @@
 /**
- * Why a point has no value:
+ * Why a point has no value, or one that is not to be trusted:
  * - `timeout`: the device did not answer in time
  * - `exception:N`: it answered with Modbus exception code N (Modbus V1.1b3 §7)
  * - `crc`: an answer came, but damaged (check sum, length, wrong unit or function)
  * - `invalid`: it was read, and the device marks it as not a number or the bytes make no value
  * - `stale`: a free-running sensor has not sent it for longer than its interval allows
  * - `offline`: the port or connection is not there, or the device is in a pause after failures
+ * - `implausible`: it was read and has a value, but that is outside its range, or the device says that it is another
  */
-export type Quality = 'timeout' | `exception:${number}` | 'crc' | 'invalid' | 'stale' | 'offline';
+export type Quality =
+  | 'timeout'
+  | `exception:${number}`
+  | 'crc'
+  | 'invalid'
+  | 'stale'
+  | 'offline'
+  | 'implausible';

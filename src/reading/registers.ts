@@ -151,10 +151,14 @@ function integerInterpreter(format: RegisterFormat): (raw: number) => Value | un
 }
 
 /** From the raw number to its name or its scaled value. */
-function finishNumber(format: RegisterFormat): (raw: number) => Value {
+function finishNumber(format: RegisterFormat): (raw: number) => Value | undefined {
   const names = format.enum;
   if (names) return (raw) => names[raw] ?? String(raw);
-  return compileScale(format.scale, format.offset);
+  const scale = compileScale(format.scale, format.offset);
+  return (raw) => {
+    const value = scale(raw);
+    return Number.isFinite(value) ? value : undefined;
+  };
 }
 
 function wideDecoder(format: RegisterFormat): Decoder {

@@ -5,7 +5,7 @@ export type Value = number | boolean | string;
 
 /**
  * One device's values at one instant, as it leaves the fieldbus: it names a device and no tenant.
- * A point that was not read is absent from `values` and stands in `quality`.
+ * A point that was not read is absent from `values` and stands in `quality`; one that is `implausible` stands in both.
  */
 export interface Sample {
   device: string;
@@ -14,11 +14,12 @@ export interface Sample {
   /** CLOCK_MONOTONIC at the same instant: from it the true time follows once the clock is known good. */
   monotonicMs: number;
   values: Readonly<Record<string, Value>>;
-  /** Absent where every point was read. */
+  /** Absent where every point was read and is plausible. */
   quality?: Readonly<Record<string, Quality>>;
 }
 
 /** How many points a sample speaks of, read or not: the measure of queues between threads. */
 export function readingsOf(sample: Sample): number {
-  return Object.keys(sample.values).length + Object.keys(sample.quality ?? {}).length;
+  const unread = Object.keys(sample.quality ?? {}).filter((point) => !Object.hasOwn(sample.values, point));
+  return Object.keys(sample.values).length + unread.length;
 }

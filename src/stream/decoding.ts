@@ -41,8 +41,12 @@ export function decodeBatch(
   const payload = decodeContent(message, encoding === undefined ? undefined : String(encoding));
   const batch: TelemetryBatch = check(batchSchema, payload);
   for (const sample of batch.samples) {
-    const both = Object.keys(sample.quality ?? {}).find((point) => Object.hasOwn(sample.values, point));
-    if (both !== undefined) throw invalid(`'${both}' has a value and a quality that says it was not read`);
+    for (const [point, quality] of Object.entries(sample.quality ?? {})) {
+      const hasValue = Object.hasOwn(sample.values, point);
+      if (hasValue && quality !== 'implausible')
+        throw invalid(`'${point}' has a value and a quality that says it was not read`);
+      if (!hasValue && quality === 'implausible') throw invalid(`'${point}' is implausible and has no value`);
+    }
   }
   holdToTopic(origin, batch, 'payload');
   holdToProperties(batch, properties);

@@ -23,7 +23,7 @@ const hash = z
 const origin = { v: z.literal(1), tenant: segment, gateway: segment };
 
 const qualityPattern =
-  /^(?:timeout|exception:(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])|crc|invalid|stale|offline)$/;
+  /^(?:timeout|exception:(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])|crc|invalid|stale|offline|implausible)$/;
 const quality = z.string().regex(qualityPattern, 'is no quality') as unknown as z.ZodType<Quality>;
 
 const sample = z.strictObject({
@@ -109,7 +109,16 @@ export const anyEventSchema = z.looseObject({ ...eventHead, kind: name });
 
 export const proofSchema = z.looseObject({ signedAt: ms });
 
-const point = z.looseObject({ name, type: z.enum(registerTypes), unit: z.exactOptional(z.string()) });
+const limit = z
+  .union([z.number(), z.string().regex(/^-?\d{1,20}$/)])
+  .describe('of what is plausible, in the unit; an integer beyond 2^53 is a decimal string');
+const point = z.looseObject({
+  name,
+  type: z.enum(registerTypes),
+  unit: z.exactOptional(z.string()),
+  min: z.exactOptional(limit),
+  max: z.exactOptional(limit),
+});
 const device = z.looseObject({
   name,
   profile: z.exactOptional(z.string()),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { parse as parseYaml } from 'yaml';
+import { rowsOf } from '../../src/backend/row.ts';
 import { MerestoneError } from '../../src/base/error.ts';
 import { decodeBatch, decodeEvent, decodeMeta, decodeStatus } from '../../src/stream/decoding.ts';
 import type { UserProperties } from '../../src/stream/decoding.ts';
@@ -41,6 +42,19 @@ describe('a telemetry batch', () => {
     const { batch, payload } = decodeBatch(origin, bytes);
     assert.deepEqual(batch, JSON.parse(bytes.toString()));
     assert.deepEqual(payload, bytes);
+  });
+
+  it('has an implausible point in values and in quality, and it is one row with both', () => {
+    const message = payload({}, { quality: { voltage_l1: 'implausible', power: 'timeout' } });
+    const { batch } = decodeBatch(origin, message);
+    assert.deepEqual(batch.samples[0]?.quality, { voltage_l1: 'implausible', power: 'timeout' });
+    assert.deepEqual(
+      rowsOf(batch, () => 'V').map(({ point, value, quality }) => [point, value, quality]),
+      [
+        ['voltage_l1', 230.4, 'implausible'],
+        ['power', null, 'timeout'],
+      ],
+    );
   });
 
   it('is unpacked where it is zstd, by property or by its first bytes', () => {
@@ -92,6 +106,11 @@ describe('a telemetry batch', () => {
       'a point with value and quality',
       payload({}, { quality: { voltage_l1: 'crc' } }),
       /^'voltage_l1' has a value and/,
+    ],
+    [
+      'an implausible point without its value',
+      payload({}, { quality: { power: 'implausible' } }),
+      /^'power' is implausible and has no value/,
     ],
     [
       'a member named twice',

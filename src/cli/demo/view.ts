@@ -103,7 +103,10 @@ function rowLine(row: Row, scene: Scene, width: number): Line {
     span(row.point.padEnd(24), ink.quiet),
     row.value === null
       ? span(row.quality.padStart(valueWidth), ink.bad)
-      : span(showValue(row.value, row.unit).padStart(valueWidth)),
+      : span(
+          showValue(row.value, row.unit).padStart(valueWidth),
+          row.quality === 'good' ? ink.text : ink.bad,
+        ),
   ];
 }
 

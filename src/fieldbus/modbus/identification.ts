@@ -35,7 +35,7 @@ export async function identify(
 }
 
 /** The answer after its function code: MEI type, read code, conformity, more, next object, count, objects. */
-function parseObjects(data: Uint8Array): { objects: Map<number, string>; next: number | null } {
+export function parseObjects(data: Uint8Array): { objects: Map<number, string>; next: number | null } {
   const objects = new Map<number, string>();
   let at = 6;
   for (let count = data[5]!; count > 0; count -= 1) {

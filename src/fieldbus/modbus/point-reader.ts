@@ -17,5 +17,6 @@ export function pointReader(point: ModbusPointOptions): PointReader {
 /** Applies the power of ten that another point holds (SunSpec); undefined where that one is not known. */
 export function withFactor(value: Value, factor: Value | undefined): Value | undefined {
   if (typeof value !== 'number' || typeof factor !== 'number') return undefined;
-  return timesPowerOfTen(value, factor);
+  const scaled = timesPowerOfTen(value, factor);
+  return Number.isFinite(scaled) ? scaled : undefined;
 }

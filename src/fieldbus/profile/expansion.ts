@@ -2,10 +2,13 @@ import { MerestoneError } from '../../base/error.ts';
 import { nearestName } from '../../base/nearest-name.ts';
 import type { ModbusDeviceOptions, ModbusPointOptions, SerialDeviceOptions } from '../options.ts';
 import { compilePattern } from '../serial/pattern.ts';
+import { frameIdentity, identityChecks } from './identity.ts';
 import type { PointShape } from './modbus-schema.ts';
 import { defaultSettings, withSettings } from './profile.ts';
 import type { Profile } from './profile.ts';
 import { defined, protocolSchema } from './protocol-schema.ts';
+import type { Ranges } from './range-schema.ts';
+import { strayRanges, withRange } from './ranges.ts';
 import type { ProfileShape } from './schema.ts';
 
 /** What a device of the configuration says beside the name of its profile. */
@@ -15,6 +18,10 @@ export interface DeviceSettings {
   only?: readonly string[];
   /** Values for the profile's own settings. */
   settings?: Readonly<Record<string, string | number>>;
+  /** What is plausible, by point or unit; goes before what the profile says. */
+  ranges?: Ranges;
+  /** Absent: it is asked what it is. */
+  identify?: 'on' | 'off';
 }
 
 /** The part of a device's options that comes out of its profile. */
@@ -24,8 +31,8 @@ export type Expansion = {
   everyMs: number;
   responseTimeoutMs?: number;
 } & (
-  | Pick<ModbusDeviceOptions, 'kind' | 'points' | 'discover' | 'limits'>
-  | Pick<SerialDeviceOptions, 'kind' | 'protocol'>
+  | Pick<ModbusDeviceOptions, 'kind' | 'points' | 'discover' | 'identify' | 'limits'>
+  | Pick<SerialDeviceOptions, 'kind' | 'identify' | 'protocol'>
 );
 
 /** Throws ProfileInvalid for a setting or point that the profile doesn't have. */
@@ -40,14 +47,20 @@ export function expandProfile(profile: Profile, device: DeviceSettings): Expansi
     ...(responseTimeout !== undefined && { responseTimeoutMs: responseTimeout }),
   };
   const settings = settingsOf(profile, device.settings ?? {});
-  if (shape.protocol !== undefined)
-    return { ...base, kind: 'serial', protocol: protocolOf(profile, settings, device.only) };
+  const isAsked = device.identify !== 'off';
+  if (shape.protocol !== undefined) {
+    const identify = isAsked ? frameIdentity(shape, settings) : undefined;
+    const protocol = protocolOf(profile, settings, device);
+    return { ...base, kind: 'serial', protocol, ...(identify && { identify }) };
+  }
   const { requestGap, ...limits } = shape.limits;
-  const points = wantedPoints(profile, shape.points ?? [], device.only);
+  const points = rangedPoints(profile, wantedPoints(profile, shape.points ?? [], device.only), device.ranges);
   return {
     ...base,
     kind: 'modbus',
     limits: { ...defined(limits), requestGapMs: requestGap },
+    // A SunSpec device is asked what it is by the walk that finds its points.
+    ...(isAsked && shape.sunspec === undefined && { identify: identityChecks(shape) }),
     ...(shape.sunspec === undefined
       ? {
           points: points.map((point) => ({
@@ -57,6 +70,20 @@ export function expandProfile(profile: Profile, device: DeviceSettings): Expansi
         }
       : { points: [], discover: discoveryOf(shape.sunspec.bases, points, shape, everyMs, name) }),
   };
+}
+
+function rangedPoints(
+  profile: Profile,
+  points: readonly PointShape[],
+  own: Ranges | undefined,
+): readonly PointShape[] {
+  const { shape } = profile;
+  checkRanges(profile, own, shape.points ?? []);
+  const defaultType = shape.pointDefaults.type ?? 'bool';
+  return points.map(({ type, ...point }) => ({
+    ...withRange({ ...point, type: type ?? defaultType }, own, shape.ranges),
+    type,
+  }));
 }
 
 function discoveryOf(
@@ -115,7 +142,7 @@ function wantedPoints(
 function protocolOf(
   profile: Profile,
   settings: Readonly<Record<string, string>>,
-  only?: readonly string[],
+  { only, ranges }: DeviceSettings,
 ): SerialDeviceOptions['protocol'] {
   const parsed = protocolSchema.safeParse(withSettings(profile.shape.protocol, settings));
   if (!parsed.success) {
@@ -126,18 +153,21 @@ function protocolOf(
       'correct the settings',
     );
   }
-  const protocol = parsed.data;
-  if (only === undefined) return protocol;
-  checkNames(
-    profile,
-    only,
-    protocol.messages.flatMap(({ fields }) => fields.map(({ name }) => name)),
-  );
-  const messages = protocol.messages.map((message) => ({
+  const fields = parsed.data.messages.flatMap((message) => message.fields);
+  checkRanges(profile, ranges, fields);
+  if (only !== undefined)
+    checkNames(
+      profile,
+      only,
+      fields.map(({ name }) => name),
+    );
+  const messages = parsed.data.messages.map((message) => ({
     ...message,
-    fields: message.fields.filter(({ name }) => only.includes(name)),
+    fields: message.fields
+      .filter(({ name }) => only?.includes(name) ?? true)
+      .map((field) => withRange(field, ranges, profile.shape.ranges)),
   }));
-  return { ...protocol, messages };
+  return { ...parsed.data, messages };
 }
 
 function settingsOf(
@@ -167,6 +197,21 @@ function checkNames(profile: Profile, wanted: readonly string[], known: readonly
     profile,
     `has no point '${unknown}'`,
     meant ? `did you mean '${meant}'?` : `it has ${known.join(', ')}`,
+  );
+}
+
+function checkRanges(
+  profile: Profile,
+  ranges: Ranges | undefined,
+  points: readonly { name: string; unit?: string | undefined }[],
+): void {
+  const [stray] = strayRanges(ranges, points, 'name or unit');
+  if (stray === undefined) return;
+  const units = [...new Set(points.flatMap(({ unit }) => unit ?? []))];
+  throw refuse(
+    profile,
+    `has no point and no unit '${stray}'`,
+    `its units are ${units.join(' ') || 'none'}, its points ${points.map(({ name }) => name).join(', ')}`,
   );
 }
 

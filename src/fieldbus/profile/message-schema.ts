@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { RegisterType } from '../../reading/point.ts';
 import type { SerialFieldOptions, SerialMessageOptions } from '../options.ts';
 import { compilePattern } from '../serial/pattern.ts';
+import { rangeFaults, rangeKeys } from './range-schema.ts';
 import { duration, pattern, pointName, rule } from './scalars.ts';
 
 /** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
@@ -41,6 +42,7 @@ const fieldShape = z.strictObject({
   type: z.enum(typeNames).default('float64'),
   scale: number.optional().describe('value = raw × scale + offset'),
   offset: number.optional(),
+  ...rangeKeys,
   enum: z
     .record(z.string().max(64), z.union([z.string().max(64), number]))
     .optional()
@@ -91,7 +93,7 @@ const field = fieldShape
 const sources = ['group', 'pattern', 'column', 'at'] as const;
 
 function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
-  const faults: [keyof FieldShape, string][] = [];
+  const faults: [keyof FieldShape, string][] = rangeFaults({ ...shape, type: fieldTypes[shape.type][0] });
   const given = sources.filter((key) => shape[key] !== undefined);
   const isText = shape.at === undefined;
   if (given.length > 1)
@@ -126,7 +128,7 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
 }
 
 function toField(shape: FieldShape): SerialFieldOptions {
-  const { name, unit, scale, offset, enum: names, invalid, notation, negative, optional } = shape;
+  const { name, unit, scale, offset, min, max, enum: names, invalid, notation, negative, optional } = shape;
   const [type] = fieldTypes[shape.type];
   return {
     name,
@@ -137,6 +139,8 @@ function toField(shape: FieldShape): SerialFieldOptions {
     ...(unit !== undefined && { unit }),
     ...(scale !== undefined && { scale }),
     ...(offset !== undefined && { offset }),
+    ...(min !== undefined && { min }),
+    ...(max !== undefined && { max }),
     ...(names !== undefined && { enum: names }),
     ...(invalid !== undefined && { invalid: invalid.map(String) }),
     ...(negative !== undefined && { negative }),

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { registerTypes } from '../../reading/point.ts';
 import type { InvalidMarker } from '../../reading/registers.ts';
-import { duration, numberKey, pointName } from './scalars.ts';
+import { rangeKeys } from './range-schema.ts';
+import { duration, numberKey, pattern, pointName, rule } from './scalars.ts';
 
 const order = z.enum(['big', 'little']);
 const table = z.enum(['coil', 'discrete', 'input', 'holding']);
@@ -64,6 +65,7 @@ export const modbusPointSchema = z.strictObject({
     .describe('code of the SenML units registry (RFC 8428) where there is one'),
   scale: number.optional().describe('value = raw × scale + offset'),
   offset: number.optional(),
+  ...rangeKeys,
   internal: z.literal(true).optional().describe('read for others to be scaled by, and not given out'),
   scaleFrom: z.string().optional().describe('point that holds the power of ten to scale by'),
   length: z.int().min(1).max(125).optional().describe('registers of a string'),
@@ -74,34 +76,65 @@ export const modbusPointSchema = z.strictObject({
 
 export type PointShape = z.output<typeof modbusPointSchema>;
 
-/** A register that tells what a device is. All checks of a profile must hold. */
-export const identifyCheckSchema = z
-  .strictObject({
-    table,
-    address,
-    type: z.enum(registerTypes),
-    byteOrder: order.default('big'),
-    wordOrder: order.default('big'),
-    scale: number.optional(),
-    length: z.int().min(1).max(125).optional(),
-    equals: z.union([z.string(), number]).optional(),
-    oneOf: z
-      .array(z.union([z.string(), number]))
-      .min(1)
-      .max(64)
-      .optional(),
-    between: z
-      .tuple([number, number])
-      .optional()
-      .describe('a plausible range; weaker than a code of the device'),
-  })
-  .refine(
-    ({ equals, oneOf, between }) =>
-      [equals, oneOf, between].filter((each) => each !== undefined).length === 1,
-    {
-      error: 'a check needs one of equals, oneOf and between; write the one that the data sheet supports',
-    },
-  );
+const expectation = {
+  equals: z.union([z.string(), number]).optional(),
+  oneOf: z
+    .array(z.union([z.string(), number]))
+    .min(1)
+    .max(64)
+    .optional(),
+  matches: pattern('for text: what it looks like').optional(),
+  between: z
+    .tuple([number, number])
+    .optional()
+    .describe(
+      'for what it measures: wide enough for every sound device; 0, for nothing to measure, proves nothing',
+    ),
+};
+
+const registerCheck = z.strictObject({
+  table,
+  address,
+  type: z.enum(registerTypes),
+  byteOrder: order.default('big'),
+  wordOrder: order.default('big'),
+  scale: number.optional(),
+  length: z.int().min(1).max(125).optional(),
+  ...expectation,
+});
+
+const objectCheck = z.strictObject({
+  object: z
+    .int()
+    .min(0)
+    .max(6)
+    .describe('of Read Device Identification (43/14): 0 vendor, 1 product code, 2 revision, 5 model'),
+  ...expectation,
+});
+
+const expectations = ['equals', 'oneOf', 'matches', 'between'] as const;
+
+/** What a device says of itself when it is asked. All checks of a profile must hold. */
+export const identifyCheckSchema = z.union([registerCheck, objectCheck]).superRefine(
+  rule((check, refuse) => {
+    const given = expectations.filter((key) => check[key] !== undefined);
+    const isText = 'object' in check || check.type === 'string';
+    if (given.length !== 1) {
+      refuse(
+        [],
+        'a check needs one of equals, oneOf and between, or matches for text; write the one that the data sheet supports',
+      );
+    } else if (given[0] === 'matches' && !isText) {
+      refuse(['matches'], "'matches' is for text; write equals, oneOf or between");
+    } else if (given[0] === 'between' && isText) {
+      refuse(['between'], "'between' is for numbers; write equals, oneOf or matches");
+    }
+    if ('type' in check && check.type === 'string' && check.length === undefined)
+      refuse(['type'], "a string needs its 'length' in registers; write it");
+  }),
+);
+
+export type IdentifyCheckShape = z.output<typeof identifyCheckSchema>;
 
 export const limitsSchema = z.strictObject({
   registersMax: z.int().min(1).max(125).default(125).describe('registers in one request'),

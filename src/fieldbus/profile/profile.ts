@@ -7,6 +7,7 @@ import { nearestName } from '../../base/nearest-name.ts';
 import { parseProfileDocument } from './document.ts';
 import type { ProfileDocument } from './document.ts';
 import { protocolSchema } from './protocol-schema.ts';
+import { strayRanges } from './ranges.ts';
 import { profileSchema } from './schema.ts';
 import type { ProfileShape } from './schema.ts';
 
@@ -75,10 +76,19 @@ export function parseProfile(file: string, text: string): Profile {
     };
     throw refusal(file, document, [issue]);
   }
+  const checkRanges = (points: readonly { name: string; unit?: string | undefined }[]): void => {
+    const issues = strayRanges(shape.ranges, points, 'unit').map((unit) => ({
+      code: 'custom' as const,
+      path: ['ranges', unit],
+      message: `no point of the profile is in ${unit}; correct the unit or remove it`,
+    }));
+    if (issues.length > 0) throw refusal(file, document, issues);
+  };
   if (shape.protocol !== undefined) {
     const protocol = protocolSchema.safeParse(withSettings(shape.protocol, defaultSettings(shape)));
     if (!protocol.success) throw refusal(file, document, protocol.error.issues, ['protocol']);
-  }
+    checkRanges(protocol.data.messages.flatMap(({ fields }) => fields));
+  } else checkRanges(shape.points ?? []);
   return { name, file, sha256: createHash('sha256').update(text).digest('hex'), shape };
 }
 

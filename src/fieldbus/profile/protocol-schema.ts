@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { SerialProtocol, SerialRequestStep } from '../options.ts';
+import type { SerialFieldOptions, SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksum, framing } from './frame-schema.ts';
 import { messageSchema } from './message-schema.ts';
 import { compilePattern } from '../serial/pattern.ts';
@@ -114,22 +114,22 @@ function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'mes
   return [{ path: ['framing'], message }];
 }
 
-/** A point that several messages fill is one point: of one type and unit, and once in each. */
+/** A point that several messages fill is one point: of one type, unit and range, and once in each. */
 function pointFaults(messages: SerialProtocol['messages']): Fault[] {
-  const first = new Map<string, { type: string; unit: string | undefined }>();
+  const first = new Map<string, Pick<SerialFieldOptions, 'type' | 'unit' | 'min' | 'max'>>();
   const faults: Fault[] = [];
   for (const [message, { fields }] of messages.entries()) {
     const own = new Set<string>();
-    for (const [field, { name, type, unit }] of fields.entries()) {
-      const known = first.get(name) ?? { type, unit };
+    for (const [field, { name, ...each }] of fields.entries()) {
+      const known = first.get(name) ?? each;
       first.set(name, known);
       const path = ['messages', message, 'fields', field, 'name'];
       if (own.has(name))
         faults.push({ path, message: `'${name}' is there twice in one message; give each its own name` });
-      else if (known.type !== type || known.unit !== unit) {
+      else if ((['type', 'unit', 'min', 'max'] as const).some((key) => known[key] !== each[key])) {
         faults.push({
           path,
-          message: `'${name}' has another type or unit in an earlier message; make them the same`,
+          message: `'${name}' has another type, unit or range in an earlier message; make them the same`,
         });
       }
       own.add(name);

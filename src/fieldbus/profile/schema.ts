@@ -8,6 +8,7 @@ import {
 } from './modbus-schema.ts';
 import type { PointShape } from './modbus-schema.ts';
 import { protocolSchema } from './protocol-schema.ts';
+import { rangeFaults, rangesSchema } from './range-schema.ts';
 import { duration, pattern, rule } from './scalars.ts';
 
 const line = z.string().min(1).max(500);
@@ -28,6 +29,22 @@ const setting = z.strictObject({
 });
 
 const settingName = z.string().regex(/^[a-z][A-Za-z0-9]{0,31}$/);
+
+const framePattern = pattern('a frame that only this kind of device sends');
+
+const frameIdentity = z.strictObject({
+  pattern: framePattern,
+  others: z
+    .array(
+      z.strictObject({
+        pattern: pattern('a frame that another kind of device sends'),
+        is: line.describe('which'),
+      }),
+    )
+    .min(1)
+    .max(16)
+    .describe('devices whose frames this profile would take, and which are others'),
+});
 
 /** What a profile file holds. The published config/profile.schema.json is made from it. */
 export const profileSchema = z
@@ -63,11 +80,11 @@ export const profileSchema = z
       .describe('intervals of points that need not be read each time'),
     limits: limitsSchema.prefault({}),
     identify: z
-      .union([
-        z.array(identifyCheckSchema).min(1).max(16),
-        pattern('a frame that only this kind of device sends'),
-      ])
+      .union([z.array(identifyCheckSchema).min(1).max(16), framePattern, frameIdentity])
       .describe('what proves that a device is of this kind: registers, or a pattern of its frames'),
+    ranges: rangesSchema(
+      'what is plausible, by unit, for points that have no min and max of their own',
+    ).optional(),
     settings: z
       .record(settingName, setting)
       .optional()
@@ -94,7 +111,7 @@ export const profileSchema = z
       if (!isSerial && profile.points === undefined) refuse([], "'points' is missing; list the registers");
       if (!isSerial && profile.protocol !== undefined)
         refuse(['protocol'], "'protocol' is for serial sensors; remove it");
-      if (isSerial !== (typeof profile.identify === 'string')) {
+      if (isSerial === Array.isArray(profile.identify)) {
         refuse(['identify'], isSerial ? 'write a pattern of a frame' : 'list registers to check');
       }
       for (const { path, message } of pointFaults(profile)) refuse(['points', ...path], message);
@@ -118,6 +135,7 @@ function pointFaults({
     const faults: Fault[] = [];
     const add = (key: string, message: string): number => faults.push({ path: [index, key], message });
     const type = point.type ?? pointDefaults.type;
+    for (const [key, message] of rangeFaults({ ...point, type })) add(key, message);
     const table = point.table ?? pointDefaults.table;
     if (sunspec === undefined && point.address === undefined)
       add('name', `'${point.name}' has no address; give it one`);

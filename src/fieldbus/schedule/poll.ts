@@ -1,4 +1,5 @@
 import type { Quality } from '../../reading/quality.ts';
+import { compileRange, type Outlier, type RangeCheck } from '../../reading/range.ts';
 import type { Value } from '../../reading/sample.ts';
 import { type PointReader, pointReader, withFactor } from '../modbus/point-reader.ts';
 import type { PlanItem, PlannedRequest } from '../plan/planner.ts';
@@ -64,19 +65,27 @@ export class PollReader {
   readonly #factors = new Map<string, Value>();
   readonly #scaled: readonly PlanItem[];
   readonly #internal: readonly string[];
+  readonly #ranges: readonly { point: PlanItem['point']; isPlausible: RangeCheck }[];
 
   constructor(items: readonly PlanItem[]) {
     this.#readers = new Map(items.map((item) => [item, pointReader(item.point)]));
     this.#scaled = items.filter(({ point }) => point.scaleFrom !== undefined);
     this.#internal = items.flatMap(({ point }) => (point.internal ? [point.name] : []));
+    this.#ranges = items.flatMap(({ point }) => {
+      const isPlausible = compileRange(point);
+      return isPlausible === undefined ? [] : [{ point, isPlausible }];
+    });
   }
 
   read(poll: Poll, { items, address }: PlannedRequest, data: Uint8Array): void {
     for (const item of items) poll.put(item, this.#readers.get(item)!(data, address));
   }
 
-  /** Once a poll is done: scales, for a factor may have come after what it is for, and drops what is not given out. */
-  finish(poll: Poll): void {
+  /**
+   * Once a poll is done: scales, for a factor may have come after what it is for, drops what is not given out, and
+   * gives the values that are outside of their range, marked as such.
+   */
+  finish(poll: Poll): Outlier[] {
     for (const { point } of this.#scaled) {
       const name = point.scaleFrom!;
       const factor = poll.values[name];
@@ -92,5 +101,13 @@ export class PollReader {
       delete poll.values[name];
       delete poll.quality[name];
     }
+    const outliers: Outlier[] = [];
+    for (const { point, isPlausible } of this.#ranges) {
+      const value = poll.values[point.name];
+      if (value === undefined || isPlausible(value)) continue;
+      poll.quality[point.name] = 'implausible';
+      outliers.push({ point, value });
+    }
+    return outliers;
   }
 }

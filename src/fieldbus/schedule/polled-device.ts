@@ -1,6 +1,7 @@
 import { backoffMs } from '../../base/backoff.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import type { Quality } from '../../reading/quality.ts';
+import { describeOutliers } from '../../reading/range.ts';
 import type { Sample, Value } from '../../reading/sample.ts';
 import { blankDevice } from '../../reading/blank-status.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
@@ -235,8 +236,12 @@ export class PolledDevice {
 
   #tell(poll: Poll, monotonicMs: number, wallMs: number): Sample {
     this.#poll = null;
-    this.#reader.finish(poll);
+    const [outlier, ...others] = this.#reader.finish(poll);
     this.#status.state = this.#stateAfter(poll);
+    if (outlier !== undefined) {
+      this.#count('implausible', 1 + others.length);
+      this.#status.reason = describeOutliers([outlier, ...others]);
+    }
     if (this.#status.state === 'good') this.#status.reason = null;
     const values: Readonly<Record<string, Value>> = poll.values;
     const whole = { device: this.options.name, wallMs, monotonicMs, values };
@@ -260,8 +265,8 @@ export class PolledDevice {
     return Math.min(responseTimeoutMs, Math.max(usualMs, deadShareEachMs * shortTriesShare));
   }
 
-  #count(kind: string): void {
-    this.#status.failures[kind] = (this.#status.failures[kind] ?? 0) + 1;
+  #count(kind: string, count = 1): void {
+    this.#status.failures[kind] = (this.#status.failures[kind] ?? 0) + count;
   }
 }
 

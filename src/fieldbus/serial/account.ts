@@ -1,9 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 import { blankDevice } from '../../reading/blank-status.ts';
+import { describeOutliers } from '../../reading/range.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 import { SampleRecord } from '../sample-record.ts';
+import type { Telegram } from './messages.ts';
 
 /** Names for a reason that stays on its line. */
 export function someOf(names: readonly string[]): string {
@@ -11,13 +13,22 @@ export function someOf(names: readonly string[]): string {
 }
 
 /** Why a serial sensor gave no value. `unknown`: a sound frame that is none of the declared messages. */
-export type SerialFailure = 'crc' | 'timeout' | 'unknown' | 'invalid' | 'stale' | 'offline' | 'noise';
+export type SerialFailure =
+  | 'crc'
+  | 'timeout'
+  | 'unknown'
+  | 'invalid'
+  | 'implausible'
+  | 'stale'
+  | 'offline'
+  | 'noise';
 
 /** What a reader did and met, kept for the status. */
 export interface Account {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
-  good(): void;
+  /** A sound answer or frame, with what of it is no good. */
+  took(telegram: Telegram): void;
   gave(sample: Omit<Sample, 'device'>): void;
   snapshot(): DeviceStatus;
 }
@@ -26,17 +37,22 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
   const intervals = protocol.messages.map((message) => Math.max(everyMs, message.everyMs ?? 0));
   const status = blankDevice(name, silo, Math.min(...intervals));
   const record = new SampleRecord(clock.monotonicMs());
+  const failed = (kind: SerialFailure, reason: string, count = 1): void => {
+    status.failures[kind] = (status.failures[kind] ?? 0) + count;
+    if (kind === 'noise' || kind === 'unknown') return; // no harm to the device's values
+    status.state = kind === 'offline' ? 'offline' : isOfPoints(kind) ? 'partial' : 'failing';
+    status.reason = reason;
+  };
   return {
     status,
-    failed: (kind, reason) => {
-      status.failures[kind] = (status.failures[kind] ?? 0) + 1;
-      if (kind === 'noise' || kind === 'unknown') return; // no harm to the device's values
-      status.state = kind === 'offline' ? 'offline' : kind === 'invalid' ? 'partial' : 'failing';
-      status.reason = reason;
-    },
-    good: () => {
+    failed,
+    took: ({ values, quality, outliers: [outlier, ...others] = [] }) => {
+      const missing = Object.keys(quality).filter((name) => !Object.hasOwn(values, name));
       status.state = 'good';
       status.reason = null;
+      if (missing.length > 0) failed('invalid', `no value: ${someOf(missing)}`);
+      if (outlier !== undefined)
+        failed('implausible', describeOutliers([outlier, ...others]), 1 + others.length);
     },
     gave: (sample) => record.take(sample),
     snapshot: () => ({
@@ -45,4 +61,9 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
       failures: { ...status.failures },
     }),
   };
+}
+
+/** What costs single points, while the sensor talks as it should. */
+function isOfPoints(kind: SerialFailure): boolean {
+  return kind === 'invalid' || kind === 'implausible';
 }

@@ -1,21 +1,18 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { sleep } from '../../base/clock.ts';
-import type { Quality } from '../../reading/quality.ts';
-import type { Value } from '../../reading/sample.ts';
+import type { Outlier } from '../../reading/range.ts';
 import type { Framing, SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksumHolds, contentOf } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Deframer, Frame } from './framing.ts';
 import type { SerialLine } from './line.ts';
-import type { MessageReader } from './messages.ts';
+import type { MessageReader, Telegram } from './messages.ts';
 import { compilePattern } from './pattern.ts';
 import type { Pattern } from './pattern.ts';
 
 /** How a dialogue ended; `crc`: it got an answer, but a damaged one. */
-export interface DialogueResult {
+export interface DialogueResult extends Telegram {
   outcome: 'good' | 'timeout' | 'crc' | 'offline';
-  values: Record<string, Value>;
-  quality: Record<string, Quality>;
   /** From the end of the last request to the end of its answer; null where none came. */
   answerMs: number | null;
   /** Bytes came that were no frame. */
@@ -156,10 +153,7 @@ export function createDialogue(
         const text = name === null ? undefined : match?.group(name);
         if (name !== null && text !== undefined) groups.set(name, text);
       }
-      if (telegram !== null) {
-        Object.assign(result.values, telegram.values);
-        Object.assign(result.quality, telegram.quality);
-      }
+      if (telegram !== null) addTelegram(result, telegram);
       return 'good';
     }
   };
@@ -180,6 +174,16 @@ export function createDialogue(
       wake();
     },
   };
+}
+
+/** What a later answer says of a point takes the place of what an earlier one said. */
+function addTelegram(result: Telegram, { values, quality, outliers = [] }: Telegram): void {
+  for (const name of Object.keys(values)) delete result.quality[name];
+  for (const name of Object.keys(quality)) delete result.values[name];
+  Object.assign(result.values, values);
+  Object.assign(result.quality, quality);
+  const isOver = ({ point: { name } }: Outlier): boolean => name in values || name in quality;
+  result.outliers = [...(result.outliers ?? []).filter((outlier) => !isOver(outlier)), ...outliers];
 }
 
 function fill(

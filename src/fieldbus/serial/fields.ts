@@ -30,7 +30,7 @@ function compileTextField(
   const toValue = compileText(field);
   const read = (text: string | undefined, negated = false): Reading => {
     const value = text === undefined ? undefined : toValue(text.trim(), negated);
-    return value === undefined ? invalid : { kind: 'value', value };
+    return readingOf(value);
   };
   const { negative } = field;
   const isNegated = ({ match, columns }: FrameView): boolean => {
@@ -101,8 +101,14 @@ function compileBytes(
     if (start < 0 || start + length > bytes.length) return absent;
     const part = bytes.subarray(start, start + length);
     const value = toValue(order === 'big' ? part : part.toReversed());
-    return value === undefined ? invalid : { kind: 'value', value };
+    return readingOf(value);
   };
+}
+
+/** A scale may take a number beyond all that there are. */
+function readingOf(value: Value | undefined): Reading {
+  const isValue = typeof value === 'number' ? Number.isFinite(value) : value !== undefined;
+  return isValue ? { kind: 'value', value: value! } : invalid;
 }
 
 /** Big-endian bytes → value. */

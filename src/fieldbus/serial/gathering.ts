@@ -11,10 +11,16 @@ export interface Gathering {
    * A sound telegram's points replace what was gathered. A damaged one's only fill what is missing, and wait an
    * interval for a sound one to come instead.
    */
-  add(telegram: Telegram, isSound: boolean): void;
+  add(telegram: Pick<Telegram, 'values' | 'quality'>, isSound: boolean): void;
   /** Gives what was gathered so far at once. */
   end(): void;
   cancel(): void;
+}
+
+/** What a point has at the moment: both where it was read and is implausible. */
+interface Gathered {
+  value?: Value;
+  quality?: Quality;
 }
 
 /**
@@ -28,7 +34,7 @@ export function createGathering(
   clock: Clock,
   give: (sample: Omit<Sample, 'device'>) => void,
 ): Gathering {
-  let points = new Map<string, { value: Value } | { quality: Quality }>();
+  let points = new Map<string, Gathered>();
   let stamp = { wallMs: 0, monotonicMs: 0 };
   let givenAt = -Infinity;
   /** When the sound telegrams gathered may leave; null where there is none. */
@@ -41,8 +47,8 @@ export function createGathering(
     const values: Record<string, Value> = {};
     const quality: Record<string, Quality> = {};
     for (const [name, point] of points) {
-      if ('value' in point) values[name] = point.value;
-      else quality[name] = point.quality;
+      if (point.value !== undefined) values[name] = point.value;
+      if (point.quality !== undefined) quality[name] = point.quality;
     }
     points = new Map();
     dueAt = null;
@@ -63,7 +69,7 @@ export function createGathering(
       const isFirst = points.size === 0;
       for (const [name, value] of Object.entries(values)) points.set(name, { value });
       for (const [name, why] of Object.entries(quality)) {
-        if (isSound || !points.has(name)) points.set(name, { quality: why });
+        if (isSound || !points.has(name)) points.set(name, { ...points.get(name), quality: why });
       }
       stamp = { wallMs: clock.wallMs(), monotonicMs: nowMs };
       if (!isSound) {

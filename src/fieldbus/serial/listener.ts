@@ -39,12 +39,10 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     if (!sound) return takeDamaged(content);
     const telegram = messages.read(content);
     if (telegram === null) return account.failed('unknown', 'a frame is none of the declared messages');
-    const isPartial = Object.keys(telegram.quality).length > 0;
     const names = [...Object.keys(telegram.values), ...Object.keys(telegram.quality)];
     if (names.length === 0) return;
     freshness.saw(names, clock.monotonicMs());
-    if (isPartial) account.failed('invalid', `no value: ${someOf(Object.keys(telegram.quality))}`);
-    else account.good();
+    account.took(telegram);
     gathering.add(telegram, true);
   };
 

@@ -1,13 +1,16 @@
 import type { Quality } from '../../reading/quality.ts';
+import { compileRange, type Outlier } from '../../reading/range.ts';
 import type { Value } from '../../reading/sample.ts';
 import type { SerialMessageOptions } from '../options.ts';
 import { compileField } from './fields.ts';
 import { compilePattern, latin1 } from './pattern.ts';
 
-/** What one frame says: its points' values, or why they have none. */
+/** What one frame says: its points' values, or why they have none; both for a value outside of its range. */
 export interface Telegram {
   values: Record<string, Value>;
   quality: Record<string, Quality>;
+  /** Absent where there is none. */
+  outliers?: Outlier[];
 }
 
 export interface MessageReader {
@@ -32,7 +35,8 @@ export function compileMessages(messages: readonly SerialMessageOptions[]): Mess
       const looksLike = readers.findIndex((reader) => reader(frame) !== null);
       const message = messages.length === 1 ? messages[0] : messages[looksLike];
       if (message === undefined) return null;
-      return { values: {}, quality: Object.fromEntries(message.fields.map(({ name }) => [name, 'crc'])) };
+      const quality = Object.fromEntries(message.fields.map(({ name }) => [name, 'crc' as const]));
+      return { values: {}, quality };
     },
   };
 }
@@ -40,7 +44,11 @@ export function compileMessages(messages: readonly SerialMessageOptions[]): Mess
 function compileMessage(message: SerialMessageOptions): (frame: Uint8Array) => Telegram | null {
   const pattern = message.pattern === undefined ? null : compilePattern(message.pattern);
   const validWhen = message.validWhen === undefined ? null : compilePattern(message.validWhen);
-  const fields = message.fields.map((field) => ({ name: field.name, read: compileField(field) }));
+  const fields = message.fields.map((field) => ({
+    field,
+    read: compileField(field),
+    isPlausible: compileRange(field) ?? (() => true),
+  }));
   const { separator } = message;
   return (bytes) => {
     const match = pattern?.match(bytes) ?? null;
@@ -49,12 +57,20 @@ function compileMessage(message: SerialMessageOptions): (frame: Uint8Array) => T
     const columns = separator === undefined ? [] : latin1(bytes).split(separator);
     const values: Record<string, Value> = {};
     const quality: Record<string, Quality> = {};
-    for (const { name, read } of fields) {
+    const outliers: Outlier[] = [];
+    for (const { field, read, isPlausible } of fields) {
+      const { name } = field;
       const reading = read({ bytes, match, columns });
       if (reading.kind === 'absent') continue;
-      if (reading.kind === 'value' && isValid) values[name] = reading.value;
-      else quality[name] = 'invalid';
+      if (reading.kind === 'invalid' || !isValid) {
+        quality[name] = 'invalid';
+        continue;
+      }
+      values[name] = reading.value;
+      if (isPlausible(reading.value)) continue;
+      quality[name] = 'implausible';
+      outliers.push({ point: field, value: reading.value });
     }
-    return { values, quality };
+    return outliers.length === 0 ? { values, quality } : { values, quality, outliers };
   };
 }

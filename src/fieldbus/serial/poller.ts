@@ -3,7 +3,7 @@ import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
 import { Minute } from '../schedule/minute.ts';
-import { createAccount, someOf } from './account.ts';
+import { createAccount } from './account.ts';
 import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
@@ -38,12 +38,12 @@ export function createPoller(
   let dueAt = 0;
   let failures = 0;
 
-  const give = ({ values, quality, outcome }: DialogueResult): void => {
+  const give = ({ values, quality, outliers = [], outcome }: DialogueResult): void => {
     const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
     const why: Quality = outcome === 'good' ? 'invalid' : outcome;
     const all = { ...quality, ...Object.fromEntries(owed.map((name) => [name, why])) };
     const isPartial = Object.keys(all).length > 0;
-    if (isPartial && outcome === 'good') account.failed('invalid', `no value: ${someOf(Object.keys(all))}`);
+    if (outcome === 'good') account.took({ values, quality: all, outliers });
     const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
     const sample = { ...stamp, values, ...(isPartial && { quality: all }) };
     account.gave(sample);
@@ -60,7 +60,6 @@ export function createPoller(
     if (outcome === 'good') {
       failures = 0;
       freshness.saw([...Object.keys(result.values), ...Object.keys(result.quality)], clock.monotonicMs());
-      account.good();
     } else {
       failures += 1;
       account.failed(outcome, reasons[outcome]);

@@ -9,6 +9,7 @@ import { SerialPort } from 'serialport';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { ModbusClient } from '../../../src/fieldbus/modbus/client.ts';
+import { findingOf } from '../../../src/fieldbus/modbus/identity-check.ts';
 import { serialTiming } from '../../../src/fieldbus/modbus/line-timing.ts';
 import { pointReader, withFactor } from '../../../src/fieldbus/modbus/point-reader.ts';
 import { createRtuClient } from '../../../src/fieldbus/modbus/rtu-client.ts';
@@ -22,16 +23,17 @@ import { createPort, type Port } from '../../../src/fieldbus/port/port.ts';
 import { serialChannel } from '../../../src/fieldbus/port/serial-channel.ts';
 import { socketChannel } from '../../../src/fieldbus/port/socket-channel.ts';
 import { type Expansion, expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
+import { frameIdentity, identityChecks } from '../../../src/fieldbus/profile/identity.ts';
 import {
   defaultSettings,
   loadProfile,
   type Profile,
   profileNames,
-  withSettings,
 } from '../../../src/fieldbus/profile/profile.ts';
 import { resolveSunSpec, startSunSpecWalk, stepSunSpecWalk } from '../../../src/fieldbus/profile/sunspec.ts';
 import { compilePattern } from '../../../src/fieldbus/serial/pattern.ts';
 import { createSerialBus } from '../../../src/fieldbus/serial/serial-bus.ts';
+import { compileRange } from '../../../src/reading/range.ts';
 import { registerCount } from '../../../src/reading/registers.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
 import { openPtyPair } from '../../../src/simulator/pty.ts';
@@ -162,40 +164,26 @@ function decode(points: readonly ModbusPointOptions[], answers: Answers): Readin
     }),
   );
   const reading: Required<Reading> = { values: {}, quality: {} };
-  for (const { name, scaleFrom, internal } of points) {
+  for (const { name, scaleFrom, internal, ...range } of points) {
     if (internal) continue;
     const value = raw.get(name);
     const scaled =
       value === undefined || scaleFrom === undefined ? value : withFactor(value, raw.get(scaleFrom));
     if (scaled === undefined) Object.assign(reading.quality, { [name]: 'invalid' });
     else Object.assign(reading.values, { [name]: scaled });
+    if (scaled !== undefined && compileRange(range)?.(scaled) === false)
+      Object.assign(reading.quality, { [name]: 'implausible' });
   }
   return reading;
 }
 
-/** Every check of the identify block on what the device answered. */
+/** Every check of the identify block that reads registers, on what the device answered. */
 function assertIdentified({ shape }: Profile, answers: Answers): void {
-  assert.ok(Array.isArray(shape.identify));
-  for (const { equals, oneOf, between, ...place } of shape.identify) {
-    const { length, scale, ...format } = place;
-    const point = {
-      name: 'check',
-      everyMs: 0,
-      ...format,
-      ...(length && { length }),
-      ...(scale && { scale }),
-    };
-    const value = pointReader(point)(
-      answers.of(place.table, place.address, registerCount(point)),
-      place.address,
-    );
-    const wanted = oneOf ?? (equals === undefined ? undefined : [equals]);
-    if (wanted !== undefined) assert.ok(wanted.includes(value as number), `${String(value)} identifies it`);
-    else
-      assert.ok(
-        Number(value) >= between![0] && Number(value) <= between![1],
-        `${String(value)} is plausible`,
-      );
+  for (const check of identityChecks(shape)) {
+    if (check.by !== 'registers') continue;
+    const { table, address } = check;
+    const finding = findingOf(check, answers.of(table, address, registerCount(check)));
+    assert.deepEqual(finding, { kind: 'fits' }, `${table} ${address}`);
   }
 }
 
@@ -240,12 +228,13 @@ async function replayModbus(
 
 /** A frame of the device, from wherever it begins, is one that only its kind sends. */
 function assertRecognised({ shape }: Profile, { steps }: Transcript): void {
-  assert.ok(typeof shape.identify === 'string');
-  const pattern = compilePattern(String(withSettings(shape.identify, defaultSettings(shape))));
+  const identity = frameIdentity(shape, defaultSettings(shape));
+  assert.ok(identity !== undefined);
+  const pattern = compilePattern(identity.pattern);
   const said = steps.filter(({ kind }) => kind === 'send').map(({ bytes }) => bytes);
   assert.ok(
     said.some((_, index) => pattern.match(Buffer.concat(said.slice(index))) !== null),
-    shape.identify,
+    identity.pattern,
   );
 }
 

@@ -103,6 +103,21 @@ describe('the built-in profiles', () => {
     }
   });
 
+  it('say what is plausible, for every number that is in a unit', () => {
+    for (const name of profileNames([builtInProfiles])) {
+      const expansion = expandProfile(loadProfile(name, [builtInProfiles]), {});
+      const points =
+        expansion.kind === 'serial'
+          ? expansion.protocol.messages.flatMap(({ fields }) => fields)
+          : [...expansion.points, ...(expansion.discover?.points ?? [])];
+      for (const { name: point, unit, min, max } of points) {
+        if (unit === undefined) continue;
+        assert.ok(min !== undefined && max !== undefined && min < max, `${name}: ${point} has a range`);
+        if (unit === 'V') assert.ok(max < 171_797_795.8, `${name}: ${point} is never 171,797,795.8 V`);
+      }
+    }
+  });
+
   it('are what the published JSON Schema says', () => {
     const published: unknown = JSON.parse(readFileSync(new URL('profile.schema.json', config), 'utf8'));
     assert.deepEqual(
@@ -176,6 +191,24 @@ describe('loading a profile', () => {
       meter.replace(', equals: 7', ''),
       /needs one of equals, oneOf and between/,
     ],
+    ['text in a range', meter.replace('scale: 0.1', 'max: high'), /"high" is no limit/],
+    [
+      'a range of text',
+      meter.replace('length: 4', 'length: 4, max: 1'),
+      /:12:.*'max' does not go with type 'string'/,
+    ],
+    ['a min above the max', meter.replace('scale: 0.1', 'min: 2, max: 1'), /:10:37: min 2 is above max 1/],
+    [
+      'a range of a unit that no point has',
+      meter.replace('points:', 'ranges: { Volt: { max: 1 } }\npoints:'),
+      /:9:11: no point of the profile is in Volt/,
+    ],
+    ['a pattern for a number', meter.replace('equals: 7', "matches: '7'"), /:7:.*'matches' is for text/],
+    [
+      'a check of an object that there is none of',
+      meter.replace(/- { table: holding.*/, '- { object: 9, equals: x }'),
+      /:7:/,
+    ],
     [
       'a sensor without a protocol',
       gauge.replace(/protocol:[\s\S]*sources/, 'sources').replace('gauge', 'meter'),
@@ -190,6 +223,16 @@ describe('loading a profile', () => {
   for (const [what, change, wanted] of [
     ['a bad pattern', ['(?<level>', '(?<level'], /gauge\.yaml:12:7: the pattern .* looks ahead or behind/],
     ['a field without its group', ['name: level', 'name: depth'], /the pattern has no group 'depth'/],
+    [
+      'a range of a unit that no field has',
+      ['settings:', 'ranges: { V: { max: 1 } }\nsettings:'],
+      /:7:11: no point of the profile is in V/,
+    ],
+    [
+      'a bad pattern of another device',
+      ["identify: '^{address}'", "identify: { pattern: x, others: [{ pattern: '(', is: y }] }"],
+      /:6:/,
+    ],
     ['a misspelt key of a message', ['fields:', 'feilds:'], /unknown key 'feilds'/],
     ['a misspelt type', ['type: string', 'type: text'], /:13:/],
     [

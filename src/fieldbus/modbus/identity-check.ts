@@ -1,0 +1,68 @@
+import { registerCount } from '../../reading/registers.ts';
+import type { Value } from '../../reading/sample.ts';
+import type { IdentityCheck } from '../options.ts';
+import { compilePattern } from '../serial/pattern.ts';
+import { parseObjects } from './identification.ts';
+import { functionCodes, type Request } from './pdu.ts';
+import { pointReader } from './point-reader.ts';
+
+/** What an answer to a check says: that it is the device expected, that it is another, or neither. */
+export type Finding = { kind: 'fits' | 'silent' } | { kind: 'contradicts'; says: string };
+
+/** Exactly what the check is about: some devices tell what they are only where that is read alone. */
+export function requestOf(check: IdentityCheck): Request {
+  if (check.by === 'object') return { functionCode: 43, readCode: 1, objectId: check.object };
+  const { table, address } = check;
+  const isBit = table === 'coil' || table === 'discrete';
+  return { functionCode: functionCodes[table], address, quantity: isBit ? 1 : registerCount(check) };
+}
+
+/** Takes the data of an answer to the check's request. */
+export function findingOf(check: IdentityCheck, data: Uint8Array): Finding {
+  const value = valueOf(check, data);
+  const { expects } = check;
+  if (value === undefined || value === '') return { kind: 'silent' };
+  // Nothing to measure, as with a phase that has no voltage, says nothing of the meter.
+  if ('between' in expects && value === 0) return { kind: 'silent' };
+  if (fits(check, value)) return { kind: 'fits' };
+  return { kind: 'contradicts', says: `${placeOf(check)} is ${shown(value)}, not ${expectationOf(check)}` };
+}
+
+function valueOf(check: IdentityCheck, data: Uint8Array): Value | undefined {
+  if (check.by === 'object') return parseObjects(data).objects.get(check.object)?.trim();
+  return pointReader({ name: '', everyMs: 0, ...check })(data, check.address);
+}
+
+function fits({ expects }: IdentityCheck, value: Value): boolean {
+  if ('oneOf' in expects) return expects.oneOf.some((each) => each === value);
+  if ('matches' in expects)
+    return compilePattern(expects.matches).match(Buffer.from(String(value), 'latin1')) !== null;
+  const [low, high] = expects.between;
+  return typeof value === 'number' && value >= low && value <= high;
+}
+
+function placeOf(check: IdentityCheck): string {
+  return check.by === 'object' ? objectNames[check.object]! : `${check.table} ${check.address}`;
+}
+
+/** Modbus V1.1b3 §6.21. */
+const objectNames = [
+  'its vendor',
+  'its product code',
+  'its revision',
+  'its vendor’s address',
+  'its product',
+  'its model',
+  'its application',
+];
+
+function expectationOf({ expects }: IdentityCheck): string {
+  if ('between' in expects) return `${expects.between[0]} to ${expects.between[1]}`;
+  if ('matches' in expects) return `/${expects.matches}/`;
+  return expects.oneOf.map(shown).join(', ');
+}
+
+function shown(value: Value): string {
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value);
+}
