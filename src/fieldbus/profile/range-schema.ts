@@ -52,7 +52,7 @@ export function rangeFaults({
   min,
   max,
 }: RangedPoint): [key: keyof Range, message: string][] {
-  const [key] = (['min', 'max'] as const).filter((each) => ({ min, max })[each] !== undefined);
+  const key = min !== undefined ? 'min' : max !== undefined ? 'max' : undefined;
   if (key === undefined) return [];
   if (!isNumeric(type)) return [[key, `'${key}' does not go with type '${type}'; it is for numbers`]];
   if (names !== undefined) return [[key, `'${key}' does not go with 'enum', which gives names; remove one`]];
