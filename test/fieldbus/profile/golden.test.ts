@@ -9,7 +9,7 @@ import { SerialPort } from 'serialport';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { ModbusClient } from '../../../src/fieldbus/modbus/client.ts';
-import { findingOf } from '../../../src/fieldbus/modbus/identity-check.ts';
+import { findingOf, requestOf } from '../../../src/fieldbus/modbus/identity-check.ts';
 import { serialTiming } from '../../../src/fieldbus/modbus/line-timing.ts';
 import { pointReader, withFactor } from '../../../src/fieldbus/modbus/point-reader.ts';
 import { createRtuClient } from '../../../src/fieldbus/modbus/rtu-client.ts';
@@ -182,7 +182,9 @@ function assertIdentified({ shape }: Profile, answers: Answers): void {
   for (const check of identityChecks(shape)) {
     if (check.by !== 'registers') continue;
     const { table, address } = check;
-    const finding = findingOf(check, answers.of(table, address, registerCount(check)));
+    const request = requestOf(check);
+    assert.ok('quantity' in request);
+    const finding = findingOf(check, answers.of(table, address, request.quantity));
     assert.deepEqual(finding, { kind: 'fits' }, `${table} ${address}`);
   }
 }
