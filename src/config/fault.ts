@@ -77,11 +77,19 @@ function wordIssue(issue: Issue, value: unknown, described: z.ZodType | undefine
   const hint = described?.description === undefined ? reference : `wanted here: ${described.description}`;
   const choices = choicesOf(issue);
   if (choices !== undefined) return wordChoice(shown, value, choices);
-  if (issue.code === 'invalid_type')
-    return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; ${hint}`;
+  if (issue.code === 'invalid_type') {
+    const isQuoted = typeof value === 'string' && isPlainValue(value, issue.expected);
+    return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; ${isQuoted ? 'remove the quotes' : hint}`;
+  }
   if (issue.code === 'too_big' || issue.code === 'too_small') return wordSize(issue, shown, value);
   if (issue.code === 'invalid_key') return wordKey(issue);
   return `${shown} does not fit; ${hint}`;
+}
+
+/** Whether the text would be what is wanted, were it not in quotes. */
+function isPlainValue(text: string, wanted: string): boolean {
+  if (wanted === 'boolean') return /^(?:true|false)$/.test(text);
+  return /^(?:number|int)$/.test(wanted) && /^[-+]?\d+(?:\.\d+)?$/.test(text);
 }
 
 function wordKey(issue: Issue & { code: 'invalid_key' }): string {

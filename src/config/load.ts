@@ -53,14 +53,15 @@ export function loadConfig(file: string, profileDirectories?: readonly string[])
 /** The same for a text that is at hand; `file` is absolute, and relative paths count from its folder. */
 export function parseConfig(
   file: string,
-  text: string,
+  text: string | Buffer,
   profileDirectories: readonly string[] = profileDirectoriesDefault,
 ): LoadResult {
   const source = parseSource(file, text);
   if (source.faults.length > 0) return { faults: source.faults };
-  const parsed = configSchema.safeParse(source.value, { error: () => '' });
+  const value = withoutExtensions(source.value);
+  const parsed = configSchema.safeParse(value, { error: () => '' });
   const issues = parsed.error?.issues ?? [];
-  const sections = sectionsOf(file, source.value, issues);
+  const sections = sectionsOf(file, value, issues);
   const { expansions, faults: profileFaults } = expandProfiles(sections, profileDirectories);
   const related = [...relationFaults(sections), ...profileFaults];
   const faults = [
@@ -82,6 +83,12 @@ export function parseConfig(
   }
   faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return { faults: faults.slice(0, faultsMax) };
+}
+
+/** Keys of the top level that begin with `x-` hold anchors and notes, and mean nothing by themselves. */
+function withoutExtensions(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !key.startsWith('x-')));
 }
 
 function interpretDevices(
@@ -144,7 +151,7 @@ function commonPaths(file: string, value: unknown): Sections['paths'] {
   return { resolve, stateDir: resolve(common), controlSocket: resolve(socket) };
 }
 
-function readConfig(file: string): string {
+function readConfig(file: string): Buffer {
   try {
     const stat = statSync(file);
     if (!stat.isFile()) {
@@ -159,7 +166,7 @@ function readConfig(file: string): string {
         hint: `keep a configuration under ${fileBytesMax} bytes`,
       });
     }
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (error) {
     throw error instanceof MerestoneError ? error : unreadable(file, error as NodeJS.ErrnoException);
   }

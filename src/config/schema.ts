@@ -73,5 +73,6 @@ export const elementSchemas = { silos: siloSchema, buses: busSchema, devices: de
 /** The same as JSON Schema, for editors. What it can't say (who refers to whom), `merestone check` says. */
 export function configJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(configSchema, { io: 'input' });
-  return { $schema, title: 'Merestone configuration', ...schema };
+  const patternProperties = { '^x-': { description: 'for anchors and notes; means nothing by itself' } };
+  return { $schema, title: 'Merestone configuration', ...schema, patternProperties };
 }

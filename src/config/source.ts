@@ -9,6 +9,8 @@ import {
   type Node,
   type Pair,
 } from 'yaml';
+import { createPlaceFinder } from '../base/text-place.ts';
+import { decodeUtf8, lowerFirst, yamlFaults } from '../base/yaml-fault.ts';
 import type { ConfigFault } from './options.ts';
 
 export type Path = readonly PropertyKey[];
@@ -28,7 +30,9 @@ const valuesMax = 200_000;
 const syntaxFaultsMax = 20;
 
 /** YAML 1.2 core with merge keys. Never throws: what is wrong comes as faults. */
-export function parseSource(file: string, text: string): Source {
+export function parseSource(file: string, content: string | Buffer): Source {
+  const decoded = typeof content === 'string' ? content : decodeUtf8(content);
+  const text = typeof decoded === 'string' ? decoded : content.toString();
   const placeAt = createPlaceFinder(text);
   const broken = (message: string, hint: string, offset = 0): Source => ({
     value: undefined,
@@ -36,6 +40,7 @@ export function parseSource(file: string, text: string): Source {
     placeOf: () => placeAt(0),
   });
 
+  if (typeof decoded !== 'string') return broken(decoded.message, decoded.hint, decoded.offset);
   let document: Document.Parsed;
   try {
     document = parseDocument(text, {
@@ -47,14 +52,9 @@ export function parseSource(file: string, text: string): Source {
   } catch (error) {
     return broken(`not readable as YAML: ${firstLine(error)}`, 'write it as a plain YAML mapping');
   }
-  const problems = [...document.errors, ...document.warnings].slice(0, syntaxFaultsMax);
+  const problems = yamlFaults(text, document).slice(0, syntaxFaultsMax);
   if (problems.length > 0) {
-    const faults = problems.map(({ code, message, pos }) => ({
-      file,
-      ...placeAt(pos[0]),
-      message: lowerFirst(message.split('\n')[0]!.replace(/[:.]$/, '')),
-      hint: syntaxHints[code] ?? "mind the indentation, and quote text that begins with a sign or holds ': '",
-    }));
+    const faults = problems.map(({ offset, message, hint }) => ({ file, ...placeAt(offset), message, hint }));
     return { value: undefined, faults, placeOf: () => placeAt(0) };
   }
 
@@ -75,33 +75,6 @@ export function parseSource(file: string, text: string): Source {
     value,
     faults: [],
     placeOf: (path, part = 'value') => placeAt(offsetOf(document, resolve, path, part)),
-  };
-}
-
-const syntaxHints: Record<string, string> = {
-  DUPLICATE_KEY: 'remove one of the two',
-  TAB_AS_INDENT: 'indent with spaces',
-  BAD_INDENT: 'indent it like its neighbours, and close every { and [',
-  MULTIPLE_DOCS: "remove the '---' and what comes after it",
-  BAD_ALIAS: 'define the anchor (&name) before the alias (*name)',
-  NON_STRING_KEY: 'write a plain name as key',
-  TAG_RESOLVE_FAILED: 'remove the tag (!…)',
-};
-
-/** Offset → place. The parser's own line counter loses lines where it gives up. */
-function createPlaceFinder(text: string): (offset: number) => { line: number; column: number } {
-  const starts = [0];
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
-  return (offset) => {
-    const at = Math.min(offset, text.length);
-    let low = 0;
-    let high = starts.length;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (starts[middle]! <= at) low = middle;
-      else high = middle;
-    }
-    return { line: low + 1, column: at - starts[low]! + 1 };
   };
 }
 
@@ -174,8 +147,4 @@ function startOf(node: unknown): number | undefined {
 
 function firstLine(error: unknown): string {
   return lowerFirst((error instanceof Error ? error.message : String(error)).split('\n')[0]!.slice(0, 200));
-}
-
-function lowerFirst(text: string): string {
-  return /^[A-Z][a-z]/.test(text) ? text[0]!.toLowerCase() + text.slice(1) : text;
 }

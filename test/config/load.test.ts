@@ -330,9 +330,7 @@ describe('faults', () => {
     [
       'two documents',
       (text) => `${text}---\n${text}`,
-      [
-        "11:1: source contains multiple documents; please use YAML.parseAllDocuments(); remove the '---' and what comes after it",
-      ],
+      ["11:1: a second document begins here; remove the '---' and what comes after it"],
     ],
     [
       'an unknown tag',

@@ -1,49 +1,44 @@
-import { isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document, Node } from 'yaml';
-
-export interface Place {
-  /** From 1. */
-  line: number;
-  column: number;
-}
+import { createPlaceFinder, type TextPlace } from '../../base/text-place.ts';
+import { decodeUtf8, type TextFault, yamlFaults } from '../../base/yaml-fault.ts';
 
 /** A profile's YAML with the way back from a value to its place. */
 export interface ProfileDocument {
   value: unknown;
   /** What is no YAML, null where it is. */
-  fault: (Place & { message: string }) | null;
-  placeOf(path: readonly PropertyKey[]): Place;
+  fault: (TextPlace & { message: string; hint: string }) | null;
+  placeOf(path: readonly PropertyKey[]): TextPlace;
 }
 
 /** A profile has no use for aliases by the million. */
 const aliasesMax = 100;
 
-export function parseProfileDocument(text: string): ProfileDocument {
-  const lines = new LineCounter();
-  const placeAt = (offset: number): Place => {
-    const { line, col } = lines.linePos(Math.min(offset, text.length));
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
-  };
-  const broken = (offset: number, message: string): ProfileDocument => ({
+export function parseProfileDocument(content: string | Buffer): ProfileDocument {
+  const decoded = typeof content === 'string' ? content : decodeUtf8(content);
+  const text = typeof decoded === 'string' ? decoded : content.toString();
+  const placeAt = createPlaceFinder(text);
+  const broken = ({ offset, message, hint }: TextFault): ProfileDocument => ({
     value: undefined,
-    fault: { ...placeAt(offset), message: message.split('\n')[0]! },
+    fault: { ...placeAt(offset), message, hint },
     placeOf: () => placeAt(offset),
   });
+  if (typeof decoded !== 'string') return broken(decoded);
   try {
     const document = parseDocument(text, {
-      lineCounter: lines,
       stringKeys: true,
       merge: true,
       prettyErrors: false,
       logLevel: 'silent',
     });
-    const problem = [...document.errors, ...document.warnings][0];
-    if (problem !== undefined) return broken(problem.pos[0], problem.message);
+    const [problem] = yamlFaults(text, document);
+    if (problem !== undefined) return broken(problem);
     const value: unknown = document.toJS({ maxAliasCount: aliasesMax });
     return { value, fault: null, placeOf: (path) => placeAt(offsetOf(document, path)) };
   } catch (error) {
     // Nesting or aliases beyond all measure: the parser throws instead of telling.
-    return broken(0, error instanceof Error ? error.message : String(error));
+    const message = (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
+    return broken({ offset: 0, message, hint: 'write it as a plain YAML mapping' });
   }
 }
 

@@ -55,13 +55,13 @@ export function loadProfile(name: string, directories: readonly string[]): Profi
 }
 
 /** The same for a text that is at hand. */
-export function parseProfile(file: string, text: string): Profile {
+export function parseProfile(file: string, text: string | Buffer): Profile {
   const document = parseProfileDocument(text);
   if (document.fault !== null) {
-    const { line, column, message } = document.fault;
+    const { line, column, message, hint } = document.fault;
     throw new MerestoneError('ProfileInvalid', message, {
       subject: `${file}:${line}:${column}`,
-      hint: "mind the indentation, and quote text that begins with a sign or holds ': '",
+      hint,
     });
   }
   const parsed = profileSchema.safeParse(document.value);
@@ -106,7 +106,7 @@ export function withSettings(value: unknown, settings: Readonly<Record<string, s
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withSettings(each, settings)]));
 }
 
-function readProfile(file: string): string {
+function readProfile(file: string): Buffer {
   try {
     if (statSync(file).size > fileBytesMax) {
       throw new MerestoneError('ProfileInvalid', `has more than ${fileBytesMax} bytes`, {
@@ -114,7 +114,7 @@ function readProfile(file: string): string {
         hint: 'a profile declares one device; split it',
       });
     }
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (error) {
     if (error instanceof MerestoneError) throw error;
     throw new MerestoneError('FileUnreadable', 'may not be read', {
