@@ -1,7 +1,7 @@
 /**
  * Why a point has no value, or one that is not to be trusted:
  * - `timeout`: the device did not answer in time
- * - `exception:N`: it answered with Modbus exception code N (Modbus V1.1b3 §7)
+ * - `exception:N`: it answered with Modbus exception code N (Modbus V1.1b3 §7), now or when it was last asked
  * - `crc`: an answer came, but damaged (check sum, length, wrong unit or function)
  * - `invalid`: it was read, and the device marks it as not a number or the bytes make no value
  * - `stale`: a free-running sensor has not sent it for longer than its interval allows

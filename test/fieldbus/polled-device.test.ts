@@ -48,8 +48,33 @@ function poller(points: ModbusPointOptions[], answer: Answer, options: Partial<M
     }
     throw new Error('the poll has no end');
   };
+  /** As the bus does for so long: asks when it is time, and reports what is due of a dead device. */
+  const run = (ms: number): Sample[] => {
+    const untilMs = now + ms;
+    const samples: Sample[] = [];
+    for (let steps = 0; steps < 10_000; steps += 1) {
+      const told = device.isDead ? device.offlineSample(null, now, now) : null;
+      if (told) samples.push(told);
+      const contender = device.contender(100)!;
+      const nextMs = Math.min(contender.readyAtMs, device.isDead ? device.reportAtMs : Infinity);
+      if (nextMs > untilMs) break;
+      now = Math.max(now, nextMs);
+      if (contender.readyAtMs > now) continue;
+      const step = device.next(100, now, now);
+      if (step.kind === 'tell') {
+        samples.push(step.sample);
+        continue;
+      }
+      asked.push(step.request);
+      now += 5;
+      const sample = device.take(step.request, answer(step.request), 5, now, now);
+      if (sample) samples.push(sample);
+    }
+    now = untilMs;
+    return samples;
+  };
   const pass = (ms: number): number => (now += ms);
-  return { device, asked, poll, pass, status: () => device.status(now) };
+  return { device, asked, poll, run, pass, status: () => device.status(now) };
 }
 
 const word = (address: number, more: Partial<ModbusPointOptions> = {}): ModbusPointOptions =>
@@ -105,15 +130,21 @@ describe('a device that refuses', () => {
     );
   });
 
-  it('everything it is asked is still reported, without being asked', () => {
-    const { poll, asked, pass } = poller([word(0)], () => exception(2));
-    assert.deepEqual(poll().quality, { p0: 'exception:2' });
-    const count = asked.length;
-    for (let polls = 0; polls < 10; polls += 1) assert.deepEqual(poll().quality, { p0: 'exception:2' });
-    assert.equal(asked.length, count);
-    pass(600_000);
-    poll();
-    assert.equal(asked.length, count + 1);
+  it('everything it is asked is reported so, asked again within 15 s, and read as soon as it is there', () => {
+    for (const code of [1, 2, 3]) {
+      let isThere = false;
+      const { device, asked, run } = poller([word(0)], (request) =>
+        isThere ? data(request) : exception(code),
+      );
+      const absent = run(60_000);
+      assert.ok(absent.length >= 59, `${absent.length} samples in a minute`);
+      for (const { quality } of absent) assert.deepEqual(quality, { p0: `exception:${code}` });
+      assert.ok(asked.length >= 6 && asked.length <= 12, `asked ${asked.length} times`);
+      assert.equal(device.status(0).state, 'failing');
+      isThere = true;
+      assert.deepEqual(run(15_000).at(-1)?.values, { p0: 0 });
+      assert.equal(device.status(0).state, 'good');
+    }
   });
 
   it('by silence, while it answers all else, loses that alone', () => {
@@ -146,6 +177,102 @@ describe('a device that refuses', () => {
     assert.deepEqual(poll().values, { p0: 0 });
     assert.equal(asked.length, count + 1);
     assert.equal(device.status(0).state, 'good');
+  });
+});
+
+describe('a device that is away behind exceptions', () => {
+  const fourPoints = (): ModbusPointOptions[] => [0, 1, 300, 301].map((address) => word(address));
+
+  it('of any code for half a minute gives values within 15 s of its return', () => {
+    for (let code = 0; code <= 255; code += 1) {
+      let isAway = false;
+      const { run } = poller(fourPoints(), (request) => (isAway ? exception(code) : data(request)));
+      assert.ok(run(8000).every(({ quality }) => quality === undefined));
+      isAway = true;
+      const away = run(25_000);
+      assert.ok(away.length >= 24);
+      for (const { quality } of away) {
+        assert.deepEqual(new Set(Object.values(quality ?? {})), new Set([`exception:${code}`]));
+      }
+      isAway = false;
+      run(15_000);
+      for (const { values } of run(60_000)) assert.deepEqual(values, { p0: 0, p1: 1, p300: 300, p301: 301 });
+    }
+  });
+
+  it('of which one register is bad as well keeps all others, and the bad one is left alone', () => {
+    for (const code of [1, 2, 3, 4, 6, 11]) {
+      let isAway = true;
+      const { run, asked } = poller(fourPoints(), (request) =>
+        isAway || touches(request, 301) ? exception(code) : data(request),
+      );
+      run(30_000);
+      isAway = false;
+      run(40_000);
+      asked.length = 0;
+      for (const { values } of run(300_000)) assert.deepEqual(values, { p0: 0, p1: 1, p300: 300 });
+      const tries = asked.filter((request) => touches(request, 301)).length;
+      const isProven = code <= 3;
+      assert.ok(isProven ? tries === 0 : tries > 0 && tries <= 30, `exception ${code}: ${tries} tries`);
+    }
+  });
+
+  it('of which only one register of many is good finds that one', () => {
+    const points = Array.from({ length: 20 }, (_, index) => word(index));
+    for (const code of [1, 2, 3, 4, 8]) {
+      const { run } = poller(points, (request) =>
+        request.address === 13 && request.quantity === 1 ? data(request) : exception(code),
+      );
+      run(300_000);
+      assert.deepEqual(run(1000).at(-1)?.values, { p13: 13 }, `exception ${code}`);
+    }
+  });
+
+  it('and of which the points that fail are due more often than those that live is not taken for dead', () => {
+    const rare = { everyMs: 60_000 };
+    let isBad = false;
+    const { run } = poller([word(0), word(300, rare)], (request) =>
+      isBad && touches(request, 0) ? exception(2) : data(request),
+    );
+    run(5000);
+    isBad = true;
+    run(60_000);
+    const samples = run(600_000);
+    assert.ok(samples.filter(({ values }) => values.p300 === 300).length >= 9);
+    assert.ok(samples.every(({ quality }) => quality?.p0 === 'exception:2'));
+  });
+
+  it('forgets what was refused before it was away', () => {
+    let bad = 1;
+    let isAway = false;
+    const { run } = poller(fourPoints(), (request) =>
+      isAway ? timeout : touches(request, bad) ? exception(2) : data(request),
+    );
+    run(5000);
+    isAway = true;
+    run(10_000);
+    [bad, isAway] = [300, false];
+    run(15_000);
+    assert.deepEqual(run(5000).at(-1)?.values, { p0: 0, p1: 1, p301: 301 });
+  });
+
+  it('silent for what it has not, with a single request for all it is asked, shows what it has', () => {
+    const points = [0, 1, 2, 3, 4, 5, 6, 7].map((address) => word(address));
+    const { run } = poller(points, (request) => (touches(request, 5) ? timeout : data(request)));
+    run(120_000);
+    const last = run(1000).at(-1);
+    assert.equal(Object.keys(last?.values ?? {}).length, 7);
+    assert.deepEqual(last?.quality, { p5: 'timeout' });
+  });
+
+  it('is named by the words of Modbus V1.1b3 §7, with what to do', () => {
+    const { run, status } = poller(fourPoints(), () => exception(11));
+    run(2000);
+    assert.match(
+      status().reason!,
+      /^exception 11 \(gateway target device failed to respond\) for .*; .*power/,
+    );
+    assert.equal(status().state, 'offline');
   });
 });
 

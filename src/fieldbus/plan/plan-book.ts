@@ -12,6 +12,7 @@ interface Plan {
 
 /** A request that failed so often while others of its device were answered is taken to be refused. */
 const stubbornAfter = 2;
+const presumed = { failures: stubbornAfter, answers: -1 };
 /** Below this an answer time says more about us than about the device. */
 const answerMsMin = 1;
 
@@ -62,19 +63,25 @@ export class PlanBook {
   refused(request: PlannedRequest, quality: Quality, now: number): PlannedRequest[] {
     this.#stubborn.delete(keyOf(request));
     this.#refusals = refuse(this.#refusals, request, quality, now);
-    return request.items.length > 1 ? this.#requestsFor(request.items, now) : [];
+    const parts = request.items.length > 1 ? this.#requestsFor(request.items, now) : [];
+    // One of the parts must be the reason. Where it is refused at once, there is no need to fail as often again.
+    if (quality !== 'timeout') for (const part of parts) this.#stubborn.set(keyOf(part), presumed);
+    return parts;
   }
 
-  /** No part of the request will ever be answered (an unsupported function code). */
-  refusedWhole(request: PlannedRequest, quality: Quality, now: number): void {
-    for (const item of request.items) {
-      this.#refusals = refuse(this.#refusals, { ...request, items: [item] }, quality, now);
-    }
+  /** Whether all of it is known to be refused: it is asked for to see whether that has changed. */
+  isKnownBad({ items }: PlannedRequest): boolean {
+    return items.every((item) => this.#refusals.bad.some((bad) => bad.item === item));
+  }
+
+  /** What was refused counts for nothing any more: the device was away, or refuses everything. */
+  forget(): void {
+    this.#refusals = noRefusals;
   }
 
   /**
    * Counts a failure that may be the request's fault or the device's. True once it failed again and again although
-   * the device has answered others in between, `answers` being the count of all that it answered.
+   * the device has given data for others in between, `answers` being the count of all such answers.
    */
   isStubborn(request: PlannedRequest, answers: number): boolean {
     const key = keyOf(request);

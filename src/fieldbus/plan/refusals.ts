@@ -1,7 +1,8 @@
 import type { Quality } from '../../reading/quality.ts';
+import { isAboutTheRequest } from '../modbus/exception.ts';
 import type { PlanItem, PlannedRequest } from './planner.ts';
 
-/** Registers that the device refused when they were asked for alone. */
+/** Registers that the device refused when they were asked for alone, while it answered others. */
 export interface BadItem {
   item: PlanItem;
   quality: Quality;
@@ -28,7 +29,11 @@ export interface Refusals {
 export const noRefusals: Refusals = { bad: [], barriers: [] };
 
 /** A register that comes with a firmware update or an option module is there within ten minutes, later an hour. */
-const retryAfterMs = [600_000, 3_600_000];
+const absentPausesMs = [600_000, 3_600_000];
+/** Silence may be a lost reply, and each try may cost a whole timeout: so soon at first, then ever more rarely. */
+const silentPausesMs = [15_000, 30_000, 60_000, 120_000, 300_000, 600_000];
+/** An exception about the device's own state may be over at any time: what gave it is asked for within 15 s. */
+const statePausesMs = [12_000];
 /** A barrier costs one request more; whether it is still needed is tried out once an hour. */
 const barrierMs = 3_600_000;
 
@@ -50,7 +55,8 @@ export function refuse(
   }
   const before = refusals.bad.find(({ item }) => item === first);
   const count = before?.refusals ?? 0;
-  const pause = retryAfterMs[Math.min(count, retryAfterMs.length - 1)]!;
+  const pauses = pausesAfter(quality);
+  const pause = pauses[Math.min(count, pauses.length - 1)]!;
   const bad = { item: first, quality, refusals: count + 1, retryAtMs: now + pause };
   return {
     bad: [...refusals.bad.filter(({ item }) => item !== first), bad],
@@ -58,6 +64,11 @@ export function refuse(
       (barrier) => barrier.table !== table || first.order < barrier.from || first.order > barrier.to,
     ),
   };
+}
+
+function pausesAfter(quality: Quality): readonly number[] {
+  if (!quality.startsWith('exception:')) return silentPausesMs;
+  return isAboutTheRequest(Number(quality.slice('exception:'.length))) ? absentPausesMs : statePausesMs;
 }
 
 /** The device answered: what it was asked for is good, whatever it was before. */

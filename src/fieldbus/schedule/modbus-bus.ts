@@ -8,12 +8,14 @@ import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
 import type { LateAnswers } from '../modbus/unanswered.ts';
 import type { BusShares, ModbusDeviceOptions } from '../options.ts';
 import { timingOf } from '../plan/cost.ts';
-import type { Port } from '../port/port.ts';
+import type { Port, PortState } from '../port/port.ts';
 import { deadShareOf } from './allowance.ts';
 import { charge, decide, heldSilos, openLedger } from './decision.ts';
+import { deadShareEach } from './health.ts';
 import { Minute } from './minute.ts';
-import { deadShareEach, PolledDevice } from './polled-device.ts';
+import { PolledDevice } from './polled-device.ts';
 import { createSiloUse, type ShareEvent } from './silo-use.ts';
+import { StateLog } from './state-log.ts';
 import { type BusDevice, SunSpecDevice } from './sunspec-device.ts';
 
 export interface ModbusBusDependencies {
@@ -51,10 +53,11 @@ export function createModbusBus(
   const busy = new Minute(startedAt);
   const use = createSiloUse(clock, onShare);
   let devices: BusDevice[] = [];
+  let logs = new Map<BusDevice, StateLog>();
   let ledger = openLedger([], new Map(), startedAt);
   let inFlight = 0;
-  /** Until it has been opened, or opened again. */
-  let isLost = false;
+  /** Why the port was lost, until it has been opened again. */
+  let lostReason: string | null = null;
   let stopped = false;
   let cancelTimer: Cancel = () => {};
   let tellFinished: () => void = () => {};
@@ -71,6 +74,9 @@ export function createModbusBus(
     if (discover === undefined) return new PolledDevice(options, timingOf(bus), pipeline, now);
     return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now);
   };
+
+  const logOf = ({ options: { name, silo } }: BusDevice): StateLog =>
+    new StateLog(logger.with({ device: name, silo }), clock.monotonicMs());
 
   const pump = (): void => {
     cancelTimer();
@@ -113,14 +119,13 @@ export function createModbusBus(
 
   const isUnreachable = (device: BusDevice): boolean => {
     const { kind } = port.state;
-    return kind === 'open' || kind === 'idle' ? device.isDead : isLost;
+    return kind === 'open' || kind === 'idle' ? device.isDead : lostReason !== null;
   };
 
   /** What is due of those that can't be asked is reported on time all the same. */
   const reportOffline = (): void => {
-    const reason = port.state.kind === 'lost' ? port.state.reason : null;
     for (const device of devices.filter(isUnreachable)) {
-      const sample = device.offlineSample(reason, clock.monotonicMs(), clock.wallMs());
+      const sample = device.offlineSample(lostReason, clock.monotonicMs(), clock.wallMs());
       if (sample) deliver(device.options.silo, sample);
     }
   };
@@ -143,24 +148,23 @@ export function createModbusBus(
     if (stopped) return inFlight === 0 ? tellFinished() : undefined;
     if (devices.includes(device)) {
       if (sample) deliver(silo, sample);
-      if (device.isDead !== dead) logLife(device, now);
+      // Where the port is lost, its own line says so for all.
+      if (port.state.kind === 'open')
+        logs.get(device)?.note(device.state, () => device.status(now).reason, now);
     }
     pump();
   };
 
-  const logLife = (device: BusDevice, now: number): void => {
-    const { name, silo } = device.options;
-    if (device.isDead)
-      logger.warn('device offline', { device: name, silo, reason: device.status(now).reason });
-    else logger.info('device back', { device: name, silo });
+  const noteState = (state: PortState): void => {
+    if (state.kind === 'open') lostReason = null;
+    if (state.kind === 'lost') lostReason = state.reason;
   };
-
-  const cancelState = port.onState(({ kind }) => {
-    if (kind === 'open') for (const device of devices) device.endPause();
-    if (kind === 'open' || kind === 'lost') isLost = kind === 'lost';
+  const cancelState = port.onState((state) => {
+    if (state.kind === 'open') for (const device of devices) device.endPause();
+    noteState(state);
     pump();
   });
-  isLost = port.state.kind === 'lost';
+  noteState(port.state);
 
   const stop = (): void => {
     stopped = true;
@@ -176,6 +180,7 @@ export function createModbusBus(
       devices = wanted.map(
         (each) => before.find(({ options }) => isSameDevice(options, each)) ?? deviceOf(each),
       );
+      logs = new Map(devices.map((device) => [device, logs.get(device) ?? logOf(device)]));
       ledger = openLedger(silos, shares, clock.monotonicMs(), ledger);
       use.assign(silos, shares);
       pump();

@@ -13,8 +13,14 @@ export class Poll {
   readonly quality: Record<string, Quality> = {};
   pending: PlannedRequest[];
   inFlight = 0;
-  /** The device said something, be it an exception. */
-  answered = false;
+  /** The device gave data, which alone shows that it lives. */
+  hasData = false;
+  /** Why something that was expected to be answered was not; null where all was. */
+  failure: Quality | null = null;
+  /** Asked for once the first request, a probe, has shown that the device lives. */
+  rest: PlannedRequest[] = [];
+  /** A single point was asked for first, and came: what fails now fails for what it asks. */
+  isProbed = false;
 
   constructor(items: readonly PlanItem[], pending: PlannedRequest[], deadlineMs: number) {
     this.items = items;
@@ -34,8 +40,9 @@ export class Poll {
     return Object.values(this.quality).includes('offline');
   }
 
+  /** What has a value keeps it. */
   mark(items: readonly PlanItem[], quality: Quality): void {
-    for (const { point } of items) this.quality[point.name] = quality;
+    for (const { point } of items) if (!(point.name in this.values)) this.quality[point.name] = quality;
   }
 
   /** Nothing more is asked, and what was to be asked has this quality. */

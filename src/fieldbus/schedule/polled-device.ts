@@ -1,4 +1,3 @@
-import { backoffMs } from '../../base/backoff.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import type { Quality } from '../../reading/quality.ts';
 import { describeOutliers } from '../../reading/range.ts';
@@ -6,31 +5,19 @@ import type { Sample, Value } from '../../reading/sample.ts';
 import { blankDevice } from '../../reading/blank-status.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { Outcome, StrayKind, Transaction } from '../modbus/client.ts';
+import { describeException, isAboutTheRequest, isOfTheGateway } from '../modbus/exception.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
 import { functionCodes } from '../modbus/pdu.ts';
 import type { FaultKind } from '../modbus/rtu-frame.ts';
 import type { ModbusDeviceOptions } from '../options.ts';
 import { PlanBook } from '../plan/plan-book.ts';
-import { itemsOf, type PlannedRequest } from '../plan/planner.ts';
+import { itemsOf, type PlanItem, type PlannedRequest } from '../plan/planner.ts';
 import { SampleRecord } from '../sample-record.ts';
 import type { Contender } from './decision.ts';
+import { Health } from './health.ts';
 import { Minute } from './minute.ts';
 import { Poll, PollReader } from './poll.ts';
 import { Timetable } from './timetable.ts';
-
-/** A device that failed so often in a row is dead: it is asked in growing pauses only. */
-const deadAfterFailures = 2;
-/** The longest pause: with the wait for a gap and for its share, one that comes back is asked within 15 s. */
-const deadPause = { initialMs: 1000, maxMs: 10_000, jitter: 0 };
-/** Of the dead's share of one longest pause, what short tries may take; the rest is for long ones. */
-const shortTriesShare = 0.75;
-/** One try in so many waits the whole response timeout: for a device never heard, and for one grown slow. */
-const longTryEvery = { unheard: 8, known: 64 };
-/** No device that is there takes longer than this times its usual answer time, nor is one asked for less. */
-const slownessFactor = 3;
-const tryMsMin = 50;
-/** Share of the newest answer time in the smoothed one. */
-const answerWeight = 1 / 8;
 
 export type NextStep =
   | { kind: 'ask'; transaction: Transaction; request: PlannedRequest; dead: boolean }
@@ -41,30 +28,38 @@ export type NextStep =
 export class PolledDevice {
   readonly options: ModbusDeviceOptions;
   readonly #pipeline: number;
+  readonly #items: readonly PlanItem[];
   readonly #timetable: Timetable;
   readonly #book: PlanBook;
   readonly #reader: PollReader;
+  readonly #health: Health;
   readonly #status: DeviceStatus;
   readonly #record: SampleRecord;
   readonly #lateness: Minute;
   readonly #busTime: Minute;
   #poll: Poll | null = null;
   #isAnchored = false;
-  #failures = 0;
-  #pausedUntilMs = 0;
+  /** Data has not come since it was last offline. */
+  #wasAway = false;
   /** No sooner may it be asked again, as its limits have it. */
   #restsUntilMs = 0;
+  /** Answers with data, ever. */
   #answers = 0;
-  #answerMs: number | null = null;
+  /** Tries while it was dead, ever. */
+  #tries = 0;
+  /** What it gave a value for last. */
+  #lastGood: PlanItem | null = null;
 
   constructor(options: ModbusDeviceOptions, timing: LineTiming, pipeline: number, now: number) {
     const { name, silo, points, limits } = options;
     const items = itemsOf(points);
     this.options = options;
     this.#pipeline = pipeline;
+    this.#items = items;
     this.#timetable = new Timetable(items, now);
     this.#book = new PlanBook(limits, timing);
     this.#reader = new PollReader(items);
+    this.#health = new Health(options.responseTimeoutMs);
     this.#lateness = new Minute(now);
     this.#busTime = new Minute(now);
     const { everyMs } = this.#timetable;
@@ -73,7 +68,7 @@ export class PolledDevice {
   }
 
   get isDead(): boolean {
-    return this.#failures >= deadAfterFailures;
+    return this.#health.isDead;
   }
 
   /** When its next points are due. */
@@ -86,12 +81,17 @@ export class PolledDevice {
     return this.#poll && this.#poll.inFlight > 0 ? Infinity : this.dueAtMs;
   }
 
+  get state(): DeviceStatus['state'] {
+    return this.#status.state;
+  }
+
   status(now: number): DeviceStatus {
+    const { answerMs } = this.#health;
     return {
       ...this.#status,
       ...this.#record.status(now),
       failures: { ...this.#status.failures },
-      answerMs: this.#answerMs === null ? null : Math.round(this.#answerMs * 10) / 10,
+      answerMs: answerMs === null ? null : Math.round(answerMs * 10) / 10,
       latenessMs: Math.round(this.#lateness.max(now)),
       busShare: this.#busTime.share(now),
     };
@@ -102,14 +102,14 @@ export class PolledDevice {
     const poll = this.#poll;
     const { isDead, dueAtMs } = this;
     if (poll && (poll.pending.length === 0 || poll.inFlight >= (isDead ? 1 : this.#pipeline))) return null;
-    const readyAtMs = poll ? 0 : isDead ? this.#pausedUntilMs : dueAtMs;
+    const readyAtMs = poll ? 0 : isDead ? this.#health.pausedUntilMs : dueAtMs;
     return {
       silo: this.options.silo,
       dead: isDead,
       begun: poll !== null,
       readyAtMs: Math.max(readyAtMs, this.#restsUntilMs),
       deadlineMs: poll ? poll.deadlineMs : dueAtMs + this.#timetable.everyMs,
-      costMs: isDead ? this.#tryMs(deadShareEachMs) : 0,
+      costMs: isDead ? this.#health.tryMs(deadShareEachMs) : 0,
     };
   }
 
@@ -122,7 +122,7 @@ export class PolledDevice {
     this.#status.requests += 1;
     const { unitId, responseTimeoutMs } = this.options;
     const dead = this.isDead;
-    const timeoutMs = dead ? this.#tryMs(deadShareEachMs) : responseTimeoutMs;
+    const timeoutMs = dead ? this.#health.tryMs(deadShareEachMs) : responseTimeoutMs;
     const { table, address, quantity } = request;
     const asked = { functionCode: functionCodes[table], address, quantity };
     return { kind: 'ask', transaction: { unitId, request: asked, timeoutMs }, request, dead };
@@ -136,12 +136,11 @@ export class PolledDevice {
     this.#restsUntilMs = now + this.options.limits.requestGapMs;
     switch (outcome.kind) {
       case 'data':
-        this.#answered(poll, outcome.answerMs);
-        this.#book.answered(request);
+        this.#answered(poll, request, outcome.answerMs);
         this.#reader.read(poll, request, outcome.data);
         break;
       case 'exception':
-        this.#answered(poll, outcome.answerMs);
+        if (!isOfTheGateway(outcome.exceptionCode)) this.#measured(outcome.answerMs);
         this.#refused(poll, request, outcome.exceptionCode, now);
         break;
       case 'fault':
@@ -154,18 +153,18 @@ export class PolledDevice {
     return poll.isDone ? this.#finish(poll, now, wallMs) : null;
   }
 
-  /** The sample of points that are due while the device can't be asked. */
+  /** The sample of points that are due while the device can't be asked; `reason`: why, where the port is lost. */
   offlineSample(reason: string | null, now: number, wallMs: number): Sample | null {
     if (this.reportAtMs > now) return null;
     const poll = this.#poll ?? new Poll(this.#timetable.take(now), [], now);
-    poll.mark(poll.items, 'offline');
+    poll.mark(poll.items, reason === null && this.isDead ? this.#health.lastWord : 'offline');
     if (reason !== null) this.#status.reason = reason;
     return this.#tell(poll, now, wallMs);
   }
 
   /** The port is back: whoever was waited for may be, too. */
   endPause(): void {
-    this.#pausedUntilMs = 0;
+    this.#health.endPause();
   }
 
   countStray(kind: StrayKind): void {
@@ -181,36 +180,77 @@ export class PolledDevice {
     const items = due.length > 0 ? due : this.#timetable.fastest;
     const poll = new Poll(items, this.#book.plan(items, now), Math.max(now, this.dueAtMs));
     for (const { item, quality } of this.#book.badAmong(items)) poll.mark([item], quality);
+    if (this.isDead) this.#probe(poll);
     return poll;
   }
 
-  #answered(poll: Poll, answerMs: number): void {
-    poll.answered = true;
-    this.#failures = 0;
+  /**
+   * Every other try of a dead device asks for a single point: in turn for the one that it gave last and for one of
+   * all. So a device that refuses its usual requests because of one register, or for want of one table, shows that it
+   * lives.
+   */
+  #probe(poll: Poll): void {
+    const turn = this.#tries;
+    this.#tries += 1;
+    const [first] = poll.pending;
+    if (turn % 2 === 0 || first === undefined) return;
+    const known = this.#lastGood;
+    const inTurn = this.#items[(turn >> (known === null ? 1 : 2)) % this.#items.length]!;
+    const item = known !== null && turn % 4 === 1 ? known : inTurn;
+    if (first.items.length === 1 && first.items[0] === item) return;
+    poll.rest = poll.pending;
+    poll.pending = [
+      { table: item.table, address: item.start, quantity: item.end - item.start, items: [item] },
+    ];
+  }
+
+  #answered(poll: Poll, request: PlannedRequest, answerMs: number): void {
+    poll.hasData = true;
+    poll.isProbed ||= poll.rest.length > 0;
+    poll.pending.push(...poll.rest.splice(0));
+    // Another device may have taken its place, or the same one may have more to give than before.
+    if (this.#wasAway) this.#book.forget();
+    this.#wasAway = false;
+    this.#health.lived();
     this.#answers += 1;
-    const before = this.#answerMs ?? answerMs;
-    this.#answerMs = before + (answerMs - before) * answerWeight;
-    this.#book.answerMs = this.#answerMs;
+    this.#lastGood = request.items[0] ?? null;
+    this.#measured(answerMs);
+    this.#book.answered(request);
+  }
+
+  #measured(answerMs: number): void {
+    this.#health.measured(answerMs);
+    this.#book.answerMs = this.#health.answerMs ?? answerMs;
   }
 
   /**
-   * Modbus V1.1b3 §7: 2 and 3 are about what was asked and may concern a part of it, 1 about all of it, the rest
-   * about the device. The parts of what is refused are asked for at once, so that the good ones are in this poll yet.
+   * The parts of what is refused are asked for at once, so that the good ones are in this poll yet. That they are
+   * bad is believed once the poll has brought data: see `#finish`.
    */
   #refused(poll: Poll, request: PlannedRequest, exceptionCode: number, now: number): void {
     this.#count('exception');
     const quality: Quality = `exception:${exceptionCode}`;
-    this.#status.reason = `exception ${exceptionCode} for ${placeOf(request)}`;
+    this.#status.reason = describeException(exceptionCode, placeOf(request));
+    const wasBad = this.#book.isKnownBad(request);
+    if (!wasBad) poll.failure = quality;
     poll.mark(request.items, quality);
-    const isPartial = exceptionCode === 2 || exceptionCode === 3;
-    if (exceptionCode === 1) this.#book.refusedWhole(request, quality, now);
-    else if (isPartial || this.#book.isStubborn(request, this.#answers)) {
+    if (isAboutTheRequest(exceptionCode)) {
+      // Where nothing was answered before, its parts would be refused as well.
+      if (this.#health.failures > 0) return;
       poll.pending.unshift(...this.#book.refused(request, quality, now));
+    } else if (wasBad || poll.isProbed || this.#book.isStubborn(request, this.#answers)) {
+      const parts = this.#book.refused(request, quality, now);
+      if (!isOfTheGateway(exceptionCode)) poll.pending.unshift(...parts);
+    } else if (isOfTheGateway(exceptionCode) && !poll.hasData) {
+      // The gateway waits in vain for each request, and keeps its other units waiting.
+      poll.abandon(request, quality);
     }
   }
 
   #failed(poll: Poll, request: PlannedRequest, fault: FaultKind, now: number): void {
     this.#count(fault);
+    const wasBad = this.#book.isKnownBad(request);
+    if (!wasBad) poll.failure = 'offline';
     if (fault !== 'timeout') {
       this.#status.reason = `${fault} for ${placeOf(request)}`;
       poll.mark(request.items, 'crc');
@@ -219,14 +259,14 @@ export class PolledDevice {
     this.#status.reason = `no answer within ${formatDuration(this.options.responseTimeoutMs)}`;
     poll.abandon(request, 'timeout');
     // Its parts are asked for in the next poll: each may cost a timeout.
-    if (this.#book.isStubborn(request, this.#answers)) this.#book.refused(request, 'timeout', now);
+    if (wasBad || this.#book.isStubborn(request, this.#answers)) this.#book.refused(request, 'timeout', now);
   }
 
   #finish(poll: Poll, now: number, wallMs: number): Sample | null {
     const wasDead = this.isDead;
-    if (!poll.answered && !poll.isOffline) this.#failures += 1;
-    if (this.isDead) {
-      this.#pausedUntilMs = now + backoffMs(this.#failures - deadAfterFailures + 1, deadPause, 0);
+    if (!poll.hasData && poll.failure !== null && !poll.isOffline) {
+      this.#book.forget();
+      this.#health.failed(poll.failure, now);
     }
     if (!wasDead || !this.isDead) return this.#tell(poll, now, wallMs);
     // While it is dead, its points are reported offline on their own schedule.
@@ -237,6 +277,7 @@ export class PolledDevice {
   #tell(poll: Poll, monotonicMs: number, wallMs: number): Sample {
     this.#poll = null;
     const [outlier, ...others] = this.#reader.finish(poll);
+    this.#wasAway ||= poll.isOffline || this.isDead;
     this.#status.state = this.#stateAfter(poll);
     if (outlier !== undefined) {
       this.#count('implausible', 1 + others.length);
@@ -251,28 +292,14 @@ export class PolledDevice {
   }
 
   #stateAfter(poll: Poll): DeviceStatus['state'] {
-    if (poll.isOffline || this.isDead) return 'offline';
+    if (poll.isOffline || (this.isDead && !this.#health.speaks)) return 'offline';
     if (poll.isWhole) return 'good';
-    return this.#failures > 0 ? 'failing' : 'partial';
-  }
-
-  /** How long one try of a dead device may wait. */
-  #tryMs(deadShareEachMs: number): number {
-    const { responseTimeoutMs } = this.options;
-    const longEvery = this.#answerMs === null ? longTryEvery.unheard : longTryEvery.known;
-    if (this.#failures % longEvery === 0) return responseTimeoutMs;
-    const usualMs = Math.max(tryMsMin, (this.#answerMs ?? 0) * slownessFactor);
-    return Math.min(responseTimeoutMs, Math.max(usualMs, deadShareEachMs * shortTriesShare));
+    return this.#health.failures > 0 ? 'failing' : 'partial';
   }
 
   #count(kind: string, count = 1): void {
     this.#status.failures[kind] = (this.#status.failures[kind] ?? 0) + count;
   }
-}
-
-/** The part of one longest pause that each of `count` dead devices may take. */
-export function deadShareEach(deadShareMax: number, count: number): number {
-  return (deadShareMax * deadPause.maxMs) / Math.max(1, count);
 }
 
 function placeOf({ table, address, quantity }: PlannedRequest): string {

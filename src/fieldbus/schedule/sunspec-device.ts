@@ -2,6 +2,7 @@ import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
 import type { Outcome, StrayKind } from '../modbus/client.ts';
+import { isAboutTheRequest } from '../modbus/exception.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
 import type { ModbusDeviceOptions, ModbusPointOptions, SunSpecDiscovery } from '../options.ts';
 import type { PlannedRequest } from '../plan/planner.ts';
@@ -23,13 +24,14 @@ export type BusDevice = Pick<
   | 'offlineSample'
   | 'endPause'
   | 'countStray'
+  | 'state'
   | 'status'
 >;
 
 type SunSpecOptions = ModbusDeviceOptions & { discover: SunSpecDiscovery };
 
-/** A device without SunSpec is looked at again so often: it may be starting yet, or be swapped. */
-const lookAgainMs = 60_000;
+/** A device without SunSpec is looked at again so often: it may refuse everything while it starts, or be swapped. */
+const lookAgainMs = 10_000;
 
 const stepName = 'sunspec';
 
@@ -37,6 +39,13 @@ const stepName = 'sunspec';
 function stepPoint({ address }: SunSpecWalk & { kind: 'read' }, everyMs: number): ModbusPointOptions {
   const format = { table: 'holding', type: 'uint32', byteOrder: 'big', wordOrder: 'big' } as const;
   return { name: stepName, address, everyMs, ...format };
+}
+
+/** Whether it tells what stands at the address; an exception about its own state does not. */
+function isAnswer(outcome: Outcome): boolean {
+  return (
+    outcome.kind === 'data' || (outcome.kind === 'exception' && isAboutTheRequest(outcome.exceptionCode))
+  );
 }
 
 /**
@@ -86,24 +95,22 @@ export class SunSpecDevice implements BusDevice {
   take(request: PlannedRequest, outcome: Outcome, busMs: number, now: number, wallMs: number): Sample | null {
     const wasDead = this.isDead;
     const sample = this.#device.take(request, outcome, busMs, now, wallMs);
-    const isBack = wasDead && !this.isDead;
+    // With another map it may refuse all that is asked of it.
+    const isBack = wasDead && (!this.isDead || isAnswer(outcome));
     if (this.#walk.kind === 'found') {
       if (!isBack) return this.#give(sample);
       this.#walk = startSunSpecWalk(this.options.discover.bases);
       this.#become(this.#deviceOf(now, this.options.everyMs), now);
       return null;
     }
-    if (sample === null) return null;
-    const answered = outcome.kind === 'data' || outcome.kind === 'exception';
-    if (!answered) return this.#spread(sample);
+    if (!isAnswer(outcome)) return sample && this.#spread(sample);
     this.#walk = stepSunSpecWalk(this.#walk, outcome.kind === 'data' ? outcome.data : null);
     if (this.#walk.kind === 'read') {
       this.#become(this.#deviceOf(now, this.options.everyMs), now);
       return null;
     }
-    return this.#walk.kind === 'found'
-      ? this.#arrive(sample, now)
-      : this.#fail(sample, this.#walk.reason, now);
+    const told = sample ?? { device: this.options.name, wallMs, monotonicMs: now, values: {} };
+    return this.#walk.kind === 'found' ? this.#arrive(told, now) : this.#fail(told, this.#walk.reason, now);
   }
 
   offlineSample(reason: string | null, now: number, wallMs: number): Sample | null {
@@ -119,6 +126,10 @@ export class SunSpecDevice implements BusDevice {
     this.#device.countStray(kind);
   }
 
+  get state(): DeviceStatus['state'] {
+    return this.#reason === null ? this.#device.state : 'failing';
+  }
+
   status(now: number): DeviceStatus {
     const status = this.#device.status(now);
     const failures = { ...this.#past.failures };
@@ -130,7 +141,8 @@ export class SunSpecDevice implements BusDevice {
       requests: status.requests + this.#past.requests,
       ...this.#record.status(now),
       ...(this.#walk.kind !== 'found' && { everyMs: this.options.everyMs }),
-      ...(this.#reason !== null && { state: 'failing', reason: this.#reason }),
+      state: this.state,
+      ...(this.#reason !== null && { reason: this.#reason }),
     };
   }
 
