@@ -1,10 +1,8 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate, type KeyObject } from 'node:crypto';
 import { compactVerify, decodeProtectedHeader, type CompactJWSHeaderParameters } from 'jose';
 import { MerestoneError } from '../base/error.ts';
+import { certificatesMax } from '../stream/limits.ts';
 import type { Origin } from '../stream/topic.ts';
-
-/** Claims are some 400 bytes and a chain of RSA certificates some 6 kB. */
-const jwsBytesMax = 64 * 1024;
 
 export interface Signer extends Origin {
   /** SHA-256 of the certificate, hex. */
@@ -29,6 +27,8 @@ export interface Signed<Claims> {
 export interface Statement<Claims extends Origin> {
   /** Signed bytes → claims, held to where they were found; throws a MerestoneError. */
   decode(payload: Uint8Array): Claims;
+  /** A longer JWS is not looked at. */
+  bytesMax: number;
   /** When it was signed, ms since 1970 UTC. */
   signedAt(claims: Claims): number;
 }
@@ -43,11 +43,11 @@ export async function verifySigned<Claims extends Origin>(
   statement: Statement<Claims>,
   vouchFor: VouchFor,
 ): Promise<Signed<Claims>> {
-  if (jws.length > jwsBytesMax) throw refused(`it is longer than ${jwsBytesMax} bytes`);
+  if (jws.length > statement.bytesMax) throw refused(`it is longer than ${statement.bytesMax} bytes`);
   let chain: Buffer[] = [];
   const keyOf = (header: CompactJWSHeaderParameters) => {
     chain = certificatesOf(header);
-    return new X509Certificate(chain[0]!).publicKey;
+    return signerKey(chain[0]!);
   };
   const { payload } = await compactVerify(jws, keyOf, { algorithms: ['ES256', 'PS256'] }).catch(
     (cause: unknown) => {
@@ -86,10 +86,22 @@ export function namedSigner(jws: string): string | undefined {
 function certificatesOf(header: CompactJWSHeaderParameters): Buffer[] {
   const { x5c } = header;
   if (!Array.isArray(x5c) || x5c.length === 0) throw refused('it brings no certificate (x5c)');
+  if (x5c.length > certificatesMax)
+    throw refused(`it brings more than ${certificatesMax} certificates (x5c)`);
   const chain = x5c.map((der) => Buffer.from(der, 'base64'));
   const thumbprint = createHash('sha256').update(chain[0]!).digest('base64url');
   if (header['x5t#S256'] !== thumbprint) throw refused('its x5t#S256 is not that of its certificate');
   return chain;
+}
+
+/** A verification takes as long as the key is large; no gateway has a larger one. */
+const rsaBitsMax = 4096;
+
+function signerKey(der: Buffer): KeyObject {
+  const { publicKey } = new X509Certificate(der);
+  const { modulusLength = 0, publicExponent = 0n } = publicKey.asymmetricKeyDetails ?? {};
+  if (modulusLength > rsaBitsMax || publicExponent > 0xffff_ffffn) throw refused('its key is too large');
+  return publicKey;
 }
 
 function refused(message: string): MerestoneError {

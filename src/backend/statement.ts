@@ -3,6 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import { decodeClaims, decodeEvent, decodeProof } from '../stream/decoding.ts';
 import type { EventProof, StreamEvent } from '../stream/event.ts';
+import { checkpointBytesMax, proofBytesMax } from '../stream/limits.ts';
 import type { Origin } from '../stream/topic.ts';
 import { verifySigned, type Signed, type Signer, type Statement, type VouchFor } from './signature.ts';
 
@@ -17,7 +18,7 @@ export function verifyCheckpoint(
   vouchFor: VouchFor,
 ): Promise<Signed<CheckpointClaims>> {
   const decode = (payload: Uint8Array): CheckpointClaims => decodeClaims(origin, payload);
-  return verifySigned(jws, { decode, signedAt: ({ at }) => at }, vouchFor);
+  return verifySigned(jws, { decode, bytesMax: checkpointBytesMax, signedAt: ({ at }) => at }, vouchFor);
 }
 
 /**
@@ -35,6 +36,7 @@ export async function verifyEvent(
   if (proof === undefined || vouchFor === undefined) return { event, signer: undefined };
   const statement: Statement<EventProof> = {
     decode: (payload) => decodeProof(origin, payload),
+    bytesMax: proofBytesMax,
     signedAt: ({ signedAt }) => signedAt,
   };
   const { claims, signer } = await verifySigned(proof, statement, vouchFor);

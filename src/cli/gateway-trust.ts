@@ -5,8 +5,12 @@ import { parsePem, readIdentityFile } from '../identity/pem.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
 import { isSegment } from '../stream/segment.ts';
 
-/** Signer's certificate and intermediate CAs; the ways between them grow with their number. */
-const chainMax = 10;
+/** A verification takes as long as the key is large; no CA has a larger one. */
+const rsaBitsMax = 8192;
+const rsaExponentMax = 0xffff_ffffn;
+
+/** Names and constraints are compared each with each; real certificates have a handful. */
+const namesMax = 64;
 
 /**
  * Whose signatures are believed: `FILE` holds CAs that may vouch for any tenant, `TENANT=FILE` CAs for
@@ -28,15 +32,27 @@ export function loadGatewayTrust(sources: readonly string[]): VouchFor {
     anchors.push(...readAnchors(path!));
   }
   return (chain, tenant, atMs) => {
-    if (chain.length > chainMax) {
-      throw new MerestoneError('IdentityRefused', `it brings more than ${chainMax} certificates`);
-    }
-    const [leaf, ...intermediates] = chain.map((der) => parseCertificate(der, 'x5c'));
+    const [leaf, ...intermediates] = chain.map(readCertificate);
     const anchors = byTenant.get(tenant) ?? general;
     const identity = TenantIdentity.verify({ leaf: leaf!, intermediates, anchors, nowMs: atMs });
     const { tenantId, gatewayId: gateway, fingerprintSha256, notBefore, notAfter } = identity;
     return { tenant: tenantId, gateway, fingerprintSha256, notBefore, notAfter };
   };
+}
+
+/** What costs more to look at than an honest certificate is not looked at. Throws IdentityRefused. */
+function readCertificate(der: Buffer): Certificate {
+  const certificate = parseCertificate(der, 'x5c');
+  const { publicKey, alternativeNames, nameConstraints } = certificate;
+  const { modulusLength = 0, publicExponent = 0n } = publicKey.asymmetricKeyDetails ?? {};
+  if (modulusLength > rsaBitsMax || publicExponent > rsaExponentMax) {
+    throw new MerestoneError('IdentityRefused', `${certificate.title} has a larger key than any CA makes`);
+  }
+  const { permitted = [], excluded = [] } = nameConstraints ?? {};
+  if (Math.max(alternativeNames.length, permitted.length, excluded.length) > namesMax) {
+    throw new MerestoneError('IdentityRefused', `${certificate.title} has more than ${namesMax} names`);
+  }
+  return certificate;
 }
 
 function readAnchors(path: string): Certificate[] {

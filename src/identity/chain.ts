@@ -8,6 +8,12 @@ export type Chain = readonly [leaf: Certificate, ...authorities: Certificate[]];
 /** Certificates from the gateway's to the trusted one. Real chains have two or three. */
 const chainLengthMax = 6;
 
+/**
+ * Issuers that are looked at for one chain. Real chains need one a certificate; look-alikes that all sign one
+ * another make a way of every order that they can stand in.
+ */
+const candidatesMax = 64;
+
 /** Signature algorithms that still say something: ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519. */
 const soundSignatures: ReadonlySet<string> = new Set([
   '1.2.840.10045.4.3.2',
@@ -32,16 +38,28 @@ export function findChain(
   nowMs: number,
 ): Chain {
   let farthest: { length: number; fault: MerestoneError } | undefined;
+  let candidatesLeft = candidatesMax;
+  const signatures = new Map<string, boolean>();
   const blame = (chain: Chain, fault: MerestoneError): void => {
     if (farthest === undefined || chain.length > farthest.length) farthest = { length: chain.length, fault };
   };
 
+  /** No signature is verified twice. */
+  function signed(issuer: Certificate, certificate: Certificate): boolean {
+    const pair = `${certificate.fingerprintSha256} ${issuer.fingerprintSha256}`;
+    const known = signatures.get(pair) ?? isIssuedBy(certificate, issuer);
+    signatures.set(pair, known);
+    return known;
+  }
+
   function extend(chain: Chain): Chain | undefined {
     const last = chain.at(-1)!;
-    const issuers = [...anchors, ...intermediates].filter(
-      (candidate) => !isAmong(candidate, chain) && isIssuedBy(last, candidate),
-    );
-    for (const issuer of issuers) {
+    let issuers = 0;
+    for (const issuer of [...anchors, ...intermediates]) {
+      if (isAmong(issuer, chain) || !last.issuerDer.equals(issuer.subjectDer)) continue;
+      if (candidatesLeft-- <= 0) throw untrusted(leaf, 'too many certificates could be its issuers');
+      if (!signed(issuer, last)) continue;
+      issuers++;
       const fault = issuerFault(issuer, chain, nowMs);
       const longer: Chain = [...chain, issuer];
       if (fault !== undefined) blame(longer, fault);
@@ -52,7 +70,7 @@ export function findChain(
         if (found !== undefined) return found;
       }
     }
-    if (issuers.length === 0) blame(chain, issuerMissing(chain, [...anchors, ...intermediates]));
+    if (issuers === 0) blame(chain, issuerMissing(chain, [...anchors, ...intermediates]));
     return undefined;
   }
 

@@ -3,6 +3,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { EncodedSample, Spool } from '../spool/spool.ts';
+import { batchRowsMax } from '../stream/limits.ts';
 import { Batcher } from './batcher.ts';
 import { endIfDamaged } from './damage.ts';
 import type { SiloOptions } from './options.ts';
@@ -95,10 +96,13 @@ export class Intake {
       this.flush();
       this.#openIsUndated = undated;
     }
+    const readings = readingsOf(sample);
+    // A backend takes no larger batch.
+    if (this.#openReadings + readings > batchRowsMax) this.flush();
     const entry: UndatedSample = { bootId: timekeeper.bootId, sample };
     const encoded = undated ? { json: JSON.stringify(entry), ts: 0 } : encode(timekeeper.date(entry));
     const readingsBefore = this.#openReadings;
-    this.#openReadings += readingsOf(sample);
+    this.#openReadings += readings;
     const completed = this.#batcher.add(encoded, nowMs);
     if (completed === undefined) return;
     this.#close(completed, this.#batcher.size === 0 ? this.#openReadings : readingsBefore);

@@ -1,11 +1,12 @@
-import { zstdDecompressSync } from 'node:zlib';
+import { constants, zstdDecompressSync } from 'node:zlib';
 import { MerestoneError } from '../base/error.ts';
+import { documentLimits } from './limits.ts';
 
 /** RFC 8878 §3.1.1. No JSON text begins with it, so that it tells on MQTT 3.1.1 too, which has no properties. */
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
-/** A batch is held to the broker's message limit; what unpacks to more than this is no batch but a bomb. */
-export const payloadBytesMax = 16 * 1024 * 1024;
+/** What unpacks to more than this is no batch but a bomb. */
+const { bytesMax } = documentLimits.telemetry;
 
 /**
  * Message bytes → the batch's JSON bytes, which are what the chain covers.
@@ -17,20 +18,20 @@ export function decodeContent(message: Uint8Array, contentEncoding?: string): Ui
     throw invalid(`its content-encoding is '${contentEncoding}', which is not known`);
   }
   if (contentEncoding === 'zstd' && !compressed) throw invalid('it says content-encoding zstd and is not');
-  const payload = compressed ? decompress(message) : message;
-  if (payload.length > payloadBytesMax) throw invalid(`it is longer than ${payloadBytesMax} bytes`);
-  return payload;
+  if (message.length > bytesMax) throw invalid(`it is longer than ${bytesMax} bytes`);
+  return compressed ? decompress(message) : message;
 }
 
+/** A frame says how much memory its reader must take (RFC 8878 §3.1.1.1.2): no more than the longest batch. */
+const params = { [constants.ZSTD_d_windowLogMax]: Math.log2(bytesMax) };
+
+/** Stops as soon as the output passes the limit, so that no more memory is taken than that. */
 function decompress(message: Uint8Array): Uint8Array {
   try {
-    return zstdDecompressSync(message, { maxOutputLength: payloadBytesMax });
+    return zstdDecompressSync(message, { maxOutputLength: bytesMax, params });
   } catch (cause) {
     const tooLong = cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE';
-    throw invalid(
-      tooLong ? `it unpacks to more than ${payloadBytesMax} bytes` : 'its zstd is damaged',
-      cause,
-    );
+    throw invalid(tooLong ? `it unpacks to more than ${bytesMax} bytes` : 'its zstd is damaged', cause);
   }
 }
 

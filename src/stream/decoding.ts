@@ -4,14 +4,24 @@ import type { TelemetryBatch } from './batch.ts';
 import type { CheckpointClaims } from './checkpoint.ts';
 import { decodeContent } from './content-encoding.ts';
 import type { EventProof, StreamEvent } from './event.ts';
+import {
+  batchRowsMax,
+  batchSamplesMax,
+  documentLimits,
+  metaDevicesMax,
+  metaPointsMax,
+  samplePointsMax,
+} from './limits.ts';
 import type { MetaDocument, StatusDocument } from './retained.ts';
 import {
   anyEventSchema,
   batchSchema,
   checkpointSchema,
+  deviceSchema,
   eventSchema,
   metaSchema,
   proofSchema,
+  sampleSchema,
   statusSchema,
 } from './schema.ts';
 import { parseStrictJson } from './strict-json.ts';
@@ -39,7 +49,14 @@ export function decodeBatch(
 ): ReceivedBatch {
   const encoding = properties['content-encoding'];
   const payload = decodeContent(message, encoding === undefined ? undefined : String(encoding));
-  const batch: TelemetryBatch = check(batchSchema, payload);
+  const document = parseStrictJson(payload, documentLimits.telemetry);
+  let rows = 0;
+  const samples = takeList(document, 'samples', batchSamplesMax, (sample, place) => {
+    rows += membersOf(sample, 'values', place) + membersOf(sample, 'quality', place);
+    if (rows > batchRowsMax) throw invalid(`it has more than ${batchRowsMax} values and qualities`);
+    return check(sampleSchema, sample, place);
+  });
+  const batch: TelemetryBatch = { ...check(batchSchema, document), samples };
   for (const sample of batch.samples) {
     for (const [point, quality] of Object.entries(sample.quality ?? {})) {
       const hasValue = Object.hasOwn(sample.values, point);
@@ -56,10 +73,11 @@ export function decodeBatch(
 /** An event of a kind unknown to this version is `undefined`: it is well-formed and means nothing to us. */
 export function decodeEvent(origin: Origin, message: Uint8Array): StreamEvent | undefined {
   const known = eventSchema.options.map((option) => option.shape.kind.value as string);
-  const any = check(anyEventSchema, message);
+  const document = parseStrictJson(message, documentLimits.event);
+  const any = check(anyEventSchema, document);
   holdToTopic(origin, any, 'event');
   if (!known.includes(any.kind)) return undefined;
-  const event: StreamEvent = check(eventSchema, message);
+  const event: StreamEvent = check(eventSchema, document);
   if ('seqFrom' in event && event.seqFrom > event.seqTo) {
     throw invalid(`a run of batches from ${event.seqFrom} to ${event.seqTo} is none`);
   }
@@ -68,7 +86,7 @@ export function decodeEvent(origin: Origin, message: Uint8Array): StreamEvent | 
 
 /** The claims of an event's proof whose signature has been verified. */
 export function decodeProof(origin: Origin, payload: Uint8Array): EventProof {
-  const { signedAt } = check(proofSchema, payload);
+  const { signedAt } = check(proofSchema, parseStrictJson(payload, documentLimits.event));
   const event = decodeEvent(origin, payload);
   if (event === undefined) throw invalid('it is about an event of an unknown kind');
   return { ...event, signedAt };
@@ -76,33 +94,84 @@ export function decodeProof(origin: Origin, payload: Uint8Array): EventProof {
 
 /** The claims of a checkpoint whose signature has been verified. */
 export function decodeClaims(origin: Origin, payload: Uint8Array): CheckpointClaims {
-  const claims: CheckpointClaims = check(checkpointSchema, payload);
+  const claims: CheckpointClaims = check(
+    checkpointSchema,
+    parseStrictJson(payload, documentLimits.checkpoint),
+  );
   holdToTopic(origin, claims, 'checkpoint');
   return claims;
 }
 
 export function decodeMeta(origin: Origin, message: Uint8Array): MetaDocument {
-  const meta = check(metaSchema, message);
+  const document = parseStrictJson(message, documentLimits.meta);
+  let points = 0;
+  const devices = takeList(document, 'devices', metaDevicesMax, (device, place) => {
+    points += itemsOf(device, 'points', place);
+    if (points > metaPointsMax) throw invalid(`it has more than ${metaPointsMax} points`);
+    return check(deviceSchema, device, place);
+  });
+  const meta: MetaDocument = { ...check(metaSchema, document), devices };
   holdToTopic(origin, meta, 'meta');
   return meta;
 }
 
 export function decodeStatus(origin: Origin, message: Uint8Array): StatusDocument {
-  const status = check(statusSchema, message);
+  const status = check(statusSchema, parseStrictJson(message, documentLimits.status));
   holdToTopic(origin, status, 'status');
   return status;
 }
 
+/**
+ * Takes a list out of a document and checks it item by item, so that the first fault ends it: a schema would
+ * collect the faults of a million items. The document keeps an empty list.
+ */
+function takeList<Item>(
+  document: unknown,
+  member: string,
+  itemsMax: number,
+  take: (item: unknown, place: string) => Item,
+): Item[] {
+  const count = itemsOf(document, member, '', itemsMax);
+  if (count === 0) return [];
+  const holder = document as Record<string, unknown[]>;
+  const items = holder[member]!.map((item, index) => take(item, `${member}[${index}]`));
+  holder[member] = [];
+  return items;
+}
+
+/** Items of a list, 0 where it is none: then its schema says so. */
+function itemsOf(holder: unknown, member: string, place: string, itemsMax = samplePointsMax): number {
+  const list = ownMember(holder, member);
+  if (!Array.isArray(list)) return 0;
+  if (list.length > itemsMax) throw invalid(`${join(place, member)}: has more than ${itemsMax} items`);
+  return list.length;
+}
+
+function membersOf(holder: unknown, member: string, place: string): number {
+  const record = ownMember(holder, member);
+  if (typeof record !== 'object' || record === null) return 0;
+  const { length } = Object.keys(record);
+  if (length > samplePointsMax)
+    throw invalid(`${join(place, member)}: has more than ${samplePointsMax} points`);
+  return length;
+}
+
+function ownMember(holder: unknown, member: string): unknown {
+  if (typeof holder !== 'object' || holder === null) return undefined;
+  return (holder as Record<string, unknown>)[member];
+}
+
 /** Values are never repeated in a reason: reasons end up in logs, values are the tenant's. */
-function check<Schema extends z.ZodType>(schema: Schema, json: Uint8Array): z.output<Schema> {
-  const result = schema.safeParse(parseStrictJson(json));
+function check<Schema extends z.ZodType>(schema: Schema, value: unknown, place = ''): z.output<Schema> {
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  const place = issue.path.reduce<string>(
-    (path, step) => (typeof step === 'number' ? `${path}[${step}]` : `${path}${path && '.'}${String(step)}`),
-    '',
-  );
-  throw invalid(place === '' ? issue.message : `${place}: ${issue.message}`);
+  const path = issue.path.reduce<string>((path, step) => join(path, step), place);
+  throw invalid(path === '' ? issue.message : `${path}: ${issue.message}`);
+}
+
+function join(path: string, step: PropertyKey): string {
+  return typeof step === 'number' ? `${path}[${step}]` : `${path}${path && '.'}${String(step)}`;
 }
 
 function holdToTopic(topic: Origin, document: Origin, what: string): void {
@@ -122,8 +191,12 @@ function holdToProperties(batch: TelemetryBatch, properties: UserProperties): vo
   }
 }
 
+/** A reason may name members, and a member's name may be as long as the document. */
+const reasonTextMax = 300;
+
 function invalid(message: string): MerestoneError {
-  return new MerestoneError('StreamInvalid', message);
+  const short = message.length > reasonTextMax ? `${message.slice(0, reasonTextMax)}…` : message;
+  return new MerestoneError('StreamInvalid', short);
 }
 
 function foreign(message: string): MerestoneError {

@@ -1,6 +1,16 @@
 import { z } from 'zod';
 import { registerTypes } from '../reading/point.ts';
 import type { Quality } from '../reading/quality.ts';
+import {
+  batchSamplesMax,
+  metaDevicesMax,
+  nameTextMax,
+  proofBytesMax,
+  samplePointsMax,
+  unitTextMax,
+  valueTextMax,
+  wordsTextMax,
+} from './limits.ts';
 
 /** The documents of the topics, as a reader holds them to the contract; config/asyncapi.yaml is made of these. */
 
@@ -9,7 +19,7 @@ const segment = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'is not 1 to 64 of A-Z
 const name = z
   .string()
   .min(1, 'is empty')
-  .max(256, 'is longer than 256 characters')
+  .max(nameTextMax, `is longer than ${nameTextMax} characters`)
   .refine((text) => !/\p{Cc}/u.test(text), 'has control characters')
   .describe('no control characters');
 /** Up to the end of the year 9999, the last that ISO 8601 writes with four digits. */
@@ -20,21 +30,31 @@ const hash = z
   .string()
   .regex(/^[0-9a-f]{64}$/, 'is not 64 lower-case hex digits')
   .describe('SHA-256');
+const words = z.string().max(wordsTextMax, `is longer than ${wordsTextMax} characters`);
+const short = z.string().max(64, 'is longer than 64 characters');
 const origin = { v: z.literal(1), tenant: segment, gateway: segment };
 
 const qualityPattern =
   /^(?:timeout|exception:(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])|crc|invalid|stale|offline|implausible)$/;
 const quality = z.string().regex(qualityPattern, 'is no quality') as unknown as z.ZodType<Quality>;
 
-const sample = z.strictObject({
+const text = z.string().max(valueTextMax, `is longer than ${valueTextMax} characters`);
+const perPoint = { maxProperties: samplePointsMax };
+
+export const sampleSchema = z.strictObject({
   device: name,
   ts: ms,
   clock: z.exactOptional(z.literal('estimated')),
-  values: z.record(name, z.union([z.number(), z.boolean(), z.string()])),
-  quality: z.exactOptional(z.record(name, quality)),
+  values: z.record(name, z.union([z.number(), z.boolean(), text])).meta(perPoint),
+  quality: z.exactOptional(z.record(name, quality).meta(perPoint)),
 });
 
-export const batchSchema = z.strictObject({ ...origin, epoch: segment, seq, samples: z.array(sample) });
+export const batchSchema = z.strictObject({
+  ...origin,
+  epoch: segment,
+  seq,
+  samples: z.array(sampleSchema).max(batchSamplesMax),
+});
 
 const head = { epoch: segment, seq: count, chain: hash };
 
@@ -49,7 +69,7 @@ export const checkpointSchema = z.strictObject({
 });
 
 const lostRun = {
-  reason: z.string(),
+  reason: words,
   epoch: segment,
   seqFrom: seq,
   seqTo: seq,
@@ -65,7 +85,9 @@ const eventHead = {
   ...origin,
   id: segment,
   at: ms,
-  proof: z.exactOptional(z.string().describe('compact JWS over the other members and signedAt')),
+  proof: z.exactOptional(
+    z.string().max(proofBytesMax).describe('compact JWS over the other members and signedAt'),
+  ),
 };
 
 /** Members that a newer gateway adds are let through: an event tells, it is not summed up. */
@@ -75,7 +97,7 @@ export const eventSchema = z.discriminatedUnion('kind', [
   z.looseObject({
     ...eventHead,
     kind: z.literal('samples-dropped'),
-    reason: z.string(),
+    reason: words,
     samples: count,
     from: ms,
     to: ms,
@@ -84,24 +106,24 @@ export const eventSchema = z.discriminatedUnion('kind', [
     ...eventHead,
     kind: z.literal('epoch-started'),
     epoch: segment,
-    reason: z.string(),
+    reason: words,
     previous: z.looseObject(head).nullable(),
   }),
   z.looseObject({
     ...eventHead,
     kind: z.literal('identity-changed'),
-    fingerprintSha256: z.string(),
-    previousFingerprintSha256: z.string().nullable(),
+    fingerprintSha256: hash,
+    previousFingerprintSha256: hash.nullable(),
     notAfter: ms,
   }),
   z.looseObject({
     ...eventHead,
     kind: z.literal('quota'),
-    quota: z.string(),
+    quota: short,
     limit: z.number(),
     state: z.enum(['reached', 'cleared']),
   }),
-  z.looseObject({ ...eventHead, kind: z.literal('audit'), entry: z.record(z.string(), z.unknown()) }),
+  z.looseObject({ ...eventHead, kind: z.literal('audit'), entry: z.record(words, z.unknown()) }),
 ]);
 
 /** An event of a kind that this reader does not know yet. */
@@ -115,29 +137,29 @@ const limit = z
 const point = z.looseObject({
   name,
   type: z.enum(registerTypes),
-  unit: z.exactOptional(z.string()),
+  unit: z.exactOptional(z.string().max(unitTextMax, `is longer than ${unitTextMax} characters`)),
   min: z.exactOptional(limit),
   max: z.exactOptional(limit),
 });
-const device = z.looseObject({
+export const deviceSchema = z.looseObject({
   name,
-  profile: z.exactOptional(z.string()),
+  profile: z.exactOptional(name),
   profileSha256: z.exactOptional(hash),
-  points: z.array(point),
+  points: z.array(point).max(samplePointsMax),
 });
 
 export const metaSchema = z.looseObject({
   ...origin,
   at: ms,
-  version: z.string(),
+  version: short,
   configSha256: hash,
-  devices: z.array(device),
+  devices: z.array(deviceSchema).max(metaDevicesMax),
 });
 
 export const statusSchema = z.looseObject({
   ...origin,
   online: z.boolean(),
   since: ms,
-  version: z.string(),
+  version: short,
   epoch: segment,
 });

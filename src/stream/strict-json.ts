@@ -1,4 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
+import { depthMax, digitsMax, type DocumentLimits } from './limits.ts';
 
 /** Digits from which on an integer may be more than a double holds (2^53 has 16). */
 const suspiciousDigits = 16;
@@ -8,12 +9,14 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * JSON bytes → value, refusing what two readers could understand differently: bytes that are no UTF-8,
  * an object that names a member twice, a member `__proto__`, an integer that a double cannot hold.
- * Throws StreamInvalid.
+ * Bytes, depth and elements are counted on the text before anything is built from it, so that no document
+ * takes more time and memory than its limits. Throws StreamInvalid.
  */
-export function parseStrictJson(bytes: Uint8Array): unknown {
+export function parseStrictJson(bytes: Uint8Array, limits: DocumentLimits): unknown {
+  if (bytes.length > limits.bytesMax) throw invalid(`it is longer than ${limits.bytesMax} bytes`);
+  const { members, longestNumber } = survey(bytes, limits);
   const text = decodeUtf8(bytes);
   const value = parse(text);
-  const { members, longestNumber } = survey(bytes);
   if (countMembers(value) !== members) throw invalid('an object names one of its members twice');
   if (longestNumber >= suspiciousDigits) refuseInexactIntegers(text);
   return value;
@@ -38,40 +41,65 @@ function parse(text: string, reviver?: Parameters<typeof JSON.parse>[1]): unknow
   }
 }
 
-/** What the text of a JSON document says that its value no longer shows. The text must be valid JSON. */
-function survey(json: Uint8Array): { members: number; longestNumber: number } {
-  const [quote, backslash, colon, zero, nine] = [0x22, 0x5c, 0x3a, 0x30, 0x39];
-  let members = 0;
-  let longestNumber = 0;
-  let digits = 0;
-  let inString = false;
+/** 1 opens a level, -1 closes one. */
+const levels = new Int8Array(256);
+for (const [characters, step] of [
+  ['[{', 1],
+  [']}', -1],
+] as const) {
+  for (const character of characters) levels[character.charCodeAt(0)] = step;
+}
+const [quote, backslash, colon, comma, zero, nine] = [0x22, 0x5c, 0x3a, 0x2c, 0x30, 0x39];
+
+/**
+ * What the text of a JSON document says that its value no longer shows. Up to the first fault of a text that is
+ * no JSON this counts as a parser would, and a parser reads no further.
+ */
+function survey(
+  json: Uint8Array,
+  { elementsMax }: DocumentLimits,
+): { members: number; longestNumber: number } {
+  let [members, commas, depth, digits, longestNumber] = [0, 0, 0, 0, 0];
   for (let index = 0; index < json.length; index++) {
     const byte = json[index]!;
-    if (inString) {
-      if (byte === backslash) index++;
-      else if (byte === quote) inString = false;
-    } else if (byte >= zero && byte <= nine) {
-      digits++;
-      if (digits > longestNumber) longestNumber = digits;
-    } else {
-      digits = 0;
-      if (byte === quote) inString = true;
-      else if (byte === colon) members++;
+    if (byte >= zero && byte <= nine) {
+      if (++digits > longestNumber) longestNumber = digits;
+      continue;
     }
+    digits = 0;
+    if (byte === quote) index = endOfString(json, index);
+    else if (byte === colon) members++;
+    else if (byte === comma) commas++;
+    else depth += levels[byte]!;
+    if (depth > depthMax) throw invalid(`it is nested deeper than ${depthMax} levels`);
+    if (commas > elementsMax) throw invalid(`it has more than ${elementsMax} members and items`);
+    if (longestNumber > digitsMax) throw invalid(`it has a number of more than ${digitsMax} digits`);
   }
   return { members, longestNumber };
 }
 
+/** Index of the quote that ends the string that begins at `start`, or beyond the end. */
+function endOfString(json: Uint8Array, start: number): number {
+  let index = start + 1;
+  for (; index < json.length && json[index] !== quote; index++) if (json[index] === backslash) index++;
+  return index;
+}
+
 function countMembers(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0;
   let count = 0;
-  if (Array.isArray(value)) {
-    for (const item of value) count += countMembers(item);
-    return count;
-  }
-  for (const [name, item] of Object.entries(value)) {
-    if (name === '__proto__') throw invalid("a member is called '__proto__'");
-    count += 1 + countMembers(item);
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    if (Array.isArray(next)) {
+      for (const item of next) open.push(item);
+      continue;
+    }
+    for (const [name, item] of Object.entries(next)) {
+      if (name === '__proto__') throw invalid("a member is called '__proto__'");
+      count++;
+      open.push(item);
+    }
   }
   return count;
 }

@@ -12,10 +12,11 @@ import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner } from '../../src/identity/signer.ts';
 import type { CheckpointClaims } from '../../src/stream/checkpoint.ts';
 import { decodeClaims } from '../../src/stream/decoding.ts';
+import { checkpointBytesMax } from '../../src/stream/limits.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
 import { mutations } from '../support/mutation.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
-import { makeAuthority, makeCertificate, name, type Holder } from '../support/pki.ts';
+import { makeAuthority, makeCertificate, name, nameConstraints, uri, type Holder } from '../support/pki.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -46,6 +47,7 @@ describe('a signed checkpoint', () => {
 
   const checkpointOf = (origin: typeof acme): Statement<CheckpointClaims> => ({
     decode: (payload) => decodeClaims(origin, payload),
+    bytesMax: checkpointBytesMax,
     signedAt: ({ at }) => at,
   });
   const verify = (text: string, trust = trustAcme, origin = acme) =>
@@ -175,6 +177,41 @@ describe('a signed checkpoint', () => {
     // Signed while the certificate was good, it stays good: evidence outlives certificates.
     const then = await expired.sign({ ...claims, at: ended - minuteMs });
     assert.equal((await verify(then)).claims.seq, 5);
+  });
+
+  it('costs little, whatever certificates it brings', async () => {
+    const subject = name({ CN: 'Look-alike' });
+    const first = await makeAuthority({ subject });
+    const same = { subject, keys: first.keys };
+    const lookAlikes = await Promise.all(Array.from({ length: 8 }, () => makeAuthority(same, first)));
+    const leaf = await makeCertificate({}, first);
+    const wide = await makeAuthority({
+      subject: name({ CN: 'Wide CA' }),
+      extensions: [
+        nameConstraints(
+          Array.from({ length: 100 }, () => uri('example.org')),
+          [],
+        ),
+      ],
+    });
+    const ofWide = await makeCertificate({}, wide);
+    const large = await makeCertificate({ key: 'rsa5120' }, first);
+    const attacks: [string, Holder, Holder[], RegExp][] = [
+      ['nine CAs that all sign one another', leaf, [first, ...lookAlikes], /too many certificates could be/],
+      ['a CA of 100 constraints', ofWide, [wide], /more than 64 names/],
+      ['a key of 5,120 bits', large, [first], /its key is too large/],
+      ['eleven certificates', leaf, [first, ...lookAlikes, first], /more than 10 certificates/],
+    ];
+    for (const [what, holder, authorities, reason] of attacks) {
+      const chain = [holder, ...authorities].map(({ der }) => parseCertificate(der, 'test'));
+      const text = await createSigner(chain[0]!, chain, createPrivateKey(holder.privateKeyPem)).sign(
+        stream.claims(),
+      );
+      const before = process.cpuUsage();
+      await assert.rejects(verify(text), reason, what);
+      const { user, system } = process.cpuUsage(before);
+      assert.ok(user + system < 1_000_000, `${what}: ${user + system} µs`);
+    }
   });
 
   it('is never anything but the original after 20,000 mutations', async () => {

@@ -7,6 +7,7 @@ import { Intake, type IntakeDependencies } from '../../src/silo/intake.ts';
 import type { SiloOptions } from '../../src/silo/options.ts';
 import { Timekeeper } from '../../src/silo/timekeeper.ts';
 import type { Spool } from '../../src/spool/spool.ts';
+import { batchRowsMax } from '../../src/stream/limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { openTestSpool, temporaryDirectory } from '../support/spool.ts';
 
@@ -21,13 +22,17 @@ interface Rig {
   sample(): Sample;
 }
 
-async function openRig(t: TestContext, changes: Partial<IntakeDependencies>): Promise<Rig> {
+async function openRig(
+  t: TestContext,
+  changes: Partial<IntakeDependencies>,
+  limits: SiloOptions['batch'] = batch,
+): Promise<Rig> {
   const clock = new FakeClock();
   const spool = await openTestSpool(temporaryDirectory(t));
   t.after(() => spool.close());
   const sources = { clock, bootId: 'boot', synchronized: () => true, setFromHardware: false };
   let credit = 0;
-  const intake = new Intake({ batch } as SiloOptions, {
+  const intake = new Intake({ batch: limits } as SiloOptions, {
     clock,
     logger: silentLogger,
     spool,
@@ -83,5 +88,19 @@ describe('intake', () => {
     assert.deepEqual([told, rig.spool.status().batches, rig.credit()], [[2, 2], 2, 4]);
     rig.clock.advance(10_000);
     assert.equal(rig.spool.status().seq, 2);
+  });
+
+  it('closes a batch before it has more values than a backend takes', async (t) => {
+    const rig = await openRig(t, {}, { lingerMs: 1000, samplesMax: 10_000, bytesMax: 8e6 });
+    const wide = (): Sample => ({
+      ...rig.sample(),
+      values: Object.fromEntries(Array.from({ length: batchRowsMax / 2 + 1 }, (_, n) => [`p${n}`, 1])),
+    });
+    rig.intake.admit([wide(), rig.sample(), wide()]);
+    rig.intake.flush();
+    const leased = rig.spool.lease(10, 'fifo');
+    const batches = leased.map(({ samples }) => samples);
+    assert.deepEqual(batches, [2, 1]);
+    assert.equal(rig.credit(), batchRowsMax + 3);
   });
 });

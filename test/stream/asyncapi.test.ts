@@ -12,6 +12,14 @@ import {
   metaSchema,
   statusSchema,
 } from '../../src/stream/schema.ts';
+import {
+  batchRowsMax,
+  certificatesMax,
+  depthMax,
+  digitsMax,
+  documentLimits,
+  metaPointsMax,
+} from '../../src/stream/limits.ts';
 import { channels } from '../../src/stream/topic.ts';
 import {
   decodeBatch,
@@ -25,6 +33,7 @@ type Json = Record<string, unknown>;
 interface Message {
   payload: Json;
   headers?: Json;
+  'x-limits'?: Json;
   examples?: { name: string; payload: Json; headers?: Record<string, string> }[];
 }
 interface AsyncApi {
@@ -68,6 +77,41 @@ describe('config/asyncapi.yaml', () => {
       assert.deepEqual(schemas[name], json, `it should be:\n${stringify({ [name]: json })}`);
     });
   }
+
+  it('has the limits of the code', () => {
+    const common = { depthMax, digitsMax };
+    const { telemetry, status, meta, event, checkpoint } = documentLimits;
+    const expected = {
+      batch: { ...telemetry, ...common, rowsMax: batchRowsMax },
+      status: { ...status, ...common },
+      meta: { ...meta, ...common, pointsMax: metaPointsMax },
+      event: { ...event, ...common },
+      checkpoint: { ...checkpoint, ...common, certificatesMax },
+    };
+    for (const [name, limits] of Object.entries(expected)) {
+      assert.deepEqual(messages[name]!['x-limits'], limits, name);
+    }
+    assert.equal(messages['checkpoint']!.payload['maxLength'], checkpoint.bytesMax);
+  });
+
+  it('bounds every text, list and open set of names', () => {
+    const unbounded: string[] = [];
+    const visit = (node: unknown, path: string): void => {
+      if (typeof node !== 'object' || node === null) return;
+      const { type, pattern, maxLength, maxItems, maximum, ...more } = node as Json;
+      const bounded = {
+        string: maxLength ?? pattern ?? more['const'] ?? more['enum'],
+        array: maxItems,
+        integer: maximum,
+      };
+      for (const each of Array.isArray(type) ? type : [type]) {
+        if (each in bounded && bounded[each as keyof typeof bounded] === undefined) unbounded.push(path);
+      }
+      for (const [name, inner] of Object.entries(node)) visit(inner, `${path}/${name}`);
+    };
+    for (const name of Object.keys(ours)) visit(schemas[name], name);
+    assert.deepEqual(unbounded, []);
+  });
 
   it('has every channel, and no reference that leads nowhere', () => {
     assert.deepEqual(Object.keys(document.channels).toSorted(), [...channels].toSorted());

@@ -28,6 +28,7 @@ const keyKinds = {
   p384: { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
   rsa1024: rsa(1024),
   rsa2048: rsa(2048),
+  rsa5120: rsa(5120),
   ed25519: { name: 'Ed25519' },
 } as const;
 
@@ -47,6 +48,8 @@ export interface Shape {
   /** GeneralNames in DER, see `uri`. */
   alternativeNames?: readonly Buffer[];
   key?: keyof typeof keyKinds;
+  /** In place of new ones of `key`: two certificates of one key. */
+  keys?: webcrypto.CryptoKeyPair;
   /** Null leaves the extension out. */
   extendedKeyUsages?: readonly string[] | null;
   keyUsages?: KeyUsageFlags | null;
@@ -72,10 +75,7 @@ export interface Holder {
 /** Makes exactly this certificate, self-signed where nobody issues it. */
 export async function makeCertificate(shape: Shape = {}, issuer?: Holder): Promise<Holder> {
   const algorithm = keyKinds[shape.key ?? 'p256'];
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
-    'sign',
-    'verify',
-  ])) as webcrypto.CryptoKeyPair;
+  const keys = shape.keys ?? (await generateKeys(algorithm));
   const subject = shape.subject ?? name({ O: 'acme' }, { CN: 'acme_gw-0001' });
   const signer = (issuer?.keys ?? keys).privateKey;
   const certificate = await X509CertificateGenerator.create({
@@ -100,6 +100,12 @@ export async function makeCertificate(shape: Shape = {}, issuer?: Holder): Promi
     subject,
     keys,
   };
+}
+
+async function generateKeys(
+  algorithm: (typeof keyKinds)[keyof typeof keyKinds],
+): Promise<webcrypto.CryptoKeyPair> {
+  return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
 }
 
 export function makeAuthority(shape: Shape = {}, issuer?: Holder): Promise<Holder> {
