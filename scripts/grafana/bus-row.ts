@@ -16,11 +16,11 @@ export const busRow: { title: string; panels: Panel[] } = {
     graph(
       {
         title: 'Load',
-        description: 'Share of time that the line is busy. Above 80 % devices are read late.',
+        description:
+          'Share of time that the line is busy. Above 80 % devices are read late; above 100 %: what is asked of it.',
         w: 12,
         h: 6,
         unit: 'percentunit',
-        max: 1,
         thresholds: [fine, { color: 'orange', value: 0.8 }],
       },
       { expr: `max by (instance, bus) (merestone_bus_load_ratio{${ofBus}})`, legend: busLegend },
@@ -51,7 +51,7 @@ export const busRow: { title: string; panels: Panel[] } = {
       {
         title: 'Devices',
         description:
-          'Last sample: also one that only says why there is no value. Bus time: share of the bus that the device takes. Failures: requests that failed within an hour.',
+          'Last value: when it came. Bus time: share of the bus that the device takes. Failures: requests that failed within an hour.',
         w: 24,
         h: 10,
       },
@@ -67,7 +67,7 @@ export const busRow: { title: string; panels: Panel[] } = {
           },
         },
         {
-          title: 'Last sample',
+          title: 'Last value',
           expr: `max ${byDevice} (merestone_device_last_sample_timestamp_seconds{${ofDevice}}) * 1000`,
           unit: 'dateTimeFromNow',
         },

@@ -16,6 +16,23 @@ export const overviewRow: { title: string; panels: Panel[] } = {
   title: 'Is anything wrong?',
   panels: [
     stat(
+      {
+        title: 'Gateways failing',
+        description: 'By their own verdict, as on their page: data of a device or a tenant goes nowhere.',
+        w: 12,
+      },
+      `count(merestone_verdict{${onGateway}} == 2) or vector(0)`,
+    ),
+    stat(
+      {
+        title: 'Gateways degraded',
+        description: 'By their own verdict: they work, and something wants attention.',
+        w: 12,
+        thresholds: [fine, { color: 'orange', value: 1 }],
+      },
+      `count(merestone_verdict{${onGateway}} == 1) or vector(0)`,
+    ),
+    stat(
       { title: 'Alerts firing', description: 'Of the rules in config/prometheus-alerts.yaml.', w: 3 },
       `count(ALERTS{alertname=~"Merestone.*", alertstate="firing", ${ofSilo}}) or vector(0)`,
     ),
@@ -58,7 +75,7 @@ export const overviewRow: { title: string; panels: Panel[] } = {
     stat(
       {
         title: 'Devices silent',
-        description: 'Their last poll gave nothing. A single timeout counts until the next poll.',
+        description: 'They give no value. A single timeout counts until the next poll.',
         w: 3,
         thresholds: [fine, { color: 'orange', value: 1 }],
       },
@@ -71,6 +88,23 @@ export const overviewRow: { title: string; panels: Panel[] } = {
         w: 3,
       },
       `count(merestone_bus_open{${ofBus}} == 0) or vector(0)`,
+    ),
+    table(
+      {
+        title: 'What is wrong',
+        description: 'What gateways say of themselves; their page and merestone status say what to do.',
+        w: 24,
+        h: 6,
+      },
+      { tenant: 'Tenant', silo: 'Silo', instance: 'Gateway', verdict: 'Verdict', kind: 'What' },
+      [
+        {
+          title: 'Times',
+          expr: `sum by (tenant, silo, instance, verdict, kind) (merestone_findings{${ofSilo}})`,
+          decimals: 0,
+          thresholds: plain,
+        },
+      ],
     ),
     table(
       {

@@ -37,21 +37,23 @@ export function putBuses(
   }
 }
 
+function upness({ state, points }: DeviceStatus): number {
+  if (state === 'good') return 1;
+  return state === 'partial' && points.valued > 0 ? 0.5 : 0;
+}
+
 function defineDevice(gauge: Define, counter: Define): (labels: Labels, device: DeviceStatus) => void {
   const up = gauge(
     'device_up',
-    '1 where the last poll gave every point, 0.5 where the device answered without some or all, 0 where nothing came',
+    '1 where every point has a value, 0.5 where some have none or an implausible one, 0 where none has',
   );
   const samples = counter(
     'device_samples',
-    'Samples given to the silo, those that only say why there is no value included',
+    'Samples given to the silo, without those that only say why there is no value',
   );
   const requests = counter('device_requests', 'Requests sent');
   const failures = counter('device_failures', 'Requests that failed, by kind');
-  const lastSample = gauge(
-    'device_last_sample_timestamp_seconds',
-    'When the last of those samples was given: it grows while a device is silent, too',
-  );
+  const lastSample = gauge('device_last_sample_timestamp_seconds', 'When the device last gave a value');
   const answer = gauge('device_answer_seconds', 'Smoothed time from request to answer');
   const lateness = gauge(
     'device_lateness_seconds',
@@ -59,7 +61,7 @@ function defineDevice(gauge: Define, counter: Define): (labels: Labels, device: 
   );
   const busShare = gauge('device_bus_share_ratio', 'Share of bus time over the last minute');
   return (labels, device) => {
-    up(labels, device.state === 'good' ? 1 : device.state === 'partial' ? 0.5 : 0);
+    up(labels, upness(device));
     samples(labels, device.samples);
     requests(labels, device.requests);
     for (const [kind, count] of few(device.failures)) failures({ ...labels, kind }, count);

@@ -102,6 +102,7 @@ function definePages(status: () => GatewayStatus, clock: Clock): Record<string, 
   const contentSecurityPolicy = policyFor(html);
   return {
     '/': async () => ({ type: 'text/html; charset=utf-8', body: html, contentSecurityPolicy }),
+    '/livez': async () => jsonPage(200, { alive: true }),
     '/api/status': async () => jsonPage(200, status()),
     '/healthz': async () => {
       const { verdict, reasons } = judge(status());

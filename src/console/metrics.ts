@@ -1,8 +1,10 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { GatewayStatus } from '../reading/status.ts';
+import { judge } from '../reading/verdict/verdict.ts';
 import { putBuses } from './bus-metrics.ts';
 import { countersOf, gaugesOf } from './metric-family.ts';
 import { putSilos } from './silo-metrics.ts';
+import { putVerdict } from './verdict-metrics.ts';
 
 /** https://prometheus.io/docs/instrumenting/exposition_formats/ */
 export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8';
@@ -21,11 +23,8 @@ export async function metricsOf(status: GatewayStatus, nowMs: number): Promise<s
   gauge('build_info', 'Always 1; the label says which version runs')({ version: status.version }, 1);
   gauge('uptime_seconds', 'Since the daemon started')({}, status.uptimeMs / 1000);
   putSilos(status.silos, nowMs, gauge, counter);
-  putBuses(
-    status.buses,
-    new Map(status.silos.map(({ name, tenant }) => [name, tenant ?? ''])),
-    gauge,
-    counter,
-  );
+  const tenantOf = new Map(status.silos.map(({ name, tenant }) => [name, tenant ?? '']));
+  putVerdict(judge(status), tenantOf, gauge);
+  putBuses(status.buses, tenantOf, gauge, counter);
   return (await registry.metrics()) + (await processRegistry.metrics());
 }

@@ -3,11 +3,15 @@ import { type DeviceStatus, pointsListedMax, type PointsStatus } from '../readin
 
 type Recorded = Pick<DeviceStatus, 'samples' | 'lastSampleAt' | 'silentMs' | 'points'>;
 
-const good = 'good';
+interface Point {
+  /** Null where nothing is said against its value. */
+  quality: string | null;
+  hasValue: boolean;
+}
 
 /** What a device's samples said: of each point the last, and when the last value came. */
 export class SampleRecord {
-  readonly #points = new Map<string, string>();
+  readonly #points = new Map<string, Point>();
   #samples = 0;
   #lastWallMs: number | null = null;
   /** Of the last value; before the first, of the beginning. */
@@ -18,15 +22,16 @@ export class SampleRecord {
   }
 
   take({ values, quality = {}, wallMs, monotonicMs }: Omit<Sample, 'device'>): void {
-    this.#samples += 1;
     let hasValue = false;
     for (const name in values) {
       hasValue = true;
-      this.#points.set(name, good);
+      this.#points.set(name, { quality: null, hasValue });
     }
-    // A point that stands in both has a value with something to say against it.
-    for (const [name, why] of Object.entries(quality)) this.#points.set(name, why);
+    for (const [name, why] of Object.entries(quality)) {
+      this.#points.set(name, { quality: why, hasValue: Object.hasOwn(values, name) });
+    }
     if (!hasValue) return;
+    this.#samples += 1;
     this.#lastWallMs = wallMs;
     this.#heardMs = monotonicMs;
   }
@@ -34,6 +39,13 @@ export class SampleRecord {
   /** Its points are other ones from now on. */
   forgetPoints(): void {
     this.#points.clear();
+  }
+
+  /** Of a device that answers. */
+  get state(): 'good' | 'partial' | 'failing' {
+    const points = [...this.#points.values()];
+    if (points.every(({ quality }) => quality === null)) return 'good';
+    return points.some(({ hasValue }) => hasValue) ? 'partial' : 'failing';
   }
 
   status(now: number): Recorded {
@@ -48,12 +60,14 @@ export class SampleRecord {
   #pointsStatus(): PointsStatus {
     const byQuality: Record<string, number> = {};
     const failing: PointsStatus['failing'] = [];
-    for (const [name, quality] of this.#points) {
-      if (quality === good) continue;
+    for (const [name, { quality }] of this.#points) {
+      if (quality === null) continue;
       byQuality[quality] = (byQuality[quality] ?? 0) + 1;
       if (failing.length < pointsListedMax) failing.push({ name, quality });
     }
     const bad = Object.values(byQuality).reduce((sum, count) => sum + count, 0);
-    return { total: this.#points.size, good: this.#points.size - bad, byQuality, failing };
+    const total = this.#points.size;
+    const valued = [...this.#points.values()].filter(({ hasValue }) => hasValue).length;
+    return { total, valued, good: total - bad, byQuality, failing };
   }
 }

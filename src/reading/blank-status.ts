@@ -25,7 +25,7 @@ export function blankDevice(name: string, silo: string, everyMs: number): Device
     failures: {},
     lastSampleAt: null,
     silentMs: 0,
-    points: { total: 0, good: 0, byQuality: {}, failing: [] },
+    points: { total: 0, valued: 0, good: 0, byQuality: {}, failing: [] },
     identity: { state: 'unchecked', reason: null },
     answerMs: null,
     latenessMs: 0,

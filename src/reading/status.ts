@@ -47,7 +47,7 @@ export interface DeviceStatus {
   reason: string | null;
   /** The shortest interval of its points. */
   everyMs: number;
-  /** Given to its silo, those that only say why there is no value included. */
+  /** Given to its silo with a value in them. Those that only say why there is none are not counted. */
   samples: number;
   requests: number;
   /** Failures by kind: timeout, exception, crc, … */
@@ -70,7 +70,9 @@ export interface DeviceStatus {
 export interface PointsStatus {
   /** Those that were read, or tried, so far. */
   total: number;
-  /** Those with a value and nothing to say against it. */
+  /** Those with a value, whatever is said against it. */
+  valued: number;
+  /** Those with a value and nothing said against it. */
   good: number;
   /** The others, by quality. */
   byQuality: Record<string, number>;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { parse } from 'yaml';
+import { metricsOf } from '../../src/console/metrics.ts';
 import {
   changed,
   type Change,
@@ -13,6 +14,8 @@ import {
   rehearse,
   rulesFile,
 } from '../support/alert-rehearsal.ts';
+import { formatSeries, parseExposition } from '../support/exposition.ts';
+import { troubledStatus } from '../support/status.ts';
 
 interface Rule {
   alert?: string;
@@ -464,6 +467,59 @@ describe('config/prometheus-alerts.yaml', () => {
     fires('a device with a bad register is not told', { [up('main-meter')]: '0.5x180', [meter]: '0+1x180' }, [
       [120, []],
     ]);
+  });
+
+  describe('what the gateway itself says', () => {
+    const told = (verdict: string, kind: string, tenant = 'acme', silo = 'north'): string =>
+      `merestone_findings{tenant="${tenant}",silo="${silo}",verdict="${verdict}",kind="${kind}"}`;
+
+    fires(
+      'is told once to each tenant that it concerns, whatever it is',
+      {
+        [told('failing', 'disk')]: '_x10 1x100',
+        [told('failing', 'points')]: '_x10 3x100',
+        [told('failing', 'bus-lost', 'globex', 'south')]: '_x10 1x40 stale',
+      },
+      [
+        [20, []],
+        [40, [north('MerestoneFailing', 'warning'), south('MerestoneFailing', 'warning')]],
+        [80, [north('MerestoneFailing', 'warning')]],
+      ],
+    );
+    fires('is not when it passes', { [told('failing', 'session')]: '_x10 1x10 stale' }, [[40, []]]);
+    fires(
+      'is told after hours where it only wants attention',
+      { [told('degraded', 'late')]: '_x10 1x20 stale', [told('degraded', 'points')]: '_x25 2x150' },
+      [
+        [120, []],
+        [140, [north('MerestoneDegraded', 'warning')]],
+      ],
+    );
+    fires(
+      'is not for the months of a certificate’s last third',
+      { [told('degraded', 'certificate')]: '1x180' },
+      [[170, []]],
+    );
+    it('is what it would say of these', async () => {
+      const troubled = parseExposition(await metricsOf(troubledStatus(), Date.now()));
+      const series = (name: string): string[] =>
+        troubled
+          .find((family) => family.name === name)!
+          .series.map(({ labels, value }) => formatSeries({ name, labels }).replace(name, '') + ` ${value}`)
+          .sort();
+      assert.deepEqual(series('merestone_verdict'), ['{} 2']);
+      assert.deepEqual(series('merestone_findings'), [
+        '{kind="bus-lost",silo="north",tenant="acme",verdict="failing"} 1',
+        '{kind="certificate",silo="north",tenant="acme",verdict="degraded"} 1',
+        '{kind="clock",silo="north",tenant="acme",verdict="degraded"} 1',
+        '{kind="device-silent",silo="north",tenant="acme",verdict="failing"} 1',
+        '{kind="late",silo="north",tenant="acme",verdict="degraded"} 1',
+        '{kind="points",silo="south",tenant="",verdict="degraded"} 1',
+        '{kind="session",silo="north",tenant="acme",verdict="failing"} 1',
+        '{kind="silo-refused",silo="south",tenant="",verdict="failing"} 1',
+        '{kind="spool-full",silo="north",tenant="acme",verdict="degraded"} 1',
+      ]);
+    });
   });
 
   describe('a gateway', () => {

@@ -112,6 +112,13 @@ describe('HTTP', () => {
       assert.ok(reasons[index]!.startsWith(words), reasons[index]);
   });
 
+  it('/livez is 200 while the process answers, whatever the verdict', async () => {
+    status = troubledStatus();
+    const { status: code, body } = await ask('/livez');
+    assert.deepEqual([code, JSON.parse(body)], [200, { alive: true }]);
+    assert.equal((await ask('/healthz')).status, 503);
+  });
+
   it('/healthz is 503 where two silos claim one tenant', async () => {
     status = gatewayStatus({ silos: [siloStatus('north'), siloStatus('south')] });
     const { status: code, body } = await ask('/healthz');

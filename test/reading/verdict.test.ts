@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type {
@@ -93,21 +95,23 @@ function siloVerdict(parts: SiloParts): Verdict {
 }
 
 const points: Record<'all' | 'some' | 'none' | 'implausible' | 'unread', PointsStatus> = {
-  all: { total: 2, good: 2, byQuality: {}, failing: [] },
-  some: { total: 2, good: 1, byQuality: { crc: 1 }, failing: [{ name: 'flow', quality: 'crc' }] },
+  all: { total: 2, valued: 2, good: 2, byQuality: {}, failing: [] },
+  some: { total: 2, valued: 1, good: 1, byQuality: { crc: 1 }, failing: [{ name: 'flow', quality: 'crc' }] },
   none: {
     total: 2,
+    valued: 0,
     good: 0,
     byQuality: { 'exception:2': 2 },
     failing: ['flow', 'energy'].map((name) => ({ name, quality: 'exception:2' })),
   },
   implausible: {
     total: 1,
+    valued: 1,
     good: 0,
     byQuality: { implausible: 1 },
     failing: [{ name: 'voltage', quality: 'implausible' }],
   },
-  unread: { total: 0, good: 0, byQuality: {}, failing: [] },
+  unread: { total: 0, valued: 0, good: 0, byQuality: {}, failing: [] },
 };
 
 const busParts = {
@@ -142,7 +146,7 @@ function busOf(parts: BusParts): BusStatus {
 function busVerdict(parts: BusParts): Verdict {
   if (parts.bus === 'lost' || parts.bus === 'closed') return 'failing';
   if (parts.bus === 'opening') return parts.forMs > 30_000 ? 'failing' : 'degraded';
-  const answersWithSome = parts.state === 'partial' && (parts.points === 'all' || parts.points === 'some');
+  const answersWithSome = parts.state === 'partial' && ['all', 'some', 'implausible'].includes(parts.points);
   if (parts.silentMs > Math.max(30_000, 3 * parts.everyMs) && !answersWithSome) return 'failing';
   const isGood =
     parts.load <= 0.9 &&
@@ -375,6 +379,32 @@ describe('the verdict', () => {
     for (const silo of bare.silos)
       silo.uplink!.batches = { published: 1, accepted: 1, refused: 0, noSubscribers: 0 };
     assert.equal(judge(bare).verdict, 'good');
+  });
+
+  it('has each of its kinds in docs/verdict.md, with what it makes of the verdict', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/verdict.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (failing|degraded|failing, degraded) \| /gm)];
+    assert.deepEqual(
+      rows.map(([, kind]) => kind),
+      [...findingKinds],
+    );
+    const told = new Map(rows.map(([, kind, weights]) => [kind, weights!.split(', ')]));
+    const sites = [
+      ...cross(siloParts).map((parts) => statusOf([siloOf(parts)], [])),
+      ...cross(busParts).map((parts) => statusOf([], [busOf(parts)])),
+      statusOf([goodSilo, { ...goodSilo, name: 'south' }], []),
+      troubledStatus(),
+    ];
+    const seen = new Map<string, Set<string>>([['unknown-state', new Set(['failing'])]]);
+    const renewal = { ...goodSilo, reason: 'south.crt: it is damaged; copy it again' };
+    for (const { kind, verdict } of [...sites, statusOf([renewal], [])].flatMap(
+      (site) => judge(site).findings,
+    )) {
+      seen.set(kind, (seen.get(kind) ?? new Set()).add(verdict));
+    }
+    for (const kind of findingKinds) {
+      assert.deepEqual([...(seen.get(kind) ?? [])].sort(), told.get(kind)!.toSorted(), kind);
+    }
   });
 
   it('goes with the status, and leaves it as it was', () => {

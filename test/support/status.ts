@@ -11,7 +11,7 @@ export function deviceStatus(name: string, more: Partial<DeviceStatus> = {}): De
     requests: 24_690,
     lastSampleAt: Date.now() - 400,
     silentMs: 400,
-    points: { total: 2, good: 2, byQuality: {}, failing: [] },
+    points: { total: 2, valued: 2, good: 2, byQuality: {}, failing: [] },
     answerMs: 18.4,
     latenessMs: 3,
     busShare: 0.12,
@@ -169,6 +169,7 @@ export function troubledStatus(): GatewayStatus {
             silentMs: 190_000,
             points: {
               total: 2,
+              valued: 0,
               good: 0,
               byQuality: { timeout: 2 },
               failing: [
@@ -184,6 +185,7 @@ export function troubledStatus(): GatewayStatus {
             silo: 'south',
             points: {
               total: 2,
+              valued: 1,
               good: 1,
               byQuality: { 'exception:2': 1 },
               failing: [{ name: 'power', quality: 'exception:2' }],

@@ -28,10 +28,15 @@ export class Minute {
 
   /** Of milliseconds added: share of the time looked at, 0 to 1. */
   share(now: number): number {
+    return Math.min(1, this.ratio(now));
+  }
+
+  /** The same where more can be added than there was time for. */
+  ratio(now: number): number {
     this.#advance(now);
     const sum = this.#sums.reduce((total, value) => total + value, 0);
     const looked = (buckets - 1) * bucketMs + (now % bucketMs);
-    return Math.min(1, sum / Math.max(1, Math.min(looked, now - this.#startedAtMs)));
+    return sum / Math.max(1, Math.min(looked, now - this.#startedAtMs));
   }
 
   #advance(now: number): void {
@@ -43,4 +48,13 @@ export class Minute {
     }
     this.#bucket = Math.max(this.#bucket, bucket);
   }
+}
+
+/** Below this, what was passed over was so for other reasons than a full line: a quota, an answer that was slow once. */
+const fullShare = 0.9;
+
+/** A line's load: its busy share, or where it is full what its devices would have taken of it, which may be above 1. */
+export function loadWith(busyShare: number, demands: readonly number[]): number {
+  const demand = demands.reduce((sum, each) => sum + each, 0);
+  return busyShare < fullShare ? busyShare : Math.max(busyShare, demand);
 }

@@ -12,7 +12,7 @@ import type { Port, PortState } from '../port/port.ts';
 import { deadShareOf } from './allowance.ts';
 import { charge, decide, heldSilos, openLedger } from './decision.ts';
 import { deadShareEach } from './health.ts';
-import { Minute } from './minute.ts';
+import { loadWith, Minute } from './minute.ts';
 import { PolledDevice } from './polled-device.ts';
 import { createSiloUse, type ShareEvent } from './silo-use.ts';
 import { StateLog } from './state-log.ts';
@@ -40,7 +40,7 @@ export interface ModbusBus {
   finish(): Promise<void>;
   devices(): DeviceStatus[];
   silos(): BusSiloStatus[];
-  /** Share of time the line was busy over the last minute, 0 to 1. */
+  /** As `BusStatus.load`. */
   load(): number;
 }
 
@@ -196,6 +196,12 @@ export function createModbusBus(
     },
     devices: () => devices.map((device) => device.status(clock.monotonicMs())),
     silos: () => use.status(),
-    load: () => busy.share(clock.monotonicMs()),
+    load: () => {
+      const now = clock.monotonicMs();
+      return loadWith(
+        busy.share(now),
+        devices.map((device) => device.demand(now)),
+      );
+    },
   };
 }

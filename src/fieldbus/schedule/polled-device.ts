@@ -37,6 +37,10 @@ export class PolledDevice {
   readonly #record: SampleRecord;
   readonly #lateness: Minute;
   readonly #busTime: Minute;
+  /** Bus time that its polls would have taken had none been passed over. */
+  readonly #demand: Minute;
+  /** For how many polls that were due the one on its way stands. */
+  #turns = 1;
   #poll: Poll | null = null;
   #isAnchored = false;
   /** Data has not come since it was last offline. */
@@ -62,6 +66,7 @@ export class PolledDevice {
     this.#health = new Health(options.responseTimeoutMs);
     this.#lateness = new Minute(now);
     this.#busTime = new Minute(now);
+    this.#demand = new Minute(now);
     const { everyMs } = this.#timetable;
     this.#status = blankDevice(name, silo, Number.isFinite(everyMs) ? everyMs : options.everyMs);
     this.#record = new SampleRecord(now);
@@ -95,6 +100,11 @@ export class PolledDevice {
       latenessMs: Math.round(this.#lateness.max(now)),
       busShare: this.#busTime.share(now),
     };
+  }
+
+  /** Share of bus time that its polls would take if none was passed over; above 1 where they never fit. */
+  demand(now: number): number {
+    return this.#demand.ratio(now);
   }
 
   /** What it wants of the bus; null while all that it may have in flight is. */
@@ -133,6 +143,7 @@ export class PolledDevice {
     const poll = this.#poll!;
     poll.inFlight -= 1;
     this.#busTime.add(busMs, now);
+    this.#demand.add(busMs * this.#turns, now);
     this.#restsUntilMs = now + this.options.limits.requestGapMs;
     switch (outcome.kind) {
       case 'data':
@@ -176,6 +187,8 @@ export class PolledDevice {
     if (!this.#isAnchored) this.#timetable.anchor(now);
     this.#isAnchored = true;
     if (!this.isDead) this.#lateness.add(Math.max(0, now - this.dueAtMs), now);
+    // One that is dead is asked in pauses, and what it passes over costs the bus nothing.
+    this.#turns = this.isDead ? 1 : 1 + this.#timetable.missed(now);
     const due = this.#timetable.take(now);
     const items = due.length > 0 ? due : this.#timetable.fastest;
     const poll = new Poll(items, this.#book.plan(items, now), Math.max(now, this.dueAtMs));
@@ -278,23 +291,22 @@ export class PolledDevice {
     this.#poll = null;
     const [outlier, ...others] = this.#reader.finish(poll);
     this.#wasAway ||= poll.isOffline || this.isDead;
-    this.#status.state = this.#stateAfter(poll);
     if (outlier !== undefined) {
       this.#count('implausible', 1 + others.length);
       this.#status.reason = describeOutliers([outlier, ...others]);
     }
-    if (this.#status.state === 'good') this.#status.reason = null;
     const values: Readonly<Record<string, Value>> = poll.values;
     const whole = { device: this.options.name, wallMs, monotonicMs, values };
     const sample: Sample = poll.isWhole ? whole : { ...whole, quality: poll.quality };
     this.#record.take(sample);
+    this.#status.state = this.#stateAfter(poll);
+    if (this.#status.state === 'good') this.#status.reason = null;
     return sample;
   }
 
   #stateAfter(poll: Poll): DeviceStatus['state'] {
     if (poll.isOffline || (this.isDead && !this.#health.speaks)) return 'offline';
-    if (poll.isWhole) return 'good';
-    return this.#health.failures > 0 ? 'failing' : 'partial';
+    return this.#health.failures > 0 ? 'failing' : this.#record.state;
   }
 
   #count(kind: string, count = 1): void {

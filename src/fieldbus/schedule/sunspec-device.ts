@@ -26,6 +26,7 @@ export type BusDevice = Pick<
   | 'countStray'
   | 'state'
   | 'status'
+  | 'demand'
 >;
 
 type SunSpecOptions = ModbusDeviceOptions & { discover: SunSpecDiscovery };
@@ -128,6 +129,10 @@ export class SunSpecDevice implements BusDevice {
 
   get state(): DeviceStatus['state'] {
     return this.#reason === null ? this.#device.state : 'failing';
+  }
+
+  demand(now: number): number {
+    return this.#device.demand(now);
   }
 
   status(now: number): DeviceStatus {

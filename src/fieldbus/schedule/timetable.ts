@@ -36,6 +36,13 @@ export class Timetable {
     return this.#groups[0]?.everyMs ?? Infinity;
   }
 
+  /** Turns of the shortest interval that `take` would pass over, beside the one that it gives. */
+  missed(now: number): number {
+    const [fastest] = this.#groups;
+    if (fastest === undefined) return 0;
+    return Math.max(0, Math.floor((now - this.#anchorMs) / fastest.everyMs) - fastest.turn);
+  }
+
   /** The points with the shortest interval. */
   get fastest(): readonly PlanItem[] {
     return this.#groups[0]?.items ?? [];

@@ -43,18 +43,25 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
     status.state = kind === 'offline' ? 'offline' : isOfPoints(kind) ? 'partial' : 'failing';
     status.reason = reason;
   };
+  const settle = (): void => {
+    status.state = record.state;
+    if (status.state === 'good') status.reason = null;
+  };
   return {
     status,
     failed,
     took: ({ values, quality, outliers: [outlier, ...others] = [] }) => {
       const missing = Object.keys(quality).filter((name) => !Object.hasOwn(values, name));
-      status.state = 'good';
-      status.reason = null;
+      settle();
       if (missing.length > 0) failed('invalid', `no value: ${someOf(missing)}`);
       if (outlier !== undefined)
         failed('implausible', describeOutliers([outlier, ...others]), 1 + others.length);
     },
-    gave: (sample) => record.take(sample),
+    gave: (sample) => {
+      record.take(sample);
+      // Where it has no value at all, why it failed says more.
+      if (status.state !== 'offline' && record.state !== 'failing') settle();
+    },
     snapshot: () => ({
       ...status,
       ...record.status(clock.monotonicMs()),

@@ -109,6 +109,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     },
     stop: end,
     retire: end,
+    demand: () => 0,
     status: () => account.snapshot(),
   };
 }

@@ -32,11 +32,14 @@ export function createPoller(
   const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
   const lateness = new Minute(clock.monotonicMs());
   const busTime = new Minute(clock.monotonicMs());
+  /** Time that its dialogues would have taken had none been passed over. */
+  const demand = new Minute(clock.monotonicMs());
   let cancelNext: Cancel = () => {};
   /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
   let life = 0;
   let dueAt = 0;
   let failures = 0;
+  let lastSpentMs = 0;
 
   const give = ({ values, quality, outliers = [], outcome }: DialogueResult): void => {
     const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
@@ -80,6 +83,8 @@ export function createPoller(
     const result = await dialogue.run();
     const spentMs = clock.monotonicMs() - begunAt;
     busTime.add(spentMs, clock.monotonicMs());
+    demand.add(spentMs, clock.monotonicMs());
+    lastSpentMs = spentMs;
     siloTime.spent(spentMs);
     if (own === life) settle(result);
     return null;
@@ -108,7 +113,12 @@ export function createPoller(
     const now = clock.monotonicMs();
     const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, retryMaxMs), jitter: 0 };
     if (failures > 1) return now + backoffMs(failures, pause, 0);
-    return dueAt + (Math.floor((now - dueAt) / everyMs) + 1) * everyMs;
+    const missed = Math.floor((now - dueAt) / everyMs);
+    if (missed > 0) {
+      lateness.add(now - dueAt - everyMs, now);
+      demand.add(missed * lastSpentMs, now);
+    }
+    return dueAt + (missed + 1) * everyMs;
   };
 
   const watch = createWatch(clock, everyMs, () => {
@@ -141,6 +151,7 @@ export function createPoller(
     receive: (bytes) => dialogue.receive(bytes),
     stop: end,
     retire,
+    demand: () => demand.ratio(clock.monotonicMs()),
     status: () => {
       const now = clock.monotonicMs();
       return {

@@ -5,6 +5,7 @@ import { isSameDevice } from '../device-equality.ts';
 import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
 import { allowedAtMs, openAllowances, spend } from '../schedule/allowance.ts';
+import { loadWith } from '../schedule/minute.ts';
 import { createSiloUse, type ShareEvent } from '../schedule/silo-use.ts';
 import { createSerialLine } from './line.ts';
 import { createSerialReader, type SerialReader, type SiloTime } from './serial-reader.ts';
@@ -29,7 +30,7 @@ export interface SerialBus {
   finish(): Promise<void>;
   devices(): DeviceStatus[];
   silos(): BusSiloStatus[];
-  /** Share of time that bytes were on the line over the last minute, 0 to 1. */
+  /** As `BusStatus.load`: of bytes, or of dialogues where they take more. */
   load(): number;
 }
 
@@ -134,6 +135,12 @@ export function createSerialBus(
     },
     devices: () => sensors.map(({ reader }) => reader.status()),
     silos: () => use.status(),
-    load: () => serialLine.load(),
+    load: () => {
+      const talking = sensors.reduce((sum, { reader }) => sum + reader.status().busShare, 0);
+      return loadWith(
+        Math.min(1, Math.max(serialLine.load(), talking)),
+        sensors.map(({ reader }) => reader.demand()),
+      );
+    },
   };
 }

@@ -33,6 +33,8 @@ export interface SerialReader {
    * another's: it is to be fed until its turn is over.
    */
   retire(): void;
+  /** Share of time that its dialogues would take if none was passed over; it has none where it only listens. */
+  demand(): number;
   status(): DeviceStatus;
 }
 

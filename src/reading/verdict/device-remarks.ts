@@ -34,7 +34,7 @@ function wholeDevice(device: DeviceStatus): Remark | undefined {
  */
 function isSilent({ state, silentMs, everyMs, points }: DeviceStatus): boolean {
   if (silentMs <= limitMs(everyMs)) return false;
-  return points.good === 0 || state !== 'partial';
+  return points.valued === 0 || state !== 'partial';
 }
 
 function pointRemarks({ points }: DeviceStatus): Remark[] {

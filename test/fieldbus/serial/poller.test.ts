@@ -54,6 +54,16 @@ describe('a sensor that is asked', () => {
     assert.equal(samples[1]!.monotonicMs - samples[0]!.monotonicMs, 1000);
   });
 
+  it('is late, and asks for more than there is, where its dialogue takes longer than its interval', async () => {
+    const { clock, reader, samples, answerWith } = createRig(sensor(scale, 1000, 5000));
+    answerWith(() => 'S S     100.25 g\r\n', 2500);
+    reader.opened();
+    await clock.advanceAsync(60_000);
+    assert.ok(samples.length < 25, `${samples.length} samples`);
+    assert.ok(reader.status().latenessMs > 1000, `${reader.status().latenessMs} ms`);
+    assert.ok(Math.abs(reader.demand() - 2.5) < 0.2, `${reader.demand()}`);
+  });
+
   it('waits on through frames that are none of its messages, as adapters that echo send them', async () => {
     const { clock, reader, samples, answerWith } = createRig(sensor(scale, 1000));
     answerWith((sent) => `${sent}S D      -3.5 g\r\n`);
