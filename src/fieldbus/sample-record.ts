@@ -21,19 +21,21 @@ export class SampleRecord {
     this.#heardMs = now;
   }
 
-  take({ values, quality = {}, wallMs, monotonicMs }: Omit<Sample, 'device'>): void {
-    let hasValue = false;
-    for (const name in values) {
-      hasValue = true;
-      this.#points.set(name, { quality: null, hasValue });
-    }
+  /** Counts a sample that is given. */
+  take(sample: Omit<Sample, 'device'>): void {
+    this.note(sample);
+    if (Object.keys(sample.values).length === 0) return;
+    this.#samples += 1;
+    this.#lastWallMs = sample.wallMs;
+    this.#heardMs = sample.monotonicMs;
+  }
+
+  /** What was just read of points, whenever a sample is made of it. */
+  note({ values, quality = {} }: Pick<Sample, 'values' | 'quality'>): void {
+    for (const name in values) this.#points.set(name, { quality: null, hasValue: true });
     for (const [name, why] of Object.entries(quality)) {
       this.#points.set(name, { quality: why, hasValue: Object.hasOwn(values, name) });
     }
-    if (!hasValue) return;
-    this.#samples += 1;
-    this.#lastWallMs = wallMs;
-    this.#heardMs = monotonicMs;
   }
 
   /** Its points are other ones from now on. */

@@ -52,6 +52,7 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
     failed,
     took: ({ values, quality, outliers: [outlier, ...others] = [] }) => {
       const missing = Object.keys(quality).filter((name) => !Object.hasOwn(values, name));
+      record.note({ values, quality });
       settle();
       if (missing.length > 0) failed('invalid', `no value: ${someOf(missing)}`);
       if (outlier !== undefined)
