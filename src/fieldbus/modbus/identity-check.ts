@@ -20,10 +20,7 @@ export function requestOf(check: IdentityCheck): Request {
 /** Takes the data of an answer to the check's request. */
 export function findingOf(check: IdentityCheck, data: Uint8Array): Finding {
   const value = valueOf(check, data);
-  const { expects } = check;
   if (value === undefined || value === '') return { kind: 'silent' };
-  // Nothing to measure, as with a phase that has no voltage, says nothing of the meter.
-  if ('between' in expects && value === 0) return { kind: 'silent' };
   if (fits(check, value)) return { kind: 'fits' };
   return { kind: 'contradicts', says: `${placeOf(check)} is ${shown(value)}, not ${expectationOf(check)}` };
 }
@@ -45,6 +42,9 @@ function placeOf(check: IdentityCheck): string {
   return check.by === 'object' ? objectNames[check.object]! : `${check.table} ${check.address}`;
 }
 
+/** A reason stays on its line. */
+const shownMax = 6;
+
 /** Modbus V1.1b3 §6.21. */
 const objectNames = [
   'its vendor',
@@ -59,7 +59,9 @@ const objectNames = [
 function expectationOf({ expects }: IdentityCheck): string {
   if ('between' in expects) return `${expects.between[0]} to ${expects.between[1]}`;
   if ('matches' in expects) return `/${expects.matches}/`;
-  return expects.oneOf.map(shown).join(', ');
+  const { oneOf } = expects;
+  const some = oneOf.slice(0, shownMax).map(shown).join(', ');
+  return oneOf.length > shownMax ? `${some} or ${oneOf.length - shownMax} others` : some;
 }
 
 function shown(value: Value): string {

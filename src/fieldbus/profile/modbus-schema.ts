@@ -87,9 +87,7 @@ const expectation = {
   between: z
     .tuple([number, number])
     .optional()
-    .describe(
-      'for what it measures: wide enough for every sound device; 0, for nothing to measure, proves nothing',
-    ),
+    .describe('for what it measures: wide enough for every sound device'),
 };
 
 const registerCheck = z.strictObject({
@@ -100,6 +98,7 @@ const registerCheck = z.strictObject({
   wordOrder: order.default('big'),
   scale: number.optional(),
   length: z.int().min(1).max(125).optional(),
+  invalid: z.array(marker).max(8).optional().describe('raw contents that say nothing'),
   ...expectation,
 });
 

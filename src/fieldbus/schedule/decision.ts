@@ -13,6 +13,11 @@ export interface Contender extends Wish {
   costMs: number;
 }
 
+/** The same for a device that has to rest until then. */
+export function notBefore(atMs: number, contender: Contender | null): Contender | null {
+  return contender === null || contender.readyAtMs >= atMs ? contender : { ...contender, readyAtMs: atMs };
+}
+
 export type Decision = { kind: 'ask'; index: number } | { kind: 'wait'; untilMs: number };
 
 /** How far a silo may be ahead of another in bus time before deadlines count for less than fairness. */

@@ -3,6 +3,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
 import { isSameDevice } from '../device-equality.ts';
+import { identityLog } from '../identity-log.ts';
 import type { StrayListener } from '../modbus/client.ts';
 import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
 import type { LateAnswers } from '../modbus/unanswered.ts';
@@ -10,13 +11,15 @@ import type { BusShares, ModbusDeviceOptions } from '../options.ts';
 import { timingOf } from '../plan/cost.ts';
 import type { Port, PortState } from '../port/port.ts';
 import { deadShareOf } from './allowance.ts';
+import type { BusDevice } from './bus-device.ts';
 import { charge, decide, heldSilos, openLedger } from './decision.ts';
 import { deadShareEach } from './health.ts';
+import { IdentifiedDevice } from './identified-device.ts';
 import { loadWith, Minute } from './minute.ts';
 import { PolledDevice } from './polled-device.ts';
 import { createSiloUse, type ShareEvent } from './silo-use.ts';
 import { StateLog } from './state-log.ts';
-import { type BusDevice, SunSpecDevice } from './sunspec-device.ts';
+import { SunSpecDevice } from './sunspec-device.ts';
 
 export interface ModbusBusDependencies {
   port: Port;
@@ -71,8 +74,12 @@ export function createModbusBus(
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
     const { discover } = options;
     const now = clock.monotonicMs();
-    if (discover === undefined) return new PolledDevice(options, timingOf(bus), pipeline, now);
-    return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now);
+    const onIdentity = identityLog(logger, options);
+    if (discover !== undefined)
+      return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, onIdentity);
+    const device = new PolledDevice(options, timingOf(bus), pipeline, now);
+    if (options.identify === undefined) return device;
+    return new IdentifiedDevice(device, options.identify, now, onIdentity);
   };
 
   const logOf = ({ options: { name, silo } }: BusDevice): StateLog =>
@@ -161,6 +168,7 @@ export function createModbusBus(
   };
   const cancelState = port.onState((state) => {
     if (state.kind === 'open') for (const device of devices) device.endPause();
+    if (state.kind === 'lost') for (const device of devices) device.lost?.();
     noteState(state);
     pump();
   });

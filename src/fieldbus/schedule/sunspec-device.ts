@@ -1,38 +1,31 @@
+import { Allowance } from '../../base/allowance.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus } from '../../reading/status.ts';
+import type { DeviceStatus, IdentityCheckStatus } from '../../reading/status.ts';
 import type { Outcome, StrayKind } from '../modbus/client.ts';
 import { isAboutTheRequest } from '../modbus/exception.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
 import type { ModbusDeviceOptions, ModbusPointOptions, SunSpecDiscovery } from '../options.ts';
 import type { PlannedRequest } from '../plan/planner.ts';
 import { SampleRecord } from '../sample-record.ts';
-import { resolveSunSpec, type SunSpecWalk, startSunSpecWalk, stepSunSpecWalk } from '../profile/sunspec.ts';
-import type { Contender } from './decision.ts';
+import {
+  resolveSunSpec,
+  type SunSpecModel,
+  type SunSpecWalk,
+  startSunSpecWalk,
+  stepSunSpecWalk,
+} from '../profile/sunspec.ts';
+import type { BusDevice } from './bus-device.ts';
+import { type Contender, notBefore } from './decision.ts';
 import { type NextStep, PolledDevice } from './polled-device.ts';
-
-/** What the bus needs of a device to poll it. */
-export type BusDevice = Pick<
-  PolledDevice,
-  | 'options'
-  | 'isDead'
-  | 'dueAtMs'
-  | 'reportAtMs'
-  | 'contender'
-  | 'next'
-  | 'take'
-  | 'offlineSample'
-  | 'endPause'
-  | 'countStray'
-  | 'state'
-  | 'status'
-  | 'demand'
->;
 
 type SunSpecOptions = ModbusDeviceOptions & { discover: SunSpecDiscovery };
 
 /** A device without SunSpec is looked at again so often: it may refuse everything while it starts, or be swapped. */
 const lookAgainMs = 10_000;
+
+/** A connection that its peer closes after every answer must not be walked on again and again. */
+const reconnects = { burst: 3, perSecond: 1 / 600 };
 
 const stepName = 'sunspec';
 
@@ -51,7 +44,7 @@ function isAnswer(outcome: Outcome): boolean {
 
 /**
  * A device that tells by SunSpec where its registers are: it is first walked, model by model, then polled. One
- * that was dead is walked again when it comes back, because another may have taken its place.
+ * that was dead, or whose line broke, is walked again when it comes back, because another may have taken its place.
  */
 export class SunSpecDevice implements BusDevice {
   readonly options: SunSpecOptions;
@@ -63,9 +56,25 @@ export class SunSpecDevice implements BusDevice {
   /** Of the walk's steps so far, each of which was a device of its own. */
   #past: Pick<DeviceStatus, 'requests' | 'failures'> = { requests: 0, failures: {} };
   #reason: string | null = null;
+  /** Each step of the walk is a device of its own, and does not know when the last one was asked. */
+  #restsUntilMs = 0;
+  #identity: IdentityCheckStatus = { state: 'unchecked', reason: null };
+  readonly #onIdentity: (identity: IdentityCheckStatus) => void;
+  readonly #reconnects: Allowance;
+  #wasLost = false;
+  /** The walk has read something, be it no marker: what it finds is the device's own word. */
+  #hasRead = false;
 
-  constructor(options: SunSpecOptions, timing: LineTiming, pipeline: number, now: number) {
+  constructor(
+    options: SunSpecOptions,
+    timing: LineTiming,
+    pipeline: number,
+    now: number,
+    onIdentity: (identity: IdentityCheckStatus) => void,
+  ) {
     this.options = options;
+    this.#onIdentity = onIdentity;
+    this.#reconnects = new Allowance(reconnects, now);
     this.#timing = timing;
     this.#pipeline = pipeline;
     this.#walk = startSunSpecWalk(options.discover.bases);
@@ -86,7 +95,7 @@ export class SunSpecDevice implements BusDevice {
   }
 
   contender(deadShareEachMs: number): Contender | null {
-    return this.#device.contender(deadShareEachMs);
+    return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs));
   }
 
   next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
@@ -94,17 +103,23 @@ export class SunSpecDevice implements BusDevice {
   }
 
   take(request: PlannedRequest, outcome: Outcome, busMs: number, now: number, wallMs: number): Sample | null {
+    this.#restsUntilMs = now + this.options.limits.requestGapMs;
     const wasDead = this.isDead;
     const sample = this.#device.take(request, outcome, busMs, now, wallMs);
     // With another map it may refuse all that is asked of it.
     const isBack = wasDead && (!this.isDead || isAnswer(outcome));
     if (this.#walk.kind === 'found') {
-      if (!isBack) return this.#give(sample);
-      this.#walk = startSunSpecWalk(this.options.discover.bases);
+      // Before its poll is over, answers to others of its requests are on their way.
+      const isSuspect = sample !== null && isAnswer(outcome) && this.#wasLost;
+      const isOther = isBack || (isSuspect && this.#reconnects.take(1, now));
+      if (!isOther) return this.#give(sample);
+      this.#wasLost = false;
+      this.#restart();
       this.#become(this.#deviceOf(now, this.options.everyMs), now);
       return null;
     }
     if (!isAnswer(outcome)) return sample && this.#spread(sample);
+    this.#hasRead ||= outcome.kind === 'data';
     this.#walk = stepSunSpecWalk(this.#walk, outcome.kind === 'data' ? outcome.data : null);
     if (this.#walk.kind === 'read') {
       this.#become(this.#deviceOf(now, this.options.everyMs), now);
@@ -121,6 +136,10 @@ export class SunSpecDevice implements BusDevice {
 
   endPause(): void {
     this.#device.endPause();
+  }
+
+  lost(): void {
+    this.#wasLost = this.#walk.kind === 'found';
   }
 
   countStray(kind: StrayKind): void {
@@ -146,6 +165,7 @@ export class SunSpecDevice implements BusDevice {
       requests: status.requests + this.#past.requests,
       ...this.#record.status(now),
       ...(this.#walk.kind !== 'found' && { everyMs: this.options.everyMs }),
+      identity: this.#identity,
       state: this.state,
       ...(this.#reason !== null && { reason: this.#reason }),
     };
@@ -154,11 +174,12 @@ export class SunSpecDevice implements BusDevice {
   #arrive(sample: Sample, now: number): Sample | null {
     const { models } = this.#walk as SunSpecWalk & { kind: 'found' };
     const points = resolveSunSpec(this.options.discover.points, models);
-    if (points.length === 0) {
+    if (!hasOwnModel(this.options.discover.points, models) || points.length === 0) {
       const found = models.map(({ id }) => id).join(', ') || 'none';
       return this.#fail(sample, `it has the SunSpec models ${found}, and none of this profile`, now);
     }
     this.#reason = null;
+    this.#identify({ state: 'confirmed', reason: null });
     this.#record.forgetPoints();
     this.#become(new PolledDevice({ ...this.options, points }, this.#timing, this.#pipeline, now), now);
     return null;
@@ -166,9 +187,21 @@ export class SunSpecDevice implements BusDevice {
 
   #fail(sample: Sample, reason: string, now: number): Sample {
     this.#reason = reason;
-    this.#walk = startSunSpecWalk(this.options.discover.bases);
+    this.#identify(this.#hasRead ? { state: 'contradicted', reason } : { state: 'unchecked', reason: null });
+    this.#restart();
     this.#become(this.#deviceOf(now + lookAgainMs, lookAgainMs), now);
     return this.#spread({ ...sample, quality: {} });
+  }
+
+  #restart(): void {
+    this.#walk = startSunSpecWalk(this.options.discover.bases);
+    this.#hasRead = false;
+  }
+
+  #identify(identity: IdentityCheckStatus): void {
+    const before = this.#identity;
+    this.#identity = identity;
+    if (identity.state !== before.state) this.#onIdentity(identity);
   }
 
   /** A device for the walk's next step, or of nothing where there is none. */
@@ -195,4 +228,13 @@ export class SunSpecDevice implements BusDevice {
     if (sample !== null) this.#record.take(sample);
     return sample;
   }
+}
+
+/** Every SunSpec device has this one. */
+const commonModel = 1;
+
+/** Whether the device has a model that the points are of, the one that all have left aside. */
+function hasOwnModel(points: SunSpecDiscovery['points'], models: readonly SunSpecModel[]): boolean {
+  const own = points.flatMap((point) => point.models).filter((id) => id !== commonModel);
+  return own.length === 0 || models.some(({ id }) => own.includes(id));
 }

@@ -1,0 +1,22 @@
+import type { PolledDevice } from './polled-device.ts';
+
+/** What the bus needs of a device to poll it. */
+export type BusDevice = Pick<
+  PolledDevice,
+  | 'options'
+  | 'isDead'
+  | 'dueAtMs'
+  | 'reportAtMs'
+  | 'contender'
+  | 'next'
+  | 'take'
+  | 'offlineSample'
+  | 'endPause'
+  | 'countStray'
+  | 'state'
+  | 'status'
+  | 'demand'
+> & {
+  /** The line to it broke: when it answers again, it may be another. */
+  lost?(): void;
+};
