@@ -1,7 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { lstat } from 'node:fs/promises';
+import { close, constants, open, writeSync } from 'node:fs';
+import { rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { sleep, systemClock } from '../base/clock.ts';
+import { Writable } from 'node:stream';
+import { ReadStream } from 'node:tty';
+import { promisify } from 'node:util';
+import type Koffi from 'koffi';
 import { MerestoneError } from '../base/error.ts';
 
 /** Both ends of a simulated serial cable. What goes in at one comes out at the other. */
@@ -10,60 +14,142 @@ export interface PtyPair {
   gatewayEnd: string;
   /** Path for the simulated device. */
   deviceEnd: string;
-  /** Of the socat that joins them. */
-  pid: number;
-  /** Ends socat, whereupon both ends hang up and their paths vanish: an adapter that was pulled out. */
+  /** Whoever has an end open sees it hang up, and the paths vanish: an adapter that was pulled out. */
   close(): Promise<void>;
 }
 
-/** socat needs milliseconds; a machine under full load may need seconds. */
-const readyWithinMs = 10_000;
+/** One pseudo-terminal. Its master is only this process's: it is gone with the process, however that ends. */
+interface Pty {
+  path: string;
+  /** What is written to the path. */
+  output: ReadStream;
+  /** What can be read from the path. */
+  input: Writable;
+  close(): Promise<void>;
+}
+
+/** O_CLOEXEC of asm-generic/fcntl.h; the same on x64 and arm64. */
+const O_CLOEXEC = 0o2_000_000;
+/** struct termios is 60 bytes in glibc and in musl; a little room costs nothing. */
+const termiosBytes = 256;
+const pathBytes = 64;
+const TCSANOW = 0;
+const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
+/** The kernel keeps 4 kB for a terminal that is read slowly. */
+const fullRetryMs = 5;
+const openDescriptor = promisify(open);
+const closeDescriptor = promisify(close);
 
 /**
- * Joins two pseudo-terminals by socat, as `DIRECTORY/NAME` and `DIRECTORY/NAME-device`.
- * Throws PortUnavailable where socat is missing or does not come up.
+ * Joins two pseudo-terminals, as `DIRECTORY/NAME` and `DIRECTORY/NAME-device`.
+ * Throws PortUnavailable where the system gives none, or the paths can't be made.
  */
 export async function openPtyPair(directory: string, name: string): Promise<PtyPair> {
   const gatewayEnd = join(directory, name);
   const deviceEnd = join(directory, `${name}-device`);
-  // In a group of its own, so that a Ctrl-C in the terminal leaves the order of closing to us.
-  const child = spawn('socat', [`pty,raw,echo=0,link=${gatewayEnd}`, `pty,raw,echo=0,link=${deviceEnd}`], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    detached: true,
-  });
-  const said: string[] = [];
-  child.stderr.on('data', (chunk: Buffer) => said.push(chunk.toString()));
-  const gone = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => resolve(said.join('').trim() || `ended with ${code ?? signal}`));
-  });
-  const waiting = new AbortController();
-  const failure = await Promise.race([ready([gatewayEnd, deviceEnd], waiting.signal), gone]);
-  waiting.abort();
-  if (failure !== undefined) {
-    await end(child);
-    throw new MerestoneError('PortUnavailable', `socat could not join two pseudo-terminals: ${failure}`, {
+  await using parts = new AsyncDisposableStack();
+  try {
+    const ends: Pty[] = [];
+    for (const path of [gatewayEnd, deviceEnd]) {
+      const pty = await openPty();
+      parts.defer(() => pty.close());
+      await symlink(pty.path, path);
+      parts.defer(() => rm(path, { force: true }));
+      ends.push(pty);
+    }
+    const [gateway, device] = ends as [Pty, Pty];
+    gateway.output.pipe(device.input);
+    device.output.pipe(gateway.input);
+  } catch (error) {
+    throw new MerestoneError('PortUnavailable', `no simulated serial line: ${(error as Error).message}`, {
       subject: gatewayEnd,
-      hint: 'install socat (apt-get install socat)',
+      hint: 'check that /dev/pts is mounted and that the folder can be written',
+      cause: error,
     });
   }
-  return { gatewayEnd, deviceEnd, pid: child.pid!, close: () => end(child) };
+  const standing = parts.move();
+  return { gatewayEnd, deviceEnd, close: () => standing.disposeAsync() };
 }
 
-/** Resolves with undefined once every path is there, else with what is missing. */
-async function ready(paths: readonly string[], signal: AbortSignal): Promise<string | undefined> {
-  const deadline = systemClock.monotonicMs() + readyWithinMs;
-  while (systemClock.monotonicMs() < deadline && !signal.aborted) {
-    const there = await Promise.all(paths.map((path) => lstat(path).then(Boolean, () => false)));
-    if (there.every(Boolean)) return undefined;
-    await sleep(systemClock, 10, signal);
+/** pty(7): a raw terminal that stays open while nobody else has it open. */
+async function openPty(): Promise<Pty> {
+  const libc = loadLibc();
+  const master = libc.posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  const path = Buffer.alloc(pathBytes);
+  const isGiven = master >= 0 && libc.grantpt(master) === 0 && libc.unlockpt(master) === 0;
+  if (!isGiven || libc.ptsname_r(master, path, pathBytes) !== 0) {
+    if (master >= 0) await closeDescriptor(master);
+    throw new Error('the system gives no pseudo-terminal');
   }
-  return 'not ready in time';
+  const name = path.toString('latin1', 0, path.indexOf(0));
+  const output = new ReadStream(master);
+  // Its failures are the ends' failures: who has one open sees them.
+  output.on('error', () => {});
+  const closed = new Promise((resolve) => output.once('close', resolve));
+  try {
+    // Without an end of our own, the master would fail whenever nobody has the path open.
+    const slave = await openDescriptor(name, O_RDWR | O_NOCTTY);
+    makeRaw(libc, slave);
+    return { path: name, output, input: inputOf(master, output), close: () => end(slave) };
+  } catch (error) {
+    output.destroy();
+    throw error;
+  }
+
+  async function end(slave: number): Promise<void> {
+    output.destroy();
+    await closed;
+    await closeDescriptor(slave);
+  }
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await exited;
+/** libuv would write to a master blocking: a terminal that nobody reads would stop this process. */
+function inputOf(master: number, output: ReadStream): Writable {
+  const push = (chunk: Buffer, done: (error?: Error) => void): void => {
+    if (output.destroyed) return done();
+    try {
+      const rest = chunk.subarray(writeSync(master, chunk));
+      if (rest.length === 0) return done();
+      setTimeout(push, fullRetryMs, rest, done);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return done(error as Error);
+      setTimeout(push, fullRetryMs, chunk, done);
+    }
+  };
+  return new Writable({ write: (chunk: Buffer, _encoding, done) => push(chunk, done) }).on('error', () => {});
+}
+
+function makeRaw(libc: Libc, descriptor: number): void {
+  const settings = Buffer.alloc(termiosBytes);
+  libc.tcgetattr(descriptor, settings);
+  libc.cfmakeraw(settings);
+  libc.tcsetattr(descriptor, TCSANOW, settings);
+}
+
+interface Libc {
+  posix_openpt(flags: number): number;
+  grantpt(descriptor: number): number;
+  unlockpt(descriptor: number): number;
+  ptsname_r(descriptor: number, name: Buffer, length: number): number;
+  tcgetattr(descriptor: number, settings: Buffer): number;
+  cfmakeraw(settings: Buffer): void;
+  tcsetattr(descriptor: number, when: number, settings: Buffer): number;
+}
+
+let libc: Libc | undefined;
+
+/** The C library that Node itself runs on, whichever that is. */
+function loadLibc(): Libc {
+  if (libc !== undefined) return libc;
+  const library = (createRequire(import.meta.url)('koffi') as typeof Koffi).load(null);
+  libc = {
+    posix_openpt: library.func('int posix_openpt(int)'),
+    grantpt: library.func('int grantpt(int)'),
+    unlockpt: library.func('int unlockpt(int)'),
+    ptsname_r: library.func('int ptsname_r(int, void *, size_t)'),
+    tcgetattr: library.func('int tcgetattr(int, void *)'),
+    cfmakeraw: library.func('void cfmakeraw(void *)'),
+    tcsetattr: library.func('int tcsetattr(int, int, void *)'),
+  };
+  return libc;
 }

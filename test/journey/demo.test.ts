@@ -13,6 +13,10 @@ const escape = '\u001b';
 const patienceMs = 100_000;
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 
+/** A system that gives no pseudo-terminals, and the demo in it. */
+const withoutTerminals =
+  'mount -t tmpfs none /dev/pts && mount --bind /dev/null /dev/ptmx && exec "$0" "$1" demo --seconds 5';
+
 /** A demo with a temporary folder of its own, so that whatever it leaves behind bears that folder's name. */
 interface Run {
   process: ChildProcess;
@@ -106,11 +110,22 @@ describe('merestone demo', { concurrency: 3 }, () => {
     assertNoTrace(run.folder);
   });
 
-  it('says what is missing where a part cannot start', async () => {
-    const run = start(process.execPath, [program, 'demo', '--seconds', '5'], { PATH: '/nowhere' });
+  it('needs no program of the system', async () => {
+    const run = start(process.execPath, [program, 'demo', '--seconds', '5', '--json'], { PATH: '/nowhere' });
     const [code] = await run.exited;
-    assert.equal(code, 69);
-    assert.match(run.stderr(), /install socat/);
+    assert.equal(code, 0, run.stderr());
+    assert.equal((JSON.parse(run.stdout()) as Summary).ok, true);
+    assertNoTrace(run.folder);
+  });
+
+  it('says what is missing where a part cannot start', async () => {
+    const run = start('unshare', ['--mount', 'sh', '-c', withoutTerminals, process.execPath, program]);
+    const [code] = await run.exited;
+    assert.equal(code, 69, run.stderr());
+    assert.match(
+      run.stderr(),
+      /no simulated serial line: .*gives no pseudo-terminal; .*\/dev\/pts is mounted/,
+    );
     assertNoTrace(run.folder);
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -121,17 +121,52 @@ describe('simulated Modbus RTU device', () => {
 });
 
 describe('pseudo-terminal pair', () => {
-  it('leaves nothing behind', async () => {
+  it('carries more than its buffers hold, unchanged, both ways', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'merestone-test-'));
-    const pair = await openPtyPair(directory, 'line');
+    await using pair = Object.assign(await openPtyPair(directory, 'line'), {
+      [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+    });
+    // Every byte that a terminal would mind in cooked mode is among them.
+    const sent = Buffer.from(Array.from({ length: 100_000 }, (_, index) => (index * 7) % 256));
+    const ends = [pair.gatewayEnd, pair.deviceEnd].map((path) => new SerialPort({ path, baudRate: 115_200 }));
+    await Promise.all(ends.map((port) => once(port, 'open')));
+    for (const [from, to] of [ends, ends.toReversed()] as [SerialPort, SerialPort][]) {
+      const heard: Buffer[] = [];
+      const isAll = new Promise<void>((resolve) => {
+        to.on('data', (chunk: Buffer) => {
+          heard.push(chunk);
+          if (Buffer.concat(heard).length >= sent.length) resolve();
+        });
+      });
+      from.write(sent);
+      await isAll;
+      to.removeAllListeners('data');
+      assert.ok(Buffer.concat(heard).equals(sent));
+    }
+    const closed = ends.map((port) => once(port, 'close'));
     await pair.close();
+    await Promise.all(closed);
+  });
+
+  it('hangs up when it is closed, and leaves nothing behind', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'merestone-test-'));
+    const descriptors = readdirSync('/proc/self/fd').length;
+    const pair = await openPtyPair(directory, 'line');
+    const port = new SerialPort({ path: pair.gatewayEnd, baudRate: 9600 });
+    await once(port, 'open');
+    port.resume();
+    const hungUp = once(port, 'close');
+    await pair.close();
+    await hungUp;
     assert.equal(existsSync(pair.gatewayEnd) || existsSync(pair.deviceEnd), false);
-    assert.throws(() => process.kill(pair.pid, 0), { code: 'ESRCH' });
+    assert.equal(readdirSync('/proc/self/fd').length, descriptors);
     await rm(directory, { recursive: true });
   });
 
   it('says what is wrong where it cannot be made', async () => {
-    await assert.rejects(openPtyPair('/no/such/folder', 'line'), { code: 'PortUnavailable', hint: /socat/ });
+    const descriptors = readdirSync('/proc/self/fd').length;
+    await assert.rejects(openPtyPair('/no/such/folder', 'line'), { code: 'PortUnavailable', hint: /folder/ });
+    assert.equal(readdirSync('/proc/self/fd').length, descriptors);
   });
 });
 
