@@ -3,7 +3,7 @@
  * one disk in one run; then how long a large spool takes to open after a kill, and what memory a long
  * backlog takes.
  *
- *   node_modules/.bin/node scripts/bench-spool.ts [--ticks 300] [--gigabytes 1] [--millions 10] [--directory /var/tmp]
+ *   node scripts/bench-spool.ts [--ticks 300] [--gigabytes 1] [--millions 10] [--directory /var/tmp]
  *
  * A tick is one second of a plant of 100 devices with 100 points each: one batch of 10,000 readings, one
  * commit with synchronous=FULL. What the medium writes is counted on a loop device, which needs root; what

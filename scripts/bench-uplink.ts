@@ -1,7 +1,7 @@
 /**
  * Measures the uplink alone: batches into a real Mosquitto over mutual TLS, through a network of our own making.
  *
- *   node_modules/.bin/node scripts/bench-uplink.ts [--seconds 10] [--bytes 20000]
+ *   node scripts/bench-uplink.ts [--seconds 10] [--bytes 20000]
  *
  * One line for each protocol and round trip: batches a second, the window it settled at, CPU per batch (the uplink's
  * process, which carries the network as well). The exit code says nothing about the figures.

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that a Node too old for the rest can still read why it is refused.
-const wanted = 24;
-if (Number(process.versions.node.split('.')[0]) < wanted) {
-  process.stderr.write(
-    `merestone: needs Node ${wanted} or newer, this is ${process.versions.node}; run ./scripts/merestone, which brings its own\n`,
-  );
+import { lack } from './needs.cjs';
+
+const missing = lack();
+if (missing !== undefined) {
+  process.stderr.write(`merestone: ${missing}; run ./scripts/merestone, which finds the right one\n`);
   process.exit(69);
 }
-await import('./main.ts');
+void import('./main.ts');

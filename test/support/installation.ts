@@ -10,9 +10,10 @@ import { startPlantProcess } from './plant.ts';
 import { Site, siloEntry } from './site.ts';
 
 const units = join(import.meta.dirname, '../../systemd');
-/** Node, in a container. */
-export const node = '/opt/merestone/node_modules/.bin/node';
-const program = '/opt/merestone/src/cli/merestone.js';
+/** The command, in a container. */
+export const merestone = '/opt/merestone/scripts/merestone';
+/** Node, in a shell line in a container. */
+export const node = `"$(root=/opt/merestone bash -c '. $root/scripts/runtime; find_runtime; echo $node')"`;
 
 /** Merestone in a container as a technician puts it there, with a broker, a plant and a backend in its network. */
 export class Installation implements AsyncDisposable {
@@ -73,7 +74,7 @@ export class Installation implements AsyncDisposable {
   }
 
   async status(): Promise<GatewayStatus> {
-    const { exitCode, stdout, stderr } = await this.container.run(node, program, 'status', '--json');
+    const { exitCode, stdout, stderr } = await this.container.run(merestone, 'status', '--json');
     // 1 and 2 are its verdict.
     if (exitCode === null || exitCode > 2) throw new Error(`status: exit ${exitCode}: ${stderr}`);
     return JSON.parse(stdout) as GatewayStatus;
