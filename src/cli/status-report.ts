@@ -1,7 +1,8 @@
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../reading/status.ts';
+import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../reading/status.ts';
 import { completed } from '../reading/blank-status.ts';
+import { percent } from '../reading/verdict/quota-words.ts';
 import { judge } from '../reading/verdict/verdict.ts';
 import type { Style } from './output.ts';
 import { describeBusShare, describeQuotas } from './quota-report.ts';
@@ -79,10 +80,13 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     );
   }
   if (spool !== null) {
-    const age =
-      spool.oldestAgeMs === null ? '' : `, the oldest from ${formatDuration(spool.oldestAgeMs)} ago`;
+    const isWaiting = spool.batches > 0 && spool.oldestAgeMs !== null;
+    const age = isWaiting ? `, the oldest from ${formatDuration(spool.oldestAgeMs ?? 0)} ago` : '';
     const size = `${formatBytes(spool.bytesInUse)} of ${formatBytes(spool.bytesMax)}`;
     say('spool', `${count(spool.batches)} batches waiting (${count(spool.samples)} samples)${age}; ${size}`);
+    const { disk } = spool;
+    if (disk.state === 'failing')
+      say('disk', paint('red', `takes nothing: ${disk.reason ?? 'it does not say why'}`));
     if (spool.quarantined > 0) say('', paint('yellow', `${count(spool.quarantined)} batches quarantined`));
   }
   say(
@@ -98,14 +102,17 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     const memory = `${formatBytes(usage.memoryBytes)} of ${formatBytes(usage.memoryBytesMax)}`;
     say('memory', paint('yellow', `${memory}; past it, this silo alone restarts`));
   }
-  if (silo.clock === 'unknown')
+  if (silo.clock === 'unknown' && silo.state === 'running')
     say('clock', paint('yellow', 'not known to be right yet; samples wait for their time'));
   if (silo.restarts > 0) say('restarts', paint('yellow', count(silo.restarts)));
   return lines;
 }
 
 function reportBus(bus: BusStatus, paint: Paint): string[] {
-  const load = `${Math.round(bus.load * 100)} % busy`;
+  const load =
+    bus.load > 1
+      ? paint('red', `overloaded: ${percent(bus.load)} of it is asked for`)
+      : `${percent(bus.load)} busy`;
   const lines = [`${paint('bold', `bus ${bus.name}`)}  ${bus.kind}  ${state(bus.state, paint)}  ${load}`];
   if (bus.reason !== null) lines.push(`  ${paint('red', bus.reason)}`);
   for (const silo of bus.silos) {
@@ -121,12 +128,23 @@ function reportBus(bus: BusStatus, paint: Paint): string[] {
   lines.push(title!);
   for (const [index, line] of others.entries()) {
     lines.push(line);
-    const { reason } = bus.devices[index]!;
-    if (reason !== null) lines.push(`    ${paint('yellow', reason)}`);
+    const { reason, points } = bus.devices[index]!;
+    for (const text of [reason, describePoints(points)]) {
+      if (text !== null) lines.push(`    ${paint('yellow', text)}`);
+    }
   }
   return lines;
 }
 
+/** `2 of 14 points: flow exception:2, energy timeout`; null where none fails. */
+function describePoints({ total, good, failing }: PointsStatus): string | null {
+  if (good === total) return null;
+  const names = failing.slice(0, pointsOnALine).map(({ name, quality }) => `${name} ${quality}`);
+  const more = total - good > names.length ? ` and ${total - good - names.length} more` : '';
+  return `${total - good} of ${total} points: ${names.join(', ')}${more}`;
+}
+
+const pointsOnALine = 6;
 const numericColumns = new Set([3, 4, 5, 6]);
 
 function deviceRow(device: DeviceStatus, paint: Paint): Cell[] {

@@ -3,7 +3,7 @@ import type { Books, Draft } from './books.ts';
 import { condemn, deliver, reject } from './departure.ts';
 import { Lanes, type Order, type Reach } from './lanes.ts';
 import { seqOf } from './position.ts';
-import { has } from './runs.ts';
+import { ascending, has } from './runs.ts';
 import { decompress } from './sealed-batch.ts';
 
 export interface BatchRef {
@@ -93,6 +93,14 @@ export class Dispatch {
       if (batch === undefined) condemn(this.#books, draft, position);
       else reject(this.#books, draft, batch.row, ref.reason);
     }
+  }
+
+  /** The oldest batch that waits; what was delivered waits for nothing but its row's removal. */
+  oldest(): number | undefined {
+    for (const position of ascending(this.#books.ledger.waiting)) {
+      if (!this.#delivered.has(position)) return position;
+    }
+    return undefined;
   }
 
   /** Batches and samples that are as good as gone. */

@@ -283,7 +283,8 @@ export class Spool {
     const { store, ledger } = this.#books;
     const delivered = this.#dispatch.delivered();
     const { head, waiting, samplesWaiting, events, quarantined, dropped } = ledger;
-    const oldest = waiting[0] && store.batchTime(waiting[0][0]);
+    const position = this.#dispatch.oldest();
+    const oldest = position === undefined ? undefined : store.batchTime(position);
     return {
       epoch: head.epoch,
       seq: head.seq,

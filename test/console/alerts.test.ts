@@ -513,7 +513,6 @@ describe('config/prometheus-alerts.yaml', () => {
         '{kind="certificate",silo="north",tenant="acme",verdict="degraded"} 1',
         '{kind="clock",silo="north",tenant="acme",verdict="degraded"} 1',
         '{kind="device-silent",silo="north",tenant="acme",verdict="failing"} 1',
-        '{kind="late",silo="north",tenant="acme",verdict="degraded"} 1',
         '{kind="points",silo="south",tenant="",verdict="degraded"} 1',
         '{kind="session",silo="north",tenant="acme",verdict="failing"} 1',
         '{kind="silo-refused",silo="south",tenant="",verdict="failing"} 1',

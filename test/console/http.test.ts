@@ -13,6 +13,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { type HttpServer, startHttpServer } from '../../src/console/http-server.ts';
 import { lossReasons } from '../../src/reading/loss.ts';
 import type { GatewayStatus } from '../../src/reading/status.ts';
+import { judged } from '../../src/reading/verdict/verdict.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
 
 interface Answer {
@@ -27,7 +28,7 @@ describe('HTTP', () => {
   before(async () => {
     const read = (): GatewayStatus => {
       if (status instanceof Error) throw status;
-      return status;
+      return judged(status);
     };
     server = await startHttpServer({ host: '127.0.0.1', port: 0 }, read, {
       clock: systemClock,
@@ -63,7 +64,7 @@ describe('HTTP', () => {
     const { status: code, headers, body } = await ask('/api/status?x=1');
     assert.equal(code, 200);
     assert.match(headers['content-type']!, /^application\/json/);
-    assert.deepEqual(JSON.parse(body), status);
+    assert.deepEqual(JSON.parse(body), judged(status));
   });
 
   it('/healthz is 200 where all is well', async () => {
@@ -100,12 +101,11 @@ describe('HTTP', () => {
       'silo north has had no session with its broker for 26.9 h: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s; data waits on the disk; check',
       'silo south is refused, and stores and sends nothing: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303); put right',
       'device boiler has given no value for 3.2 min: no answer within 1 s; ',
-      'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?; plug the adapter in',
+      'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?; device mast is offline; plug the adapter in',
       'silo north has filled 94 % of its spool; bring the uplink back',
       'silo north has a certificate in the last third of its life: it ends on ',
       'silo north does not know the time; give the box NTP',
-      'device boiler is read up to 4.2 s late, and its interval is 1 s; read it less often',
-      'device solar has 1 of 2 points that fail or are implausible: power (exception:2); compare table and address',
+      'device solar has 1 of 2 points that fail or are implausible: power (exception:2): illegal data address at 72; compare table and address',
     ];
     assert.equal(reasons.length, expected.length, body);
     for (const [index, words] of expected.entries())
@@ -423,7 +423,7 @@ describe('HTTP', () => {
     it('says that all is well', async () => {
       status = gatewayStatus();
       const page = await render();
-      assert.match(page, /All is well/);
+      assert.match(page, /<div class="word">good<\/div>All is well/);
       assert.match(page, /acme, gateway acme_gw-0001/);
       assert.match(page, /364 days left/);
     });
@@ -448,7 +448,7 @@ describe('HTTP', () => {
     it("says what is wrong, and a device's words stay words", async () => {
       status = troubledStatus();
       const page = await render();
-      assert.match(page, /Somebody should look/);
+      assert.match(page, /<div class="word">failing<\/div>Somebody should look/);
       assert.match(page, /the certificate ended on 2026-11-01/);
       assert.match(page, /device mast is offline/);
       assert.match(page, /no answer within 1 s; &lt;img src=x onerror=alert\(1\)&gt;/);

@@ -335,7 +335,12 @@ describe('the verdict', () => {
     const devices = Array.from({ length: 9 }, (_, index) => deviceStatus(`d${index}`, silent));
     const reasons = (more: Partial<BusStatus>): string[] =>
       judge(statusOf([goodSilo], [busStatus('rs485', { devices, ...more })])).reasons;
-    assert.equal(reasons({ state: 'lost', reason: 'it is not there' }).length, 1);
+    const lost = reasons({ state: 'lost', reason: 'it is not there' });
+    assert.equal(lost.length, 1);
+    assert.match(
+      lost[0]!,
+      /^bus rs485 is lost: it is not there; devices d0, d1, d2 and 6 more are offline; plug/,
+    );
     assert.equal(reasons({}).length, 1);
     assert.match(
       reasons({})[0]!,

@@ -28,7 +28,12 @@ function lineRemarks(bus: BusStatus): Remark[] {
       return [];
     case 'lost':
       return [
-        { verdict: 'failing', kind: 'bus-lost', what: because('is lost', reason), remedy: backRemedy(bus) },
+        {
+          verdict: 'failing',
+          kind: 'bus-lost',
+          what: because('is lost', reason) + offlineWith(bus),
+          remedy: backRemedy(bus),
+        },
       ];
     case 'closed':
       return [
@@ -51,6 +56,13 @@ function lineRemarks(bus: BusStatus): Remark[] {
     default:
       return [unknownState(state)];
   }
+}
+
+/** `; device mast is offline`: whom it costs. */
+function offlineWith({ devices }: BusStatus): string {
+  const names = someOf(devices.map(({ name }) => name));
+  if (devices.length === 0) return '';
+  return devices.length === 1 ? `; device ${names} is offline` : `; devices ${names} are offline`;
 }
 
 function backRemedy({ kind }: BusStatus): string {

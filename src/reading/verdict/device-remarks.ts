@@ -5,8 +5,8 @@ import { because, limitMs, type Remark, someOf } from './finding.ts';
 /** What is wrong with a device whose bus is open. */
 export function deviceRemarks(device: DeviceStatus): Remark[] {
   const whole = wholeDevice(device);
-  const values = whole === undefined ? pointRemarks(device) : [whole];
-  return [...values, ...lateRemarks(device), ...identityRemarks(device)];
+  const values = whole === undefined ? [...pointRemarks(device), ...lateRemarks(device)] : [whole];
+  return [...values, ...identityRemarks(device)];
 }
 
 /** One sentence where it concerns all of the device's values; undefined where it gives some. */
@@ -37,11 +37,11 @@ function isSilent({ state, silentMs, everyMs, points }: DeviceStatus): boolean {
   return points.valued === 0 || state !== 'partial';
 }
 
-function pointRemarks({ points }: DeviceStatus): Remark[] {
+function pointRemarks({ points, reason }: DeviceStatus): Remark[] {
   const bad = points.total - points.good;
   if (bad <= 0) return [];
   const names = describePoints(points) ?? 'no names';
-  const what = `has ${bad} of ${points.total} points that fail or are implausible: ${names}`;
+  const what = because(`has ${bad} of ${points.total} points that fail or are implausible: ${names}`, reason);
   const [quality = ''] = worstQuality(points);
   return [{ verdict: 'degraded', kind: 'points', what, remedy: qualityRemedy(quality) }];
 }
