@@ -10,7 +10,7 @@ import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createOutbox } from './outbox.ts';
 import type { OpenChannel } from './port/port.ts';
-import { checkProtocol } from './serial/serial-reader.ts';
+import { checkSensor } from './serial/serial-reader.ts';
 import { joinShareEvents, type ShareListener } from './share-events.ts';
 
 export interface FieldbusOptions {
@@ -113,7 +113,7 @@ function devicesOf({ name }: BusOptions, devices: readonly DeviceOptions[]): Dev
 }
 
 function checkSerial(devices: readonly DeviceOptions[]): void {
-  for (const device of devices) if (device.kind === 'serial') checkProtocol(device.protocol);
+  for (const device of devices) if (device.kind === 'serial') checkSensor(device);
 }
 
 /** What a bus opens, under whatever name: an adapter has several in /dev. */

@@ -134,7 +134,7 @@ export interface ModbusDeviceOptions extends DeviceBase {
   /** Points whose addresses the device itself tells, see profile/sunspec.ts. */
   discover?: SunSpecDiscovery;
   /** What it is asked at first contact; absent: nothing. */
-  identify?: readonly IdentityCheck[];
+  identify?: readonly IdentityCheck[] | 'off';
   limits: RequestLimits;
 }
 
@@ -281,7 +281,7 @@ export interface SerialDeviceOptions extends DeviceBase {
   kind: 'serial';
   protocol: SerialProtocol;
   /** What its frames must look like; absent: anything. */
-  identify?: FrameIdentity;
+  identify?: FrameIdentity | 'off';
 }
 
 export type DeviceOptions = ModbusDeviceOptions | SerialDeviceOptions;

@@ -49,7 +49,7 @@ export function expandProfile(profile: Profile, device: DeviceSettings): Expansi
   const settings = settingsOf(profile, device.settings ?? {});
   const isAsked = device.identify !== 'off';
   if (shape.protocol !== undefined) {
-    const identify = isAsked ? frameIdentity(shape, settings) : undefined;
+    const identify = isAsked ? frameIdentity(shape, settings) : 'off';
     const protocol = protocolOf(profile, settings, device);
     return { ...base, kind: 'serial', protocol, ...(identify && { identify }) };
   }
@@ -60,7 +60,7 @@ export function expandProfile(profile: Profile, device: DeviceSettings): Expansi
     kind: 'modbus',
     limits: { ...defined(limits), requestGapMs: requestGap },
     // A SunSpec device is asked what it is by the walk that finds its points.
-    ...(isAsked && shape.sunspec === undefined && { identify: identityChecks(shape) }),
+    ...(shape.sunspec === undefined && { identify: isAsked ? identityChecks(shape) : 'off' }),
     ...(shape.sunspec === undefined
       ? {
           points: points.map((point) => ({

@@ -78,7 +78,7 @@ export function createModbusBus(
     if (discover !== undefined)
       return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, onIdentity);
     const device = new PolledDevice(options, timingOf(bus), pipeline, now);
-    if (options.identify === undefined) return device;
+    if (options.identify === undefined || options.identify === 'off') return device;
     return new IdentifiedDevice(device, options.identify, now, onIdentity);
   };
 

@@ -69,6 +69,7 @@ export class PolledDevice {
     this.#demand = new Minute(now);
     const { everyMs } = this.#timetable;
     this.#status = blankDevice(name, silo, Number.isFinite(everyMs) ? everyMs : options.everyMs);
+    if (options.identify === 'off') this.#status.identity = { state: 'off', reason: null };
     this.#record = new SampleRecord(now);
   }
 

@@ -50,13 +50,14 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
   return {
     status,
     failed,
-    took: ({ values, quality, outliers: [outlier, ...others] = [] }) => {
+    took: ({ values, quality, outliers: [outlier, ...others] = [], contradiction }) => {
       const missing = Object.keys(quality).filter((name) => !Object.hasOwn(values, name));
       record.note({ values, quality });
       settle();
       if (missing.length > 0) failed('invalid', `no value: ${someOf(missing)}`);
       if (outlier !== undefined)
         failed('implausible', describeOutliers([outlier, ...others]), 1 + others.length);
+      if (contradiction !== undefined) failed('implausible', contradiction, Object.keys(values).length);
     },
     gave: (sample) => {
       record.take(sample);

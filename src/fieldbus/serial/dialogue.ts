@@ -177,7 +177,8 @@ export function createDialogue(
 }
 
 /** What a later answer says of a point takes the place of what an earlier one said. */
-function addTelegram(result: Telegram, { values, quality, outliers = [] }: Telegram): void {
+function addTelegram(result: Telegram, { values, quality, outliers = [], contradiction }: Telegram): void {
+  if (contradiction !== undefined) result.contradiction = contradiction;
   for (const name of Object.keys(values)) delete result.quality[name];
   for (const name of Object.keys(quality)) delete result.values[name];
   Object.assign(result.values, values);

@@ -8,6 +8,7 @@ import { createDeframer } from './framing.ts';
 import type { Frame } from './framing.ts';
 import { createFreshness } from './freshness.ts';
 import { createGathering } from './gathering.ts';
+import { identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { createWatch } from './watch.ts';
@@ -19,7 +20,11 @@ const midFrameMs = 50;
 export function createListener(device: SerialDeviceOptions, outlets: ReaderOutlets): SerialReader {
   const { protocol, everyMs } = device;
   const { clock, deliver } = outlets;
-  const messages = compileMessages(protocol.messages);
+  const messages = identifiedMessages(
+    compileMessages(protocol.messages),
+    device.identify,
+    outlets.onIdentity,
+  );
   const account = createAccount(device, clock);
   const freshness = createFreshness(protocol, everyMs);
   const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
@@ -64,7 +69,10 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   const watch = createWatch(clock, everyMs, () => {
     const isOffline = openedAt === null;
     const names = isOffline ? freshness.owed() : freshness.stale(clock.monotonicMs());
-    if (names.length > 0) report(names, isOffline ? 'offline' : 'stale');
+    if (names.length > 0) {
+      messages.suspect();
+      report(names, isOffline ? 'offline' : 'stale');
+    }
     return names.length > 0;
   });
 
@@ -86,6 +94,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     opened: () => {
       openedAt = clock.monotonicMs();
       isFresh = true;
+      messages.suspect();
       freshness.begin(openedAt);
       watch.begin(everyMs);
     },
@@ -110,6 +119,6 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     stop: end,
     retire: end,
     demand: () => 0,
-    status: () => account.snapshot(),
+    status: () => ({ ...account.snapshot(), identity: messages.identity }),
   };
 }

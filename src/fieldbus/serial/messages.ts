@@ -11,6 +11,8 @@ export interface Telegram {
   quality: Record<string, Quality>;
   /** Absent where there is none. */
   outliers?: Outlier[];
+  /** Why none of its values is to be believed; each is then `implausible`. */
+  contradiction?: string;
 }
 
 export interface MessageReader {

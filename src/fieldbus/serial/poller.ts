@@ -7,6 +7,7 @@ import { createAccount } from './account.ts';
 import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
+import { identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { createWatch } from './watch.ts';
@@ -28,7 +29,11 @@ export function createPoller(
   const { line, clock, siloTime, deliver } = outlets;
   const account = createAccount(device, clock);
   const freshness = createFreshness(protocol, everyMs);
-  const messages = compileMessages(protocol.messages);
+  const messages = identifiedMessages(
+    compileMessages(protocol.messages),
+    device.identify,
+    outlets.onIdentity,
+  );
   const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
   const lateness = new Minute(clock.monotonicMs());
   const busTime = new Minute(clock.monotonicMs());
@@ -41,12 +46,12 @@ export function createPoller(
   let failures = 0;
   let lastSpentMs = 0;
 
-  const give = ({ values, quality, outliers = [], outcome }: DialogueResult): void => {
+  const give = ({ values, quality, outcome, ...rest }: DialogueResult): void => {
     const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
     const why: Quality = outcome === 'good' ? 'invalid' : outcome;
     const all = { ...quality, ...Object.fromEntries(owed.map((name) => [name, why])) };
     const isPartial = Object.keys(all).length > 0;
-    if (outcome === 'good') account.took({ values, quality: all, outliers });
+    if (outcome === 'good') account.took({ ...rest, values, quality: all });
     const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
     const sample = { ...stamp, values, ...(isPartial && { quality: all }) };
     account.gave(sample);
@@ -65,6 +70,7 @@ export function createPoller(
       freshness.saw([...Object.keys(result.values), ...Object.keys(result.quality)], clock.monotonicMs());
     } else {
       failures += 1;
+      messages.suspect();
       account.failed(outcome, reasons[outcome]);
     }
     give(result);
@@ -156,6 +162,7 @@ export function createPoller(
       const now = clock.monotonicMs();
       return {
         ...account.snapshot(),
+        identity: messages.identity,
         latenessMs: Math.round(lateness.max(now)),
         busShare: busTime.share(now),
       };

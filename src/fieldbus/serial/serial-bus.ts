@@ -1,7 +1,9 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
 import { isSameDevice } from '../device-equality.ts';
+import { identityLog } from '../identity-log.ts';
 import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
 import { allowedAtMs, openAllowances, spend } from '../schedule/allowance.ts';
@@ -13,6 +15,7 @@ import { createSerialReader, type SerialReader, type SiloTime } from './serial-r
 export interface SerialBusDependencies {
   port: Port;
   clock: Clock;
+  logger: Logger;
   /** Names the silo, for a device's name is its own only within one. */
   deliver: (silo: string, sample: Sample) => void;
   onShare: (silo: string, event: ShareEvent) => void;
@@ -45,7 +48,7 @@ interface Sensor {
  */
 export function createSerialBus(
   line: SerialLineOptions,
-  { port, clock, deliver, onShare }: SerialBusDependencies,
+  { port, clock, logger, deliver, onShare }: SerialBusDependencies,
 ): SerialBus {
   const serialLine = createSerialLine(line, port, clock);
   const use = createSiloUse(clock, onShare);
@@ -71,7 +74,8 @@ export function createSerialBus(
 
   const sensorOf = (options: SerialDeviceOptions): Sensor => {
     const own = (sample: Sample): void => deliver(options.silo, sample);
-    const outlets = { line: serialLine, clock, siloTime: siloTimeOf(options.silo), deliver: own };
+    const onIdentity = identityLog(logger, options);
+    const outlets = { line: serialLine, clock, siloTime: siloTimeOf(options.silo), deliver: own, onIdentity };
     return { options, reader: createSerialReader(options, outlets) };
   };
 

@@ -1,7 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus } from '../../reading/status.ts';
-import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
+import type { DeviceStatus, IdentityCheckStatus } from '../../reading/status.ts';
+import type { SerialDeviceOptions } from '../options.ts';
+import { identifiedMessages } from './identified-messages.ts';
 import type { SerialLine } from './line.ts';
 import { createListener } from './listener.ts';
 import { compileMessages } from './messages.ts';
@@ -20,6 +21,8 @@ export interface ReaderOutlets {
   clock: Clock;
   siloTime: SiloTime;
   deliver: (sample: Sample) => void;
+  /** What the sensor says of itself has changed. */
+  onIdentity: (identity: IdentityCheckStatus) => void;
 }
 
 /** One serial sensor: fed with what the line brings, it delivers samples. */
@@ -39,8 +42,9 @@ export interface SerialReader {
 }
 
 /** Throws ProfileInvalid where `createSerialReader` would. */
-export function checkProtocol({ messages, request = [] }: SerialProtocol): void {
-  compileMessages(messages);
+export function checkSensor({ protocol, identify }: SerialDeviceOptions): void {
+  const { messages, request = [] } = protocol;
+  identifiedMessages(compileMessages(messages), identify, () => {});
   for (const { expect } of request) if (expect !== undefined) compilePattern(expect);
 }
 

@@ -257,7 +257,13 @@ async function replaySerial(
   const options: SerialLineOptions = { ...line, port: '' };
   const deliver = (_silo: string, sample: Sample): number => samples.push(sample);
   const playing = replay(transcript, wire, 60_000);
-  const bus = createSerialBus(options, { port, clock: systemClock, deliver, onShare: () => {} });
+  const bus = createSerialBus(options, {
+    port,
+    clock: systemClock,
+    logger: silentLogger,
+    deliver,
+    onShare: () => {},
+  });
   bus.assign([device], new Map());
   try {
     await playing;

@@ -34,7 +34,7 @@ function deviceOf(name: string, identify: 'on' | 'off'): BusDevice {
   const { discover, identify: checks } = options;
   if (discover !== undefined) return new SunSpecDevice({ ...options, discover }, socketTiming, 1, 0, ignore);
   const device = new PolledDevice(options, socketTiming, 1, 0);
-  return checks === undefined ? device : new IdentifiedDevice(device, checks, 0, ignore);
+  return checks === undefined || checks === 'off' ? device : new IdentifiedDevice(device, checks, 0, ignore);
 }
 
 /** The first sample of a device with this profile, when the unit is what answers. */

@@ -72,6 +72,7 @@ class Ear {
       clock: this.#clock,
       siloTime: unlimited,
       deliver,
+      onIdentity: () => {},
     });
   }
 

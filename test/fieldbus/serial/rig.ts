@@ -1,4 +1,5 @@
 import type { Sample } from '../../../src/reading/sample.ts';
+import type { IdentityCheckStatus } from '../../../src/reading/status.ts';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
 import { createSerialReader, type SiloTime } from '../../../src/fieldbus/serial/serial-reader.ts';
@@ -27,6 +28,7 @@ export const unlimited: SiloTime = { heldUntilMs: () => null, spent: () => {} };
 export function createRig(device: SerialDeviceOptions) {
   const clock = new FakeClock();
   const samples: Sample[] = [];
+  const identities: IdentityCheckStatus[] = [];
   const sent: string[] = [];
   const rates: number[] = [];
   let answer: (sent: string) => void = () => {};
@@ -52,11 +54,13 @@ export function createRig(device: SerialDeviceOptions) {
     clock,
     siloTime: unlimited,
     deliver: (sample) => samples.push(sample),
+    onIdentity: (identity) => identities.push(identity),
   });
   return {
     clock,
     reader,
     samples,
+    identities,
     sent,
     rates,
     say: (content: string) => reader.receive(text(content)),

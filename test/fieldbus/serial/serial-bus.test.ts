@@ -38,6 +38,7 @@ function startBus(pty: PtyPair, devices: SerialDeviceOptions[]) {
   const bus = createSerialBus(line, {
     port,
     clock: systemClock,
+    logger: silentLogger,
     deliver: (_silo, sample) => samples.push(sample),
     onShare: () => {},
   });
