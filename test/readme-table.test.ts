@@ -81,7 +81,7 @@ describe('README, "Something is wrong"', () => {
           assert.match(formatFault(fault), /^FILE:1:2: wrong; mend it/);
         } else if (word === '"clock":"estimated"') assert.match(asyncapi, /clock:.*?estimated/s);
         else if (!['check', 'status', 'tail'].includes(word!)) {
-          const pattern = new RegExp(`(?<![\\w:])${word!.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w:])`);
+          const pattern = new RegExp(`(?<![\\w:])${word!.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?!\\w)`);
           assert.match(shown, pattern, `${symptom}: ${word}`);
         }
       }
