@@ -109,7 +109,6 @@ describe('a sensor that sends by itself', () => {
   it('is believed where its frames are not to be looked at, or say nothing', () => {
     for (const [own, state] of [
       ['off', 'off'],
-      [undefined, 'unchecked'],
       [{ pattern: '^X', others: [] }, 'unchecked'],
     ] as const) {
       const { reader, samples, hear, identity } = listen(own);
