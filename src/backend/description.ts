@@ -1,3 +1,4 @@
+import { formatDuration } from '../base/quantity.ts';
 import type { LostRun, StreamEvent } from '../stream/event.ts';
 import type { Notice, Severity } from './notice.ts';
 import { formatRanges } from './seq-set.ts';
@@ -59,6 +60,13 @@ function eventInWords(event: StreamEvent): [Severity, string] {
     }
     case 'identity-changed':
       return ['info', `a new certificate: ${event.fingerprintSha256}, until ${iso(event.notAfter)}`];
+    case 'storage-failed':
+      return event.state === 'began'
+        ? [
+            'warning',
+            `its disk takes nothing: ${event.reason}; live batches come in epoch ${event.epoch}, durable: false`,
+          ]
+        : ['warning', `its disk works again after ${formatDuration(event.forMs)}`];
     case 'quota':
       return ['warning', `quota ${event.quota} of ${event.limit} ${event.state}`];
     case 'audit':

@@ -14,6 +14,8 @@ export interface GatewayState {
   newest: { epoch: string; seq: number; sha256: string } | null;
   /** Epochs that were followed by another. */
   superseded: string[];
+  /** The newest checkpoint of batches that no disk had: their epoch runs beside the gateway's own. */
+  newestInMemory?: { epoch: string; seq: number };
 }
 
 export class GatewayRecord {
@@ -55,13 +57,18 @@ export class GatewayRecord {
   }
 
   /** Whether a checkpoint is older than the newest one: a replay, as a broker keeps and sends only the newest. */
-  isOld({ epoch, seq }: Pick<CheckpointClaims, 'epoch' | 'seq'>): boolean {
-    const { newest, superseded } = this.#state;
+  isOld({ epoch, seq, durable }: Pick<CheckpointClaims, 'epoch' | 'seq' | 'durable'>): boolean {
+    const { newest, superseded, newestInMemory } = this.#state;
+    if (durable === false) return newestInMemory?.epoch === epoch && seq < newestInMemory.seq;
     return superseded.includes(epoch) || (newest?.epoch === epoch && seq < newest.seq);
   }
 
   /** Notes a checkpoint that is not old. */
-  takeCheckpoint({ epoch, seq, previous }: CheckpointClaims, sha256: string): void {
+  takeCheckpoint({ epoch, seq, previous, durable }: CheckpointClaims, sha256: string): void {
+    if (durable === false) {
+      this.#state.newestInMemory = { epoch, seq };
+      return;
+    }
     const over = [this.#state.newest?.epoch, previous?.epoch].filter(
       (each) => each !== undefined && each !== epoch,
     );

@@ -1,9 +1,10 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 import { describeError, MerestoneError } from '../base/error.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { syncDirectory } from '../base/sync-directory.ts';
 import { parsePem } from './pem.ts';
 
@@ -115,7 +116,7 @@ function requireP256(key: KeyObject): KeyObject {
 function createKeyFile(directory: string, path: string): void {
   const draft = `${path}.${randomUUID()}.new`;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
     writeFileSync(draft, pem, { mode: 0o600, flag: 'wx', flush: true });
@@ -123,7 +124,12 @@ function createKeyFile(directory: string, path: string): void {
     syncDirectory(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw unavailable(path, 'the key-encryption key cannot be made', error);
+      throw new MerestoneError('Io', `the key-encryption key cannot be made (${describeError(error)})`, {
+        subject: path,
+        hint: 'check the disk and who may write there',
+        retryable: true,
+        cause: error,
+      });
     }
   } finally {
     rmSync(draft, { force: true });

@@ -3,7 +3,6 @@ import {
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { syncDirectory } from '../base/sync-directory.ts';
 import type { Signer } from '../identity/signer.ts';
 import { chainStart } from '../stream/chain.ts';
@@ -97,7 +97,7 @@ export class AuditLog {
 
   #open(): void {
     try {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      makeDirectory(this.#directory);
     } catch (error) {
       throw auditIo('cannot be begun', this.#directory, error);
     }

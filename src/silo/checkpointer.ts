@@ -7,13 +7,23 @@ import type { Sender } from './metered-uplink.ts';
 const checkpointBatches = 500;
 const checkpointMs = 60_000;
 
-/** Signs the head of the chain from time to time and keeps the newest signature retained at the broker. */
+export interface CheckpointerDependencies {
+  clock: Clock;
+  /** Whose head is signed. */
+  spool: Pick<Spool, 'checkpointDue' | 'saveCheckpoint' | 'lastCheckpoint'>;
+  uplink: Sender;
+  signer: () => Signer;
+  /** Whether the broker keeps the newest for whoever comes later. */
+  retain: boolean;
+}
+
+/** Signs the head of a chain from time to time and keeps the newest signature retained at the broker. */
 export class Checkpointer {
-  readonly #dependencies: { clock: Clock; spool: Spool; uplink: Sender; signer: () => Signer };
+  readonly #dependencies: CheckpointerDependencies;
   #signedAtMs = -Infinity;
   #signedSeq = 0;
 
-  constructor(dependencies: { clock: Clock; spool: Spool; uplink: Sender; signer: () => Signer }) {
+  constructor(dependencies: CheckpointerDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -34,10 +44,10 @@ export class Checkpointer {
 
   /** The broker's copy is retained, so that one publish at the start of each session is enough. */
   async publish(): Promise<void> {
-    const { spool, uplink } = this.#dependencies;
+    const { spool, uplink, retain } = this.#dependencies;
     const jws = spool.lastCheckpoint();
     if (jws === undefined || !uplink.ready) return;
     const payload = Buffer.from(jws);
-    await uplink.publish({ channel: 'checkpoint', payload, retain: true, contentType: 'application/jose' });
+    await uplink.publish({ channel: 'checkpoint', payload, retain, contentType: 'application/jose' });
   }
 }

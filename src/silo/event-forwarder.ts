@@ -1,10 +1,11 @@
 import type { Cancel, Clock } from '../base/clock.ts';
+import { inBackground } from '../base/background.ts';
 import { describeError } from '../base/error.ts';
+import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Signer } from '../identity/signer.ts';
-import type { Spool } from '../spool/spool.ts';
+import type { LeasedEvent, Spool } from '../spool/spool.ts';
 import type { EventProof, StreamEvent } from '../stream/event.ts';
-import { endIfDamaged } from './damage.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
@@ -14,7 +15,7 @@ const retryMs = 5000;
 export interface EventForwarderDependencies {
   clock: Clock;
   logger: Logger;
-  spool: Spool;
+  spool: Pick<Spool, 'leaseEvents' | 'releaseEvents' | 'settleEvents'>;
   uplink: Sender;
   /** With its signature, a backend may believe the chain values of an event. */
   signer: () => Signer;
@@ -25,54 +26,68 @@ export interface EventForwarderDependencies {
 /** Moves durable events from the spool to the `event` topic, in order. */
 export class EventForwarder {
   readonly #dependencies: EventForwarderDependencies;
+  readonly #state: FaultState;
   #busy = false;
+  #isClosed = false;
   #cancelRetry: Cancel | undefined;
 
   constructor(dependencies: EventForwarderDependencies) {
     this.#dependencies = dependencies;
+    this.#state = new FaultState('sending events', dependencies);
   }
 
   pump(): void {
-    if (this.#busy || !this.#dependencies.uplink.ready) return;
+    if (this.#busy || this.#isClosed || !this.#dependencies.uplink.ready) return;
     this.#cancelRetry?.();
     this.#busy = true;
-    void this.#forward()
-      .catch((error: unknown) => {
-        endIfDamaged(error);
-        this.#dependencies.logger.error('events are kept back', { reason: describeError(error) });
-        return false;
-      })
-      .then((progress) => {
-        this.#busy = false;
-        if (progress) this.pump();
-        else this.#cancelRetry = this.#dependencies.clock.after(retryMs, () => this.pump());
-      });
+    const forwarded = this.#forward().then((progress) => {
+      this.#state.clear();
+      this.#next(progress);
+    });
+    inBackground(forwarded, (error) => {
+      this.#state.fail(describeError(error));
+      this.#next(false);
+    });
+  }
+
+  #next(progress: boolean): void {
+    if (this.#isClosed) return;
+    this.#busy = false;
+    if (progress) this.pump();
+    else this.#cancelRetry = this.#dependencies.clock.after(retryMs, () => this.pump());
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#cancelRetry?.();
-    this.#busy = true;
   }
 
   /** True where something was delivered, so that more may follow at once. */
   async #forward(): Promise<boolean> {
-    const { spool, uplink } = this.#dependencies;
-    const events = spool.leaseEvents(eventsInFlightMax);
-    const outcomes = await Promise.all(
-      events.map(async (event) => {
-        const payload = await this.#prove(event.payload);
-        return uplink.publish({ channel: 'event', payload, contentType: 'application/json' });
-      }),
-    );
-    const ids = (accepted: boolean): string[] =>
-      events.filter((_, index) => (outcomes[index]?.kind === 'accepted') === accepted).map(({ id }) => id);
-    spool.releaseEvents(ids(false));
-    const delivered = ids(true);
+    const events = this.#dependencies.spool.leaseEvents(eventsInFlightMax);
+    const delivered: string[] = [];
+    try {
+      const outcomes = await Promise.all(events.map((event) => this.#send(event)));
+      delivered.push(...events.filter((_, index) => outcomes[index]).map(({ id }) => id));
+    } finally {
+      this.#settle(events, delivered);
+    }
+    return delivered.length > 0;
+  }
+
+  async #send(event: LeasedEvent): Promise<boolean> {
+    const payload = await this.#prove(event.payload);
+    const request = { channel: 'event', payload, contentType: 'application/json' } as const;
+    return (await this.#dependencies.uplink.publish(request)).kind === 'accepted';
+  }
+
+  #settle(events: readonly LeasedEvent[], delivered: readonly string[]): void {
+    const { spool } = this.#dependencies;
+    spool.releaseEvents(events.map(({ id }) => id).filter((id) => !delivered.includes(id)));
     for (const { id, payload } of events) {
       if (delivered.includes(id)) this.#dependencies.delivered(JSON.parse(payload.toString()) as StreamEvent);
     }
     if (delivered.length > 0) spool.settleEvents(delivered);
-    return delivered.length > 0;
   }
 
   async #prove(payload: Buffer): Promise<Buffer> {

@@ -1,5 +1,7 @@
 import type { Cancel, Clock } from '../base/clock.ts';
+import { inBackground } from '../base/background.ts';
 import { describeError } from '../base/error.ts';
+import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BatchRef, LeasedBatch, Reach, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
@@ -7,14 +9,13 @@ import type { UplinkOptions } from '../uplink/options.ts';
 import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../uplink/rate.ts';
 import type { PublishOutcome } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
-import { endIfDamaged } from './damage.ts';
 import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
 import type { Sender } from './metered-uplink.ts';
 
 export interface ForwarderDependencies {
   clock: Clock;
   logger: Logger;
-  spool: Spool;
+  spool: Pick<Spool, 'beginLive' | 'lease' | 'settle' | 'status'>;
   uplink: Sender;
   options: UplinkOptions;
   /** Which batches may go now, as the quotas have it. */
@@ -52,11 +53,13 @@ export class Forwarder {
   #backlogEnd: BatchRef = { epoch: '', seq: 0 };
   #backlogRate: TokenBucket | undefined;
   #ready = false;
+  readonly #settling: FaultState;
   #cancelSettle: Cancel | undefined;
   #cancelPump: Cancel | undefined;
 
   constructor(dependencies: ForwarderDependencies) {
     this.#dependencies = dependencies;
+    this.#settling = new FaultState('settling what was sent', dependencies);
     const { backlogBytesPerSecond } = dependencies.options;
     if (backlogBytesPerSecond !== undefined) {
       this.#backlogRate = openBucket(backlogBytesPerSecond, dependencies.clock.monotonicMs());
@@ -140,7 +143,7 @@ export class Forwarder {
     if (before?.by === 'reach') return before;
     if (this.#dependencies.reach() !== reach) return { by: 'reach', waitMs: 0 };
     const { epoch, seq } = batch.key;
-    const isBacklog = epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq;
+    const isBacklog = batch.durable && (epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq);
     if (before !== undefined && (isBacklog || this.#dependencies.options.order === 'fifo')) return before;
     if (!isBacklog || this.#backlogRate === undefined) return undefined;
     const waitMs = waitMsOf(this.#backlogRate, nowMs);
@@ -162,13 +165,14 @@ export class Forwarder {
     this.#inflight.add(id);
     const sentAtMs = clock.monotonicMs();
     const inflight = this.#inflight.size;
-    void uplink.publish(request).then((outcome) => {
+    const answered = uplink.publish(request).then((outcome) => {
       this.#inflight.delete(id);
       if (outcome.kind !== 'unsettled' && outcome.kind !== 'too-large') {
         this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
       }
       this.#conclude(id, batch, outcome);
     });
+    inBackground(answered, (error) => this.#settling.fail(describeError(error)));
   }
 
   #conclude(id: string, batch: LeasedBatch, outcome: PublishOutcome): void {
@@ -208,15 +212,15 @@ export class Forwarder {
   #settle(): void {
     this.#cancelSettle?.();
     this.#cancelSettle = undefined;
-    const { clock, logger, spool } = this.#dependencies;
+    const { clock, spool } = this.#dependencies;
     try {
       spool.settle(this.#verdicts);
     } catch (error) {
-      endIfDamaged(error);
-      logger.error('the spool settles nothing', { reason: describeError(error) });
+      this.#settling.fail(describeError(error));
       this.#cancelSettle = clock.after(settleRetryMs, () => this.#settle());
       return;
     }
+    this.#settling.clear();
     this.#verdicts = emptyVerdicts();
     this.pump();
   }

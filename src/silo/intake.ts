@@ -1,18 +1,18 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
+import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { EncodedSample, Spool } from '../spool/spool.ts';
 import { batchRowsMax } from '../stream/limits.ts';
 import { Batcher } from './batcher.ts';
-import { endIfDamaged } from './damage.ts';
 import type { SiloOptions } from './options.ts';
 import type { Timekeeper, UndatedSample } from './timekeeper.ts';
 
 export interface IntakeDependencies {
   clock: Clock;
   logger: Logger;
-  spool: Spool;
+  spool: Pick<Spool, 'hold' | 'release'> & { enqueue(samples: readonly EncodedSample[]): unknown };
   timekeeper: Timekeeper;
   /** So many readings are durable, or dropped for good: as many more may follow. */
   settled: (readings: number) => void;
@@ -39,6 +39,7 @@ interface ClosedBatch {
 export class Intake {
   readonly #dependencies: IntakeDependencies;
   readonly #batcher: Batcher;
+  readonly #storing: FaultState;
   #openIsUndated = false;
   #openReadings = 0;
   /** Batches that the disk did not take yet, oldest first. */
@@ -49,6 +50,7 @@ export class Intake {
 
   constructor(options: SiloOptions, dependencies: IntakeDependencies) {
     this.#dependencies = dependencies;
+    this.#storing = new FaultState('storing batches', dependencies);
     this.#batcher = new Batcher(options.batch);
   }
 
@@ -130,21 +132,18 @@ export class Intake {
 
   /** Stores what the disk takes: so many samples wait for the uplink now. Tries the rest again later. */
   #storeBlocked(): { samples: number; fault?: unknown } {
-    const { clock, logger, refused } = this.#dependencies;
+    const { clock, refused } = this.#dependencies;
     let samples = 0;
     try {
       for (let batch = this.#blocked[0]; batch !== undefined; batch = this.#blocked[0]) {
         samples += this.#store(batch);
         this.#blocked.shift();
       }
+      this.#storing.clear();
       return { samples };
     } catch (fault) {
-      endIfDamaged(fault);
       if (fault instanceof MerestoneError && fault.code === 'SpoolFull') refused();
-      logger.error('the spool takes nothing', {
-        reason: describeError(fault),
-        batches: this.#blocked.length,
-      });
+      this.#storing.fail(describeError(fault));
       this.#cancelRetry?.();
       this.#cancelRetry = clock.after(retryMs, () => this.#drain());
       return { samples, fault };

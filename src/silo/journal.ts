@@ -9,7 +9,6 @@ import type { Origin } from '../stream/topic.ts';
 import { auditDirectory } from './audit-segment.ts';
 import type { AuditDetails, AuditKind } from './audit-entry.ts';
 import { AuditLog } from './audit.ts';
-import { endIfDamaged } from './damage.ts';
 
 export interface JournalDependencies {
   /** Null for what happens before a silo has an identity. */
@@ -114,7 +113,6 @@ export class Journal {
         this.#write(this.#log, entry);
       }
     } catch (error) {
-      endIfDamaged(error);
       this.#state.fail(describeError(error));
       return false;
     }
@@ -168,6 +166,7 @@ function entryOf(
     }
     case 'epoch-started':
     case 'identity-changed':
+    case 'storage-failed':
     case 'quota':
     case 'audit':
       return undefined;

@@ -6,7 +6,6 @@ import type { SiloUsage } from '../reading/status.ts';
 import type { Reach, SentCount, Spool } from '../spool/spool.ts';
 import { Admission, type RefusalReason } from './admission.ts';
 import { type CpuStage, govern } from './cpu-governor.ts';
-import { endIfDamaged } from './damage.ts';
 import { DayAllowance } from './day-allowance.ts';
 import type { Journal } from './journal.ts';
 import type { LossAccount } from './loss-account.ts';
@@ -19,7 +18,7 @@ export interface QuotasDependencies {
   book: QuotaBook;
   clock: Clock;
   logger: Logger;
-  spool: Spool;
+  spool: Pick<Spool, 'bytesInUse' | 'isShortOfDisk' | 'keepSent' | 'note' | 'sent' | 'status'>;
   journal: Journal;
   timekeeper: Timekeeper;
   losses: LossAccount;
@@ -105,7 +104,7 @@ export class Quotas {
 
   /** A batch found no room in the spool. */
   refused(): void {
-    this.#deps.book.hold('spool-bytes', this.#deps.clock.monotonicMs());
+    if (!this.#deps.spool.isShortOfDisk) this.#deps.book.hold('spool-bytes', this.#deps.clock.monotonicMs());
   }
 
   observe({ cpuShare }: SiloUsage): void {
@@ -131,7 +130,7 @@ export class Quotas {
     book.stand('uplink-bytes-per-day', this.#day?.reach() === 'none');
     book.use('spool-bytes', spool.bytesInUse());
     const { dropped } = spool.status();
-    if (dropped > this.#droppedBatches) book.hold('spool-bytes', nowMs);
+    if (dropped > this.#droppedBatches && !spool.isShortOfDisk) book.hold('spool-bytes', nowMs);
     this.#droppedBatches = dropped;
     this.#untold = [...this.#untold, ...book.review(nowMs)].slice(-untoldMax);
     this.#tell();
@@ -161,7 +160,6 @@ export class Quotas {
     try {
       spool.keepSent(count, when);
     } catch (error) {
-      endIfDamaged(error);
       logger.warn("the day's count is not saved", { reason: describeError(error) });
     }
   }
@@ -172,7 +170,6 @@ export class Quotas {
       try {
         spool.note({ kind: 'quota', ...edge });
       } catch (error) {
-        endIfDamaged(error);
         logger.error('a quota is not told of yet', { ...edge, reason: describeError(error) });
         return;
       }

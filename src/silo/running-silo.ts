@@ -1,20 +1,18 @@
-import { join } from 'node:path';
-import type { Clock } from '../base/clock.ts';
+import { inBackground } from '../base/background.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
-import { loadKeyWrapper } from '../identity/key-encryption-key.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../reading/status.ts';
-import { Spool } from '../spool/spool.ts';
+import type { Storage } from '../spool/storage.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 import type { Origin } from '../stream/topic.ts';
 import { startUplink, type Uplink } from '../uplink/uplink.ts';
 import { Acceptance } from './acceptance.ts';
 import { Checkpointer } from './checkpointer.ts';
-import { endIfDamaged } from './damage.ts';
 import { EventForwarder } from './event-forwarder.ts';
 import { Forwarder } from './forwarder.ts';
 import { Intake } from './intake.ts';
@@ -24,6 +22,7 @@ import { gated, metered, type Sender } from './metered-uplink.ts';
 import type { SiloBirth, SiloDevices } from './protocol.ts';
 import type { QuotaBook } from './quota-book.ts';
 import { Quotas } from './quotas.ts';
+import { folderOf, openStorage } from './silo-storage.ts';
 import { Timekeeper, type TimeSources } from './timekeeper.ts';
 
 export interface RunningSiloDependencies {
@@ -39,18 +38,21 @@ export interface RunningSiloDependencies {
 
 /** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */
 const uplinkStopMs = 2500;
+/** What no disk took is sent within this, where there is a session: else it is lost. */
+const memoryStopMs = 1500;
+const memoryStopStepMs = 20;
 
 /** A silo with a verified identity: everything in it bears that one tenant's name. */
 export class RunningSilo {
   readonly origin: Origin;
   readonly #dependencies: RunningSiloDependencies;
-  readonly #spool: Spool;
+  readonly #spool: Storage;
   readonly #journal: Journal;
   readonly #timekeeper: Timekeeper;
   readonly #intake: Intake;
   readonly #forwarder: Forwarder;
   readonly #events: EventForwarder;
-  readonly #checkpointer: Checkpointer;
+  readonly #checkpointers: readonly Checkpointer[];
   readonly #uplink: Uplink;
   /** The uplink, by the quotas' count. */
   readonly #sender: Sender;
@@ -65,14 +67,11 @@ export class RunningSilo {
   static async open(dependencies: RunningSiloDependencies): Promise<RunningSilo> {
     const { birth, identity, clock, logger } = dependencies;
     const { tenantId, gatewayId } = identity.identity;
-    // A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed.
-    const directory = join(birth.options.spool.directory, tenantId, gatewayId);
-    const keys = await loadKeyWrapper(directory, { silo: birth.options.name });
     const origin = { tenant: tenantId, gateway: gatewayId };
-    const spool = await Spool.open({ ...birth.options.spool, directory }, { origin, keys, clock, logger });
+    const spool = await openStorage(birth.options, origin, dependencies);
     try {
       const note = (event: EventBody): void => spool.note(event);
-      const journal = Journal.open(directory, { origin, clock, logger, note });
+      const journal = Journal.open(folderOf(birth.options, origin), { origin, clock, logger, note });
       return new RunningSilo(dependencies, origin, spool, journal);
     } catch (error) {
       spool.close();
@@ -80,7 +79,12 @@ export class RunningSilo {
     }
   }
 
-  private constructor(dependencies: RunningSiloDependencies, origin: Origin, spool: Spool, journal: Journal) {
+  private constructor(
+    dependencies: RunningSiloDependencies,
+    origin: Origin,
+    spool: Storage,
+    journal: Journal,
+  ) {
     const { birth, identity, clock, time, logger, losses, book, settled } = dependencies;
     const { uplink: uplinkOptions, quota } = birth.options;
     this.origin = origin;
@@ -121,7 +125,12 @@ export class RunningSilo {
       signer: () => this.#identity.signer,
       delivered: (event) => journal.recordDelivered(event),
     });
-    this.#checkpointer = new Checkpointer({ ...evidence, signer: () => this.#identity.signer });
+    const signing = { clock, uplink: evidence.uplink, signer: () => this.#identity.signer };
+    this.#checkpointers = [
+      new Checkpointer({ ...signing, spool, retain: true }),
+      // Retained, it would stand in the way of the one that outlives this process.
+      new Checkpointer({ ...signing, spool: spool.memoryStream, retain: false }),
+    ];
     this.#intake = new Intake(birth.options, {
       clock,
       logger,
@@ -134,6 +143,7 @@ export class RunningSilo {
       },
       refused: () => this.#quotas.refused(),
     });
+    spool.onRecovered = () => this.#spoolRecovered();
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
     const { fingerprintSha256 } = identity.identity;
     journal.record('start', { version, configSha256: birth.configSha256, fingerprintSha256 });
@@ -167,7 +177,7 @@ export class RunningSilo {
     this.#journal.record('identity', change);
     this.#inBackground(
       'a new data key',
-      this.#spool.rotateKey().then(() => this.#checkpointer.check(true)),
+      this.#spool.rotateKey().then(() => this.#sign(true)),
     );
   }
 
@@ -177,24 +187,19 @@ export class RunningSilo {
       this.#dependencies.logger.info('clock', { mode: this.#timekeeper.mode });
       this.#intake.timeModeChanged();
     }
+    this.#spool.tick();
     this.#quotas.tick();
-    this.#inBackground('the checkpoint', this.#checkpointer.check());
+    this.#inBackground('the checkpoint', this.#sign());
     this.#events.pump();
   }
 
-  /** Makes durable what was dropped since the last call; what the disk does not take waits for the next. */
+  /** Tells of what was dropped since the last call. */
   reportLosses(): void {
     const { losses } = this.#dependencies;
     for (const loss of losses.take()) {
       const { reason, samples } = loss;
       const [from, to] = [Math.round(loss.from), Math.round(loss.to)];
-      try {
-        this.#spool.note({ kind: 'samples-dropped', reason, samples, from, to });
-      } catch (error) {
-        endIfDamaged(error);
-        losses.putBack(loss);
-        this.#warn('the report of dropped samples', error);
-      }
+      this.#spool.note({ kind: 'samples-dropped', reason, samples, from, to });
     }
   }
 
@@ -232,25 +237,51 @@ export class RunningSilo {
     await this.#journal.sign(this.#identity.signer);
   }
 
-  /** Stores what came, signs the head, takes leave of the broker and closes the spool. */
+  /**
+   * Stores what came, signs the head, takes leave of the broker and closes the spool. What no disk takes is sent
+   * before, as far as the broker takes it.
+   */
   async stop(reason: string): Promise<void> {
     this.#intake.close();
     this.reportLosses();
     this.#journal.record('stop', { reason });
-    this.#events.close();
     await this.signJournal();
-    await this.#checkpointer.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
+    await this.#emptyMemory();
+    this.#events.close();
+    await this.#sign(true).catch((error: unknown) => this.#warn('the checkpoint', error));
     await this.#uplink.stop(uplinkStopMs);
     this.#forwarder.close();
     this.#quotas.close();
+    this.#spool.giveUpMemory();
+    this.reportLosses();
     this.#journal.close();
     this.#spool.close();
+  }
+
+  async #emptyMemory(): Promise<void> {
+    const { clock } = this.#dependencies;
+    const untilMs = clock.monotonicMs() + memoryStopMs;
+    while (this.#spool.isHoldingInMemory && this.#sender.ready && clock.monotonicMs() < untilMs) {
+      this.#forwarder.pump();
+      this.#events.pump();
+      await sleep(clock, memoryStopStepMs);
+    }
+  }
+
+  /** What waited for the disk goes on: undated samples, and batches of this moment. */
+  #spoolRecovered(): void {
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    this.#forwarder.pump();
+  }
+
+  async #sign(force = false): Promise<void> {
+    for (const each of this.#checkpointers) await each.check(force);
   }
 
   #sessionReady(inflightMax: number): void {
     this.#sessionSince = this.#dependencies.clock.wallMs();
     this.#publishMeta();
-    this.#inBackground('the checkpoint', this.#checkpointer.publish());
+    for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
     this.#forwarder.sessionReady(inflightMax);
     this.#events.pump();
   }
@@ -276,7 +307,7 @@ export class RunningSilo {
   }
 
   #inBackground(what: string, work: Promise<unknown>): void {
-    work.catch((error: unknown) => this.#warn(what, error));
+    inBackground(work, (error) => this.#warn(what, error));
   }
 
   #warn(what: string, error: unknown): void {

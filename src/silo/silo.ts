@@ -9,7 +9,6 @@ import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../reading/status.ts';
 import type { AuditDetails, AuditKind } from './audit-entry.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
-import { endIfDamaged } from './damage.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';
 import type { AuditAct, SiloBirth, SiloChannel, SiloDevices, ToSilo } from './protocol.ts';
@@ -224,28 +223,31 @@ export class Silo {
 
   #scheduleTick(): void {
     this.#clock.after(tickMs, () => {
-      const ticked = this.#tick().then(() => this.#ticking.clear());
-      const heard = ticked.catch((error: unknown) => {
-        endIfDamaged(error);
-        this.#ticking.fail(describeError(error));
-      });
-      inBackground(
-        heard.then(() => {
-          if (this.#stage.at !== 'stopped') this.#scheduleTick();
-        }),
-        (error) => this.#ticking.fail(describeError(error)),
-      );
+      if (this.#isStopped) return;
+      this.#scheduleTick();
+      this.#tryToTick();
     });
   }
 
-  async #tick(): Promise<void> {
+  /** Whatever goes wrong in one second, the next one comes. */
+  #tryToTick(): void {
+    try {
+      this.#tick();
+      this.#ticking.clear();
+    } catch (error) {
+      this.#ticking.fail(describeError(error));
+    }
+  }
+
+  #tick(): void {
     this.#ticks += 1;
-    if (this.#ticks % identityCheckTicks === 0) await this.#checkIdentity();
+    const heard = (error: unknown): void => void this.#ticking.fail(describeError(error));
+    if (this.#ticks % identityCheckTicks === 0) inBackground(this.#checkIdentity(), heard);
     this.#settleRefusals();
     if (this.#stage.at === 'running') {
       this.#stage.silo.tick();
       if (this.#lossPace.isDue(this.#losses.hasOpen)) this.#stage.silo.reportLosses();
-      if (this.#ticks % journalSignTicks === 0) await this.#stage.silo.signJournal();
+      if (this.#ticks % journalSignTicks === 0) inBackground(this.#stage.silo.signJournal(), heard);
     }
     this.#postStatus();
   }

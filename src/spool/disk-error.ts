@@ -4,7 +4,7 @@ import { type ErrorCode, MerestoneError } from '../base/error.ts';
 /** What SQLite or the system threw, as one of ours; what is neither the disk's nor the file's, as it is. */
 export function inOurWords(file: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
-  const verdict = verdictOn((cause as NodeJS.ErrnoException).code ?? '');
+  const verdict = verdictOn(codeOf(cause));
   if (verdict === undefined) return cause;
   const [code, message, hint] = verdict;
   if (code === 'DiskFull') return diskFull(file, cause);
@@ -27,15 +27,21 @@ export function diskFull(file: string, cause?: Error): MerestoneError {
   });
 }
 
-/**
- * Whether it is the disk that does not take what is written, and the same may work later: full, read-only, faulty.
- * What SQLite has no name for counts too: who cannot store must not go on as if all were well.
- */
+/** Whether it is the disk that refuses, so that the same may work later: full, read-only, faulty. */
 export function isDiskFault(error: unknown): boolean {
-  if (!(error instanceof MerestoneError)) return true;
+  if (!(error instanceof MerestoneError))
+    return error instanceof Error && verdictOn(codeOf(error)) !== undefined;
+  if (error.code === 'SpoolHeld' || error.code === 'SpoolDamaged') return false;
+  if (error.code === 'SpoolUnavailable') return error.retryable;
   return (
-    error.code === 'DiskFull' || error.code === 'Io' || (error.code === 'SpoolUnavailable' && error.retryable)
+    error.code === 'DiskFull' ||
+    error.code === 'Io' ||
+    (error.cause !== undefined && isDiskFault(error.cause))
   );
+}
+
+function codeOf(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
 }
 
 /** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */

@@ -18,6 +18,8 @@ export interface LeasedBatch {
   /** zstd of them, as stored. */
   compressed: Buffer;
   samples: number;
+  /** Whether a disk has it; where none has, a power cut would have cost it. */
+  durable: boolean;
 }
 
 /** What the broker said. */
@@ -135,6 +137,6 @@ export class Dispatch {
     if (found === undefined) return undefined;
     const { row, compressed } = found;
     const key = { ...this.#books.origin, epoch: row.epoch, seq: seqOf(position) };
-    return { key, payload: decompress(compressed), compressed, samples: row.samples };
+    return { key, payload: decompress(compressed), compressed, samples: row.samples, durable: true };
   }
 }

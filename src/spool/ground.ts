@@ -60,13 +60,13 @@ function cutBack(descriptor: number, bytes: number): void {
   }
 }
 
-/** Overwrites what `file` holds with zeros, in place, and sees them onto the medium. */
-export function overwrite(file: string): void {
+/** Overwrites what `file` holds with zeros, in place, and sees them onto the medium. `from`: what it begins with stays. */
+export function overwrite(file: string, from = 0): void {
   const bytes = sizeOf(file);
   const zeros = Buffer.alloc(65_536);
   const descriptor = openSync(file, 'r+');
   try {
-    for (let at = 0; at < bytes; ) {
+    for (let at = from; at < bytes; ) {
       at += writeSync(descriptor, zeros, 0, Math.min(zeros.length, bytes - at), at);
     }
     fsyncSync(descriptor);

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
+import { makeDirectory } from '../base/make-directory.ts';
 import { keepPrivate } from './ground.ts';
 
 /** One process, one spool. The kernel lets go of it when the holder dies, however it dies. */
@@ -17,7 +17,7 @@ export interface Lock {
 export function holdLock(directory: string): Lock {
   let database: Database.Database | undefined;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     keepPrivate(join(directory, 'spool.lock'));
     database = new Database(join(directory, 'spool.lock'), { timeout: 0 });
     database.pragma('journal_mode = MEMORY');

@@ -33,7 +33,6 @@ export class Outbox {
       this.#growing = { ...this.#growing, event: { ...this.#growing.event, ...continued } };
       return this.#write(this.#growing);
     }
-    if (countOf(draft.events) >= eventsMax) this.#condense(draft);
     this.#append(draft, body);
   }
 
@@ -100,11 +99,17 @@ export class Outbox {
     this.#append(draft, lostReports(draft.head, `${oldest.length} older reports gave way to newer ones`));
   }
 
-  #append(draft: Draft, body: EventBody): void {
-    this.#growing = { number: draft.nextEntry, event: this.#stamp(body) };
+  /** Within a commit: one that was noted elsewhere, with its id and time. */
+  keep(draft: Draft, event: StreamEvent): void {
+    if (countOf(draft.events) >= eventsMax) this.#condense(draft);
+    this.#growing = { number: draft.nextEntry, event };
     draft.events = withMember(draft.events, draft.nextEntry);
     draft.nextEntry += 1;
     this.#write(this.#growing);
+  }
+
+  #append(draft: Draft, body: EventBody): void {
+    this.keep(draft, this.#stamp(body));
   }
 
   #write({ number, event }: { number: number; event: StreamEvent }): void {

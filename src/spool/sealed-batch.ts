@@ -33,7 +33,7 @@ export function sealBatch(
   cipher: CipherName,
 ): BatchRow {
   const chained = { ...content, key: key.id, chain_after: chainNext(content.chain_before, payload) };
-  const compressed = zstdCompressSync(payload, zstdOptions);
+  const compressed = compress(payload);
   return { ...chained, sealed: seal(key.secret, cipher, compressed, boundTo(origin, chained)) };
 }
 
@@ -41,6 +41,11 @@ export function sealBatch(
 export function openBatch(origin: Origin, row: BatchRow, keys: KeySource): Buffer | undefined {
   const key = keys.get(row.key);
   return key === undefined ? undefined : unseal(key.secret, row.sealed, boundTo(origin, row));
+}
+
+/** As a batch is stored, and sent where the uplink compresses. */
+export function compress(payload: Buffer): Buffer {
+  return zstdCompressSync(payload, zstdOptions);
 }
 
 export function decompress(compressed: Buffer): Buffer {

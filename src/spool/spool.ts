@@ -1,10 +1,11 @@
 import type { Cancel } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
+import { FaultState } from '../base/fault-state.ts';
 import { goodDisk } from '../reading/blank-status.ts';
 import type { SpoolStatus } from '../reading/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { EventBody } from '../stream/event.ts';
+import type { EventBody, StreamEvent } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { condemn } from './departure.ts';
 import type { SpoolDependencies } from './dependencies.ts';
@@ -17,6 +18,7 @@ import type { KeyWrapper } from './keyring.ts';
 import type { Order, Reach } from './lanes.ts';
 import type { SentCount } from './ledger.ts';
 import { holdLock, type Lock } from './lock.ts';
+import { isDiskFault } from './disk-error.ts';
 import { openBooks } from './opening.ts';
 import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './outbox.ts';
@@ -71,6 +73,7 @@ export class Spool {
   readonly #books: Books;
   readonly #dispatch: Dispatch;
   readonly #rotation: Rotation;
+  readonly #clearing: FaultState;
   #lock: Lock;
   #cancelClearing: Cancel | undefined;
 
@@ -97,6 +100,7 @@ export class Spool {
     this.#lock = lock;
     this.#books = books;
     this.#dispatch = new Dispatch(books);
+    this.#clearing = new FaultState('spool: forgetting what was delivered', deps);
     this.#rotation = new Rotation(books, deps.keys, options.keyPeriodMs, deps.logger);
   }
 
@@ -161,11 +165,8 @@ export class Spool {
   lease(count: number, order: Order, reach: Reach = 'all'): LeasedBatch[] {
     this.#books.assertOpen();
     const { batches, damaged } = this.#dispatch.next(count, order, reach);
-    if (damaged.length > 0) {
-      this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
-      this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
-    }
     this.#dispatch.lease(batches);
+    if (damaged.length > 0) this.#condemn(damaged);
     return batches;
   }
 
@@ -189,12 +190,12 @@ export class Spool {
 
   /** Stores an event; it is on the medium when this returns. Throws as `enqueue` does. */
   note(event: EventBody): void {
-    const bytes = JSON.stringify(event).length;
-    this.#commit((draft) => {
-      const { whenFull } = this.#options;
-      if (!makeRoom(this.#books, draft, bytes, whenFull, this.#dispatch.lanes)) throw noRoom(this.#books);
-      this.#books.outbox.note(draft, event);
-    });
+    this.#commitEvent(event, (draft) => this.#books.outbox.note(draft, event));
+  }
+
+  /** The same for one that has its id and time. */
+  keepEvent(event: StreamEvent): void {
+    this.#commitEvent(event, (draft) => this.#books.outbox.keep(draft, event));
   }
 
   /** Up to `count` of the oldest events that are not leased. */
@@ -203,8 +204,8 @@ export class Spool {
     const { outbox } = this.#books;
     const { events, damaged } = outbox.next(count);
     if (damaged.length > 0) {
-      this.#deps.logger.error('spool: events are damaged', { events: damaged.length });
       this.#commit((draft) => outbox.condemn(draft, damaged));
+      this.#deps.logger.error('spool: events are damaged', { events: damaged.length });
     }
     outbox.lease(events);
     return events;
@@ -272,6 +273,11 @@ export class Spool {
     return this.#rotation.rekey(newKeys);
   }
 
+  /** Whether it is the disk that bounds it, as of the last commit, and not `bytesMax`. */
+  get isShortOfDisk(): boolean {
+    return this.#books.store.isShortOfDisk();
+  }
+
   /** Of `bytesMax`, what is in use: the files less the free pages in them, which they keep. */
   bytesInUse(): number {
     this.#books.assertOpen();
@@ -310,6 +316,26 @@ export class Spool {
     this.#lock.release();
   }
 
+  /** A disk that takes nothing does not keep the sound ones back: the damaged are found again at the next lease. */
+  #condemn(damaged: readonly number[]): void {
+    try {
+      this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
+    } catch (error) {
+      if (!isDiskFault(error)) throw error;
+      return;
+    }
+    this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
+  }
+
+  #commitEvent(event: EventBody, write: (draft: Draft) => void): void {
+    const bytes = JSON.stringify(event).length;
+    this.#commit((draft) => {
+      const { whenFull } = this.#options;
+      if (!makeRoom(this.#books, draft, bytes, whenFull, this.#dispatch.lanes)) throw noRoom(this.#books);
+      write(draft);
+    });
+  }
+
   #takeIn(draft: Draft, samples: readonly EncodedSample[]): BatchKey | undefined {
     return takeIn(this.#books, draft, samples, this.#options.whenFull, this.#dispatch.lanes);
   }
@@ -337,8 +363,9 @@ export class Spool {
     this.#cancelClearing = undefined;
     try {
       this.#commit(() => {}, 'written');
+      this.#clearing.clear();
     } catch (error) {
-      this.#deps.logger.warn('spool: delivered batches stay for now', { reason: describeError(error) });
+      this.#clearing.fail(describeError(error));
     }
   }
 

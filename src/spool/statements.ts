@@ -3,6 +3,13 @@ import type { BatchRow, EntryRow, KeyRow, LedgerRow } from './schema.ts';
 
 export type Statements = ReturnType<typeof prepareAll>;
 
+/** Frames in the WAL, and of these in the database. */
+interface WalCheckpoint {
+  busy: number;
+  log: number;
+  checkpointed: number;
+}
+
 /** Everything that is ever asked of the file. */
 export function prepareAll(database: Database.Database) {
   const columns = 'position, epoch, key, samples, from_ms, to_ms, chain_before, chain_after, sealed';
@@ -10,11 +17,8 @@ export function prepareAll(database: Database.Database) {
     pageCount: database.prepare<[], number>('PRAGMA page_count').pluck(),
     freelistCount: database.prepare<[], number>('PRAGMA freelist_count').pluck(),
     walFrames: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)'),
-    checkpointWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(PASSIVE)'),
-    restartWal: database.prepare<[], { busy: number; log: number; checkpointed: number }>(
-      'PRAGMA wal_checkpoint(RESTART)',
-    ),
-    truncateWal: database.prepare<[], { log: number }>('PRAGMA wal_checkpoint(TRUNCATE)'),
+    checkpointWal: database.prepare<[], WalCheckpoint>('PRAGMA wal_checkpoint(PASSIVE)'),
+    truncateWal: database.prepare<[], WalCheckpoint>('PRAGMA wal_checkpoint(TRUNCATE)'),
     ledger: database.prepare<[], LedgerRow>('SELECT key, body, seal FROM ledger'),
     writeLedger: database.prepare<[LedgerRow]>('REPLACE INTO ledger VALUES (1, @key, @body, @seal)'),
     keys: database.prepare<[], KeyRow>('SELECT id, kek, jwe, since, first FROM key'),

@@ -160,14 +160,17 @@ export class Store {
   }
 
   /**
-   * Overwrites the WAL, which has what `changeKeys` replaced in its frames. Throws what the disk throws, and then
-   * the keys are changed all the same.
+   * Overwrites the WAL, which has what `changeKeys` replaced in its frames. Throws what the disk throws, and then the
+   * keys are changed all the same. All frames are in the database first; a crash on the way leaves a WAL without one.
    */
   wipeWal(): void {
     this.#attempt(() => {
-      const { busy, log, checkpointed } = this.#statements.restartWal.get()!;
-      if (busy !== 0 || log !== checkpointed) throw new Error('the WAL is in use');
-      this.#meter.wholePages(() => overwrite(this.files.wal));
+      const { log, checkpointed } = this.#statements.checkpointWal.get()!;
+      if (log !== checkpointed) throw new Error('the WAL is in use');
+      this.#meter.wholePages(() => overwrite(this.files.wal, walHeaderBytes));
+      // SQLite must not look for its frames there any more: it takes the database for what it is, or opens it anew.
+      const { busy } = this.#statements.truncateWal.get()!;
+      if (busy !== 0) throw new Database.SqliteError('its WAL was overwritten', 'SQLITE_CORRUPT');
     });
   }
 

@@ -22,6 +22,8 @@ export interface BatchKey extends Origin {
 
 export interface TelemetryBatch extends BatchKey {
   v: 1;
+  /** Where no disk had it when it was sent: a power cut would have cost it. Its epoch ends with the process. */
+  durable?: false;
   samples: PublishedSample[];
 }
 
@@ -29,8 +31,8 @@ export interface TelemetryBatch extends BatchKey {
  * The batch's bytes, made once: these are hashed into the chain, sealed into the spool and published.
  * `samples` are the JSON texts of PublishedSamples, encoded when they came in.
  */
-export function encodeBatch(key: BatchKey, samples: readonly string[]): Buffer {
+export function encodeBatch(key: BatchKey, samples: readonly string[], durable = true): Buffer {
   const { tenant, gateway, epoch, seq } = key;
-  const head = JSON.stringify({ v: 1, tenant, gateway, epoch, seq });
+  const head = JSON.stringify({ v: 1, tenant, gateway, epoch, seq, ...(!durable && { durable }) });
   return Buffer.from(`${head.slice(0, -1)},"samples":[${samples.join(',')}]}`);
 }

@@ -36,6 +36,11 @@ export type EventBody =
       previousFingerprintSha256: string | null;
       notAfter: number;
     }
+  /**
+   * No disk takes what the silo has to store, or one does again. Meanwhile batches come in the epoch named here, with
+   * `durable: false`. `forMs`: how long it lasted.
+   */
+  | { kind: 'storage-failed'; state: 'began' | 'ended'; reason: string; epoch: string; forMs: number }
   | { kind: 'quota'; quota: string; limit: number; state: 'reached' | 'cleared' }
   /** An entry of the silo's audit log, so that the evidence is off the box. */
   | { kind: 'audit'; entry: Record<string, unknown> };

@@ -49,10 +49,17 @@ export const sampleSchema = z.strictObject({
   quality: z.exactOptional(z.record(name, quality).meta(perPoint)),
 });
 
+const durable = z
+  .exactOptional(z.literal(false))
+  .describe(
+    'no disk had it when it was sent: a power cut would have cost it, and its epoch ends with the process',
+  );
+
 export const batchSchema = z.strictObject({
   ...origin,
   epoch: segment,
   seq,
+  durable,
   samples: z.array(sampleSchema).max(batchSamplesMax),
 });
 
@@ -65,6 +72,7 @@ export const checkpointSchema = z.strictObject({
   from: ms.nullable(),
   to: ms.nullable(),
   at: ms,
+  durable,
   previous: z.exactOptional(z.strictObject(head)),
 });
 
@@ -115,6 +123,14 @@ export const eventSchema = z.discriminatedUnion('kind', [
     fingerprintSha256: hash,
     previousFingerprintSha256: hash.nullable(),
     notAfter: ms,
+  }),
+  z.looseObject({
+    ...eventHead,
+    kind: z.literal('storage-failed'),
+    state: z.enum(['began', 'ended']),
+    reason: words,
+    epoch: segment.describe('of the batches that come meanwhile, with durable: false'),
+    forMs: count.describe('how long it lasted; 0 at its beginning'),
   }),
   z.looseObject({
     ...eventHead,

@@ -9,7 +9,7 @@ const telemetryContentType = 'application/vnd.merestone.telemetry+json';
  * spool has it, with its key beside them.
  */
 export function telemetryRequest(
-  batch: { key: BatchKey; payload: Uint8Array; compressed: Uint8Array },
+  batch: { key: BatchKey; payload: Uint8Array; compressed: Uint8Array; durable?: boolean },
   compression: UplinkOptions['compression'],
 ): PublishRequest {
   const { tenant, gateway, epoch, seq } = batch.key;
@@ -17,7 +17,13 @@ export function telemetryRequest(
     channel: 'telemetry',
     payload: batch.payload,
     contentType: telemetryContentType,
-    userProperties: { tenant, gateway, epoch, seq: String(seq) },
+    userProperties: {
+      tenant,
+      gateway,
+      epoch,
+      seq: String(seq),
+      ...(batch.durable === false && { durable: 'false' }),
+    },
   };
   return compression === 'zstd'
     ? { ...request, payload: batch.compressed, contentEncoding: 'zstd' }

@@ -1,42 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  closeSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Spool } from '../../src/spool/spool.ts';
-import { makeDisk, whyNoDisk } from '../support/mount.ts';
+import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';
 import { drain } from '../support/spool-damage.ts';
 import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
 
 const writer = fileURLToPath(new URL('../support/spool-writer.ts', import.meta.url));
-
-/** Another program takes all that is left. */
-function fillDisk(file: string): void {
-  const descriptor = openSync(file, 'a');
-  try {
-    for (let size = 65_536; size >= 512; ) {
-      try {
-        writeSync(descriptor, Buffer.alloc(size));
-      } catch {
-        size /= 2;
-      }
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-}
 
 function enqueueMany(spool: Spool, count: number, noise = 20_000): number {
   let stored = 0;

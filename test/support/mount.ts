@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +71,22 @@ export function makeDisk(
       run('mount', ['-o', 'loop', image, path]);
     },
   };
+}
+
+/** Another program takes all that is left on the disk of `file`. */
+export function fillDisk(file: string): void {
+  const descriptor = openSync(file, 'a');
+  try {
+    for (let size = 65_536; size >= 512; ) {
+      try {
+        writeSync(descriptor, Buffer.alloc(size));
+      } catch {
+        size /= 2;
+      }
+    }
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function run(command: string, args: readonly string[]): void {

@@ -61,6 +61,12 @@ export class Site implements AsyncDisposable {
     return writeFile(this.config, head + body);
   }
 
+  /** Puts the state elsewhere, such as on a small disk; after `configure`. */
+  async moveState(folder: string): Promise<void> {
+    const text = await readFile(this.config, 'utf8');
+    await writeFile(this.config, text.replace('stateDir: ./state', `stateDir: ${folder}`));
+  }
+
   startDaemon(): Daemon {
     const daemon = new Daemon(this.config);
     this.cleanUp(() => daemon.stop('SIGKILL'));

@@ -12,10 +12,10 @@ export class Subscriber {
   bytes = 0;
   readonly #client: MqttClient;
 
-  static async open(site: Site, url: string): Promise<Subscriber> {
+  static async open(site: Site, url: string, clientId = 'backend'): Promise<Subscriber> {
     const client = await connectAsync(url, {
       protocolVersion: 5,
-      clientId: 'backend',
+      clientId,
       ca: readFileSync(site.path('ca.crt')),
       cert: readFileSync(site.path('backend.crt')),
       key: readFileSync(site.path('backend.key')),

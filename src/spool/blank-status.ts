@@ -1,0 +1,21 @@
+import { goodDisk } from '../reading/blank-status.ts';
+import type { SpoolStatus } from '../reading/status.ts';
+
+/** Of a spool that could not be opened yet. */
+export function blankSpoolStatus(epoch: string, bytesMax: number): SpoolStatus {
+  return {
+    epoch,
+    seq: 0,
+    batches: 0,
+    samples: 0,
+    bytes: 0,
+    bytesInUse: 0,
+    bytesMax,
+    oldestAgeMs: null,
+    quarantined: 0,
+    dropped: 0,
+    events: 0,
+    bytesWritten: 0,
+    disk: goodDisk,
+  };
+}
