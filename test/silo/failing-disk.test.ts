@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -76,16 +75,14 @@ describe('a silo whose disk', () => {
     const disk = makeDisk(t, 'ext4');
     await using site = await Site.create(await createAuthority('Test CA'));
     await site.issueGateway('north', 'acme');
-    const remount = (how: string): unknown =>
-      execFileSync('mount', ['-o', `remount,${how}`, disk.path], { stdio: 'pipe' });
-    remount('ro');
+    disk.setReadOnly(true);
     const rig = await SiloRig.start(site.folder, { spool: { directory: join(disk.path, 'silo') } });
     assert.equal(rig.status.state, 'running');
     await rig.pass(65, () => rig.feed(1));
     assert.equal(rig.status.spool?.disk.state, 'failing');
     assert.match(rig.status.spool.disk.reason!, /read-only|EROFS/);
     assert.deepEqual(rig.status.samples.dropped, {});
-    remount('rw');
+    disk.setReadOnly(false);
     const isGood = (): boolean => rig.status.spool?.disk.state === 'good';
     for (let round = 0; round < 200 && !isGood(); round += 1) {
       await rig.pass(1);

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -164,9 +163,7 @@ describe('storage on a disk that fails', () => {
     const first = await openTestSpool(directory);
     first.enqueue([testSample(1)]);
     first.close();
-    const remount = (how: string): unknown =>
-      execFileSync('mount', ['-o', `remount,${how}`, disk.path], { stdio: 'pipe' });
-    remount('ro');
+    disk.setReadOnly(true);
     const rig = await openRig(t, directory);
     assert.equal(rig.storage.status().disk.state, 'failing');
     for (const ts of [2, 3]) rig.storage.enqueue([testSample(ts)]);
@@ -176,7 +173,7 @@ describe('storage on a disk that fails', () => {
     rig.storage.hold(Buffer.from(JSON.stringify([{ bootId: 'b', sample: { wallMs: 5 } }])));
     await rig.tick(10);
     assert.equal(rig.storage.status().disk.state, 'failing');
-    remount('rw');
+    disk.setReadOnly(false);
     await rig.tick(10);
     assert.equal(rig.storage.status().disk.state, 'good');
     assert.equal(

@@ -25,6 +25,8 @@ export interface Disk {
   /** What was not flushed is gone; the file system refuses everything until it is mounted again. */
   cutPower(): void;
   remount(): void;
+  /** As the kernel does after a fault, and a person when it is mended. */
+  setReadOnly(isReadOnly: boolean): void;
 }
 
 /** xfs wants 300 MB at least. */
@@ -65,6 +67,7 @@ export function makeDisk(
   return {
     path,
     bytesWritten: () => sectorsWritten(path) * sectorBytes,
+    setReadOnly: (isReadOnly) => run('mount', ['-o', `remount,${isReadOnly ? 'ro' : 'rw'}`, path]),
     cutPower: () => run('xfs_io', ['-x', '-c', 'shutdown', path]),
     remount: () => {
       run('umount', [path]);
