@@ -199,8 +199,8 @@ export type ChecksumEncoding = (typeof checksumEncodings)[number];
 
 export type ChecksumOptions =
   | { kind: 'none' }
-  /** `$…*hh`: between the first character and the last `*`, which every sentence must have. */
-  | { kind: 'nmea-0183' }
+  /** `$…*hh`: between the first character and the last `*`, which every sentence must have, unless optional. */
+  | { kind: 'nmea-0183' | 'nmea-0183-optional' }
   | {
       kind: PlacedChecksumKind;
       /** First byte covered; negative counts from the end of the frame. */
@@ -232,8 +232,18 @@ export interface SerialFieldOptions extends Range {
   optional: boolean;
   from:
     | { by: 'group'; group: string }
-    /** A pattern of its own whose first group is the value; where it is not found, the frame does not say. */
-    | { by: 'pattern'; pattern: string }
+    /** A pattern of its own; where it is not found, the frame does not say. */
+    | {
+        by: 'pattern';
+        /** Its group `value`, else its first one, is the value. */
+        pattern: string;
+        /** Must hold in the frame, too; `{name}` is a named group of `pattern`. */
+        where?: string;
+        /** The same, and must not hold. */
+        unless?: string;
+        /** `by`: the frame's own time is its first group; what has a `time` longer before it is stale. */
+        dated?: { by: string; withinMs: number };
+      }
     | { by: 'column'; column: number }
     | { by: 'bytes'; at: number; order: Order /** bytes, where not the type's own width */; length?: number };
 }
@@ -249,6 +259,8 @@ export interface SerialMessageOptions {
   /** How often the sensor sends it, where that is rarer than the device's `everyMs`. */
   everyMs?: number;
   fields: readonly SerialFieldOptions[];
+  /** Each value holds the next one within it; a frame in which it does not is of another kind of sensor. */
+  descending?: { fields: readonly SerialFieldOptions[]; otherwise: string };
 }
 
 /** A step of the dialogue with a polled serial sensor. */

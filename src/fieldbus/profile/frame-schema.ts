@@ -55,7 +55,7 @@ export const framing: z.ZodType<Framing> = z
   ])
   .describe('where a frame begins and ends');
 
-const checksumName = z.enum(['none', 'nmea-0183', ...placedChecksumKinds]);
+const checksumName = z.enum(['none', 'nmea-0183', 'nmea-0183-optional', ...placedChecksumKinds]);
 export const checksum = z
   .union([
     checksumName.transform((kind) => placed(kind)),
@@ -82,7 +82,7 @@ interface Placement {
 const littleEndianKinds: ReadonlySet<string> = new Set(['crc16-modbus', 'crc16-arc', 'crc16-x25']);
 
 function placed(kind: z.output<typeof checksumName>, where: Placement = {}): ChecksumOptions {
-  if (kind === 'none' || kind === 'nmea-0183') return { kind };
+  if (kind === 'none' || kind === 'nmea-0183' || kind === 'nmea-0183-optional') return { kind };
   const encoding = where.encoding ?? (littleEndianKinds.has(kind) ? 'binary-little' : 'binary-big');
   const at = where.at ?? -checkLength(kind, encoding);
   return { kind, from: where.from ?? 0, to: where.to ?? at, at, encoding };

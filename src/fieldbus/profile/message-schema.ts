@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { RegisterType } from '../../reading/point.ts';
 import type { SerialFieldOptions, SerialMessageOptions } from '../options.ts';
+import { fillWhere, placeholdersOf } from '../serial/occurrence.ts';
 import { compilePattern } from '../serial/pattern.ts';
 import { rangeFaults, rangeKeys } from './range-schema.ts';
-import { duration, pattern, pointName, rule } from './scalars.ts';
+import { duration, pattern, patternFault, pointName, rule } from './scalars.ts';
 
 /** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
 const fieldTypes = {
@@ -68,7 +69,22 @@ const fieldShape = z.strictObject({
     .string()
     .optional()
     .describe('named group of the message’s pattern; the one of the field’s name where no source is given'),
-  pattern: pattern('a pattern of its own, whose first group is the value').optional(),
+  pattern: pattern(
+    'a pattern of its own, whose group named value, else its first one, is the value',
+  ).optional(),
+  where: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('pattern that must hold in the frame, too; {name} is a named group of the other one'),
+  unless: z.string().max(1024).optional().describe('the same, and must not hold'),
+  dated: z
+    .strictObject({
+      by: pattern('pattern whose first group is the time of the whole frame, YYMMDDhhmmss with S or W'),
+      within: duration('what has a time, the group of that name, longer before it is stale'),
+    })
+    .optional()
+    .describe('for values that come with a time of their own'),
   column: column.optional().describe('column, from 0; the message then has a separator'),
   at: z
     .int()
@@ -121,8 +137,39 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
       'a sign stands in another group only where the value stands in one; give its group',
     ]);
   }
-  if (shape.pattern !== undefined && compilePattern(shape.pattern).groups.length === 0) {
-    faults.push(['pattern', 'the pattern has no group; put ( ) round the value']);
+  const groups = shape.pattern === undefined ? undefined : compilePattern(shape.pattern).groups;
+  if (groups?.length === 0) faults.push(['pattern', 'the pattern has no group; put ( ) round the value']);
+  return [...faults, ...occurrenceFaults(shape, groups)];
+}
+
+function occurrenceFaults(
+  { where, unless, dated }: FieldShape,
+  groups: readonly (string | null)[] | undefined,
+): [keyof FieldShape, string][] {
+  const faults: [keyof FieldShape, string][] = [];
+  for (const [key, given] of [
+    ['where', where],
+    ['unless', unless],
+    ['dated', dated],
+  ] as const) {
+    if (given !== undefined && groups === undefined) {
+      faults.push([key, `'${key}' is for a field with a pattern of its own; give it one`]);
+    }
+  }
+  if (groups === undefined) return faults;
+  for (const [key, condition] of [
+    ['where', where],
+    ['unless', unless],
+  ] as const) {
+    if (condition === undefined) continue;
+    const stray = placeholdersOf(condition).find((name) => !groups.includes(name));
+    const fault = patternFault(fillWhere(condition, () => 'x'));
+    if (stray !== undefined) {
+      faults.push([key, `the pattern has no group '${stray}'; write (?<${stray}>…) in it`]);
+    } else if (fault !== undefined) faults.push([key, fault]);
+  }
+  if (dated !== undefined && !groups.includes('time')) {
+    faults.push(['dated', "the pattern has no group 'time'; write (?<time>…) round the time"]);
   }
   return faults;
 }
@@ -148,7 +195,16 @@ function toField(shape: FieldShape): SerialFieldOptions {
 }
 
 function sourceOf(shape: FieldShape): SerialFieldOptions['from'] {
-  if (shape.pattern !== undefined) return { by: 'pattern', pattern: shape.pattern };
+  const { pattern: own, where, unless, dated } = shape;
+  if (own !== undefined) {
+    return {
+      by: 'pattern',
+      pattern: own,
+      ...(where !== undefined && { where }),
+      ...(unless !== undefined && { unless }),
+      ...(dated !== undefined && { dated: { by: dated.by, withinMs: dated.within } }),
+    };
+  }
   if (shape.column !== undefined) return { by: 'column', column: shape.column };
   if (shape.at === undefined) return { by: 'group', group: shape.group ?? shape.name };
   const [, width] = fieldTypes[shape.type] as readonly [RegisterType, number?];
@@ -166,9 +222,20 @@ export const messageSchema = z
       'how often the sensor sends it, where that is rarer than the device’s interval',
     ).optional(),
     fields: z.array(field).max(256),
+    descending: z
+      .strictObject({
+        fields: z.array(z.string()).min(2).max(16),
+        otherwise: z.string().min(1).max(300).describe('what the sensor may be where it is not so'),
+      })
+      .optional()
+      .describe('fields of which each holds the next one within it, such as counts of ever larger particles'),
   })
   .superRefine(
-    rule(({ pattern: source, separator, fields }, refuse) => {
+    rule(({ pattern: source, separator, fields, descending }, refuse) => {
+      const stray = descending?.fields.find((name) => !fields.some((each) => each.name === name));
+      if (stray !== undefined) {
+        refuse(['descending', 'fields'], `there is no field '${stray}'; name those of this message`);
+      }
       const groups = source === undefined ? [] : compilePattern(source).groups;
       for (const [index, { from, negative }] of fields.entries()) {
         if (negative !== undefined && 'group' in negative && !groups.includes(negative.group)) {
@@ -186,8 +253,14 @@ export const messageSchema = z
     }),
   )
   .transform(
-    ({ pattern: source, validWhen, separator, every, fields }): SerialMessageOptions => ({
+    ({ pattern: source, validWhen, separator, every, fields, descending }): SerialMessageOptions => ({
       fields,
+      ...(descending !== undefined && {
+        descending: {
+          fields: descending.fields.map((name) => fields.find((each) => each.name === name)!),
+          otherwise: descending.otherwise,
+        },
+      }),
       ...(source !== undefined && { pattern: source }),
       ...(validWhen !== undefined && { validWhen }),
       ...(separator !== undefined && { separator }),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { SerialFieldOptions, SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksum, framing } from './frame-schema.ts';
 import { messageSchema } from './message-schema.ts';
+import { fillWhere, occurrencesMax, type PatternSource } from '../serial/occurrence.ts';
 import { compilePattern } from '../serial/pattern.ts';
 import { content, duration, pattern, rule } from './scalars.ts';
 
@@ -104,7 +105,7 @@ function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'mes
   const patterns = messages.flatMap(({ pattern, validWhen, fields }) => [
     pattern,
     validWhen,
-    ...fields.map(({ from }) => (from.by === 'pattern' ? from.pattern : undefined)),
+    ...fields.flatMap(({ from }) => (from.by === 'pattern' ? patternsOf(from) : [])),
   ]);
   const bytes = framing.by === 'fixed-length' ? framing.length : framing.bytesMax;
   const given = patterns.filter((source) => source !== undefined);
@@ -112,6 +113,15 @@ function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'mes
   if (steps <= stepsMax) return [];
   const message = `matching one frame of ${bytes} bytes could take ${steps} steps; lower bytesMax, or repeat less by number in the patterns`;
   return [{ path: ['framing'], message }];
+}
+
+/** As often as each may be matched with one frame. */
+function patternsOf({ pattern, where, unless, dated }: PatternSource): string[] {
+  const conditions = [where, unless].filter((each) => each !== undefined);
+  const again = [pattern, ...conditions.map((each) => fillWhere(each, () => 'x'))];
+  if (conditions.length === 0 && dated === undefined) return again;
+  const repeated = Array.from({ length: occurrencesMax }, () => again).flat();
+  return dated === undefined ? repeated : [...repeated, dated.by];
 }
 
 /** A point that several messages fill is one point: of one type, unit and range, and once in each. */

@@ -57,15 +57,22 @@ export function pattern(what: string) {
     .max(1024)
     .superRefine(
       rule((source, refuse) => {
-        try {
-          compilePattern(source);
-        } catch (error) {
-          if (!(error instanceof MerestoneError)) throw error;
-          refuse([], `${error.message}; ${error.hint ?? 'correct the pattern'}`);
-        }
+        const fault = patternFault(source);
+        if (fault !== undefined) refuse([], fault);
       }),
     )
     .describe(what);
+}
+
+/** `what is wrong; what to do` of a text that is no pattern. */
+export function patternFault(source: string): string | undefined {
+  try {
+    compilePattern(source);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof MerestoneError)) throw error;
+    return `${error.message}; ${error.hint ?? 'correct the pattern'}`;
+  }
 }
 
 const latin1Text = z

@@ -56,6 +56,18 @@ export const profileSchema = z
     vendor: line,
     models: z.array(line).min(1).max(64).describe('models that it was made for'),
     description: line,
+    notFor: z
+      .array(
+        z.strictObject({
+          model: line,
+          because: line.describe('what would come of it'),
+          use: z.string().optional().describe('the profile that is for it'),
+        }),
+      )
+      .min(1)
+      .max(16)
+      .optional()
+      .describe('models that answer alike and must not be read with it'),
     interface: z
       .enum(['modbus-rtu', 'modbus-tcp', 'modbus', 'serial'])
       .describe('a map belongs to an interface: the same model may have another one elsewhere'),

@@ -27,6 +27,8 @@ export type SerialFailure =
 export interface Account {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
+  /** Something happened that does no harm to the device's values. */
+  met(kind: SerialFailure): void;
   /** A sound answer or frame, with what of it is no good. */
   took(telegram: Telegram): void;
   gave(sample: Omit<Sample, 'device'>): void;
@@ -37,9 +39,11 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
   const intervals = protocol.messages.map((message) => Math.max(everyMs, message.everyMs ?? 0));
   const status = blankDevice(name, silo, Math.min(...intervals));
   const record = new SampleRecord(clock.monotonicMs());
-  const failed = (kind: SerialFailure, reason: string, count = 1): void => {
+  const met = (kind: SerialFailure, count = 1): void => {
     status.failures[kind] = (status.failures[kind] ?? 0) + count;
-    if (kind === 'noise' || kind === 'unknown') return; // no harm to the device's values
+  };
+  const failed = (kind: SerialFailure, reason: string, count = 1): void => {
+    met(kind, count);
     status.state = kind === 'offline' ? 'offline' : isOfPoints(kind) ? 'partial' : 'failing';
     status.reason = reason;
   };
@@ -50,11 +54,16 @@ export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOpt
   return {
     status,
     failed,
-    took: ({ values, quality, outliers: [outlier, ...others] = [], contradiction }) => {
+    met,
+    took: ({ values, quality, outliers: [outlier, ...others] = [], inconsistency, contradiction }) => {
       const missing = Object.keys(quality).filter((name) => !Object.hasOwn(values, name));
       record.note({ values, quality });
       settle();
+      const old = missing.filter((name) => quality[name] === 'stale');
       if (missing.length > 0) failed('invalid', `no value: ${someOf(missing)}`);
+      if (old.length > 0)
+        status.reason = `${someOf(old)}: the last reading is old; the meter that sent it may be gone`;
+      if (inconsistency !== undefined) status.reason = inconsistency;
       if (outlier !== undefined)
         failed('implausible', describeOutliers([outlier, ...others]), 1 + others.length);
       if (contradiction !== undefined) failed('implausible', contradiction, Object.keys(values).length);

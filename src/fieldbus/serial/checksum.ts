@@ -1,9 +1,15 @@
 import type { ChecksumEncoding, ChecksumOptions, PlacedChecksumKind } from '../options.ts';
 
+/** `*`, before an NMEA sentence's check. */
+const star = 0x2a;
+
 /** Whether the frame's check holds; a frame too short to have one never does. */
 export function checksumHolds(frame: Uint8Array, options: ChecksumOptions): boolean {
   if (options.kind === 'none') return true;
-  if (options.kind === 'nmea-0183') return nmeaHolds(frame);
+  if (!('at' in options)) {
+    const mayLack = options.kind === 'nmea-0183-optional' && frame.at(-3) !== star;
+    return mayLack || nmeaHolds(frame);
+  }
   const [from, to, at] = [options.from, options.to, options.at].map((index) => position(index, frame.length));
   const { bits, compute } = algorithms[options.kind];
   const length = encodedLength(options.encoding, bits);
@@ -12,9 +18,23 @@ export function checksumHolds(frame: Uint8Array, options: ChecksumOptions): bool
   return expected.every((byte, index) => upperCase(frame[at! + index]!, options.encoding) === byte);
 }
 
+/** Whether there is nothing where the check should stand: another telegram than a damaged one. */
+export function isUnchecked(frame: Uint8Array, options: ChecksumOptions): boolean {
+  if (options.kind === 'none') return false;
+  if (!('at' in options)) return options.kind === 'nmea-0183' && frame.at(-3) !== star;
+  if (options.encoding !== 'hex') return false;
+  const at = position(options.at, frame.length);
+  const check = frame.subarray(
+    Math.max(at, 0),
+    Math.max(at, 0) + encodedLength('hex', algorithms[options.kind].bits),
+  );
+  return !/^[0-9A-Fa-f]+$/.test(Buffer.from(check).toString('latin1'));
+}
+
 /** The frame without an NMEA sentence's `*hh`, which would else cling to its last column. */
 export function contentOf(frame: Uint8Array, options: ChecksumOptions): Uint8Array {
-  const ends = options.kind === 'nmea-0183' && frame.at(-3) === 0x2a;
+  const isNmea = options.kind === 'nmea-0183' || options.kind === 'nmea-0183-optional';
+  const ends = isNmea && frame.at(-3) === star;
   return ends ? frame.subarray(0, -3) : frame;
 }
 
@@ -30,10 +50,10 @@ export function computeChecksum(
 
 /** [NMEA 0183 v4, §5.3.1]: `*` and the XOR of all between the start and `*`, as two hex digits. */
 function nmeaHolds(frame: Uint8Array): boolean {
-  const star = frame.length - 3;
-  if (star < 2 || frame[star] !== 0x2a) return false;
-  const expected = encoded(xor(frame.subarray(1, star)), 'hex', 8);
-  return expected.every((byte, index) => upperCase(frame[star + 1 + index]!, 'hex') === byte);
+  const at = frame.length - 3;
+  if (at < 2 || frame[at] !== star) return false;
+  const expected = encoded(xor(frame.subarray(1, at)), 'hex', 8);
+  return expected.every((byte, index) => upperCase(frame[at + 1 + index]!, 'hex') === byte);
 }
 
 function position(index: number, length: number): number {

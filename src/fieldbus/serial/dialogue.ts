@@ -2,15 +2,16 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { sleep } from '../../base/clock.ts';
 import type { Outlier } from '../../reading/range.ts';
 import type { Framing, SerialProtocol, SerialRequestStep } from '../options.ts';
-import { checksumHolds, contentOf } from './checksum.ts';
+import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Deframer, Frame } from './framing.ts';
 import type { SerialLine } from './line.ts';
 import type { MessageReader, Telegram } from './messages.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, latin1 } from './pattern.ts';
 import type { Pattern } from './pattern.ts';
+import type { Unread } from './unread.ts';
 
-/** How a dialogue ended; `crc`: it got an answer, but a damaged one. */
+/** How a dialogue ended; `crc`: it got an answer, but a damaged one. `timeout`: none that it waited for. */
 export interface DialogueResult extends Telegram {
   outcome: 'good' | 'timeout' | 'crc' | 'offline';
   /** From the end of the last request to the end of its answer; null where none came. */
@@ -37,6 +38,7 @@ const departureMarginMs = 30;
 export function createDialogue(
   protocol: SerialProtocol & { request: readonly SerialRequestStep[] },
   messages: MessageReader,
+  unread: Unread,
   line: SerialLine,
   clock: Clock,
   responseTimeoutMs: number,
@@ -52,6 +54,8 @@ export function createDialogue(
   let heardAt = 0;
   let wake: () => void = () => {};
   let aborted = false;
+  /** What an adapter that hears itself would bring back. */
+  let echo = '';
 
   /** A step that sends nothing goes on with what came behind the answer before it. */
   const listen = (step: Step): void => {
@@ -98,6 +102,7 @@ export function createDialogue(
     const groups = new Map<string, string>();
     let isRateChanged = false;
     aborted = false;
+    unread.clear();
     try {
       for (const step of steps) {
         listen(step);
@@ -112,8 +117,10 @@ export function createDialogue(
           isRateChanged = true;
           heardAt = clock.monotonicMs();
         }
+        echo = Buffer.from(sent).toString('latin1').trim();
         const outcome = await answer(step, rate ?? line.baudRate, groups, result);
         result.isNoisy ||= deframer!.noiseBytes > 0;
+        if (outcome === 'good') unread.clear();
         if (outcome === 'good') result.answerMs = Math.max(0, clock.monotonicMs() - sentAt);
         else if (!step.optional || outcome === 'offline') return { ...result, outcome };
       }
@@ -135,20 +142,23 @@ export function createDialogue(
   ): Promise<DialogueResult['outcome']> => {
     const timeoutMs = timeoutOf(step, groups, responseTimeoutMs);
     const until = heardAt + timeoutMs + longestFrameMs(step.framing ?? protocol.framing, baudRate, line);
-    let damaged = false;
     for (;;) {
       const happening = await next(timeoutMs, until);
       if (happening.kind === 'aborted') return 'offline';
-      if (happening.kind === 'silence') return damaged ? 'crc' : 'timeout';
+      if (happening.kind === 'silence') return unanswered(deframer!);
       const { bytes, sound } = happening.frame;
+      const checksum = step.checksum ?? protocol.checksum;
       if (!sound) {
-        damaged = true;
+        unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
         continue;
       }
-      const content = contentOf(bytes, step.checksum ?? protocol.checksum);
+      const content = contentOf(bytes, checksum);
       const telegram = messages.read(content);
       const match = step.expect?.match(content) ?? null;
-      if (step.expect === null ? telegram === null : match === null) continue;
+      if (step.expect === null ? telegram === null : match === null) {
+        if (latin1(content).trim() !== echo) unread.take('unknown', content);
+        continue;
+      }
       for (const name of step.expect?.groups ?? []) {
         const text = name === null ? undefined : match?.group(name);
         if (name !== null && text !== undefined) groups.set(name, text);
@@ -156,6 +166,16 @@ export function createDialogue(
       if (telegram !== null) addTelegram(result, telegram);
       return 'good';
     }
+  };
+
+  /** What an answer that did not come, or not as it should, is called. */
+  const unanswered = ({ noise, pending }: Deframer): 'timeout' | 'crc' => {
+    // The rest of a damaged frame is searched on, and becomes noise or the beginning of nothing.
+    if (unread.kind !== 'damaged') {
+      if (pending.length > 0) unread.take('unfinished', pending);
+      if (noise.length > 0) unread.take('noise', noise);
+    }
+    return unread.kind === 'unchecked' || unread.kind === 'damaged' ? 'crc' : 'timeout';
   };
 
   return {
@@ -177,8 +197,12 @@ export function createDialogue(
 }
 
 /** What a later answer says of a point takes the place of what an earlier one said. */
-function addTelegram(result: Telegram, { values, quality, outliers = [], contradiction }: Telegram): void {
+function addTelegram(
+  result: Telegram,
+  { values, quality, outliers = [], contradiction, inconsistency }: Telegram,
+): void {
   if (contradiction !== undefined) result.contradiction = contradiction;
+  if (inconsistency !== undefined) result.inconsistency = inconsistency;
   for (const name of Object.keys(values)) delete result.quality[name];
   for (const name of Object.keys(quality)) delete result.values[name];
   Object.assign(result.values, values);

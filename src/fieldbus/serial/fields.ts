@@ -2,7 +2,8 @@ import type { Value } from '../../reading/sample.ts';
 import { compileScale } from '../../reading/scale.ts';
 import type { SerialFieldOptions } from '../options.ts';
 import { compileNumber, type TextReader } from './number-text.ts';
-import { compilePattern, latin1 } from './pattern.ts';
+import { compileOccurrence } from './occurrence.ts';
+import { latin1 } from './pattern.ts';
 import type { PatternMatch } from './pattern.ts';
 
 /** A frame as the fields of its message see it. */
@@ -12,10 +13,11 @@ export interface FrameView {
   columns: readonly string[];
 }
 
-/** `absent`: the frame does not speak of it; `invalid`: it does, and has no value. */
-export type Reading = { kind: 'value'; value: Value } | { kind: 'invalid' } | { kind: 'absent' };
+/** `absent`: the frame does not speak of it; `invalid`: it does, and has no value; `stale`: an old one. */
+export type Reading = { kind: 'value'; value: Value } | { kind: 'invalid' | 'stale' | 'absent' };
 
 const invalid: Reading = { kind: 'invalid' };
+const stale: Reading = { kind: 'stale' };
 const absent: Reading = { kind: 'absent' };
 
 /** The reader of one field, made once. Throws ProfileInvalid for a pattern that is none. */
@@ -45,10 +47,11 @@ function compileTextField(
     };
   }
   if (from.by === 'pattern') {
-    const pattern = compilePattern(from.pattern);
+    const find = compileOccurrence(from);
     return ({ bytes }) => {
-      const found = pattern.match(bytes);
-      return found === null ? absent : read(found.group(1));
+      const found = find(bytes);
+      if (found === null) return absent;
+      return found.kind === 'outdated' ? stale : read(found.text);
     };
   }
   return (view) => read(view.columns[from.column], isNegated(view));

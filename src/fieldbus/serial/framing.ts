@@ -19,9 +19,17 @@ export interface Deframer {
   flush(): Frame[];
   /** Forgets what came so far. `midFrame`: the next bytes may be the rest of a frame, to be dropped. */
   reset(midFrame: boolean): void;
-  /** Bytes so far that belonged to no frame. */
+  /** Bytes so far that belonged to no frame. Line ends between frames from mark to mark are none of them. */
   readonly noiseBytes: number;
+  /** The first of them since `forgetNoise`, up to `noiseKeptMax`. */
+  readonly noise: Uint8Array;
+  forgetNoise(): void;
+  /** What may become a frame yet. */
+  readonly pending: Uint8Array;
 }
+
+/** The beginning of most telegrams, by which another kind of sensor can be known. */
+const noiseKeptMax = 256;
 
 /** What stands at the front of the buffer. */
 type Finding =
@@ -40,10 +48,22 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
   const isText = framing.by === 'line' || framing.by === 'delimiter';
   let [from, to] = [0, 0];
   let noiseBytes = 0;
+  let noise: Uint8Array = new Uint8Array(0);
   /** Damaged frames in a row that the search went on within. */
   let rescans = 0;
   /** What comes up to the next end mark belongs to a frame whose beginning was missed or did not fit. */
   let skipping = false;
+
+  /** Drops so many bytes at the front. */
+  const drop = (count: number): void => {
+    const dropped = buffer.subarray(from, from + count);
+    const counted = framing.by === 'start-end' ? dropped.filter((byte) => !isLineEnd(byte)) : dropped;
+    noiseBytes += counted.length;
+    if (noise.length < noiseKeptMax && counted.length > 0) {
+      noise = Buffer.concat([noise, dropped]).subarray(0, noiseKeptMax);
+    }
+    from += count;
+  };
 
   const take = (): Frame[] => {
     const frames: Frame[] = [];
@@ -51,14 +71,12 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
       const finding = find(framing, buffer.subarray(from, to));
       if (finding.kind === 'unfinished') break;
       if (finding.kind === 'noise') {
-        from += finding.bytes;
-        noiseBytes += finding.bytes;
+        drop(finding.bytes);
         continue;
       }
       if (skipping) {
         skipping = false;
-        from += finding.consumed;
-        noiseBytes += finding.consumed;
+        drop(finding.consumed);
         continue;
       }
       const bytes = buffer.slice(from + finding.from, from + finding.to);
@@ -83,8 +101,7 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
     // A full buffer without a frame in it: text is dropped up to its end mark, anything else is searched on.
     const dropped = isText || framing.by === 'silence' ? to : 1;
     if (dropped === to) skipping = true;
-    noiseBytes += dropped;
-    from += dropped;
+    drop(dropped);
   };
 
   return {
@@ -106,22 +123,30 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
     },
     flush: () => {
       if (framing.by !== 'silence') return [];
+      if (skipping) {
+        drop(to - from);
+        skipping = false;
+      }
       const bytes = buffer.slice(from, to);
       [from, to] = [0, 0];
-      if (skipping || bytes.length === 0) {
-        noiseBytes += bytes.length;
-        skipping = false;
-        return [];
-      }
-      return [{ bytes, sound: isSound(bytes) }];
+      return bytes.length === 0 ? [] : [{ bytes, sound: isSound(bytes) }];
     },
     reset: (midFrame) => {
-      noiseBytes += to - from;
+      drop(to - from);
       [from, to] = [0, 0];
       skipping = midFrame && (isText || framing.by === 'silence');
     },
     get noiseBytes() {
       return noiseBytes;
+    },
+    get noise() {
+      return noise;
+    },
+    forgetNoise: () => {
+      noise = new Uint8Array(0);
+    },
+    get pending() {
+      return buffer.slice(from, to);
     },
   };
 }
@@ -142,8 +167,12 @@ function find(framing: Framing, buffer: Uint8Array): Finding {
   return framing.by === 'length-field' ? findByLength(buffer, framing) : findByEnd(buffer, framing);
 }
 
+function isLineEnd(byte: number): boolean {
+  return byte === lineFeed || byte === carriageReturn;
+}
+
 function findLine(buffer: Uint8Array): Finding {
-  const end = buffer.findIndex((byte) => byte === lineFeed || byte === carriageReturn);
+  const end = buffer.findIndex(isLineEnd);
   return end < 0 ? unfinished : { kind: 'frame', from: 0, to: end, consumed: end + 1 };
 }
 

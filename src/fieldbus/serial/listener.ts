@@ -3,7 +3,7 @@ import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 import { createAccount, someOf } from './account.ts';
-import { checksumHolds, contentOf } from './checksum.ts';
+import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Frame } from './framing.ts';
 import { createFreshness } from './freshness.ts';
@@ -11,10 +11,13 @@ import { createGathering } from './gathering.ts';
 import { identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
+import { Unread } from './unread.ts';
 import { createWatch } from './watch.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;
+/** A pause that telegrams have between them: what comes behind it begins one. */
+const betweenTelegramsMs = 50;
 
 /** Reads a sensor that sends by itself. */
 export function createListener(device: SerialDeviceOptions, outlets: ReaderOutlets): SerialReader {
@@ -29,7 +32,9 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   const freshness = createFreshness(protocol, everyMs);
   const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
   let cancelFlush: Cancel = () => {};
+  const unread = new Unread(device, outlets.isAlone);
   let openedAt: number | null = null;
+  let receivedAt = -Infinity;
   /** Nothing has come since the port opened. */
   let isFresh = true;
 
@@ -41,18 +46,23 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
 
   const takeFrame = ({ bytes, sound }: Frame): void => {
     const content = contentOf(bytes, protocol.checksum);
-    if (!sound) return takeDamaged(content);
+    if (!sound) return takeDamaged(bytes, content);
     const telegram = messages.read(content);
-    if (telegram === null) return account.failed('unknown', 'a frame is none of the declared messages');
+    if (telegram === null) {
+      unread.take('unknown', content);
+      return account.met('unknown');
+    }
     const names = [...Object.keys(telegram.values), ...Object.keys(telegram.quality)];
     if (names.length === 0) return;
     freshness.saw(names, clock.monotonicMs());
+    unread.clear();
     account.took(telegram);
     gathering.add(telegram, true);
   };
 
-  const takeDamaged = (content: Uint8Array): void => {
-    account.failed('crc', 'a frame came with a wrong check sum');
+  const takeDamaged = (bytes: Uint8Array, content: Uint8Array): void => {
+    unread.take(isUnchecked(bytes, protocol.checksum) ? 'unchecked' : 'damaged', bytes);
+    account.failed('crc', unread.describe()!);
     const damaged = messages.readDamaged(content);
     if (damaged === null) return;
     const owed = new Set(freshness.owed());
@@ -61,9 +71,16 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   };
 
   const report = (names: readonly string[], why: Quality & ('stale' | 'offline')): void => {
-    account.failed(why, why === 'offline' ? 'the port is not there' : `silent: ${someOf(names)}`);
+    account.failed(why, why === 'offline' ? 'the port is not there' : whySilent(names));
     const quality = Object.fromEntries(names.map((name) => [name, why]));
     give({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), values: {}, quality });
+  };
+
+  const whySilent = (names: readonly string[]): string => {
+    if (unread.kind === undefined && deframer.pending.length > 0) unread.take('unfinished', deframer.pending);
+    const why = unread.describe() ?? `silent: ${someOf(names)}`;
+    unread.clear();
+    return why;
   };
 
   const watch = createWatch(clock, everyMs, () => {
@@ -80,7 +97,9 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   const take = (deframe: () => Frame[]): void => {
     const noiseBytes = deframer.noiseBytes;
     for (const frame of deframe()) takeFrame(frame);
-    if (deframer.noiseBytes > noiseBytes) account.failed('noise', 'bytes came that are no frame');
+    if (deframer.noiseBytes === noiseBytes) return;
+    unread.take('noise', deframer.noise);
+    account.met('noise');
   };
 
   const end = (): void => {
@@ -111,6 +130,8 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
         const isChecked = protocol.checksum.kind !== 'none';
         deframer.reset(!isChecked && clock.monotonicMs() - openedAt < midFrameMs);
       }
+      if (clock.monotonicMs() - receivedAt >= betweenTelegramsMs) deframer.forgetNoise();
+      receivedAt = clock.monotonicMs();
       take(() => deframer.push(bytes));
       if (protocol.framing.by !== 'silence') return;
       cancelFlush();

@@ -2,7 +2,7 @@ import type { Quality } from '../../reading/quality.ts';
 import { compileRange, type Outlier } from '../../reading/range.ts';
 import type { Value } from '../../reading/sample.ts';
 import type { SerialMessageOptions } from '../options.ts';
-import { compileField } from './fields.ts';
+import { compileField, type FrameView } from './fields.ts';
 import { compilePattern, latin1 } from './pattern.ts';
 
 /** What one frame says: its points' values, or why they have none; both for a value outside of its range. */
@@ -13,6 +13,8 @@ export interface Telegram {
   outliers?: Outlier[];
   /** Why none of its values is to be believed; each is then `implausible`. */
   contradiction?: string;
+  /** Why values that belong together cannot all be true; those are then `invalid`. */
+  inconsistency?: string;
 }
 
 export interface MessageReader {
@@ -52,6 +54,7 @@ function compileMessage(message: SerialMessageOptions): (frame: Uint8Array) => T
     isPlausible: compileRange(field) ?? (() => true),
   }));
   const { separator } = message;
+  const findInconsistency = compileDescending(message.descending);
   return (bytes) => {
     const match = pattern?.match(bytes) ?? null;
     if (pattern !== null && match === null) return null;
@@ -64,8 +67,8 @@ function compileMessage(message: SerialMessageOptions): (frame: Uint8Array) => T
       const { name } = field;
       const reading = read({ bytes, match, columns });
       if (reading.kind === 'absent') continue;
-      if (reading.kind === 'invalid' || !isValid) {
-        quality[name] = 'invalid';
+      if (reading.kind !== 'value' || !isValid) {
+        quality[name] = reading.kind === 'stale' && isValid ? 'stale' : 'invalid';
         continue;
       }
       values[name] = reading.value;
@@ -73,6 +76,43 @@ function compileMessage(message: SerialMessageOptions): (frame: Uint8Array) => T
       quality[name] = 'implausible';
       outliers.push({ point: field, value: reading.value });
     }
-    return outliers.length === 0 ? { values, quality } : { values, quality, outliers };
+    const inconsistency = findInconsistency({ bytes, match, columns });
+    if (inconsistency !== undefined) {
+      for (const { name } of message.descending!.fields) refuse(name, { values, quality });
+    }
+    return {
+      values,
+      quality,
+      ...(outliers.length > 0 && { outliers }),
+      ...(inconsistency !== undefined && { inconsistency }),
+    };
+  };
+}
+
+function refuse(name: string, { values, quality }: Telegram): void {
+  if (!(name in values)) return;
+  delete values[name];
+  quality[name] = 'invalid';
+}
+
+/** Says which value does not fit within the one before. */
+function compileDescending(
+  descending: SerialMessageOptions['descending'],
+): (view: FrameView) => string | undefined {
+  const readers = (descending?.fields ?? []).map((field) => ({
+    name: field.name,
+    read: compileField(field),
+  }));
+  return (view) => {
+    const read = readers.flatMap(({ name, read: readField }) => {
+      const reading = readField(view);
+      return reading.kind === 'value' && typeof reading.value === 'number'
+        ? [{ name, value: reading.value }]
+        : [];
+    });
+    const index = read.findIndex(({ value }, at) => at > 0 && value > read[at - 1]!.value);
+    if (index < 0) return undefined;
+    const [before, here] = [read[index - 1]!, read[index]!];
+    return `${here.name} is ${here.value}, and ${before.name}, which counts it too, ${before.value}: ${descending!.otherwise}`;
   };
 }

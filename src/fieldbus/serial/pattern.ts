@@ -15,12 +15,15 @@ export interface Pattern {
   groups: readonly (string | null)[];
   /** Steps for each byte of a frame that a match costs at most: its instructions, each carrying the groups. */
   stepsPerByte: number;
-  match(frame: Uint8Array): PatternMatch | null;
+  /** The leftmost match that begins at `from` or behind it. */
+  match(frame: Uint8Array, from?: number): PatternMatch | null;
 }
 
 export interface PatternMatch {
   /** The text of a group by name, or by number from 1; undefined where it took no part in the match. */
   group(which: string | number): string | undefined;
+  /** Where the last of its groups ends; 0 where none took part. */
+  groupsEnd: number;
 }
 
 /** Each thread of a match carries its groups along. */
@@ -40,10 +43,11 @@ export function compilePattern(source: string): Pattern {
     source,
     groups,
     stepsPerByte: program.ops.length * (1 + groups.length),
-    match: (frame) => {
-      const slots = machine.run(frame);
+    match: (frame, from = 0) => {
+      const slots = machine.run(frame, from);
       if (slots === null) return null;
       return {
+        groupsEnd: Math.max(0, ...slots),
         group: (which) => textOf(frame, slots, typeof which === 'number' ? which : groups.indexOf(which) + 1),
       };
     },
@@ -98,12 +102,12 @@ class PatternMachine {
   }
 
   /** The slots of the leftmost match that comes first in the pattern's own order of preference, or null. */
-  run(frame: Uint8Array): Int32Array | null {
+  run(frame: Uint8Array, from: number): Int32Array | null {
     const { first } = this.#program;
     let found: Int32Array | null = null;
     this.#seenAt.fill(-1);
     this.#threads.count = 0;
-    for (let position = 0; position <= frame.length; position++) {
+    for (let position = from; position <= frame.length; position++) {
       const canStart = position === frame.length || first[frame[position]!] === 1;
       if (found === null && canStart) this.#follow(0, this.#unset, position, frame, this.#threads);
       if (this.#threads.count === 0) {

@@ -10,6 +10,7 @@ import { createFreshness } from './freshness.ts';
 import { identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './messages.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
+import { Unread } from './unread.ts';
 import { createWatch } from './watch.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
@@ -29,12 +30,13 @@ export function createPoller(
   const { line, clock, siloTime, deliver } = outlets;
   const account = createAccount(device, clock);
   const freshness = createFreshness(protocol, everyMs);
+  const unread = new Unread(device, outlets.isAlone);
   const messages = identifiedMessages(
     compileMessages(protocol.messages),
     device.identify,
     outlets.onIdentity,
   );
-  const dialogue = createDialogue(protocol, messages, line, clock, device.responseTimeoutMs);
+  const dialogue = createDialogue(protocol, messages, unread, line, clock, device.responseTimeoutMs);
   const lateness = new Minute(clock.monotonicMs());
   const busTime = new Minute(clock.monotonicMs());
   /** Time that its dialogues would have taken had none been passed over. */
@@ -60,7 +62,8 @@ export function createPoller(
 
   const settle = (result: DialogueResult): void => {
     const { outcome, answerMs, isNoisy } = result;
-    if (isNoisy) account.failed('noise', 'bytes came that are no frame');
+    if (isNoisy) account.met('noise');
+    if (unread.kind === 'unknown') account.met('unknown');
     if (answerMs !== null) {
       const before = account.status.answerMs ?? answerMs;
       account.status.answerMs = before + smoothing * (answerMs - before);
@@ -71,7 +74,7 @@ export function createPoller(
     } else {
       failures += 1;
       messages.suspect();
-      account.failed(outcome, reasons[outcome]);
+      account.failed(outcome, outcome === 'offline' ? portGone : (unread.describe() ?? 'no answer in time'));
     }
     give(result);
   };
@@ -128,7 +131,7 @@ export function createPoller(
   };
 
   const watch = createWatch(clock, everyMs, () => {
-    account.failed('offline', reasons.offline);
+    account.failed('offline', portGone);
     give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false });
     return true;
   });
@@ -170,8 +173,4 @@ export function createPoller(
   };
 }
 
-const reasons = {
-  timeout: 'no answer in time',
-  crc: 'an answer came with a wrong check sum',
-  offline: 'the port is not there',
-} as const;
+const portGone = 'the port is not there';

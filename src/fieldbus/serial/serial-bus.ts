@@ -74,8 +74,14 @@ export function createSerialBus(
 
   const sensorOf = (options: SerialDeviceOptions): Sensor => {
     const own = (sample: Sample): void => deliver(options.silo, sample);
-    const onIdentity = identityLog(logger, options);
-    const outlets = { line: serialLine, clock, siloTime: siloTimeOf(options.silo), deliver: own, onIdentity };
+    const outlets = {
+      line: serialLine,
+      clock,
+      siloTime: siloTimeOf(options.silo),
+      isAlone: () => sensors.length < 2,
+      deliver: own,
+      onIdentity: identityLog(logger, options),
+    };
     return { options, reader: createSerialReader(options, outlets) };
   };
 

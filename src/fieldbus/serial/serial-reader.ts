@@ -20,6 +20,8 @@ export interface ReaderOutlets {
   line: SerialLine;
   clock: Clock;
   siloTime: SiloTime;
+  /** Whether the sensor is the only one on the line. */
+  isAlone: () => boolean;
   deliver: (sample: Sample) => void;
   /** What the sensor says of itself has changed. */
   onIdentity: (identity: IdentityCheckStatus) => void;

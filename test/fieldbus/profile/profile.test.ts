@@ -75,7 +75,7 @@ describe('the built-in profiles', () => {
 
   it('are those that were promised', () => {
     const promised =
-      'abb-b23-b24 carlo-gavazzi-em24 carlo-gavazzi-em24-ethernet carlo-gavazzi-em340 dsmr-p1 eastron-sdm120 eastron-sdm230 eastron-sdm630 iec-62056-21 mt-sics nmea-0183 peacefair-pzem-016 pms5003 schneider-iem3000 sdi-12 sdi-12-crc sds011 sunspec-inverter sunspec-meter xy-md02';
+      'abb-b23-b24 carlo-gavazzi-em24 carlo-gavazzi-em24-ethernet carlo-gavazzi-em340 dsmr-p1 dsmr-p1-v2 eastron-sdm120 eastron-sdm230 eastron-sdm630 iec-62056-21 mt-sics nmea-0183 peacefair-pzem-016 pms3003 pms5003 pms5003st pms5003t schneider-iem3000 sdi-12 sdi-12-crc sds011 sunspec-inverter sunspec-meter xy-md02';
     assert.equal(profileNames([builtInProfiles]).join(' '), promised);
     assert.deepEqual(
       profileNames([builtInProfiles]),
@@ -114,6 +114,21 @@ describe('the built-in profiles', () => {
         if (unit === undefined) continue;
         assert.ok(min !== undefined && max !== undefined && min < max, `${name}: ${point} has a range`);
         if (unit === 'V') assert.ok(max < 171_797_795.8, `${name}: ${point} is never 171,797,795.8 V`);
+      }
+    }
+  });
+
+  it('name the models that they are not for, with a profile that is there, and the docs list them', () => {
+    const names = profileNames([builtInProfiles]);
+    const docs = readFileSync(new URL('../docs/profiles.md', config), 'utf8');
+    for (const name of names) {
+      const { notFor = [], models } = loadProfile(name, [builtInProfiles]).shape;
+      assert.ok(notFor.length > 0, name);
+      for (const { model, because, use } of notFor) {
+        assert.ok(use === undefined || (names.includes(use) && use !== name), `${name}: ${use}`);
+        assert.ok(!models.includes(model), `${name}: ${model}`);
+        const remedy = use === undefined ? '' : `: \`${use}\``;
+        assert.ok(docs.includes(`| \`${name}\` | ${model} | ${because}${remedy} |`), `${name}: ${model}`);
       }
     }
   });

@@ -71,6 +71,7 @@ class Ear {
       line: noLine,
       clock: this.#clock,
       siloTime: unlimited,
+      isAlone: () => true,
       deliver,
       onIdentity: () => {},
     });

@@ -25,7 +25,7 @@ export const text = (content: string): Uint8Array => Buffer.from(content, 'latin
 export const unlimited: SiloTime = { heldUntilMs: () => null, spent: () => {} };
 
 /** A reader on a line that the test plays, under a clock that the test turns. */
-export function createRig(device: SerialDeviceOptions) {
+export function createRig(device: SerialDeviceOptions, { isAlone = (): boolean => true } = {}) {
   const clock = new FakeClock();
   const samples: Sample[] = [];
   const identities: IdentityCheckStatus[] = [];
@@ -53,6 +53,7 @@ export function createRig(device: SerialDeviceOptions) {
     line,
     clock,
     siloTime: unlimited,
+    isAlone,
     deliver: (sample) => samples.push(sample),
     onIdentity: (identity) => identities.push(identity),
   });

@@ -1,0 +1,27 @@
+/** Enough to know a telegram by, and short enough for a line of status. */
+const shownMax = 40;
+
+const escapes: Readonly<Record<number, string>> = { 9: '\\t', 10: '\\n', 13: '\\r', 34: '\\"', 92: '\\\\' };
+
+/** The beginning of what a sensor said: text in quotes, anything else in hex. It holds printable ASCII only. */
+export function excerptOf(bytes: Uint8Array): string {
+  const shown = bytes.subarray(0, shownMax);
+  const cut = bytes.length > shownMax ? '…' : '';
+  const printable = shown.reduce((count, byte) => count + (isText(byte) ? 1 : 0), 0);
+  if (printable * 5 < shown.length * 4) {
+    return `${Buffer.from(shown.subarray(0, 16))
+      .toString('hex')
+      .replaceAll(/..(?=.)/g, '$& ')}${bytes.length > 16 ? '…' : ''}`;
+  }
+  return `"${[...shown].map(escaped).join('')}${cut}"`;
+}
+
+function isText(byte: number): boolean {
+  return (byte >= 0x20 && byte < 0x7f) || byte === 9 || byte === 10 || byte === 13;
+}
+
+function escaped(byte: number): string {
+  const escape = escapes[byte];
+  if (escape !== undefined) return escape;
+  return isText(byte) ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+}

@@ -1,0 +1,76 @@
+import type { SerialDeviceOptions } from '../options.ts';
+import { excerptOf } from './excerpt.ts';
+import { compilePattern } from './pattern.ts';
+
+/**
+ * What came and gave no value: a sound frame that no message takes, one without a check sum or with a wrong one,
+ * the beginning of one that did not end, or bytes that are no frame.
+ */
+export type UnreadKind = 'unknown' | 'unchecked' | 'damaged' | 'unfinished' | 'noise';
+
+/** The first says most of what is wrong. */
+const kinds: readonly UnreadKind[] = ['unknown', 'unchecked', 'damaged', 'unfinished', 'noise'];
+
+/** Keeps what a sensor said since it was last understood, to say why it gives no value. */
+export class Unread {
+  readonly #device: SerialDeviceOptions;
+  readonly #isAlone: () => boolean;
+  readonly #others: { matches: (bytes: Uint8Array) => boolean; is: string }[];
+  readonly #latest = new Map<UnreadKind, Uint8Array>();
+
+  /** `isAlone`: nobody else is on the line. Throws ProfileInvalid for a pattern that is none. */
+  constructor(device: SerialDeviceOptions, isAlone: () => boolean) {
+    this.#device = device;
+    this.#isAlone = isAlone;
+    const { others = [] } = typeof device.identify === 'object' ? device.identify : {};
+    this.#others = others.map(({ pattern, is }) => {
+      const compiled = compilePattern(pattern);
+      return { matches: (bytes) => compiled.match(bytes) !== null, is };
+    });
+  }
+
+  take(kind: UnreadKind, bytes: Uint8Array): void {
+    this.#latest.set(kind, bytes);
+  }
+
+  clear(): void {
+    this.#latest.clear();
+  }
+
+  get kind(): UnreadKind | undefined {
+    return kinds.find((kind) => this.#latest.has(kind));
+  }
+
+  /** One line; undefined where nothing came. */
+  describe(): string | undefined {
+    const { kind } = this;
+    if (kind === undefined) return undefined;
+    for (const [each, bytes] of this.#latest) {
+      if (each === 'damaged') continue; // a frame as it should be, but for the bits that flipped
+      const other = this.#others.find(({ matches }) => matches(bytes));
+      if (other !== undefined) return `${this.#says(bytes)}: that is ${other.is}`;
+    }
+    return `${this.#says(this.#latest.get(kind)!)}${this.#fault(kind)}`;
+  }
+
+  #says(bytes: Uint8Array): string {
+    const who = this.#isAlone() ? 'it sends' : 'the line brings';
+    return `${this.#device.protocol.request === undefined ? who : 'it answers'} ${excerptOf(bytes)}`;
+  }
+
+  #fault(kind: UnreadKind): string {
+    const owner = this.#device.profile === undefined ? 'its protocol' : 'the profile';
+    switch (kind) {
+      case 'unknown':
+        return `, which no message of ${owner} takes`;
+      case 'unchecked':
+        return ` without a check sum, which ${owner} asks for`;
+      case 'damaged':
+        return ' with a wrong check sum; check the wiring, its length and its end resistors';
+      case 'unfinished':
+        return `, which does not end as ${owner} says`;
+      case 'noise':
+        return `, which is no frame of ${owner}; compare baud rate, parity and the profile's models`;
+    }
+  }
+}
