@@ -1,21 +1,25 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
-import { describeError, MerestoneError, type ErrorCode } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
+import type { TelemetryBatch } from '../stream/batch.ts';
 import { decodeBatch, decodeMeta, decodeStatus } from '../stream/decoding.ts';
 import type { StreamEvent } from '../stream/event.ts';
 import { parseTopic, type Channel, type Origin } from '../stream/topic.ts';
+import type { Arrival } from './arrival.ts';
 import { describeEvent, describeFinding } from './description.ts';
 import type { EvidenceEntry, EvidenceLog } from './evidence.ts';
+import { NoticeLimit } from './notice-limit.ts';
 import { noticeDocument, type Notice } from './notice.ts';
 import { rowsOf } from './row.ts';
 import type { RowSink } from './row-sink.ts';
 import type { VouchFor } from './signature.ts';
-import type { StateStore, StreamKey } from './state-store.ts';
+import { faultOf } from './refusal.ts';
+import { forkOf, type FoldedEpoch, type StateStore, type StreamKey } from './state-store.ts';
+import { formatRanges } from './seq-set.ts';
 import { verifyCheckpoint, verifyEvent } from './statement.ts';
-import type { LedgerFinding } from './stream-ledger.ts';
+import type { LedgerFinding, StreamLedger } from './stream-ledger.ts';
 import { StreamWatch } from './stream-watch.ts';
-import type { Arrival } from './subscriber.ts';
 
 export interface ConsumerParts {
   clock: Clock;
@@ -24,13 +28,15 @@ export interface ConsumerParts {
   /** Undefined: signatures are not looked at. */
   vouchFor: VouchFor | undefined;
   evidence: EvidenceLog | undefined;
+  /** Whether refused messages are kept in the state. */
+  keepRefused: boolean;
   /** A gap that lasts this long is named. */
   gapGraceMs: number;
   notify(notice: Notice): void;
 }
 
-/** What is wrong with a message, as opposed to what is wrong with us. */
-const refusals: ReadonlySet<ErrorCode> = new Set(['StreamInvalid', 'StreamForeign', 'SignatureRefused']);
+/** Second chains of an epoch that are kept apart; more only come of somebody who means it. */
+const forksMax = 4;
 
 /**
  * The backend's side of the stream: every message is checked, its rows are written once, and what it
@@ -46,18 +52,27 @@ export class Consumer {
     refused: 0,
     checkpoints: 0,
     security: 0,
+    /** Messages let go, as their tenant sent faster than its turns came. */
+    overrun: 0,
   };
   readonly #parts: ConsumerParts;
   readonly #watch: StreamWatch;
+  readonly #limit: NoticeLimit;
 
   constructor(parts: ConsumerParts) {
     this.#parts = parts;
     this.#watch = new StreamWatch(parts.clock, parts.gapGraceMs);
+    this.#limit = new NoticeLimit(parts.clock, (notice) => parts.notify(notice));
+    parts.store.listen({
+      onReleased: (key, ledger) => this.#findAll(this.#watch.leave(key, ledger)),
+      onFolded: (epoch) => this.#find(folded(epoch)),
+    });
   }
 
   /**
    * Resolves when the message is safe and may be acknowledged. Throws only where rows, state or evidence
-   * cannot be written; what is wrong with a message becomes a notice.
+   * cannot be written; whatever else a message provokes is a finding against its gateway, and the message is
+   * kept aside.
    */
   async take(arrival: Arrival): Promise<void> {
     this.counts.messages++;
@@ -67,14 +82,28 @@ export class Consumer {
     try {
       await this.#takeFrom(channel, origin, arrival);
     } catch (error) {
-      if (!(error instanceof MerestoneError) || !refusals.has(error.code)) throw error;
-      this.#refuse(channel, origin, arrival, error);
+      this.#refuse(channel, origin, arrival, faultOf(error));
     }
+  }
+
+  /** A message was let go, as its tenant sent faster than its turns came, and had no room to wait. */
+  takeOverrun(origin: Origin, { topic, payload }: Arrival): void {
+    this.counts.overrun++;
+    const message = 'sent faster than its turns come, and has no room to wait: a message was let go';
+    const details = { topic, bytes: payload.length };
+    this.#find({ severity: 'security', kind: 'overrun', message, origin, details });
   }
 
   /** To be called every second or so: names duplicates in bulk and gaps that last. */
   tick(): void {
-    for (const notice of this.#watch.look(this.#parts.store.heldStreams())) this.#find(notice);
+    this.#findAll(this.#watch.look(this.#parts.store.heldStreams()));
+    this.#limit.tick();
+  }
+
+  /** Says what was only counted so far. */
+  end(): void {
+    this.tick();
+    this.#limit.tellRest();
   }
 
   async #takeFrom(channel: Channel, origin: Origin, arrival: Arrival): Promise<void> {
@@ -95,38 +124,78 @@ export class Consumer {
     }
   }
 
-  #refuse(channel: Channel, origin: Origin, { topic, payload }: Arrival, error: MerestoneError): void {
+  #refuse(channel: Channel, origin: Origin, arrival: Arrival, error: MerestoneError): void {
+    const { store, clock, keepRefused } = this.#parts;
+    const { topic, payload } = arrival;
     this.counts.refused++;
+    // What it changed before it failed was never written.
+    if (error.code === 'Internal') store.revert(origin);
+    const reason = describeError(error);
+    const kept = keepRefused && store.aside.keepRefused(origin, arrival, clock.wallMs(), reason);
     if (channel === 'checkpoint' || channel === 'event') {
       this.#keep(origin, { channel, message: payload.toString(), outcome: `refused: ${error.message}` });
     }
     this.#find({
       severity: error.code === 'StreamInvalid' ? 'warning' : 'security',
       kind: `${channel}-refused`,
-      message: describeError(error),
+      message: kept ? reason : `${reason}; not kept`,
       origin,
-      details: { topic, code: error.code, bytes: payload.length },
+      details: { topic, code: error.code, bytes: payload.length, kept },
     });
   }
 
   async #takeBatch(origin: Origin, arrival: Arrival): Promise<void> {
-    const { store, sink } = this.#parts;
+    const { store } = this.#parts;
     const { batch, payload } = decodeBatch(origin, arrival.payload, arrival.properties);
     const key = { ...origin, epoch: batch.epoch };
     const ledger = store.stream(key);
-    const { fresh, findings } = ledger.takeBatch(batch.seq, payload);
-    this.#tell(key, findings);
-    if (!fresh) {
-      this.counts.duplicates++;
-      return this.#watch.noteDuplicate(ledger, batch.seq);
+    const { kind, findings } = ledger.takeBatch(batch.seq, payload, store.digestOf(key, batch.seq));
+    switch (kind) {
+      case 'fresh':
+        this.#tell(key, findings);
+        return this.#write(key, batch);
+      case 'duplicate':
+        return this.#noteDuplicate(ledger, batch.seq);
+      case 'other':
+        return this.#takeFork(key, ledger, batch, payload);
+      case 'unknown':
+        throw new MerestoneError(
+          'StreamInvalid',
+          `batch ${batch.seq} came long ago, and may be another one now`,
+        );
     }
-    const gateway = store.gateway(origin);
-    const rows = rowsOf(batch, (device, point) => gateway.unitOf(device, point));
+  }
+
+  /** A batch whose number had another content before: its rows are written too, and say so. */
+  async #takeFork(key: StreamKey, first: StreamLedger, batch: TelemetryBatch, payload: Uint8Array) {
+    const { store } = this.#parts;
+    const { seq } = batch;
+    for (let fork = 1; fork <= forksMax; fork++) {
+      const forkKey = forkOf(key, fork);
+      const ledger = store.stream(forkKey);
+      const { kind } = ledger.takeBatch(seq, payload, store.digestOf(forkKey, seq));
+      if (kind === 'duplicate') return this.#noteDuplicate(first, seq);
+      if (kind !== 'fresh') continue;
+      this.#tell(key, ledger.judgeFork(seq, fork, first.verified.has(seq)));
+      return this.#write(forkKey, batch, fork);
+    }
+    throw new MerestoneError('StreamInvalid', `batch ${seq} came with more than ${forksMax + 1} contents`);
+  }
+
+  async #write(key: StreamKey, batch: TelemetryBatch, fork?: number): Promise<void> {
+    const { store, sink } = this.#parts;
+    const gateway = store.gateway(key);
+    const rows = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
     await sink.write(rows);
     store.commit({ streams: [key], output: sink.mark() });
     this.counts.batches++;
     this.counts.samples += batch.samples.length;
     this.counts.rows += rows.length;
+  }
+
+  #noteDuplicate(ledger: StreamLedger, seq: number): void {
+    this.counts.duplicates++;
+    this.#watch.noteDuplicate(ledger, seq);
   }
 
   async #takeCheckpoint(origin: Origin, { payload, again }: Arrival): Promise<void> {
@@ -191,10 +260,24 @@ export class Consumer {
     store.commit({ event: { ...origin, id }, streams: key === undefined ? [] : [key] });
   }
 
+  /** Where signatures are looked at, a word that nobody signed explains nothing. */
   #takeLost(event: StreamEvent, signed: boolean): StreamKey | undefined {
     if (event.kind !== 'dropped' && event.kind !== 'quarantined') return undefined;
-    const { tenant, gateway, epoch } = event;
+    const { tenant, gateway, epoch, kind, seqFrom: from, seqTo: to } = event;
     const key = { tenant, gateway, epoch };
+    if (this.#parts.vouchFor !== undefined && !signed) {
+      const message = `nobody signed that ${formatRanges([[from, to]])} was ${kind}: it explains no gap`;
+      const origin = { tenant, gateway };
+      this.#find({
+        severity: 'security',
+        kind: 'event-unsigned',
+        message,
+        origin,
+        epoch,
+        details: { from, to },
+      });
+      return undefined;
+    }
     this.#tell(key, this.#parts.store.stream(key).takeLost(event, signed));
     return key;
   }
@@ -202,7 +285,7 @@ export class Consumer {
   #takeMeta(origin: Origin, { payload }: Arrival): void {
     const { store } = this.#parts;
     store.gateway(origin).takeMeta(decodeMeta(origin, payload));
-    store.commit({ gateway: origin });
+    store.commit({ meta: origin });
   }
 
   #takeStatus(origin: Origin, { payload }: Arrival): void {
@@ -219,6 +302,10 @@ export class Consumer {
     for (const finding of findings) this.#find(describeFinding(key, finding));
   }
 
+  #findAll(notices: readonly Notice[]): void {
+    for (const notice of notices) this.#find(notice);
+  }
+
   /** What we found, as opposed to what a gateway told: it is said, and it is evidence. */
   #find(notice: Notice): void {
     if (notice.origin !== undefined) this.#keep(notice.origin, { finding: noticeDocument(notice) });
@@ -231,6 +318,19 @@ export class Consumer {
 
   #notify(notice: Notice): void {
     if (notice.severity === 'security') this.counts.security++;
-    this.#parts.notify(notice);
+    this.#limit.pass(notice);
   }
+}
+
+function folded({ tenant, gateway, epoch, received, missing }: FoldedEpoch): Notice {
+  const message = `too many epochs: of the oldest is only known that ${received} batches came and ${missing} did not`;
+  const origin = { tenant, gateway };
+  return {
+    severity: 'warning',
+    kind: 'epoch-folded',
+    message,
+    origin,
+    epoch,
+    details: { received, missing },
+  };
 }

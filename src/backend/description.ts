@@ -19,6 +19,13 @@ function findingInWords(finding: LedgerFinding): [Severity, string] {
     case 'broken':
       return ['security', `not what was signed, but changed, added or exchanged: ${range(finding)}`];
     case 'forked':
+      if ('fork' in finding) {
+        return [
+          'security',
+          `batches from ${finding.seq} on came before with other content: the spool was set back, or two boxes have ` +
+            `this key; their rows are kept, marked "fork":${finding.fork}`,
+        ];
+      }
       return ['security', `two signatures give two values to the chain at ${finding.seq}`];
     case 'unverifiable':
       return [
@@ -28,7 +35,8 @@ function findingInWords(finding: LedgerFinding): [Severity, string] {
     case 'altered':
       return [
         'security',
-        `batch ${finding.seq} came again with other content; the first one stands until a checkpoint judges it`,
+        `batch ${finding.seq} came again with other content; the first one stands until a checkpoint judges it, ` +
+          `and the rows of this one are kept, marked "fork":${finding.fork}`,
       ];
     case 'beyond-end':
       return ['security', `batch ${finding.seq} came, but the epoch was signed off at ${finding.endsAt}`];

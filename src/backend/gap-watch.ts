@@ -19,19 +19,42 @@ export class GapWatch {
     this.#graceMs = graceMs;
   }
 
-  /** `missing` as of now → the gaps to report for the first time, and the reported ones that are gone. */
-  look(missing: readonly SeqRange[], nowMs: number): { lasting: SeqRange[]; closed: SeqRange[] } {
+  /** When the next gap will have lasted long enough, if none changes. */
+  get dueMs(): number {
+    return this.#gaps.reduce(
+      (due, { sinceMs, reported }) => (reported ? due : Math.min(due, sinceMs + this.#graceMs)),
+      Infinity,
+    );
+  }
+
+  /**
+   * `missing` as of now, in order → the gaps to report for the first time, and the reported ones that are gone.
+   * `atOnce`: those too that have not lasted yet, as nobody will look again.
+   */
+  look(
+    missing: readonly SeqRange[],
+    nowMs: number,
+    atOnce = false,
+  ): { lasting: SeqRange[]; closed: SeqRange[] } {
     const before = this.#gaps;
+    const gone = new Set(before.filter(({ reported }) => reported));
+    let first = 0;
     this.#gaps = missing.map(([from, to]) => {
-      const kin = before.filter((gap) => gap.from <= to && gap.to >= from);
-      const sinceMs = Math.min(nowMs, ...kin.map((gap) => gap.sinceMs));
-      return { from, to, sinceMs, reported: kin.some((gap) => gap.reported) };
+      const gap: Gap = { from, to, sinceMs: nowMs, reported: false };
+      while (first < before.length && before[first]!.to < from) first++;
+      for (let index = first; index < before.length && before[index]!.from <= to; index++) {
+        const kin = before[index]!;
+        gone.delete(kin);
+        gap.sinceMs = Math.min(gap.sinceMs, kin.sinceMs);
+        gap.reported ||= kin.reported;
+      }
+      return gap;
     });
-    const lasting = this.#gaps.filter((gap) => !gap.reported && nowMs - gap.sinceMs >= this.#graceMs);
+    const lasting = this.#gaps.filter((gap) => {
+      return !gap.reported && (atOnce || nowMs - gap.sinceMs >= this.#graceMs);
+    });
     for (const gap of lasting) gap.reported = true;
-    const open = (gap: Gap): boolean => missing.some(([from, to]) => from <= gap.to && to >= gap.from);
-    const closed = before.filter((gap) => gap.reported && !open(gap));
-    return { lasting: lasting.map(rangeOf), closed: closed.map(rangeOf) };
+    return { lasting: lasting.map(rangeOf), closed: [...gone].map(rangeOf) };
   }
 }
 

@@ -8,8 +8,6 @@ const supersededMax = 32;
 export interface GatewayState {
   /** As its last `status` said. */
   online: boolean | null;
-  /** device → point → unit, from the last `meta`. */
-  units: Record<string, Record<string, string>>;
   /** The newest checkpoint seen. */
   newest: { epoch: string; seq: number; sha256: string } | null;
   /** Epochs that were followed by another. */
@@ -18,11 +16,21 @@ export interface GatewayState {
   newestInMemory?: { epoch: string; seq: number };
 }
 
+/** device → point → unit, from the last `meta`. */
+export type Units = Record<string, Record<string, string>>;
+
 export class GatewayRecord {
   readonly #state: GatewayState;
+  #units: Units;
 
-  constructor(state?: GatewayState) {
-    this.#state = state ?? { online: null, units: {}, newest: null, superseded: [] };
+  constructor(state?: GatewayState, units: Units = {}) {
+    const { online = null, newest = null, superseded = [] } = state ?? {};
+    this.#state = { online, newest, superseded };
+    this.#units = units;
+  }
+
+  get units(): Units {
+    return this.#units;
   }
 
   get state(): GatewayState {
@@ -30,7 +38,7 @@ export class GatewayRecord {
   }
 
   unitOf(device: string, point: string): string | null {
-    return own(own(this.#state.units, device), point) ?? null;
+    return own(own(this.#units, device), point) ?? null;
   }
 
   /** Whether that is news: a retained message comes with every new connection. */
@@ -41,7 +49,7 @@ export class GatewayRecord {
   }
 
   takeMeta(meta: MetaDocument): void {
-    this.#state.units = Object.fromEntries(
+    this.#units = Object.fromEntries(
       meta.devices.map(({ name, points }) => [
         name,
         Object.fromEntries(

@@ -14,7 +14,8 @@ const connectTimeoutMs = 10_000;
 const columns: Record<string, [type: string, of: (row: Row, place: number) => unknown]> = {
   tenant: ['text', ({ tenant }) => tenant],
   gateway: ['text', ({ gateway }) => gateway],
-  epoch: ['text', ({ epoch }) => epoch],
+  // A second chain of an epoch is apart from the first, whose numbers it has.
+  epoch: ['text', ({ epoch, fork }) => (fork === undefined ? epoch : `${epoch}~${fork}`)],
   seq: ['bigint', ({ seq }) => seq],
   place: ['integer', (_row, place) => place],
   device: ['text', ({ device }) => storable(device)],
@@ -63,6 +64,8 @@ export async function openPostgresSink(url: string): Promise<RowSink> {
         if (lost !== undefined) throw lost;
         await client.query(insert, values);
       } catch (cause) {
+        // A value that PostgreSQL has no room for is its sender's fault (Appendix A, class 22).
+        if (String((cause as { code?: unknown }).code).startsWith('22')) throw cause;
         throw new MerestoneError('Io', `rows cannot be written: ${(cause as Error).message}`, {
           hint: 'nothing is lost: what was not written is not acknowledged, and the broker sends it again',
           cause,

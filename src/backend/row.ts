@@ -21,12 +21,14 @@ export interface Row {
   seq: number;
   /** Where the gateway's clock was not known good: `time` may be off. */
   clock?: 'estimated';
+  /** A batch of this number came before with other content: this is the second chain, or the third. */
+  fork?: number;
 }
 
 export type UnitOf = (device: string, point: string) => string | null;
 
 /** In the order of the batch; a sample's values before its qualities. */
-export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf): Row[] {
+export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf, fork?: number): Row[] {
   const { tenant, gateway, epoch, seq } = batch;
   const rows: Row[] = [];
   for (const { device, ts, clock, values, quality } of batch.samples) {
@@ -34,7 +36,7 @@ export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf): Row[] {
     const row = (point: string, value: Value | null, quality: Row['quality']): Row => {
       const unit = unitOf(device, point);
       const base = { tenant, gateway, device, point, value, unit, quality, time, ts, epoch, seq };
-      return clock === undefined ? base : { ...base, clock };
+      return { ...base, ...(clock !== undefined && { clock }), ...(fork !== undefined && { fork }) };
     };
     const reasons = new Map(Object.entries(quality ?? {}));
     for (const [point, value] of Object.entries(values))

@@ -5,9 +5,13 @@ import { MerestoneError } from '../base/error.ts';
  * One SQLite file, so that a consumer that starts again knows what it has written:
  *   stream    (tenant, gateway, epoch) → StreamState as JSON
  *   digest    SHA-256 of the batches of a stream that no checkpoint covers yet
+ *   seen      digests of the newest batches of a stream, so that the same number with other content is told apart
+ *   folded    what is left of the epochs of a gateway that has begun more than anybody does
  *   gateway   (tenant, gateway) → GatewayState as JSON
+ *   meta      (tenant, gateway) → units of its points as JSON
  *   event     ids of the events that were told, so that none is told twice
  *   output    how far the row file is under this state
+ *   aside     messages as they came: those that wait for their turn, and those that were refused (`reason`)
  * Each message is one transaction, committed after its rows were written and before it is acknowledged.
  */
 const schema = `
@@ -17,6 +21,15 @@ const schema = `
   CREATE TABLE IF NOT EXISTS digest (
     stream INTEGER NOT NULL REFERENCES stream ON DELETE CASCADE, seq INTEGER NOT NULL, sha256 TEXT NOT NULL,
     PRIMARY KEY (stream, seq)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS seen (
+    stream INTEGER NOT NULL REFERENCES stream ON DELETE CASCADE, seq INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (stream, seq)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS folded (
+    n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL,
+    received INTEGER NOT NULL, missing INTEGER NOT NULL, UNIQUE (tenant, gateway, epoch)) STRICT;
+  CREATE TABLE IF NOT EXISTS meta (
+    tenant TEXT NOT NULL, gateway TEXT NOT NULL, units TEXT NOT NULL,
+    PRIMARY KEY (tenant, gateway)) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS gateway (
     tenant TEXT NOT NULL, gateway TEXT NOT NULL, state TEXT NOT NULL,
     PRIMARY KEY (tenant, gateway)) STRICT, WITHOUT ROWID;
@@ -25,9 +38,14 @@ const schema = `
     UNIQUE (tenant, gateway, id)) STRICT;
   CREATE TABLE IF NOT EXISTS output (
     path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS aside (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, gateway TEXT NOT NULL, at INTEGER NOT NULL,
+    reason TEXT, topic TEXT NOT NULL, again INTEGER NOT NULL, properties TEXT NOT NULL, payload BLOB NOT NULL) STRICT;
+  CREATE INDEX IF NOT EXISTS aside_waiting ON aside (tenant, gateway, id) WHERE reason IS NULL;
 `;
 
-const schemaVersion = 1;
+/** 2: `seen`, `folded`, `meta` and `aside`. What is new is made where it is missing, so that older ones are read too. */
+const schemaVersion = 2;
 
 /** How far the row file is that a state goes with. */
 export interface OutputMark {
@@ -59,7 +77,7 @@ function open(file: string): Database.Database {
   database.pragma('synchronous = NORMAL');
   database.pragma('foreign_keys = ON');
   const version = database.pragma('user_version', { simple: true });
-  if (version !== 0 && version !== schemaVersion) {
+  if (typeof version !== 'number' || version > schemaVersion) {
     throw new Error(`it is of version ${String(version)}, and this is version ${schemaVersion}`);
   }
   database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`);
@@ -77,10 +95,31 @@ export function prepareStatements(database: Database.Database) {
       'INSERT INTO stream (tenant, gateway, epoch, state) VALUES (?, ?, ?, ?)',
     ),
     saveStream: database.prepare<[string, number]>('UPDATE stream SET state = ? WHERE id = ?'),
-    pruneStreams: database.prepare<[string, string, number]>(
-      `DELETE FROM stream WHERE id IN (
-         SELECT id FROM stream WHERE tenant = ? AND gateway = ? ORDER BY id DESC LIMIT -1 OFFSET ?)`,
+    countStreams: database.prepare<[string, string], { count: number }>(
+      'SELECT count(*) AS count FROM stream WHERE tenant = ? AND gateway = ?',
     ),
+    oldestStreams: database.prepare<[string, string, number], { id: number; epoch: string; state: string }>(
+      'SELECT id, epoch, state FROM stream WHERE tenant = ? AND gateway = ? ORDER BY id LIMIT ?',
+    ),
+    allStreams: database.prepare<[], { tenant: string; gateway: string; epoch: string; state: string }>(
+      'SELECT tenant, gateway, epoch, state FROM stream ORDER BY id',
+    ),
+    removeStream: database.prepare<[number]>('DELETE FROM stream WHERE id = ?'),
+    folded: database.prepare<[string, string, string]>(
+      'SELECT 1 FROM folded WHERE tenant = ? AND gateway = ? AND epoch = ?',
+    ),
+    addFolded: database.prepare<[string, string, string, number, number]>(
+      'INSERT OR IGNORE INTO folded (tenant, gateway, epoch, received, missing) VALUES (?, ?, ?, ?, ?)',
+    ),
+    pruneFolded: database.prepare<[string, string, number]>(
+      `DELETE FROM folded WHERE n IN (
+         SELECT n FROM folded WHERE tenant = ? AND gateway = ? ORDER BY n DESC LIMIT -1 OFFSET ?)`,
+    ),
+    seen: database.prepare<[number, number], { digest: Buffer }>(
+      'SELECT digest FROM seen WHERE stream = ? AND seq = ?',
+    ),
+    addSeen: database.prepare<[number, number, Uint8Array]>('INSERT OR REPLACE INTO seen VALUES (?, ?, ?)'),
+    pruneSeen: database.prepare<[number, number]>('DELETE FROM seen WHERE stream = ? AND seq < ?'),
     digests: database.prepare<[number], { seq: number; sha256: string }>(
       'SELECT seq, sha256 FROM digest WHERE stream = ? ORDER BY seq',
     ),
@@ -94,6 +133,10 @@ export function prepareStatements(database: Database.Database) {
     saveGateway: database.prepare<[string, string, string]>(
       'INSERT OR REPLACE INTO gateway VALUES (?, ?, ?)',
     ),
+    meta: database.prepare<[string, string], { units: string }>(
+      'SELECT units FROM meta WHERE tenant = ? AND gateway = ?',
+    ),
+    saveMeta: database.prepare<[string, string, string]>('INSERT OR REPLACE INTO meta VALUES (?, ?, ?)'),
     event: database.prepare<[string, string, string]>(
       'SELECT 1 FROM event WHERE tenant = ? AND gateway = ? AND id = ?',
     ),

@@ -1,14 +1,20 @@
 import type Database from 'better-sqlite3';
+import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { Origin } from '../stream/topic.ts';
-import { GatewayRecord, type GatewayState } from './gateway-record.ts';
+import { AsideStore, type AsideLimits } from './aside-store.ts';
+import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openStateDatabase, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
-import { StreamLedger, type StreamState } from './stream-ledger.ts';
+import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';
 
-/** Streams held in memory, some kilobytes each; those beyond are read again when their next batch comes. */
-const heldMax = 1000;
-/** Epochs of one gateway that are kept: more only a gateway makes that begins anew all day. */
-const epochsMax = 1000;
+/** Gateways held in memory, some 10 kB each; those beyond are read again when they are heard again. */
+const gatewaysHeldMax = 10_000;
+/** Epochs of one gateway held in memory: the one that is over, and the one that goes on. Others are read again. */
+const epochsHeldMax = 4;
+/** Epochs of one gateway that are kept in full: a spool file's life is months. */
+const epochsMax = 64;
+/** Epochs of one gateway of which is known that they were. */
+const foldedMax = 1000;
 /** Ids of one gateway's events that are kept; one comes a second time within minutes or never. */
 const eventsMax = 10_000;
 
@@ -16,11 +22,27 @@ const eventsMax = 10_000;
 export interface Changes {
   streams?: readonly StreamKey[];
   gateway?: Origin;
+  meta?: Origin;
   event?: Origin & { id: string };
   output?: OutputMark | undefined;
 }
 
 export type StreamKey = Omit<BatchKey, 'seq'>;
+
+/** The stream of batches that came under numbers of `key` with other content; no epoch of a gateway has a `~`. */
+export function forkOf({ tenant, gateway, epoch }: StreamKey, fork: number): StreamKey {
+  return { tenant, gateway, epoch: `${epoch}~${fork}` };
+}
+
+function isFork({ epoch }: StreamKey): boolean {
+  return epoch.includes('~');
+}
+
+/** An epoch of which only this is left. */
+export interface FoldedEpoch extends StreamKey {
+  received: number;
+  missing: number;
+}
 
 interface HeldStream {
   key: StreamKey;
@@ -29,19 +51,38 @@ interface HeldStream {
   ledger: StreamLedger;
 }
 
+interface HeldGateway {
+  origin: Origin;
+  record: GatewayRecord;
+  /** By epoch, the one that was heard last at the end. */
+  streams: Map<string, HeldStream>;
+}
+
+export interface StateListeners {
+  /** A stream leaves memory; its state is on disk. */
+  onReleased?(key: StreamKey, ledger: StreamLedger): void;
+  onFolded?(epoch: FoldedEpoch): void;
+}
+
 export class StateStore {
+  readonly aside: AsideStore;
   readonly #database: Database.Database;
   readonly #statements: Statements;
-  readonly #streams = new Map<string, HeldStream>();
-  readonly #gateways = new Map<string, GatewayRecord>();
+  readonly #gateways = new Map<string, HeldGateway>();
+  #listeners: StateListeners = {};
 
   /** `file`, or `:memory:` for a state that ends with the process. Throws StateInvalid. */
-  constructor(file: string) {
+  constructor(file: string, asideLimits: AsideLimits) {
     this.#database = openStateDatabase(file);
     this.#statements = prepareStatements(this.#database);
+    this.aside = new AsideStore(this.#database, asideLimits);
   }
 
-  /** The ledger of a stream; a new one where it was never seen. */
+  listen(listeners: StateListeners): void {
+    this.#listeners = listeners;
+  }
+
+  /** The ledger of a stream; a new one where it was never seen. Throws StreamInvalid where it was folded. */
   stream(key: StreamKey): StreamLedger {
     return this.#hold(key, true)!.ledger;
   }
@@ -51,20 +92,29 @@ export class StateStore {
     return this.#hold(key, false)?.ledger;
   }
 
-  /** The streams in memory: those that were heard of last. */
-  *heldStreams(): Generator<readonly [StreamKey, StreamLedger]> {
-    for (const { key, ledger } of this.#streams.values()) yield [key, ledger];
+  /** The digest of a batch that was taken; undefined where none is kept. */
+  digestOf(key: StreamKey, seq: number): Uint8Array | undefined {
+    const id = this.#hold(key, false)?.id;
+    return id === undefined ? undefined : this.#statements.seen.get(id, seq)?.digest;
   }
 
-  gateway({ tenant, gateway }: Origin): GatewayRecord {
-    const name = `${tenant}/${gateway}`;
-    let record = this.#gateways.get(name);
-    if (record === undefined) {
-      const row = this.#statements.gateway.get(tenant, gateway);
-      record = new GatewayRecord(row && (JSON.parse(row.state) as GatewayState));
+  /** The streams in memory: of each gateway those that were heard of last. */
+  *heldStreams(): Generator<readonly [StreamKey, StreamLedger]> {
+    for (const { streams } of this.#gateways.values()) {
+      for (const { key, ledger } of streams.values()) if (!isFork(key)) yield [key, ledger];
     }
-    touch(this.#gateways, name, record);
-    return record;
+  }
+
+  /** All streams, as they were last written. */
+  *allStreams(): Generator<readonly [StreamKey, StreamLedger]> {
+    for (const { state, ...key } of this.#statements.allStreams.iterate()) {
+      if (isFork(key)) continue;
+      yield [key, new StreamLedger(JSON.parse(state) as StreamState)];
+    }
+  }
+
+  gateway(origin: Origin): GatewayRecord {
+    return this.#holdGateway(origin).record;
   }
 
   hasEvent({ tenant, gateway, id }: Origin & { id: string }): boolean {
@@ -77,15 +127,13 @@ export class StateStore {
 
   /** Writes what one message changed, all or nothing. */
   commit(changes: Changes): void {
+    const folded: FoldedEpoch[] = [];
     this.#database.transaction(() => {
-      for (const key of changes.streams ?? []) this.#saveStream(key);
-      if (changes.gateway !== undefined) {
-        const { tenant, gateway } = changes.gateway;
-        this.#statements.saveGateway.run(
-          tenant,
-          gateway,
-          JSON.stringify(this.gateway(changes.gateway).state),
-        );
+      for (const key of changes.streams ?? []) folded.push(...this.#saveStream(key));
+      if (changes.gateway !== undefined) this.#saveGateway(changes.gateway);
+      if (changes.meta !== undefined) {
+        const { tenant, gateway } = changes.meta;
+        this.#statements.saveMeta.run(tenant, gateway, JSON.stringify(this.gateway(changes.meta).units));
       }
       if (changes.event !== undefined) {
         const { tenant, gateway, id } = changes.event;
@@ -94,50 +142,115 @@ export class StateStore {
       }
       if (changes.output !== undefined) this.#statements.saveOutput.run(changes.output);
     })();
+    for (const epoch of folded) this.#listeners.onFolded?.(epoch);
+  }
+
+  /** Forgets what a gateway's last message changed and was not written. */
+  revert({ tenant, gateway }: Origin): void {
+    this.#gateways.delete(`${tenant}/${gateway}`);
   }
 
   close(): void {
     this.#database.close();
   }
 
-  #hold(key: StreamKey, create: boolean): HeldStream | undefined {
-    const { tenant, gateway, epoch } = key;
-    const name = `${tenant}/${gateway}/${epoch}`;
-    const held = this.#streams.get(name) ?? this.#load(key) ?? (create ? newStream(key) : undefined);
-    if (held !== undefined) touch(this.#streams, name, held);
+  #holdGateway({ tenant, gateway }: Origin): HeldGateway {
+    const name = `${tenant}/${gateway}`;
+    const held = this.#gateways.get(name) ?? {
+      origin: { tenant, gateway },
+      record: this.#loadGateway(tenant, gateway),
+      streams: new Map<string, HeldStream>(),
+    };
+    this.#gateways.delete(name);
+    this.#gateways.set(name, held);
+    if (this.#gateways.size > gatewaysHeldMax) this.#releaseOldest();
     return held;
   }
 
-  #load(key: StreamKey): HeldStream | undefined {
-    const row = this.#statements.stream.get(key.tenant, key.gateway, key.epoch);
-    if (row === undefined) return undefined;
-    const digests = this.#statements.digests.all(row.id).map(({ seq, sha256 }) => [seq, sha256] as const);
-    return { key, id: row.id, ledger: new StreamLedger(JSON.parse(row.state) as StreamState, digests) };
+  #releaseOldest(): void {
+    const [name, { streams }] = this.#gateways.entries().next().value!;
+    this.#gateways.delete(name);
+    for (const { key, ledger } of streams.values()) this.#tellReleased(key, ledger);
   }
 
-  #saveStream(key: StreamKey): void {
+  #tellReleased(key: StreamKey, ledger: StreamLedger): void {
+    if (!isFork(key)) this.#listeners.onReleased?.(key, ledger);
+  }
+
+  #loadGateway(tenant: string, gateway: string): GatewayRecord {
+    const row = this.#statements.gateway.get(tenant, gateway);
+    const meta = this.#statements.meta.get(tenant, gateway);
+    const state = row && (JSON.parse(row.state) as GatewayState);
+    return new GatewayRecord(state, meta && (JSON.parse(meta.units) as Units));
+  }
+
+  #saveGateway(origin: Origin): void {
+    const { state } = this.gateway(origin);
+    this.#statements.saveGateway.run(origin.tenant, origin.gateway, JSON.stringify(state));
+  }
+
+  #hold(key: StreamKey, create: boolean): HeldStream | undefined {
+    const { streams } = this.#holdGateway(key);
+    const held = streams.get(key.epoch) ?? this.#load(key) ?? (create ? this.#create(key) : undefined);
+    if (held === undefined) return undefined;
+    streams.delete(key.epoch);
+    streams.set(key.epoch, held);
+    if (streams.size > epochsHeldMax) {
+      const [epoch, oldest] = streams.entries().next().value!;
+      streams.delete(epoch);
+      this.#tellReleased(oldest.key, oldest.ledger);
+    }
+    return held;
+  }
+
+  #create({ tenant, gateway, epoch }: StreamKey): HeldStream {
+    if (this.#statements.folded.get(tenant, gateway, epoch) !== undefined) {
+      throw new MerestoneError('StreamInvalid', `epoch ${epoch} is over: ${epochsMax} others came after it`);
+    }
+    return { key: { tenant, gateway, epoch }, id: undefined, ledger: new StreamLedger() };
+  }
+
+  #load({ tenant, gateway, epoch }: StreamKey): HeldStream | undefined {
+    const row = this.#statements.stream.get(tenant, gateway, epoch);
+    if (row === undefined) return undefined;
+    const digests = this.#statements.digests.all(row.id).map(({ seq, sha256 }) => [seq, sha256] as const);
+    const ledger = new StreamLedger(JSON.parse(row.state) as StreamState, digests);
+    return { key: { tenant, gateway, epoch }, id: row.id, ledger };
+  }
+
+  #saveStream(key: StreamKey): FoldedEpoch[] {
     const held = this.#hold(key, true)!;
     const { tenant, gateway, epoch } = key;
     const state = JSON.stringify(held.ledger.state);
+    const folded: FoldedEpoch[] = [];
     if (held.id === undefined) {
       held.id = Number(this.#statements.addStream.run(tenant, gateway, epoch, state).lastInsertRowid);
-      this.#statements.pruneStreams.run(tenant, gateway, epochsMax);
+      folded.push(...this.#foldOldest(key));
     } else {
       this.#statements.saveStream.run(state, held.id);
     }
-    const { added, released } = held.ledger.drainDigestChanges();
+    const { added, released, arrived } = held.ledger.drainChanges();
     for (const [from, to] of released) this.#statements.removeDigests.run(held.id, from, to);
     for (const [seq, sha256] of added) this.#statements.addDigest.run(held.id, seq, sha256);
+    for (const [seq, digest] of arrived) {
+      this.#statements.addSeen.run(held.id, seq, digest);
+      if (seq % 1024 === 0) this.#statements.pruneSeen.run(held.id, seq - seenMax);
+    }
+    return folded;
   }
-}
 
-function newStream({ tenant, gateway, epoch }: StreamKey): HeldStream {
-  return { key: { tenant, gateway, epoch }, id: undefined, ledger: new StreamLedger() };
-}
-
-/** Makes an entry the youngest and lets the oldest go where there are too many; each is on disk already. */
-function touch<T>(map: Map<string, T>, name: string, value: T): void {
-  map.delete(name);
-  map.set(name, value);
-  if (map.size > heldMax) map.delete(map.keys().next().value!);
+  /** Makes room for one more epoch of a gateway that has too many: of the oldest only numbers are left. */
+  #foldOldest({ tenant, gateway }: Origin): FoldedEpoch[] {
+    if (this.#statements.countStreams.get(tenant, gateway)!.count <= epochsMax) return [];
+    const held = this.#gateways.get(`${tenant}/${gateway}`)!.streams;
+    const oldest = this.#statements.oldestStreams.all(tenant, gateway, epochsHeldMax + 1);
+    const { id, epoch, state } = oldest.find((each) => !held.has(each.epoch))!;
+    const ledger = new StreamLedger(JSON.parse(state) as StreamState);
+    const received = ledger.received.size;
+    const missing = ledger.gaps().reduce((sum, [from, to]) => sum + to - from + 1, 0);
+    this.#statements.addFolded.run(tenant, gateway, epoch, received, missing);
+    this.#statements.pruneFolded.run(tenant, gateway, foldedMax);
+    this.#statements.removeStream.run(id);
+    return [{ tenant, gateway, epoch, received, missing }];
+  }
 }

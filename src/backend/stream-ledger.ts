@@ -11,12 +11,17 @@ import { SeqSet, type SeqRange } from './seq-set.ts';
 
 /**
  * Gaps of one stream that are waited for. An outage makes one; this many only come of a sender that
- * means it, and then the lowest is closed: what still comes for it counts as a duplicate.
+ * means it, and then the lowest is closed: what still comes for it is welcome.
  */
 const gapsMax = 1024;
 
 /** Verified runs remembered: each break between two is a stretch that could not be compared. */
 const verifiedRunsMax = 1024;
+
+/** Batches of a stream whose digests are kept: a spool file that is set back by a day lies within. */
+export const seenMax = 65_536;
+/** Of SHA-256: nobody finds a second content by chance, and who makes one up on purpose holds the key. */
+const seenBytes = 16;
 
 /** What is known of one (tenant, gateway, epoch); plain, for whoever keeps it on disk. */
 export interface StreamState {
@@ -27,22 +32,38 @@ export interface StreamState {
   knownTo: number;
   /** The last batch that the epoch will ever have: its successor's first checkpoint named it. */
   endsAt: number | null;
+  /** Batches before it came to an earlier version, which kept no digests of them. */
+  seenFrom?: number;
+  /** It was told that this is the second chain of an epoch. */
+  forkTold?: boolean;
   chain: ChainWalkState;
 }
 
 export type LedgerFinding =
   | ChainFinding
-  /** A batch came again with other bytes than the first time; the first one stands. */
-  | { kind: 'altered'; seq: number }
+  /** A batch came again with other bytes than the first time. */
+  | { kind: 'altered'; seq: number; fork: number }
+  /** A second chain over numbers that came before. */
+  | { kind: 'forked'; seq: number; fork: number }
   /** A batch came of an epoch whose signed end lies before it. */
   | { kind: 'beyond-end'; seq: number; endsAt: number }
   /** More gaps than are waited for: this one is closed. */
   | { kind: 'gap-closed-unfilled'; from: number; to: number };
 
 export interface BatchVerdict {
-  /** False: this batch has been here before, and its rows must not be written again. */
-  fresh: boolean;
+  /**
+   * - `fresh`: it was not here before
+   * - `duplicate`: it was, and its rows must not be written again
+   * - `other`: one of its number was, with other content
+   * - `unknown`: one of its number was, so long ago that its content is not known any more
+   */
+  kind: 'fresh' | 'duplicate' | 'other' | 'unknown';
   findings: LedgerFinding[];
+}
+
+export interface LedgerChanges extends DigestChanges {
+  /** Digests of the batches that came. */
+  arrived: Map<number, Uint8Array>;
 }
 
 /** Which batches of one stream came, which are missing or declared lost, and what is proven of them. */
@@ -53,6 +74,10 @@ export class StreamLedger {
   readonly #chain: ChainWalk;
   #knownTo: number;
   #endsAt: number | null;
+  readonly #seenFrom: number;
+  #forkTold: boolean;
+  #arrived = new Map<number, Uint8Array>();
+  #revision = 0;
 
   constructor(state?: StreamState, digests: Iterable<readonly [number, string]> = []) {
     this.#received = new SeqSet(state?.received);
@@ -61,6 +86,13 @@ export class StreamLedger {
     this.#chain = new ChainWalk(state?.chain, digests);
     this.#knownTo = state?.knownTo ?? 0;
     this.#endsAt = state?.endsAt ?? null;
+    this.#seenFrom = state === undefined ? 1 : (state.seenFrom ?? state.knownTo + 1);
+    this.#forkTold = state?.forkTold ?? false;
+  }
+
+  /** Another one where gaps may have changed. */
+  get revision(): number {
+    return this.#revision;
   }
 
   get state(): StreamState {
@@ -70,6 +102,8 @@ export class StreamLedger {
       verified: this.#verified.runs as SeqRange[],
       knownTo: this.#knownTo,
       endsAt: this.#endsAt,
+      seenFrom: this.#seenFrom,
+      ...(this.#forkTold && { forkTold: true }),
       chain: this.#chain.state,
     };
   }
@@ -83,25 +117,43 @@ export class StreamLedger {
     return this.#verified;
   }
 
-  drainDigestChanges(): DigestChanges {
-    return this.#chain.drainChanges();
+  /** What is to be kept beside `state`. */
+  drainChanges(): LedgerChanges {
+    const arrived = this.#arrived;
+    this.#arrived = new Map();
+    return { ...this.#chain.drainChanges(), arrived };
   }
 
-  takeBatch(seq: number, payload: Uint8Array): BatchVerdict {
+  /** `kept`: the digest that is kept of the batch of this number. */
+  takeBatch(seq: number, payload: Uint8Array, kept?: Uint8Array): BatchVerdict {
     const digest = batchDigest(payload);
-    if (this.#received.has(seq)) {
-      const first = this.#chain.digestOf(seq);
-      const altered = first !== undefined && first !== digest;
-      return { fresh: false, findings: altered ? [{ kind: 'altered', seq }] : [] };
-    }
+    const before = this.#received.has(seq) ? this.#compare(seq, digest, kept) : 'fresh';
+    if (before !== 'fresh') return { kind: before, findings: [] };
     const findings: LedgerFinding[] = [];
     if (this.#endsAt !== null && seq > this.#endsAt) {
       findings.push({ kind: 'beyond-end', seq, endsAt: this.#endsAt });
     }
+    this.#revision++;
     this.#received.add(seq);
+    this.#arrived.set(seq, Buffer.from(digest, 'hex').subarray(0, seenBytes));
     this.#knownTo = Math.max(this.#knownTo, seq);
     findings.push(...closeLowestGap(this.#received), ...this.#note(this.#chain.takeBatch(seq, digest)));
-    return { fresh: true, findings };
+    return { kind: 'fresh', findings };
+  }
+
+  /** Of a second chain: what it is to be called when a batch of it came; it is told once that it is one. */
+  judgeFork(seq: number, fork: number, firstIsVerified: boolean): LedgerFinding[] {
+    if (this.#forkTold) return [];
+    if (!firstIsVerified && !this.#received.has(seq - 1)) return [{ kind: 'altered', seq, fork }];
+    this.#forkTold = true;
+    return [{ kind: 'forked', seq, fork }];
+  }
+
+  /** What a batch is whose number is among those received: one that was given up came never. */
+  #compare(seq: number, digest: string, kept: Uint8Array | undefined): BatchVerdict['kind'] {
+    const first = this.#chain.digestOf(seq) ?? (kept && Buffer.from(kept).toString('hex'));
+    if (first !== undefined) return digest.startsWith(first) ? 'duplicate' : 'other';
+    return seq >= Math.max(this.#seenFrom, this.#knownTo - seenMax) ? 'fresh' : 'unknown';
   }
 
   /**
@@ -113,6 +165,7 @@ export class StreamLedger {
     signed: boolean,
   ): LedgerFinding[] {
     const { seqFrom, seqTo, chainBefore, chainAfter } = run;
+    this.#revision++;
     this.#lost.add(seqFrom, seqTo);
     this.#knownTo = Math.max(this.#knownTo, seqTo);
     const findings = closeLowestGap(this.#lost);
@@ -124,6 +177,7 @@ export class StreamLedger {
 
   /** A place of this stream's chain that stands under a verified signature. */
   takeSigned({ seq, chain }: ChainPlace): LedgerFinding[] {
+    this.#revision++;
     this.#knownTo = Math.max(this.#knownTo, seq);
     return this.#note(this.#chain.takeSigned({ seq, chain }));
   }

@@ -9,7 +9,12 @@ import type { StreamLedger } from './stream-ledger.ts';
 interface Watch {
   gaps: GapWatch;
   duplicates: SeqSet;
+  /** Of the ledger when its gaps were last looked at. */
+  revision: number;
 }
+
+/** Runs of duplicates that a notice lists; who repeats more on purpose has them counted. */
+const listedMax = 100;
 
 /** Speaks of duplicates in bulk, and of gaps when they last. */
 export class StreamWatch {
@@ -29,23 +34,34 @@ export class StreamWatch {
   /** What there is to say now; to be asked every second or so. */
   look(streams: Iterable<readonly [StreamKey, StreamLedger]>): Notice[] {
     const nowMs = this.#clock.monotonicMs();
-    return [...streams].flatMap(([key, ledger]) => {
-      const watch = this.#watch(ledger);
-      const { runs } = watch.duplicates;
-      watch.duplicates = new SeqSet();
-      const { lasting, closed } = watch.gaps.look(ledger.gaps(), nowMs);
-      return [
-        ...(runs.length === 0 ? [] : [duplicates(key, runs)]),
-        ...lasting.map((range) => gap(key, range)),
-        ...closed.map((range) => gapClosed(key, range)),
-      ];
-    });
+    return [...streams].flatMap(([key, ledger]) => this.#lookAt(key, ledger, nowMs, false));
+  }
+
+  /** The last word about a stream that is looked at no more: its gaps are named as they are. */
+  leave(key: StreamKey, ledger: StreamLedger): Notice[] {
+    return this.#lookAt(key, ledger, this.#clock.monotonicMs(), true);
+  }
+
+  /** Streams of which nothing changed and nothing is due cost no more than this question. */
+  #lookAt(key: StreamKey, ledger: StreamLedger, nowMs: number, atOnce: boolean): Notice[] {
+    const watch = this.#watch(ledger);
+    const { runs } = watch.duplicates;
+    const notices = runs.length === 0 ? [] : [duplicates(key, runs)];
+    if (runs.length > 0) watch.duplicates = new SeqSet();
+    if (watch.revision === ledger.revision && nowMs < watch.gaps.dueMs && !atOnce) return notices;
+    watch.revision = ledger.revision;
+    const { lasting, closed } = watch.gaps.look(ledger.gaps(), nowMs, atOnce);
+    return [
+      ...notices,
+      ...lasting.map((range) => gap(key, range)),
+      ...closed.map((range) => gapClosed(key, range)),
+    ];
   }
 
   #watch(ledger: StreamLedger): Watch {
     let watch = this.#watches.get(ledger);
     if (watch === undefined) {
-      watch = { gaps: new GapWatch(this.#gapGraceMs), duplicates: new SeqSet() };
+      watch = { gaps: new GapWatch(this.#gapGraceMs), duplicates: new SeqSet(), revision: -1 };
       this.#watches.set(ledger, watch);
     }
     return watch;
@@ -54,7 +70,13 @@ export class StreamWatch {
 
 function duplicates(key: StreamKey, batches: SeqSet['runs']): Notice {
   const message = `came again and were dropped: ${formatRanges(batches)}`;
-  return { severity: 'info', kind: 'duplicates', message, ...place(key), details: { batches } };
+  return {
+    severity: 'info',
+    kind: 'duplicates',
+    message,
+    ...place(key),
+    details: { batches: batches.slice(0, listedMax) },
+  };
 }
 
 function gap(key: StreamKey, range: SeqRange): Notice {

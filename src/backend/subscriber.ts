@@ -5,6 +5,9 @@ import type { BrokerAddress } from '../base/broker-url.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { UserProperties } from '../stream/decoding.ts';
+import type { Arrival } from './arrival.ts';
+import { documentLimits } from '../stream/limits.ts';
+import { windowMax } from './deliveries.ts';
 
 export interface SubscriberOptions {
   broker: BrokerAddress;
@@ -20,20 +23,11 @@ export interface SubscriberOptions {
   sessionExpirySeconds: number;
 }
 
-export interface Arrival {
-  topic: string;
-  payload: Buffer;
-  properties: UserProperties;
-  /**
-   * It is the broker that sends it again: it had no acknowledgement the first time [MQTT-3.3.1-1], or has it
-   * retained [MQTT-3.3.1-8], and a broker that crashed may have an older one than it had before.
-   */
-  again: boolean;
-}
-
 export interface SubscriberEvents {
-  /** Resolves when the message may be acknowledged; its rejection ends the subscription. */
-  take(arrival: Arrival): Promise<void>;
+  /** A message came; `acknowledge` is to be called when it is safe, in the order of arrival [MQTT-4.6.0-2]. */
+  onMessage(arrival: Arrival, acknowledge: () => void): void;
+  /** Resolves when another message may come; until then nothing is read. */
+  room(): Promise<void>;
   onOnline(): void;
   /** The connection is gone or cannot be made, and is tried again. */
   onWaiting(reason: string): void;
@@ -48,9 +42,16 @@ const metaHeadStartMs = 300;
 /** A reader of our rows that has stopped reading, or a broker that has stopped answering, delays the end by this. */
 const closeMs = 3000;
 
+/** Of a PUBLISH beside its payload: topic and properties, of which we need no more. */
+const overheadBytesMax = 64 * 1024;
+
+/** The user properties that mean something, each a word or two: others may be as long as they like, and are let go. */
+const knownProperties = ['tenant', 'gateway', 'epoch', 'seq', 'content-encoding'] as const;
+const propertyTextMax = 256;
+
 /**
- * A subscription whose acknowledgements mean something: a message is acknowledged when `take` has
- * resolved, one after the other, so that a crash at any moment leaves it with the broker.
+ * A subscription whose acknowledgements mean something: a message is acknowledged when it is safe, so that a
+ * crash at any moment leaves it with the broker.
  */
 export class Subscriber {
   readonly #client: MqttClient;
@@ -63,7 +64,6 @@ export class Subscriber {
   /** Said once, not with every try. */
   #lastReason: string | undefined;
   #over = false;
-  #work: Promise<void> = Promise.resolve();
 
   constructor(options: SubscriberOptions, events: SubscriberEvents) {
     this.#events = events;
@@ -80,34 +80,38 @@ export class Subscriber {
     });
   }
 
-  /** Lets the message in hand be written and acknowledged, takes no more, and disconnects. */
-  async close(): Promise<void> {
+  /** Takes no more messages, lets `work` with those in hand end and be acknowledged, and disconnects. */
+  async close(work: Promise<void>): Promise<void> {
     this.#over = true;
-    await within(closeMs, this.#work);
+    await within(closeMs, work);
     await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
   }
 
-  /** mqtt.js sends the PUBACK when `acknowledge` is called, unless with an error; until then it reads no further. */
-  #handle(packet: IPublishPacket, acknowledge: (error?: Error) => void): void {
+  #handle(packet: IPublishPacket, done: (error?: Error) => void): void {
+    // With an error mqtt.js reads on and sends no PUBACK: that is for us to send, when the message is safe.
+    const readOn = (): void => done(new Error('acknowledged when it is safe'));
+    if (this.#over) return readOn();
     const connection = this.#connection;
-    const isStale = (): boolean => this.#over || connection !== this.#connection;
     const arrival: Arrival = {
       topic: packet.topic,
       payload: packet.payload as Buffer,
-      properties: packet.properties?.userProperties ?? {},
+      properties: pickKnown(packet.properties?.userProperties ?? {}),
       again: packet.dup || packet.retain,
     };
-    const settle = async (): Promise<Error | undefined> => {
-      if (isStale()) return new Error('not taken');
-      await this.#events.take(arrival);
-      return connection === this.#connection ? undefined : new Error('taken, but its connection is gone');
-    };
-    // One after the other also over a reconnect, which brings the message again that is still in hand.
-    this.#work = this.#work
-      .then(settle)
-      .then(acknowledge)
-      .catch((error: unknown) => this.#fail(error));
+    try {
+      this.#events.onMessage(arrival, () => this.#acknowledge(packet.messageId, connection));
+    } catch (error) {
+      return this.#fail(error);
+    }
+    void this.#events.room().then(readOn);
+  }
+
+  /** On another connection the same packet id is another message's. */
+  #acknowledge(packetId: number | undefined, connection: number): void {
+    if (packetId === undefined || connection !== this.#connection || !this.#client.connected) return;
+    // PUBACK with reason code 0x00, the same on MQTT 3.1.1 and 5 [MQTT5 §3.4.2.1].
+    this.#client.stream.write(Buffer.from([0x40, 0x02, packetId >> 8, packetId & 0xff]));
   }
 
   #subscribe(): void {
@@ -156,7 +160,11 @@ export class Subscriber {
 function clientOptions(options: SubscriberOptions): IClientOptions {
   const { broker, ca, certificate, privateKey, protocol, clientId, sessionExpirySeconds } = options;
   const persistent = clientId !== undefined;
-  const expiry = persistent ? { properties: { sessionExpiryInterval: sessionExpirySeconds } } : {};
+  const properties = {
+    receiveMaximum: windowMax,
+    maximumPacketSize: documentLimits.telemetry.bytesMax + overheadBytesMax,
+    ...(persistent && { sessionExpiryInterval: sessionExpirySeconds }),
+  };
   return {
     protocol: 'mqtts',
     host: broker.host,
@@ -168,12 +176,20 @@ function clientOptions(options: SubscriberOptions): IClientOptions {
     protocolVersion: protocol === '5' ? 5 : 4,
     clientId: clientId ?? `merestone-consume-${randomUUID().slice(0, 8)}`,
     clean: !persistent,
-    ...(protocol === '5' && expiry),
+    ...(protocol === '5' && { properties }),
     keepalive: keepaliveSeconds,
     reconnectPeriod: retry.initialMs,
     reconnectOnConnackError: true,
     resubscribe: false,
   };
+}
+
+function pickKnown(properties: UserProperties): UserProperties {
+  const known = knownProperties.flatMap((name) => {
+    const value = Object.hasOwn(properties, name) ? properties[name] : undefined;
+    return value === undefined ? [] : [[name, String(value).slice(0, propertyTextMax)] as const];
+  });
+  return Object.fromEntries(known);
 }
 
 /** What to do about a fault that a first connection meets and that time does not mend; undefined for others. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Consumer } from '../backend/consumer.ts';
+import { Deliveries } from '../backend/deliveries.ts';
 import { EvidenceLog } from '../backend/evidence.ts';
 import { formatNotice, noticeDocument, type Notice } from '../backend/notice.ts';
 import { StateStore } from '../backend/state-store.ts';
@@ -38,10 +39,13 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   };
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);
   const evidence = args.evidence === undefined ? undefined : new EvidenceLog(args.evidence, systemClock);
-  const store = new StateStore(args.state ?? ':memory:');
+  const store = new StateStore(args.state ?? ':memory:', limits.aside);
+  if (args.replay) replay(store, notify);
   const sink = await openOutlet(args, store, notify);
   const { gapGraceMs } = limits;
-  const consumer = new Consumer({ clock: systemClock, store, sink, vouchFor, evidence, gapGraceMs, notify });
+  const keepRefused = args.state !== undefined;
+  const parts = { clock: systemClock, store, sink, vouchFor, evidence, keepRefused, gapGraceMs, notify };
+  const consumer = new Consumer(parts);
 
   const over = new AbortController();
   const stop = (): void => over.abort();
@@ -51,11 +55,21 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     failure ??= error;
     stop();
   };
-  const subscriber = new Subscriber(options, {
+  const deliveries = new Deliveries({
+    clock: systemClock,
+    // A persistent session keeps for us what is not acknowledged; what we set aside in memory it would not.
+    aside: args.state === undefined && options.clientId !== undefined ? undefined : store.aside,
     take: async (arrival) => {
       await consumer.take(arrival);
       if (consumer.counts.rows >= limits.rowsMax) stop();
     },
+    onOverrun: (origin, arrival) => consumer.takeOverrun(origin, arrival),
+    onFailed: fail,
+    signal: over.signal,
+  });
+  const subscriber = new Subscriber(options, {
+    onMessage: (arrival, acknowledge) => deliveries.offer(arrival, acknowledge),
+    room: () => deliveries.room(),
     onOnline: () => {
       online = true;
       notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url}` });
@@ -64,22 +78,22 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       notify({ severity: 'warning', kind: 'waiting', message: `${reason}; trying again` }),
     onFailed: fail,
   });
-  const tick = (): void => {
+  const attempt = (work: () => void): void => {
     try {
-      consumer.tick();
+      work();
     } catch (error) {
       fail(error);
     }
   };
-  const ticks = setInterval(tick, 1000);
+  const ticks = setInterval(() => attempt(() => consumer.tick()), 1000);
   const deadline = limits.runMs === undefined ? undefined : setTimeout(stop, limits.runMs);
   process.once('SIGINT', stop).once('SIGTERM', stop);
   if (!over.signal.aborted) await once(over.signal, 'abort');
 
   clearInterval(ticks);
   clearTimeout(deadline);
-  await subscriber.close();
-  tick();
+  await subscriber.close(deliveries.ended);
+  attempt(() => consumer.end());
   notify(summaryOf(consumer.counts, store));
   await sink.close();
   store.close();
@@ -90,4 +104,11 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       hint: 'see the reasons above, and whether the broker runs',
     });
   }
+}
+
+/** What an earlier version could not read is tried again. */
+function replay(store: StateStore, notify: (notice: Notice) => void): void {
+  const messages = store.aside.release();
+  const message = `${messages} messages that were refused are taken again`;
+  notify({ severity: 'info', kind: 'replay', message, details: { messages } });
 }

@@ -10,11 +10,13 @@ import { formatNotice, type Notice } from '../../src/backend/notice.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { openFileSink, type RowSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
+import { MerestoneError } from '../../src/base/error.ts';
 import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
 import type { StreamEvent } from '../../src/stream/event.ts';
 import type { Channel, Origin } from '../../src/stream/topic.ts';
 import { topicOf } from '../../src/stream/topic.ts';
+import { asideLimits } from '../support/aside-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { epochs, firstTs, issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
@@ -51,13 +53,14 @@ describe('the consumer', () => {
         mark: () => undefined,
         close: async () => {},
       };
-      this.store = new StateStore(file);
+      this.store = new StateStore(file, asideLimits);
       this.consumer = new Consumer({
         clock: this.clock,
         store: this.store,
         sink,
         vouchFor: verify ? vouchFor : undefined,
         evidence: undefined,
+        keepRefused: true,
         gapGraceMs,
         notify: (notice) => this.notices.push(notice),
       });
@@ -188,26 +191,27 @@ describe('the consumer', () => {
     const bench = new Bench();
     const stream = new SealedStream(acme).appendMany(20);
     await bench.takeBatches(stream, 1, 2, 10);
-    const event = stream.lost('dropped', 3, 6);
+    const event = await prove(signer, stream.lost('dropped', 3, 6));
     await bench.take('event', event);
     await bench.take('event', event);
-    await bench.take('event', stream.lost('quarantined', 8, 8, 'refused by the broker'));
+    await bench.take('event', await prove(signer, stream.lost('quarantined', 8, 8, 'refused by the broker')));
     bench.consumer.tick();
     bench.clock.advance(gapGraceMs);
     bench.consumer.tick();
-    assert.deepEqual(
-      bench.notices.map(({ kind, details }) => [kind, details?.['from'], details?.['to']]).slice(2),
-      [
-        ['gap', 7, 7],
-        ['gap', 9, 9],
-      ],
-    );
+    const told = bench.notices.filter(({ kind }) => kind !== 'verified');
+    assert.deepEqual(told.map(({ kind, details }) => [kind, details?.['from'], details?.['to']]).slice(2), [
+      ['gap', 7, 7],
+      ['gap', 9, 9],
+    ]);
     assert.equal(
       formatNotice(bench.notices[0]!),
       'warning acme/acme_gw-0001 dropped: will not come: 3–6 (4 samples of 2025-11-22T20:08:46.456Z to ' +
         `2025-11-22T20:08:49.456Z); spool full (epoch ${epochs[0]})`,
     );
-    assert.deepEqual(bench.kinds().slice(0, 2), ['dropped', 'quarantined']);
+    assert.deepEqual(
+      told.slice(0, 2).map(({ kind }) => kind),
+      ['dropped', 'quarantined'],
+    );
   });
 
   it('does not miss what lies before the first batch it ever got, but what lies before a checkpoint', async () => {
@@ -258,7 +262,8 @@ describe('the consumer', () => {
     await bench.takeBatches(stream, 1, 2, 5, 6);
     await bench.take('event', { ...event, chainBefore: 'f'.repeat(64) });
     const ledger = bench.store.stream({ ...acme, epoch: stream.epoch });
-    assert.deepEqual(ledger.gaps(), [], 'it explains the gap');
+    assert.deepEqual(ledger.gaps(), [[3, 4]], 'it explains nothing');
+    assert.deepEqual(bench.kinds('security'), ['event-unsigned']);
     assert.deepEqual(ledger.verified.runs, []);
     await bench.take('event', await prove(signer, event));
     await bench.take('checkpoint', await checkpoint(stream, 6));
@@ -266,7 +271,13 @@ describe('the consumer', () => {
       [1, 2],
       [5, 6],
     ]);
-    assert.deepEqual(bench.kinds('security'), []);
+    assert.deepEqual(ledger.gaps(), []);
+    assert.deepEqual(bench.kinds('security'), ['event-unsigned']);
+    const trusting = new Bench({ verify: false });
+    await trusting.takeBatches(stream, 1, 2, 5, 6);
+    await trusting.take('event', event);
+    const taken = trusting.store.stream({ ...acme, epoch: stream.epoch });
+    assert.deepEqual(taken.gaps(), [], 'without trust, where nothing is verified, it is all that there is');
   });
 
   const findings: [string, string[], (bench: Bench, stream: SealedStream) => Promise<void>][] = [
@@ -518,16 +529,16 @@ describe('the consumer', () => {
           const [file, output] = [join(folder, `${run}.state`), join(folder, `${run}.ndjson`)];
           const queue = [...order];
           for (let lives = 0; queue.length > 0 && lives < 200; lives++) {
-            const store = new StateStore(file);
+            const store = new StateStore(file, asideLimits);
             const sink = await openFileSink(output, store);
             store.close();
             const crashing: RowSink = {
               ...sink,
               write: async (rows) => {
                 const when = luck.next().value;
-                if (when === 0) throw new Error('crash before the rows');
+                if (when === 0) throw new MerestoneError('Io', 'crash before the rows');
                 await sink.write(when === 1 ? rows.slice(0, 1) : rows);
-                if (when <= 2) throw new Error('crash before the commit');
+                if (when <= 2) throw new MerestoneError('Io', 'crash before the commit');
               },
             };
             const bench = new Bench({ file, sink: crashing });

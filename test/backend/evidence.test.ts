@@ -14,6 +14,7 @@ import { createAuthority, type Authority } from '../../src/simulator/certificate
 import type { Channel, Origin } from '../../src/stream/topic.ts';
 import { topicOf } from '../../src/stream/topic.ts';
 import { runCommand } from '../support/daemon.ts';
+import { asideLimits } from '../support/aside-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
@@ -53,10 +54,11 @@ describe('evidence', () => {
   function createConsumer(): Consumer {
     return new Consumer({
       clock,
-      store: new StateStore(':memory:'),
+      store: new StateStore(':memory:', asideLimits),
       sink: { write: async () => {}, mark: () => undefined, close: async () => {} },
       vouchFor,
       evidence: new EvidenceLog(folder, clock),
+      keepRefused: false,
       gapGraceMs: 0,
       notify: () => {},
     });
@@ -169,7 +171,7 @@ describe('evidence', () => {
     assert.equal(certificates.length, 1);
     // Two batches of one number, or two values of one place: the thief cannot write without its being seen.
     const kinds = findings.filter(({ severity }) => severity === 'security').map(({ kind }) => kind);
-    assert.deepEqual(kinds, ['broken']);
+    assert.deepEqual(kinds, ['forked', 'broken']);
     const [{ signatures, named }] = others as [Report['others'][number]];
     assert.equal(signatures, 4);
     assert.deepEqual(

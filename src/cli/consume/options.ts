@@ -1,7 +1,8 @@
+import type { AsideLimits } from '../../backend/aside-store.ts';
 import type { SubscriberOptions } from '../../backend/subscriber.ts';
 import { parseBrokerUrl } from '../../base/broker-url.ts';
 import { faultError, MerestoneError } from '../../base/error.ts';
-import { parseDuration } from '../../base/quantity.ts';
+import { parseDuration, parseSize } from '../../base/quantity.ts';
 import { isSegment } from '../../stream/segment.ts';
 import { readInput } from '../input.ts';
 import { many, needed, text } from '../option.ts';
@@ -17,6 +18,8 @@ export interface ConsumeArguments {
   postgres: string | undefined;
   state: string | undefined;
   evidence: string | undefined;
+  replay: boolean;
+  backlog: string;
   seconds: number | undefined;
   count: number | undefined;
   protocol: '5' | '3.1.1';
@@ -36,6 +39,15 @@ export const consumeOptions = {
   postgres: text('insert rows into this database instead: postgres://USER@HOST/DATABASE'),
   state: text('remember here what was written, over restarts'),
   evidence: text('keep checkpoints, events and findings in this folder, append-only'),
+  replay: {
+    type: 'boolean',
+    default: false,
+    describe: 'first take the messages again that --state keeps as refused',
+  },
+  backlog: {
+    ...text('of each tenant that sends faster than its turns come, so much may wait in --state'),
+    default: '1GB',
+  },
   seconds: { type: 'number', requiresArg: true, describe: 'stop after so many seconds' },
   count: { type: 'number', requiresArg: true, describe: 'stop after the batch with the N-th row' },
   protocol: {
@@ -54,7 +66,14 @@ export interface Limits {
   runMs: number | undefined;
   rowsMax: number;
   gapGraceMs: number;
+  aside: AsideLimits;
 }
+
+/** Refused messages that are kept: a day of a small gateway's batches, for a version that can read them. */
+const refusedBytesMax = 16e6;
+const tenantRefusedBytesMax = 256e6;
+/** Without a state file what waits is in memory. */
+const memoryBytesMax = 16e6;
 
 /** Throws Usage. */
 export function limitsOf(args: ConsumeArguments): Limits {
@@ -67,10 +86,18 @@ export function limitsOf(args: ConsumeArguments): Limits {
       hint: 'give the CA of the gateways',
     });
   }
+  if (args.replay && args.state === undefined) {
+    throw new MerestoneError('Usage', '--replay needs --state: that is where refused messages are kept');
+  }
   return {
     runMs: seconds === undefined ? undefined : seconds * 1000,
     rowsMax: positive(args, 'count') ?? Infinity,
     gapGraceMs: duration(args, 'gap-after'),
+    aside: {
+      waitingBytesMax: args.state === undefined ? memoryBytesMax : size(args.backlog),
+      refusedBytesMax,
+      tenantRefusedBytesMax,
+    },
   };
 }
 
@@ -105,5 +132,14 @@ function duration(args: ConsumeArguments, name: 'gap-after' | 'session-expiry'):
   } catch (cause) {
     const { message } = cause as Error;
     throw new MerestoneError('Usage', `--${name}: ${message}`, { hint: 'write 30s, 5m or 1d', cause });
+  }
+}
+
+function size(text: string): number {
+  try {
+    return parseSize(text);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new MerestoneError('Usage', `--backlog: ${message}`, { hint: 'write 500MB or 2GB', cause });
   }
 }

@@ -7,7 +7,7 @@ import type { StateStore } from '../../backend/state-store.ts';
 const namedMax = 10;
 
 export function summaryOf(counts: Consumer['counts'], store: StateStore): Notice {
-  const streams = [...store.heldStreams()].map(([key, ledger]) => ({
+  const streams = [...store.allStreams()].map(([key, ledger]) => ({
     ...key,
     received: ledger.received.size,
     verified: ledger.verified.runs,

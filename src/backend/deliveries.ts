@@ -1,0 +1,187 @@
+import { setImmediate as nextLoop } from 'node:timers/promises';
+import type { Clock } from '../base/clock.ts';
+import { parseTopic, type Origin } from '../stream/topic.ts';
+import type { Arrival } from './arrival.ts';
+import type { AsideStore } from './aside-store.ts';
+import { Lanes } from './lanes.ts';
+
+export interface DeliveriesParts {
+  clock: Clock;
+  /** Undefined: what was set aside would not outlive us, so nothing is. */
+  aside: AsideStore | undefined;
+  /** Resolves when the message is safe. A rejection ends all work. */
+  take(arrival: Arrival): Promise<void>;
+  /** There is no room aside for a message of a tenant that sends faster than its turns come: it is let go. */
+  onOverrun(origin: Origin, arrival: Arrival): void;
+  /** It is over. */
+  onFailed(error: unknown): void;
+  /** Ends all work with the message in hand; what else was not taken is not acknowledged. */
+  signal: AbortSignal;
+}
+
+/** Messages in memory that are not acknowledged: as many as are asked of the broker, and no more bytes than this. */
+export const windowMax = 256;
+const windowBytesMax = 32 * 1024 * 1024;
+
+/** Of one tenant, where others are heard too: brokers have as few as 20 messages in flight, for all of them. */
+const tenantWindowMax = 4;
+
+interface Delivery {
+  origin: Origin;
+  arrival: Arrival;
+  state: 'queued' | 'running' | 'safe';
+  acknowledge(): void;
+}
+
+/**
+ * Between broker and consumer: messages are read ahead, taken one at a time in fair turns of tenants and gateways,
+ * and acknowledged in the order in which they came [MQTT-4.6.0-2], each when it is safe. All tenants share one
+ * connection and its few messages in flight, so a tenant that sends faster than its turns come must not hold them:
+ * beyond a few, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
+ * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead.
+ */
+export class Deliveries {
+  readonly #parts: DeliveriesParts;
+  readonly #lanes = new Lanes();
+  /** Not acknowledged, in order of arrival. */
+  readonly #window: Delivery[] = [];
+  #windowBytes = 0;
+  /** gateway → how many of its messages lie aside. */
+  readonly #aside = new Map<string, number>();
+  /** The tenant that was heard first; retained messages make all of them heard at once. */
+  #firstTenant: string | undefined;
+  #othersAreHeard = false;
+  #wake: (() => void) | undefined;
+  #roomWanted: (() => void)[] = [];
+  /** Resolves when the last message was taken. */
+  readonly ended: Promise<void>;
+
+  constructor(parts: DeliveriesParts) {
+    this.#parts = parts;
+    for (const { tenant, gateway, count } of parts.aside?.waiting() ?? []) {
+      this.#aside.set(`${tenant}/${gateway}`, count);
+      this.#lanes.add({ tenant, gateway }, count);
+    }
+    parts.signal.addEventListener('abort', () => this.#release(), { once: true });
+    this.ended = this.#run().catch((error: unknown) => parts.onFailed(error));
+  }
+
+  /** Takes a message in; `acknowledge` is called when it may be forgotten by the broker. */
+  offer(arrival: Arrival, acknowledge: () => void): void {
+    const place = parseTopic(arrival.topic);
+    if (place === undefined) return acknowledge();
+    const { tenant, gateway } = place;
+    const delivery: Delivery = { origin: { tenant, gateway }, arrival, state: 'queued', acknowledge };
+    this.#hear(tenant);
+    this.#window.push(delivery);
+    this.#windowBytes += arrival.payload.length;
+    this.#lanes.add(delivery.origin);
+    if (this.#mustWaitAside(delivery)) this.#setAside(tenant);
+    this.#acknowledge();
+    this.#wake?.();
+  }
+
+  /** Resolves when another message may be offered. */
+  async room(): Promise<void> {
+    while (
+      !this.#parts.signal.aborted &&
+      (this.#window.length >= windowMax || this.#windowBytes >= windowBytesMax)
+    ) {
+      await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
+    }
+  }
+
+  #release(): void {
+    this.#wake?.();
+    for (const resolve of this.#roomWanted.splice(0)) resolve();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#parts.signal.aborted) {
+      const origin = this.#lanes.next();
+      if (origin === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+      else await this.#takeOne(origin);
+      // Refused messages need no I/O, and must not keep the socket from being read.
+      await nextLoop();
+    }
+  }
+
+  async #takeOne(origin: Origin): Promise<void> {
+    const beganAt = this.#parts.clock.monotonicMs();
+    const delivery = this.#window.find(({ state, origin: { tenant, gateway } }) => {
+      return state === 'queued' && tenant === origin.tenant && gateway === origin.gateway;
+    });
+    if (delivery === undefined) {
+      await this.#takeFromAside(origin);
+    } else {
+      delivery.state = 'running';
+      await this.#parts.take(delivery.arrival);
+      delivery.state = 'safe';
+    }
+    // A turn of a message that was let go takes nothing.
+    this.#lanes.charge(origin, this.#parts.clock.monotonicMs() - beganAt);
+    this.#acknowledge();
+    this.#unblock();
+  }
+
+  async #takeFromAside(origin: Origin): Promise<void> {
+    const { aside } = this.#parts;
+    const found = aside?.oldest(origin);
+    if (found === undefined) return;
+    await this.#parts.take(found.arrival);
+    aside!.remove(origin, found.id, found.arrival);
+    const name = `${origin.tenant}/${origin.gateway}`;
+    const left = this.#aside.get(name)! - 1;
+    if (left > 0) this.#aside.set(name, left);
+    else this.#aside.delete(name);
+  }
+
+  /** Behind those of its gateway that lie aside, so that they stay in order; or where its tenant has its part. */
+  #mustWaitAside({ origin: { tenant, gateway } }: Delivery): boolean {
+    if (this.#aside.has(`${tenant}/${gateway}`)) return true;
+    if (this.#parts.aside === undefined || !this.#othersAreHeard) return false;
+    return this.#window.filter((each) => each.origin.tenant === tenant).length > tenantWindowMax;
+  }
+
+  /** All that a tenant has in memory, so that what lies aside of a gateway is older than what comes next. */
+  #setAside(tenant: string): void {
+    for (const delivery of this.#window) {
+      if (delivery.state === 'queued' && delivery.origin.tenant === tenant) this.#putAside(delivery);
+    }
+  }
+
+  #putAside(delivery: Delivery): void {
+    const { aside, clock } = this.#parts;
+    const { origin, arrival } = delivery;
+    delivery.state = 'safe';
+    const kept = aside?.keepWaiting(origin, arrival, clock.wallMs()) === true;
+    if (!kept) return this.#parts.onOverrun(origin, arrival);
+    const name = `${origin.tenant}/${origin.gateway}`;
+    this.#aside.set(name, (this.#aside.get(name) ?? 0) + 1);
+  }
+
+  /** A message that waits for its turn must not hold back the acknowledgement of another tenant's. */
+  #unblock(): void {
+    for (let head = this.#window[0]; head?.state === 'queued'; head = this.#window[0]) {
+      const { tenant } = head.origin;
+      const blocked = this.#window.some(({ state, origin }) => state === 'safe' && origin.tenant !== tenant);
+      if (!blocked || this.#parts.aside === undefined) return;
+      this.#setAside(tenant);
+      this.#acknowledge();
+    }
+  }
+
+  #acknowledge(): void {
+    while (this.#window[0]?.state === 'safe') {
+      const delivery = this.#window.shift()!;
+      this.#windowBytes -= delivery.arrival.payload.length;
+      delivery.acknowledge();
+    }
+    if (this.#window.length < windowMax) for (const resolve of this.#roomWanted.splice(0)) resolve();
+  }
+
+  #hear(tenant: string): void {
+    this.#firstTenant ??= tenant;
+    if (tenant !== this.#firstTenant) this.#othersAreHeard = true;
+  }
+}

@@ -1,0 +1,32 @@
+import type { Origin } from '../stream/topic.ts';
+import { FairTurns } from './fair-turns.ts';
+
+/** Turns in two levels: tenants share the consumer's time evenly, and a tenant's gateways share the tenant's. */
+export class Lanes {
+  readonly #tenants = new FairTurns();
+  readonly #gateways = new Map<string, FairTurns>();
+
+  add({ tenant, gateway }: Origin, count = 1): void {
+    const gateways = this.#gateways.get(tenant) ?? new FairTurns();
+    this.#gateways.set(tenant, gateways);
+    gateways.add(gateway, count);
+    this.#tenants.add(tenant, count);
+  }
+
+  waitingOf(tenant: string): number {
+    return this.#tenants.waitingOf(tenant);
+  }
+
+  next(): Origin | undefined {
+    const tenant = this.#tenants.next();
+    if (tenant === undefined) return undefined;
+    return { tenant, gateway: this.#gateways.get(tenant)!.next()! };
+  }
+
+  /** The turn of this gateway took so long. */
+  charge({ tenant, gateway }: Origin, ms: number): void {
+    this.#tenants.charge(tenant, ms);
+    this.#gateways.get(tenant)?.charge(gateway, ms);
+    if (this.#tenants.waitingOf(tenant) === 0) this.#gateways.delete(tenant);
+  }
+}

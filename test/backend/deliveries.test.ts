@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setImmediate as nextLoop } from 'node:timers/promises';
+import type { Arrival } from '../../src/backend/arrival.ts';
+import { Deliveries, windowMax } from '../../src/backend/deliveries.ts';
+import { StateStore } from '../../src/backend/state-store.ts';
+import { asideLimits } from '../support/aside-limits.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+/** Deliveries whose messages each take as long as `costMs` says, on a clock of their own. */
+class Bench {
+  readonly clock = new FakeClock();
+  readonly store = new StateStore(':memory:', asideLimits);
+  /** `tenant seq` in the order in which they were taken. */
+  readonly taken: string[] = [];
+  /** The same as acknowledged. */
+  readonly acknowledged: string[] = [];
+  readonly overrun: string[] = [];
+  readonly over = new AbortController();
+  failure: unknown;
+  costMs: (tenant: string) => number = () => 1;
+  /** Called within each turn. */
+  onTake: (word: string) => void = () => {};
+  readonly deliveries: Deliveries;
+
+  constructor(aside = true) {
+    this.deliveries = new Deliveries({
+      clock: this.clock,
+      aside: aside ? this.store.aside : undefined,
+      take: async ({ topic, payload }) => {
+        const [, tenant] = topic.split('/');
+        this.clock.advance(this.costMs(tenant!));
+        this.taken.push(`${tenant} ${payload.toString().trim()}`);
+        this.onTake(this.taken.at(-1)!);
+      },
+      onOverrun: ({ tenant }, { payload }) => this.overrun.push(`${tenant} ${payload.toString().trim()}`),
+      onFailed: (error) => (this.failure = error),
+      signal: this.over.signal,
+    });
+  }
+
+  offer(tenant: string, seq: number, bytes = 10, gateway = 'gw'): void {
+    const payload = Buffer.from(String(seq).padEnd(bytes));
+    const arrival: Arrival = {
+      topic: `t/${tenant}/${gateway}/telemetry`,
+      payload,
+      properties: {},
+      again: false,
+    };
+    this.deliveries.offer(arrival, () => this.acknowledged.push(`${tenant} ${seq}`));
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    for (let turn = 0; turn < 100_000 && !condition(); turn++) await nextLoop();
+    assert.ok(condition(), `never; taken ${this.taken.length}, acknowledged ${this.acknowledged.length}`);
+  }
+
+  async end(): Promise<void> {
+    this.over.abort();
+    await this.deliveries.ended;
+    this.store.close();
+  }
+}
+
+describe('deliveries', () => {
+  it('are taken one by one and acknowledged in the order in which they came', async () => {
+    const bench = new Bench();
+    for (let seq = 1; seq <= 100; seq++) bench.offer('acme', seq);
+    await bench.until(() => bench.taken.length === 100);
+    const expected = Array.from({ length: 100 }, (_, index) => `acme ${index + 1}`);
+    assert.deepEqual(bench.taken, expected);
+    assert.deepEqual(bench.acknowledged, expected);
+    await bench.end();
+  });
+
+  it('of one tenant alone keep the broker waiting, and nothing is set aside', async () => {
+    const bench = new Bench();
+    for (let seq = 1; seq <= windowMax; seq++) bench.offer('acme', seq);
+    let room = false;
+    void bench.deliveries.room().then(() => (room = true));
+    await Promise.resolve();
+    assert.equal(room, false);
+    assert.deepEqual(bench.store.aside.waiting(), []);
+    await bench.until(() => room && bench.acknowledged.length > 0);
+    await bench.until(() => bench.taken.length === windowMax);
+    await bench.end();
+  });
+
+  it('of a flood wait aside, acknowledged, while another tenant’s are taken as they come', async () => {
+    const bench = new Bench();
+    bench.costMs = (tenant) => (tenant === 'flood' ? 50 : 1);
+    bench.offer('quiet', 0);
+    await bench.until(() => bench.acknowledged.length === 1);
+    const waits: number[] = [];
+    let sent = 0;
+    const sentAt = new Map<string, number>();
+    bench.onTake = (word) => {
+      const since = sentAt.get(word);
+      if (since !== undefined) waits.push(bench.clock.monotonicMs() - since);
+      // In every turn of the flood comes more of it than a turn can take, and a message of the quiet one.
+      if (!word.startsWith('flood') || sent >= 100) return;
+      sent++;
+      for (let more = 0; more < 20; more++) bench.offer('flood', sent * 20 + more);
+      sentAt.set(`quiet ${sent}`, bench.clock.monotonicMs());
+      bench.offer('quiet', sent);
+    };
+    for (let seq = 0; seq < 20; seq++) bench.offer('flood', seq);
+    await bench.until(() => bench.taken.filter((word) => word.startsWith('quiet')).length === 101);
+    // It waits for no more than the turn in progress, which here is over when it comes.
+    assert.ok(Math.max(...waits) <= 2, String(Math.max(...waits)));
+    await bench.until(() => bench.acknowledged.filter((word) => word.startsWith('quiet')).length === 101);
+    await bench.until(() => bench.taken.length === 101 + 2020);
+    const flood = bench.taken.filter((word) => word.startsWith('flood'));
+    assert.equal(new Set(flood).size, 2020, 'nothing of the flood is lost');
+    assert.deepEqual(
+      flood.map((word) => Number(word.slice(6))),
+      Array.from({ length: 2020 }, (_, index) => index),
+      'and it stays in order',
+    );
+    assert.deepEqual(bench.overrun, []);
+    assert.deepEqual(bench.store.aside.waiting(), []);
+    await bench.end();
+  });
+
+  it('of four messages in flight hold none that another tenant needs', async () => {
+    const bench = new Bench();
+    bench.offer('quiet', 0);
+    await bench.until(() => bench.taken.length === 1);
+    // Twenty in flight, as brokers have them: unacknowledged are never more than a few of the flood.
+    let inFlight = 0;
+    for (let seq = 1; seq <= 2000; seq++) {
+      bench.offer('flood', seq);
+      inFlight = Math.max(inFlight, seq + 1 - bench.acknowledged.length);
+    }
+    assert.ok(inFlight <= 8, String(inFlight));
+    await bench.until(() => bench.taken.length === 2001);
+    await bench.end();
+  });
+
+  it('that have no room aside are let go and told, and cost nobody else', async () => {
+    const bench = new Bench();
+    bench.offer('quiet', 0);
+    await bench.until(() => bench.taken.length === 1);
+    for (let seq = 1; seq <= 30; seq++) bench.offer('flood', seq, 100_000);
+    for (let seq = 1; seq <= 10; seq++) bench.offer('quiet', seq);
+    await bench.until(() => bench.taken.filter((word) => word.startsWith('quiet')).length === 11);
+    const [flooded, lost] = [bench.taken, bench.overrun].map(
+      (words) => words.filter((word) => word.startsWith('flood')).length,
+    );
+    assert.ok(lost! > 10 && lost! < 30, String(lost));
+    await bench.until(() => bench.taken.length + bench.overrun.length === 41);
+    assert.ok(flooded! <= 30 - lost!);
+    await bench.end();
+  });
+
+  it('without a place that outlives us are never acknowledged before they are safe', async () => {
+    const bench = new Bench(false);
+    bench.offer('quiet', 0);
+    for (let seq = 1; seq <= 100; seq++) bench.offer('flood', seq);
+    assert.deepEqual(bench.acknowledged, []);
+    await bench.until(() => bench.taken.length === 101);
+    assert.equal(bench.acknowledged.length, 101);
+    await bench.end();
+  });
+
+  it('of two gateways of one tenant share its turns', async () => {
+    const bench = new Bench();
+    bench.offer('quiet', 0);
+    await bench.until(() => bench.taken.length === 1);
+    for (let seq = 1; seq <= 100; seq++) bench.offer('acme', seq, 10, 'loud');
+    bench.offer('acme', 1000, 10, 'soft');
+    await bench.until(() => bench.taken.includes('acme 1000'));
+    assert.ok(bench.taken.length < 10, String(bench.taken.length));
+    await bench.end();
+  });
+
+  it('end with the message in hand, and with what cannot be taken', async () => {
+    const bench = new Bench();
+    bench.onTake = () => bench.over.abort();
+    for (let seq = 1; seq <= 10; seq++) bench.offer('acme', seq);
+    await bench.deliveries.ended;
+    assert.deepEqual([bench.taken, bench.acknowledged], [['acme 1'], ['acme 1']]);
+    const failing = new Bench();
+    failing.onTake = () => {
+      throw new Error('the disk is full');
+    };
+    failing.offer('acme', 1);
+    await failing.until(() => failing.failure !== undefined);
+    assert.deepEqual(failing.acknowledged, []);
+  });
+});
