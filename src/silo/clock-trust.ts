@@ -12,7 +12,7 @@ export interface ClockEvidence {
   wallMs: number;
   /** Since boot. */
   monotonicMs: number;
-  /** No right clock can be earlier: build time, last stored sample, certificate's notBefore. */
+  /** No right clock can be earlier: release day, certificate's notBefore. */
   floorMs: number;
 }
 

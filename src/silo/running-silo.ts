@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import { version } from '../base/version.ts';
+import { releasedAtMs, version } from '../base/version.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../reading/status.ts';
@@ -94,7 +94,11 @@ export class RunningSilo {
     this.#journal = journal;
     this.#identity = identity;
     this.#sessionSince = clock.wallMs();
-    const timekeeper = new Timekeeper(time, Math.max(identity.identity.notBefore, spool.newestTs ?? 0));
+    const timekeeper = new Timekeeper(
+      time,
+      Math.max(identity.identity.notBefore, releasedAtMs),
+      spool.newestTs ?? 0,
+    );
     this.#timekeeper = timekeeper;
     this.#quotas = new Quotas(quota, { book, clock, logger, spool, journal, timekeeper, losses, settled });
     this.#uplink = startUplink(

@@ -41,6 +41,8 @@ class ForeignIdentity extends MerestoneError {
 
 type Stage =
   | { at: 'starting' }
+  /** For a certificate to begin: the clock may be behind, and then samples need not be lost for it. */
+  | { at: 'waiting'; reason: string }
   | { at: 'refused'; reason: string }
   | { at: 'running'; silo: RunningSilo }
   | { at: 'stopped' };
@@ -134,7 +136,10 @@ export class Silo {
       const { tenant, gateway } = silo.origin;
       this.#logger.info('silo runs', { tenant, gateway });
     } catch (error) {
-      this.#refuse(describeError(error));
+      const isTooEarly =
+        error instanceof MerestoneError && error.code === 'IdentityOutOfTime' && error.retryable;
+      if (isTooEarly) this.#wait(describeError(error));
+      else this.#refuse(describeError(error));
     }
     this.#postStatus();
   }
@@ -187,6 +192,16 @@ export class Silo {
   /** It may be told to stop while it opens. */
   get #isStopped(): boolean {
     return this.#stage.at === 'stopped';
+  }
+
+  /** Samples wait undated in the gateway, which bounds them, for as long as the status says 'starting'. */
+  #wait(reason: string): void {
+    if (this.#isStopped) return;
+    const isKnown = this.#stage.at === 'waiting';
+    this.#stage = { at: 'waiting', reason };
+    if (isKnown) return;
+    this.#logger.error('silo waits: nothing is stored, nothing is sent, samples wait undated', { reason });
+    this.#note('refused-certificate', { reason, fingerprintSha256: null });
   }
 
   #refuse(reason: string): void {
@@ -265,7 +280,7 @@ export class Silo {
    * damaged or out of time is refused, and the silo goes on as whom it has been proved to be.
    */
   async #lookAtIdentity(): Promise<void> {
-    if (this.#stage.at === 'refused') return this.#begin();
+    if (this.#stage.at === 'refused' || this.#stage.at === 'waiting') return this.#begin();
     if (this.#stage.at !== 'running') return;
     const { silo } = this.#stage;
     try {
@@ -317,8 +332,8 @@ export class Silo {
     const figures = running?.status();
     return {
       name: this.#birth.options.name,
-      state: this.#stage.at,
-      reason: this.#stage.at === 'refused' ? this.#stage.reason : this.#renewalFault,
+      state: this.#stage.at === 'waiting' ? 'starting' : this.#stage.at,
+      reason: 'reason' in this.#stage ? this.#stage.reason : this.#renewalFault,
       forMs: 0, // the gateway counts it
       tenant: running?.origin.tenant ?? null,
       gateway: running?.origin.gateway ?? null,

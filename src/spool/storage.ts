@@ -17,6 +17,7 @@ import { type GivenUp, MemoryBatches, type MemoryOptions } from './memory-batche
 import { MemoryEvents } from './memory-events.ts';
 import { MemoryHeld } from './memory-held.ts';
 import type { LeasedEvent } from './outbox.ts';
+import { Owed } from './owed.ts';
 import { blankSpoolStatus } from './blank-status.ts';
 import type { Spool } from './spool.ts';
 
@@ -58,13 +59,13 @@ export class Storage {
   #enqueuedAtMs = -Infinity;
   #isOpening = false;
   #isClosed = false;
-  /** What could not be told to the disk yet. */
-  #rejected: (BatchRef & { reason: string })[] = [];
-  #settledEvents: string[] = [];
+  readonly #owed = new Owed();
   #delivered = 0;
   #unsavedCheckpoint: string | undefined;
   #memoryCheckpoint: string | undefined;
   #sent: SentCount | undefined;
+  /** What dates the samples that the disk holds, and are older than those in memory. */
+  #date: ((payload: Buffer) => readonly EncodedSample[]) | undefined;
 
   /** Throws what `open` throws, the disk's faults apart. */
   static async open(deps: StorageDependencies, bytesMax: number): Promise<Storage> {
@@ -133,7 +134,9 @@ export class Storage {
 
   /** As the spool's `release`. What a failing disk holds waits until it works again. */
   release(date: (payload: Buffer) => readonly EncodedSample[]): number {
-    let batches = this.isFailing ? 0 : (this.#attempt((disk) => disk.release(date)) ?? 0);
+    const released = this.isFailing ? undefined : this.#attempt((disk) => disk.release(date));
+    this.#date = released === undefined ? date : undefined;
+    let batches = released ?? 0;
     for (let payload = this.#held.take(); payload !== undefined; payload = this.#held.take()) {
       if (this.enqueue(date(payload)) !== undefined) batches += 1;
     }
@@ -159,12 +162,12 @@ export class Storage {
   settle({ acked = [], rejected = [], released = [] }: Verdicts): void {
     const isStored = (ref: BatchRef): boolean => !this.memory.has(ref);
     const stored = { acked: acked.filter(isStored), released: released.filter(isStored) };
-    this.#rejected.push(...rejected.filter(isStored));
+    this.#owed.reject(rejected.filter(isStored));
     for (const event of this.memory.settle({ acked, rejected, released })) this.note(event);
     if (this.isFailing) this.#delivered += stored.acked.length;
     this.#attempt((disk) => (disk.settle({ released: stored.released }), true));
     this.#attempt((disk) => (disk.settle({ acked: stored.acked }), true));
-    this.#settleRejected();
+    this.#pay();
   }
 
   /** As the spool's, but it does not throw: what the disk does not take waits in memory, and is sent from there. */
@@ -179,16 +182,14 @@ export class Storage {
   }
 
   settleEvents(ids: readonly string[]): void {
-    this.#settledEvents.push(...ids.filter((id) => !this.#events.has(id)));
+    this.#owed.settleEvents(ids.filter((id) => !this.#events.has(id)));
     this.#events.settle(ids);
-    this.#settleStoredEvents();
+    this.#pay();
   }
 
   releaseEvents(ids: readonly string[]): void {
     this.#events.release(ids);
-    this.#attempt(
-      (disk) => (disk.releaseEvents(ids.filter((id) => !this.#settledEvents.includes(id))), true),
-    );
+    this.#attempt((disk) => (disk.releaseEvents(ids.filter((id) => !this.#owed.hasEvent(id))), true));
   }
 
   /** The chain of what is in memory, for whoever signs it. */
@@ -279,6 +280,9 @@ export class Storage {
 
   /** To the disk what was never sent, oldest first; false where the disk takes no more. */
   #moveWaiting(): boolean {
+    const date = this.#date;
+    if (date !== undefined && this.#attempt((disk) => disk.release(date)) === undefined) return false;
+    this.#date = undefined;
     for (let oldest = this.memory.oldest; oldest !== undefined; oldest = this.memory.oldest) {
       const samples = oldest;
       if (this.#attempt((disk) => ({ key: disk.enqueue(samples) })) === undefined) return false;
@@ -308,8 +312,7 @@ export class Storage {
     while (this.#moveEvent());
     if (this.isFailing) return;
     if (!isTold) this.note(event);
-    this.#settleRejected();
-    this.#settleStoredEvents();
+    this.#pay();
     for (
       let payload = this.#held.take();
       payload !== undefined && !this.isFailing;
@@ -324,16 +327,8 @@ export class Storage {
     return { kind: 'storage-failed', state: 'ended', epoch: this.memory.head.epoch, ...this.#state.fault };
   }
 
-  #settleRejected(): void {
-    if (this.#rejected.length === 0 || this.isFailing) return;
-    const rejected = this.#rejected;
-    if (this.#attempt((disk) => (disk.settle({ rejected }), true)) === true) this.#rejected = [];
-  }
-
-  #settleStoredEvents(): void {
-    if (this.#settledEvents.length === 0 || this.isFailing) return;
-    const ids = this.#settledEvents;
-    if (this.#attempt((disk) => (disk.settleEvents(ids), true)) === true) this.#settledEvents = [];
+  #pay(): void {
+    if (!this.isFailing) this.#owed.pay((work) => this.#attempt(work));
   }
 
   #attempt<T>(work: (disk: Spool) => T): T | undefined {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Sample } from '../../src/reading/sample.ts';
 import { bootSettleMs, judgeClock } from '../../src/silo/clock-trust.ts';
-import { Timekeeper, undatedMaxMs } from '../../src/silo/timekeeper.ts';
+import { doubtMs, stableMs, Timekeeper, undatedMaxMs } from '../../src/silo/timekeeper.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const today = Date.UTC(2026, 10, 22, 12);
@@ -100,5 +100,86 @@ describe('timekeeper', () => {
     clock.setWall(floorMs - 1);
     assert.equal(keeper.check(), true);
     assert.equal(keeper.mode, 'unknown');
+  });
+});
+
+describe('a clock behind our own newest sample', () => {
+  const dayMs = 86_400_000;
+  const ahead = today + 5 * dayMs;
+  const start = (wallMs: number, changes: { synchronized?: boolean; setFromHardware?: boolean } = {}) => {
+    const clock = new FakeClock(wallMs, 500_000);
+    const { synchronized = false, setFromHardware = false } = changes;
+    const sources = { clock, bootId: 'this', synchronized: () => synchronized, setFromHardware };
+    const keeper = new Timekeeper(sources, floorMs, ahead);
+    const pass = (ms: number): void => {
+      for (let passed = 0; passed < ms; passed += 1000) {
+        clock.advance(1000);
+        keeper.check();
+      }
+    };
+    const take = (): Sample => ({
+      device: 'meter',
+      wallMs: clock.wallMs(),
+      monotonicMs: clock.monotonicMs(),
+      values: { power: 1 },
+    });
+    return { clock, keeper, take, pass };
+  };
+
+  for (const setFromHardware of [false, true]) {
+    it(`is waited with for a minute, then dates with a mark, and is believed after ten (hardware: ${setFromHardware})`, () => {
+      const { clock, keeper, take, pass } = start(today, { setFromHardware });
+      assert.equal(keeper.mode, 'unknown');
+      const early = take();
+      pass(doubtMs);
+      assert.equal(keeper.mode, 'estimating');
+      const dated = keeper.date({ bootId: 'this', sample: early });
+      assert.deepEqual([dated.ts, dated.clock], [today, 'estimated']);
+      assert.equal(keeper.date({ bootId: 'this', sample: take() }).ts, clock.wallMs());
+      pass(stableMs - doubtMs);
+      assert.equal(keeper.mode, 'good');
+      assert.deepEqual(keeper.date({ bootId: 'this', sample: take() }).ts, clock.wallMs());
+    });
+  }
+
+  it('is believed at once where NTP vouches for it', () => {
+    assert.equal(start(today, { synchronized: true }).keeper.mode, 'good');
+  });
+
+  it('is doubted anew after each step', () => {
+    const { clock, keeper, pass } = start(today);
+    pass(stableMs - 5000);
+    clock.setWall(clock.wallMs() + 7_200_000);
+    pass(stableMs - 5000);
+    assert.equal(keeper.mode, 'estimating');
+    pass(6000);
+    assert.equal(keeper.mode, 'good');
+  });
+
+  it('dates what was held in another boot with the time of its own clock where that can be right', () => {
+    const { keeper, take } = start(today);
+    const sample = { ...take(), wallMs: today - 3_600_000 };
+    assert.equal(keeper.date({ bootId: 'other', sample }).ts, today - 3_600_000);
+  });
+});
+
+describe('an estimate by a clock that can not be right', () => {
+  it('goes on as the monotonic clock does, boot by boot, over any number of samples', () => {
+    const clock = new FakeClock(0, 5000);
+    const sources = { clock, bootId: 'this', synchronized: () => false, setFromHardware: true };
+    const keeper = new Timekeeper(sources, floorMs, today);
+    const samples = Array.from({ length: 656 }, () => {
+      clock.advance(1000);
+      return { device: 'meter', wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), values: {} };
+    });
+    keeper.check();
+    assert.equal(keeper.mode, 'estimating');
+    for (const bootId of ['this', 'other']) {
+      const times = samples.map((sample) => keeper.date({ bootId, sample }).ts);
+      assert.deepEqual(
+        times,
+        samples.map((_, index) => today + index * 1000),
+      );
+    }
   });
 });

@@ -196,6 +196,30 @@ describe('storage on a disk that fails', () => {
     rig.storage.close();
   });
 
+  it('dates what the disk holds before what came after it', async (t) => {
+    const rig = await openRig(t, temporaryDirectory(t));
+    rig.storage.hold(Buffer.from('[]'));
+    const mend = breakDisk(rig.spool(), full);
+    rig.storage.enqueue([testSample(2)]);
+    // The clock is known now, and the disk fails.
+    rig.storage.release(() => [testSample(1)]);
+    mend();
+    await rig.tick(5);
+    rig.storage.enqueue([testSample(3)]);
+    const batches = deliver(rig);
+    assert.deepEqual(
+      batches.map(({ key, payload }) => [
+        key.seq,
+        (JSON.parse(payload.toString()) as TelemetryBatch).samples[0]!.ts,
+      ]),
+      [
+        [1, 1],
+        [2, 2],
+        [3, 3],
+      ],
+    );
+  });
+
   it('keeps memory bounded, and counts what it gives up', async (t) => {
     for (const whenFull of ['drop-oldest', 'drop-newest'] as const) {
       const rig = await openRig(t, temporaryDirectory(t), { bytesMax: 2000, whenFull });

@@ -12,23 +12,34 @@ import type { StreamEvent } from '../../src/stream/event.ts';
 import { FakeClock } from './fake-clock.ts';
 import { nextNoon, siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
 import { acme } from './spool.ts';
-import { drain } from './spool-damage.ts';
+import { drain, type Drained } from './spool-damage.ts';
+
+/** What the box knows of the time; noon and synchronized where nothing is said. */
+export interface RigClock {
+  wallMs?: number;
+  synchronized?: boolean;
+}
 
 /** A silo in this process, with a real spool and audit log, no broker, and a clock that the test turns. */
 export class SiloRig {
-  readonly clock = new FakeClock(nextNoon());
+  readonly clock: FakeClock;
   readonly posted: FromSilo[] = [];
   readonly silo: Silo;
   readonly #directory: string;
 
   /** `folder` holds the silo's certificates, and takes its state. */
-  static async start(folder: string, changes: SiloChanges = {}): Promise<SiloRig> {
-    const rig = new SiloRig(folder, changes);
+  static async start(folder: string, changes: SiloChanges = {}, clock: RigClock = {}): Promise<SiloRig> {
+    const rig = new SiloRig(folder, changes, clock);
     await rig.silo.start();
     return rig;
   }
 
-  private constructor(folder: string, changes: SiloChanges) {
+  private constructor(
+    folder: string,
+    changes: SiloChanges,
+    { wallMs = nextNoon(), synchronized = true }: RigClock,
+  ) {
+    this.clock = new FakeClock(wallMs);
     const birth = siloBirth(folder, changes);
     this.#directory = birth.options.spool.directory;
     const channel = {
@@ -39,8 +50,8 @@ export class SiloRig {
     this.silo = new Silo(birth, channel, this.clock, {
       clock: this.clock,
       bootId: 'boot',
-      synchronized: () => true,
-      setFromHardware: true,
+      synchronized: () => synchronized,
+      setFromHardware: synchronized,
     });
   }
 
@@ -70,6 +81,11 @@ export class SiloRig {
 
   /** Ends it; the events that wait in its spool. */
   async stop(): Promise<StreamEvent[]> {
+    return (await this.stopAndDrain()).events;
+  }
+
+  /** Ends it, and takes out all that waits in its spool. */
+  async stopAndDrain(): Promise<Drained> {
     await this.silo.handle({ type: 'stop' });
     const directory = join(this.#directory, acme.tenant, acme.gateway);
     const keys = await loadKeyWrapper(directory, { silo: 'north' });
@@ -80,9 +96,9 @@ export class SiloRig {
       clock: this.clock,
       logger: silentLogger,
     });
-    const { events } = drain(spool);
+    const drained = drain(spool);
     spool.close();
-    return events;
+    return drained;
   }
 
   /** Of the tenant's log, or of the silo's own, without an identity. */
