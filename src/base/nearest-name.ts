@@ -1,18 +1,32 @@
 /** Beyond a third of the letters, a word is another word and no slip of the finger. */
 const slipShareMax = 1 / 3;
 
-/** The one of `names` that `typed` was most likely meant to be, or undefined where none is near. */
+/** In a shorter word every letter counts: `no` is not `on`. */
+const lettersMin = 4;
+
+/**
+ * The one of `names` that `typed` was most likely meant to be, or undefined where none is near, or several are as
+ * near. A digit is never a slip: `voltage_l4` is not `voltage_l1`, nor `int61` one of `int16` and `int64`, and who
+ * follows such a hint has something else without noticing.
+ */
 export function nearestName(typed: string, names: Iterable<string>): string | undefined {
   if (typed.length > 64) return undefined;
   const wanted = fold(typed);
-  let best: { name: string; distance: number } | undefined;
+  let best: { name: string; distance: number; isTied: boolean } | undefined;
   for (const name of names) {
     const candidate = fold(name);
-    const limit = Math.max(1, Math.floor(Math.max(wanted.length, candidate.length) * slipShareMax));
+    if (digitsOf(candidate) !== digitsOf(wanted)) continue;
+    const length = Math.max(wanted.length, candidate.length);
+    const limit = length < lettersMin ? 0 : Math.floor(length * slipShareMax);
     const distance = editDistance(wanted, candidate);
-    if (distance <= limit && distance < (best?.distance ?? Infinity)) best = { name, distance };
+    if (distance > limit || distance > (best?.distance ?? Infinity)) continue;
+    best = { name, distance, isTied: distance === best?.distance };
   }
-  return best?.name;
+  return best === undefined || best.isTied ? undefined : best.name;
+}
+
+function digitsOf(name: string): string {
+  return name.replace(/\D/g, '');
 }
 
 /** `baud_rate`, `baud-rate` and `BaudRate` are one word. */

@@ -6,6 +6,8 @@ import { after, before, describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
 import { findControlSocket, loadConfig, parseConfig } from '../../src/config/load.ts';
 import type { GatewayOptions } from '../../src/config/options.ts';
+import { loadProfile, profileNames } from '../../src/fieldbus/profile/profile.ts';
+import { builtInProfiles } from '../fieldbus/profile/built-in.ts';
 
 const file = '/etc/merestone/merestone.yaml';
 
@@ -295,6 +297,18 @@ devices:
   });
 });
 
+/** All that there are, those of one maker first. */
+function profilesBy(vendor: string): string {
+  const names = profileNames([builtInProfiles]);
+  const isOf = (name: string): boolean => name.startsWith(`${vendor}-`);
+  return [...names.filter(isOf), ...names.filter((name) => !isOf(name))].join(', ');
+}
+
+function pointsOf(profile: string): string {
+  const { points = [] } = loadProfile(profile, [builtInProfiles]).shape;
+  return points.map(({ name }) => name).join(', ');
+}
+
 describe('faults', () => {
   const device =
     '  - { name: d2, bus: plant, unitId: 8, points: [{ name: t, table: holding, address: 1, type: int16 }] }\n';
@@ -473,7 +487,9 @@ describe('faults', () => {
     [
       'a profile that is not there',
       (text) => `${text}  - { name: m, bus: rs485, unitId: 1, profile: eastron-sdm63 }\n`,
-      ["11:48: there is no profile 'eastron-sdm63'; did you mean 'eastron-sdm630'?"],
+      [
+        `11:48: there is no profile 'eastron-sdm63', and one of a near name is for another device; there is ${profilesBy('eastron')}`,
+      ],
     ],
     [
       'a profile with points beside it',
@@ -489,9 +505,14 @@ describe('faults', () => {
     ],
     [
       'a point that the profile has not',
+      (text) => `${text}  - { name: m, bus: rs485, unitId: 1, profile: eastron-sdm120, only: [voltage4] }\n`,
+      [`11:70: profile eastron-sdm120: has no point 'voltage4'; it has ${pointsOf('eastron-sdm120')}`],
+    ],
+    [
+      'a point that is nearly one of the profile',
       (text) =>
-        `${text}  - { name: m, bus: rs485, unitId: 1, profile: eastron-sdm630, only: [voltage_l4] }\n`,
-      ["11:70: profile eastron-sdm630: has no point 'voltage_l4'; did you mean 'voltage_l1'?"],
+        `${text}  - { name: m, bus: rs485, unitId: 1, profile: eastron-sdm630, only: [voltgae_l2] }\n`,
+      ["11:70: profile eastron-sdm630: has no point 'voltgae_l2'; did you mean 'voltage_l2'?"],
     ],
     [
       'a point past the last address',
@@ -530,7 +551,7 @@ describe('faults', () => {
       'a type that is nearly one',
       (text) => text.replace('type: int16', 'type: int61'),
       [
-        "10:99: 'int61' is not one of bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bits, bcd16, bcd32; did you mean 'int16'?",
+        "10:99: 'int61' is not one of bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bits, bcd16, bcd32; choose one of them",
       ],
     ],
     ['nothing at all', () => '', ['1:1: nothing is no mapping; wanted here: configuration of Merestone']],

@@ -36,7 +36,7 @@ export function profileNames(directories: readonly string[]): string[] {
 /**
  * The profile `name` out of the first of `directories` that has it. A name that two folders have is refused: a
  * user's file must not take the place of a built-in one unnoticed, nor the other way round.
- * Throws ProfileInvalid with `file:line:column` as its subject, or the names that may have been meant.
+ * Throws ProfileInvalid with `file:line:column` as its subject, or the names that there are.
  */
 export function loadProfile(name: string, directories: readonly string[]): Profile {
   const isName = /^[a-z0-9][a-z0-9-]*$/.test(name);
@@ -125,11 +125,19 @@ function readProfile(file: string): Buffer {
   }
 }
 
+/** A near name is another device's map, and plausible: what there is is listed, the same maker's first. */
 function unknownProfile(name: string, directories: readonly string[]): MerestoneError {
   const names = profileNames(directories);
-  const meant = nearestName(name, names);
-  const hint = meant === undefined ? `there is ${names.join(', ') || 'none'}` : `did you mean '${meant}'?`;
-  return new MerestoneError('ProfileInvalid', `there is no profile '${name}'`, { hint });
+  const vendor = nearestName(vendorOf(name), new Set(names.map(vendorOf)));
+  const isAkin = (each: string): boolean => vendorOf(each) === vendor || (name !== '' && each.includes(name));
+  const listed = [...names.filter(isAkin), ...names.filter((each) => !isAkin(each))];
+  const message = `there is no profile '${name}', and one of a near name is for another device`;
+  return new MerestoneError('ProfileInvalid', message, { hint: `there is ${listed.join(', ') || 'none'}` });
+}
+
+/** What the names of one maker's profiles begin with. */
+function vendorOf(name: string): string {
+  return name.split('-')[0]!;
 }
 
 interface Fault {

@@ -166,7 +166,11 @@ describe('loading a profile', () => {
   });
 
   for (const [asked, hint] of [
-    ['eastron-sdm360', "did you mean 'eastron-sdm630'?"],
+    ['eastron-sdm360', 'there is eastron-sdm120, eastron-sdm230, eastron-sdm630, abb-b23-b24'],
+    ['eastron-sdm72', 'there is eastron-sdm120, eastron-sdm230, eastron-sdm630, abb-b23-b24'],
+    ['eastrom-sdm630', 'there is eastron-sdm120, eastron-sdm230, eastron-sdm630, abb-b23-b24'],
+    ['sdm630', 'there is eastron-sdm630, abb-b23-b24'],
+    ['carlo-gavazzi-em24x', 'there is carlo-gavazzi-em24, carlo-gavazzi-em24-ethernet, carlo-gavazzi-em340'],
     ['../../etc/passwd', 'there is abb-b23-b24'],
     ['', 'there is abb-b23-b24'],
   ] as const) {
