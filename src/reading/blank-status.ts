@@ -29,6 +29,7 @@ export function blankDevice(name: string, silo: string, everyMs: number): Device
     identity: { state: 'unchecked', reason: null },
     answerMs: null,
     latenessMs: 0,
+    usualLatenessMs: 0,
     busShare: 0,
   };
 }

@@ -62,6 +62,8 @@ export interface DeviceStatus {
   answerMs: number | null;
   /** Worst lateness behind its interval over the last minute. */
   latenessMs: number;
+  /** Mean of it: above its interval it misses more of its polls than it makes. */
+  usualLatenessMs: number;
   /** Share of bus time over the last minute, 0 to 1. */
   busShare: number;
 }

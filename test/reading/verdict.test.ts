@@ -123,7 +123,7 @@ const busParts = {
   silentMs: [400, 30_000, 30_001, 180_001],
   lastSampleAt: [null, now],
   points: ['all', 'some', 'none', 'implausible', 'unread'],
-  latenessMs: [1000, 1001],
+  usualLatenessMs: [1000, 1001],
   identity: ['unchecked', 'confirmed', 'contradicted', 'off'],
 } as const;
 
@@ -136,7 +136,7 @@ function busOf(parts: BusParts): BusStatus {
     silentMs: parts.silentMs,
     lastSampleAt: parts.lastSampleAt,
     points: points[parts.points],
-    latenessMs: parts.latenessMs,
+    usualLatenessMs: parts.usualLatenessMs,
     identity: { state: parts.identity, reason: parts.identity === 'contradicted' ? 'it says SDM120' : null },
   });
   return busStatus('rs485', { state: parts.bus, forMs: parts.forMs, load: parts.load, devices: [device] });
@@ -153,7 +153,7 @@ function busVerdict(parts: BusParts): Verdict {
     parts.lastSampleAt !== null &&
     (parts.state === 'good' || parts.state === 'partial' || parts.state === 'starting') &&
     (parts.points === 'all' || parts.points === 'unread') &&
-    parts.latenessMs <= parts.everyMs &&
+    parts.usualLatenessMs <= parts.everyMs &&
     parts.identity !== 'contradicted';
   return isGood ? 'good' : 'degraded';
 }
@@ -307,7 +307,7 @@ describe('the verdict', () => {
     );
     assert.match(
       of({}, { points: points.implausible }),
-      /1 of 1 points .* voltage \(implausible\); compare with its display: wrong profile/,
+      /1 of 1 points .* voltage \(implausible\); wrong profile, wordOrder/,
     );
     const overloaded = busStatus('rs485', {
       load: 6.54,

@@ -2,9 +2,10 @@
 const buckets = 12;
 const bucketMs = 5000;
 
-/** Sum and maximum of what happened over the last minute. */
+/** Sum, mean and maximum of what happened over the last minute. */
 export class Minute {
   readonly #sums = new Float64Array(buckets);
+  readonly #counts = new Float64Array(buckets);
   readonly #maxima = new Float64Array(buckets);
   readonly #startedAtMs: number;
   #bucket: number;
@@ -18,12 +19,19 @@ export class Minute {
     this.#advance(now);
     const index = this.#bucket % buckets;
     this.#sums[index]! += value;
+    this.#counts[index]! += 1;
     this.#maxima[index] = Math.max(this.#maxima[index]!, value);
   }
 
   max(now: number): number {
     this.#advance(now);
     return Math.max(...this.#maxima);
+  }
+
+  /** 0 where nothing was added. */
+  mean(now: number): number {
+    this.#advance(now);
+    return total(this.#sums) / Math.max(1, total(this.#counts));
   }
 
   /** Of milliseconds added: share of the time looked at, 0 to 1. */
@@ -34,9 +42,8 @@ export class Minute {
   /** The same where more can be added than there was time for. */
   ratio(now: number): number {
     this.#advance(now);
-    const sum = this.#sums.reduce((total, value) => total + value, 0);
     const looked = (buckets - 1) * bucketMs + (now % bucketMs);
-    return sum / Math.max(1, Math.min(looked, now - this.#startedAtMs));
+    return total(this.#sums) / Math.max(1, Math.min(looked, now - this.#startedAtMs));
   }
 
   #advance(now: number): void {
@@ -44,10 +51,15 @@ export class Minute {
     for (let steps = Math.min(bucket - this.#bucket, buckets); steps > 0; steps -= 1) {
       const index = (bucket - steps + 1) % buckets;
       this.#sums[index] = 0;
+      this.#counts[index] = 0;
       this.#maxima[index] = 0;
     }
     this.#bucket = Math.max(this.#bucket, bucket);
   }
+}
+
+function total(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** Below this, what was passed over was so for other reasons than a full line: a quota, an answer that was slow once. */

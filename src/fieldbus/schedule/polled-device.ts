@@ -99,6 +99,7 @@ export class PolledDevice {
       failures: { ...this.#status.failures },
       answerMs: answerMs === null ? null : Math.round(answerMs * 10) / 10,
       latenessMs: Math.round(this.#lateness.max(now)),
+      usualLatenessMs: Math.round(this.#lateness.mean(now)),
       busShare: this.#busTime.share(now),
     };
   }

@@ -45,6 +45,8 @@ export function createPoller(
   /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
   let life = 0;
   let dueAt = 0;
+  /** When the next dialogue was due first: what is passed over is late, too. */
+  let owedAt = 0;
   let failures = 0;
   let lastSpentMs = 0;
 
@@ -87,7 +89,7 @@ export function createPoller(
     await line.quiet();
     if (own !== life) return null;
     const begunAt = clock.monotonicMs();
-    lateness.add(begunAt - dueAt, begunAt);
+    lateness.add(begunAt - owedAt, begunAt);
     account.status.requests += 1;
     const result = await dialogue.run();
     const spentMs = clock.monotonicMs() - begunAt;
@@ -121,12 +123,10 @@ export function createPoller(
   const nextDueAt = (): number => {
     const now = clock.monotonicMs();
     const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, retryMaxMs), jitter: 0 };
-    if (failures > 1) return now + backoffMs(failures, pause, 0);
+    if (failures > 1) return (owedAt = now + backoffMs(failures, pause, 0));
     const missed = Math.floor((now - dueAt) / everyMs);
-    if (missed > 0) {
-      lateness.add(now - dueAt - everyMs, now);
-      demand.add(missed * lastSpentMs, now);
-    }
+    owedAt = dueAt + everyMs;
+    demand.add(missed * lastSpentMs, now);
     return dueAt + (missed + 1) * everyMs;
   };
 
@@ -151,7 +151,8 @@ export function createPoller(
     opened: () => {
       end();
       failures = 0;
-      pollAt(clock.monotonicMs());
+      owedAt = clock.monotonicMs();
+      pollAt(owedAt);
     },
     lost: () => {
       end();
@@ -167,6 +168,7 @@ export function createPoller(
         ...account.snapshot(),
         identity: messages.identity,
         latenessMs: Math.round(lateness.max(now)),
+        usualLatenessMs: Math.round(lateness.mean(now)),
         busShare: busTime.share(now),
       };
     },

@@ -4,6 +4,8 @@ import { deviceRemarks } from './device-remarks.ts';
 import { because, type Finding, graceMs, type Remark, someOf, unknownState } from './finding.ts';
 import { percent } from './quota-words.ts';
 
+/** Its share of the first seconds says little. */
+const loadKnownAfterMs = 10_000;
 /** A line this busy is late with the next thing that comes up. */
 const loadMax = 0.9;
 /** More silent devices of a bus than this are one finding: a list of fifty is not read. */
@@ -71,8 +73,8 @@ function backRemedy({ kind }: BusStatus): string {
     : 'plug the adapter in, end what else uses it, and name it by its /dev/serial/by-id/ path; polling goes on by itself';
 }
 
-function loadRemarks({ load, devices, kind }: BusStatus): Remark[] {
-  if (load <= loadMax) return [];
+function loadRemarks({ load, devices, kind, state, forMs }: BusStatus): Remark[] {
+  if (load <= loadMax || (state === 'open' && forMs < loadKnownAfterMs)) return [];
   const [first, ...others] = devices;
   const busiest = others.reduce((a, b) => ((b?.busShare ?? 0) > (a?.busShare ?? 0) ? b : a), first);
   const slower = busiest === undefined ? 'read its devices less often' : `read '${busiest.name}' less often`;

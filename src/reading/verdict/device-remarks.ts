@@ -46,9 +46,10 @@ function pointRemarks({ points, reason }: DeviceStatus): Remark[] {
   return [{ verdict: 'degraded', kind: 'points', what, remedy: qualityRemedy(quality) }];
 }
 
-function lateRemarks({ latenessMs, everyMs }: DeviceStatus): Remark[] {
-  if (everyMs <= 0 || latenessMs <= everyMs) return [];
-  const what = `is read up to ${formatDuration(latenessMs)} late, and its interval is ${formatDuration(everyMs)}`;
+/** By its mean: a single poll that was late, as when the box was busy, makes nobody look. */
+function lateRemarks({ usualLatenessMs, everyMs }: DeviceStatus): Remark[] {
+  if (everyMs <= 0 || usualLatenessMs <= everyMs) return [];
+  const what = `is read ${formatDuration(usualLatenessMs)} late, and its interval is ${formatDuration(everyMs)}`;
   const remedy =
     "read it less often ('every'), or take load off its bus: slow or dead devices on it cost time";
   return [{ verdict: 'degraded', kind: 'late', what, remedy }];
@@ -95,7 +96,8 @@ const remedies: Readonly<Record<string, string>> = {
   crc: "check the line's parity and termination, and that no two devices have one unitId",
   invalid: 'the device itself marks them as no value: see its display, and that their type is right',
   stale: 'the sensor has not sent them in time: check its power and wiring, and that it sends these messages',
-  implausible: 'compare with its display: wrong profile, wordOrder, byteOrder or scale; or widen min and max',
+  implausible:
+    'wrong profile, wordOrder, byteOrder or scale: compare with its display; where the value is true, widen min and max',
   exception:
     "compare table and address of these points with the device's own list: zero-based, and for this interface",
   'exception:4': 'the device reports a fault of its own: see its display and its manual',
