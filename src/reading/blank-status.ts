@@ -10,7 +10,14 @@ import type {
 export const goodDisk: SpoolStatus['disk'] = { state: 'good', reason: null, sinceMs: null };
 
 const unknownSpool = { disk: goodDisk };
-const unknownUplink = { forMs: 0, offlineMs: null, lastAnswer: null };
+const unknownUplink = {
+  forMs: 0,
+  offlineMs: null,
+  lastAnswer: null,
+  packetBytesMax: null,
+  oversizeBatches: 0,
+  retainAvailable: null,
+};
 
 /** A device of which nothing is known yet. */
 export function blankDevice(name: string, silo: string, everyMs: number): DeviceStatus {

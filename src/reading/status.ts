@@ -162,12 +162,18 @@ export interface UplinkStatus {
   /** For how long there has been no session, however often one was tried; null while there is one. */
   offlineMs: number | null;
   /** What the broker said of the last batch that it answered; null before the first. */
-  lastAnswer: 'accepted' | 'refused' | 'no-subscribers' | null;
+  lastAnswer: 'accepted' | 'refused' | 'no-subscribers' | 'too-large' | null;
   connects: number;
   batches: { published: number; accepted: number; refused: number; noSubscribers: number };
   inflight: number;
   /** Smoothed time from PUBLISH to PUBACK; null before the first. */
   roundTripMs: number | null;
+  /** How large a whole MQTT packet may be, as the broker has said or shown it; null where no limit is known. */
+  packetBytesMax: number | null;
+  /** Batches that wait because they are larger than that. */
+  oversizeBatches: number;
+  /** Whether the broker keeps retained messages, as its CONNACK said; null before the first, and on MQTT 3.1.1. */
+  retainAvailable: boolean | null;
   /** MQTT's own, of all sessions since the silo started: publishes, pings and the rest. TLS adds to them. */
   bytesSent: number;
 }

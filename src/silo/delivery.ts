@@ -7,7 +7,7 @@ export type DeliveryOutcome =
   | 'refused'
   /** It was taken and thrown away, since nobody subscribes. */
   | 'no-subscribers'
-  /** It can never pass. */
+  /** It was larger than the broker takes, for as long as that was waited for. */
   | 'impossible'
   /** The session ended before the answer. */
   | 'unsettled';
@@ -51,9 +51,14 @@ export class Delivery {
     return this.#pausedUntilMs;
   }
 
+  /** A batch is suspected of ending the session: they go one by one, each proven before the next. */
+  get isProbing(): boolean {
+    return this.#lossesInRow >= lossesBeforeProbing;
+  }
+
   /** Batches in flight at most: one by one while a batch is suspected of ending the session. */
   window(most: number): number {
-    return this.#lossesInRow >= lossesBeforeProbing ? 1 : most;
+    return this.isProbing ? 1 : most;
   }
 
   /** `alone`: nothing else was in flight, so a lost session speaks of this batch. */
@@ -74,7 +79,7 @@ export class Delivery {
       case 'refused':
         return this.#strike(id, nowMs);
       case 'unsettled':
-        return alone && this.#lossesInRow >= lossesBeforeProbing ? this.#strike(id, nowMs) : 'release';
+        return alone && this.isProbing ? this.#strike(id, nowMs) : 'release';
     }
   }
 

@@ -5,12 +5,15 @@ import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { LeasedEvent, Spool } from '../spool/spool.ts';
+import type { PublishOutcome } from '../uplink/uplink.ts';
 import type { EventProof, StreamEvent } from '../stream/event.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
 const eventsInFlightMax = 20;
 const retryMs = 5000;
+/** More of them than this, and all wait: it is a broker that takes no event at all. */
+const oversizeMax = 1000;
 
 export interface EventForwarderDependencies {
   clock: Clock;
@@ -27,6 +30,8 @@ export interface EventForwarderDependencies {
 export class EventForwarder {
   readonly #dependencies: EventForwarderDependencies;
   readonly #state: FaultState;
+  /** Larger than the broker takes: they stay leased, out of the way of the others, until it takes more. */
+  readonly #oversize = new Set<string>();
   #busy = false;
   #isClosed = false;
   #cancelRetry: Cancel | undefined;
@@ -34,6 +39,14 @@ export class EventForwarder {
   constructor(dependencies: EventForwarderDependencies) {
     this.#dependencies = dependencies;
     this.#state = new FaultState('sending events', dependencies);
+  }
+
+  /** What the broker takes has changed: what was too large is tried again. */
+  limitSize(): void {
+    if (this.#oversize.size === 0) return;
+    this.#dependencies.spool.releaseEvents([...this.#oversize]);
+    this.#oversize.clear();
+    this.pump();
   }
 
   pump(): void {
@@ -66,24 +79,30 @@ export class EventForwarder {
   async #forward(): Promise<boolean> {
     const events = this.#dependencies.spool.leaseEvents(eventsInFlightMax);
     const delivered: string[] = [];
+    let tooLarge: string[] = [];
     try {
       const outcomes = await Promise.all(events.map((event) => this.#send(event)));
-      delivered.push(...events.filter((_, index) => outcomes[index]).map(({ id }) => id));
+      const idsOf = (kind: PublishOutcome['kind']): string[] =>
+        events.filter((_, index) => outcomes[index] === kind).map(({ id }) => id);
+      delivered.push(...idsOf('accepted'));
+      tooLarge = idsOf('too-large').slice(0, oversizeMax - this.#oversize.size);
+      for (const id of tooLarge) this.#oversize.add(id);
     } finally {
       this.#settle(events, delivered);
     }
-    return delivered.length > 0;
+    return delivered.length > 0 || tooLarge.length > 0;
   }
 
-  async #send(event: LeasedEvent): Promise<boolean> {
+  async #send(event: LeasedEvent): Promise<PublishOutcome['kind']> {
     const payload = await this.#prove(event.payload);
     const request = { channel: 'event', payload, contentType: 'application/json' } as const;
-    return (await this.#dependencies.uplink.publish(request)).kind === 'accepted';
+    return (await this.#dependencies.uplink.publish(request)).kind;
   }
 
   #settle(events: readonly LeasedEvent[], delivered: readonly string[]): void {
     const { spool } = this.#dependencies;
-    spool.releaseEvents(events.map(({ id }) => id).filter((id) => !delivered.includes(id)));
+    const isHeld = (id: string): boolean => delivered.includes(id) || this.#oversize.has(id);
+    spool.releaseEvents(events.map(({ id }) => id).filter((id) => !isHeld(id)));
     for (const { id, payload } of events) {
       if (delivered.includes(id)) this.#dependencies.delivered(JSON.parse(payload.toString()) as StreamEvent);
     }

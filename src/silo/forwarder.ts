@@ -5,12 +5,14 @@ import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BatchRef, LeasedBatch, Reach, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
+import { messageOf, packetBytes } from '../uplink/message.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../uplink/rate.ts';
-import type { PublishOutcome } from '../uplink/uplink.ts';
+import type { PublishOutcome, PublishRequest } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
-import { asideMax, Delivery, type DeliveryOutcome } from './delivery.ts';
+import { asideMax, Delivery, type DeliveryVerdict } from './delivery.ts';
 import type { Sender } from './metered-uplink.ts';
+import { Oversize } from './oversize.ts';
 
 export interface ForwarderDependencies {
   clock: Clock;
@@ -22,6 +24,8 @@ export interface ForwarderDependencies {
   reach(): Reach | 'none';
   /** So many samples were taken by the broker for good. */
   delivered(samples: number): void;
+  /** Batches wait that are larger than the broker takes, or none does any more. */
+  oversize?(state: 'reached' | 'cleared', bytesMax: number): void;
 }
 
 /** Verdicts are settled together: one commit for all that came in this long. */
@@ -32,6 +36,12 @@ const settleRetryMs = 1000;
 
 /** Batches that a quota holds back are asked for again this often. */
 const reachCheckMs = 1000;
+
+/** What the broker has acknowledged and still has to prove (MQTT 3.1.1): nothing more goes out beyond this. */
+const unprovenBytesMax = 8_000_000;
+
+/** More of them than this, and the backlog stays where it is: it would all be read for nothing. */
+const oversizeMax = 20_000;
 
 /** Why a batch stays where it is, and when to ask again. */
 interface Hold {
@@ -46,6 +56,11 @@ export class Forwarder {
   readonly #inflight = new Set<string>();
   /** Refused batches that are tried again later, while others go first. At most `asideMax`. */
   readonly #aside = new Map<string, LeasedBatch>();
+  /** Acknowledged, not proven, and no longer in flight: bytes. */
+  readonly #unproven = new Map<string, number>();
+  readonly #oversize: Oversize;
+  /** Payload of the largest that was accepted. */
+  #acceptedBytesMax = 0;
   #verdicts = emptyVerdicts();
   /** Grows and shrinks with the link's round trip; a new session starts it anew. */
   #window: PublishWindow = openWindow(1, 0);
@@ -60,14 +75,23 @@ export class Forwarder {
   constructor(dependencies: ForwarderDependencies) {
     this.#dependencies = dependencies;
     this.#settling = new FaultState('settling what was sent', dependencies);
+    const { clock, logger } = dependencies;
+    this.#oversize = new Oversize({
+      clock,
+      logger,
+      release: (refs) => this.#putBack(refs),
+      reject: (refs, reason) => this.#giveUp(refs, reason),
+      report: (state, bytesMax) => dependencies.oversize?.(state, bytesMax),
+    });
     const { backlogBytesPerSecond } = dependencies.options;
     if (backlogBytesPerSecond !== undefined) {
-      this.#backlogRate = openBucket(backlogBytesPerSecond, dependencies.clock.monotonicMs());
+      this.#backlogRate = openBucket(backlogBytesPerSecond, clock.monotonicMs());
     }
   }
 
   sessionReady(inflightMax: number): void {
     this.#ready = true;
+    this.#oversize.sessionReady();
     const { epoch, seq } = this.#dependencies.spool.status();
     this.#backlogEnd = { epoch, seq };
     this.#dependencies.spool.beginLive();
@@ -76,8 +100,19 @@ export class Forwarder {
   }
 
   sessionLost(): void {
-    if (this.#ready && this.#inflight.size > 0) this.#delivery.sessionLost();
+    if (this.#ready && this.#inflight.size + this.#unproven.size > 0) this.#delivery.sessionLost();
     this.#ready = false;
+    this.#oversize.sessionLost();
+  }
+
+  /** Batches that wait because they are larger than the broker takes. */
+  get oversize(): number {
+    return this.#oversize.count;
+  }
+
+  /** What the broker takes, in bytes of a whole packet: what waited and fits goes back in line. */
+  limitSize(bytesMax: number): void {
+    this.#oversize.limit(bytesMax);
   }
 
   /** Fills the window with what is due. */
@@ -88,12 +123,12 @@ export class Forwarder {
     const { clock, spool, options } = this.#dependencies;
     const nowMs = clock.monotonicMs();
     const waitMs = this.#delivery.pausedUntilMs - nowMs;
-    const reach = this.#dependencies.reach();
+    const reach = this.#reach();
     if (waitMs > 0 || reach === 'none') {
       this.#pumpIn(waitMs > 0 ? waitMs : reachCheckMs);
       return;
     }
-    const free = this.#delivery.window(windowSize(this.#window)) - this.#inflight.size;
+    const free = this.#free();
     if (free <= 0) return;
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
@@ -107,6 +142,18 @@ export class Forwarder {
     }
   }
 
+  #reach(): Reach | 'none' {
+    const reach = this.#dependencies.reach();
+    return reach === 'all' && this.#oversize.count >= oversizeMax ? 'live' : reach;
+  }
+
+  #free(): number {
+    const unprovenBytes = [...this.#unproven.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (unprovenBytes >= unprovenBytesMax) return 0;
+    const busy = this.#inflight.size + (this.#delivery.isProbing ? this.#unproven.size : 0);
+    return this.#delivery.window(windowSize(this.#window)) - busy;
+  }
+
   #pumpIn(ms: number): void {
     this.#cancelPump = this.#dependencies.clock.after(ms, () => this.pump());
   }
@@ -115,6 +162,7 @@ export class Forwarder {
   close(): void {
     this.#ready = false;
     this.#cancelPump?.();
+    this.#oversize.close();
     this.#releaseAside();
     this.#settle();
   }
@@ -141,7 +189,7 @@ export class Forwarder {
   /** What holds this one, where `before` holds one before it. One that nothing holds is paid for. */
   #holdOf(batch: LeasedBatch, reach: Reach, nowMs: number, before: Hold | undefined): Hold | undefined {
     if (before?.by === 'reach') return before;
-    if (this.#dependencies.reach() !== reach) return { by: 'reach', waitMs: 0 };
+    if (this.#reach() !== reach) return { by: 'reach', waitMs: 0 };
     const { epoch, seq } = batch.key;
     const isBacklog = batch.durable && (epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq);
     if (before !== undefined && (isBacklog || this.#dependencies.options.order === 'fifo')) return before;
@@ -165,26 +213,33 @@ export class Forwarder {
     this.#inflight.add(id);
     const sentAtMs = clock.monotonicMs();
     const inflight = this.#inflight.size;
-    const answered = uplink.publish(request).then((outcome) => {
+    const answered = (): void => {
       this.#inflight.delete(id);
-      if (outcome.kind !== 'unsettled' && outcome.kind !== 'too-large') {
-        this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
-      }
-      this.#conclude(id, batch, outcome);
+      this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
+    };
+    const acknowledged = (): void => {
+      answered();
+      this.#unproven.set(id, request.payload.length);
+      this.pump();
+    };
+    const concluded = uplink.publish(request, acknowledged).then((outcome) => {
+      const isMeasured = outcome.kind !== 'unsettled' && outcome.kind !== 'too-large';
+      if (isMeasured && this.#inflight.has(id)) answered();
+      this.#inflight.delete(id);
+      this.#unproven.delete(id);
+      this.#conclude(id, batch, request, outcome);
     });
-    inBackground(answered, (error) => this.#settling.fail(describeError(error)));
+    inBackground(concluded, (error) => this.#settling.fail(describeError(error)));
   }
 
-  #conclude(id: string, batch: LeasedBatch, outcome: PublishOutcome): void {
-    const nowMs = this.#dependencies.clock.monotonicMs();
+  #conclude(id: string, batch: LeasedBatch, request: PublishRequest, outcome: PublishOutcome): void {
     const { epoch, seq } = batch.key;
     const ref: BatchRef = { epoch, seq };
-    // A peer that hung up with nothing else in flight speaks of this batch.
-    const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
-    const verdict = this.#delivery.decide(id, nameOutcome(outcome), nowMs, alone);
+    const verdict = this.#decide(id, request, outcome);
     switch (verdict) {
       case 'ack':
         this.#verdicts.acked.push(ref);
+        this.#acceptedBytesMax = Math.max(this.#acceptedBytesMax, request.payload.length);
         this.#dependencies.delivered(batch.samples);
         break;
       case 'reject':
@@ -193,11 +248,52 @@ export class Forwarder {
       case 'release':
         this.#verdicts.released.push(ref);
         break;
+      case 'hold':
+        this.#hold(id, ref, request);
+        break;
       case 'aside':
         this.#aside.set(id, batch);
         if (this.#aside.size > asideMax) this.#releaseAside();
         break;
     }
+    this.#settleSoon();
+  }
+
+  /** `hold`: it is larger than the broker takes, and waits until that changes. */
+  #decide(id: string, request: PublishRequest, outcome: PublishOutcome): DeliveryVerdict | 'hold' {
+    if (outcome.kind === 'too-large') return 'hold';
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    // A peer that hung up with nothing else in flight speaks of this batch.
+    const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
+    const verdict = this.#delivery.decide(id, outcome.kind, nowMs, alone);
+    const isLargest = request.payload.length > this.#acceptedBytesMax;
+    if (verdict !== 'reject' || outcome.kind !== 'unsettled' || !isLargest) return verdict;
+    // Smaller ones pass and this one ends the session: it is the size that the broker does not bear.
+    this.#dependencies.uplink.tooLarge(request);
+    return 'hold';
+  }
+
+  #hold(id: string, ref: BatchRef, request: PublishRequest): void {
+    const { tenant = '', gateway = '' } = request.userProperties ?? {};
+    const message = messageOf(request, { tenant, gateway }, this.#dependencies.options.protocol);
+    this.#oversize.hold(id, ref, packetBytes(message));
+  }
+
+  #putBack(refs: readonly BatchRef[]): void {
+    this.#verdicts.released.push(...refs);
+    this.#settleSoon();
+  }
+
+  #giveUp(refs: readonly BatchRef[], reason: string): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    for (const ref of refs) {
+      const verdict = this.#delivery.decide(identify(ref), 'impossible', nowMs, false);
+      if (verdict === 'reject') this.#verdicts.rejected.push({ ...ref, reason });
+    }
+    this.#settleSoon();
+  }
+
+  #settleSoon(): void {
     this.#cancelSettle ??= this.#dependencies.clock.after(settleDelayMs, () => this.#settle());
   }
 
@@ -240,17 +336,12 @@ function identify(key: { epoch: string; seq: number }): string {
   return `${key.epoch}/${key.seq}`;
 }
 
-function nameOutcome(outcome: PublishOutcome): DeliveryOutcome {
-  return outcome.kind === 'too-large' ? 'impossible' : outcome.kind;
-}
-
 function describeOutcome(outcome: PublishOutcome): string {
   switch (outcome.kind) {
     case 'refused':
       return `the broker refused it again and again: ${outcome.reason}`;
-    case 'too-large':
-      return `larger than the broker's ${outcome.bytesMax} bytes`;
     case 'accepted':
+    case 'too-large':
     case 'no-subscribers':
     case 'unsettled':
       return 'it ended the session again and again';

@@ -66,6 +66,13 @@ export class Intake {
     if (this.#dependencies.timekeeper.mode !== 'unknown') this.dateHeld();
   }
 
+  /** No batch is closed with more JSON bytes of samples from now on. */
+  limitBatches(bytesMax: number): void {
+    const parts = this.#batcher.limit(bytesMax);
+    for (const part of parts) this.#close(part, part === parts.at(-1) ? this.#openReadings : 0);
+    if (parts.length > 0) this.#drain();
+  }
+
   dateHeld(): void {
     const { spool, timekeeper } = this.#dependencies;
     let dated = 0;

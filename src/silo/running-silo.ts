@@ -5,12 +5,13 @@ import type { Logger } from '../base/logger.ts';
 import { releasedAtMs, version } from '../base/version.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage, UplinkStatus } from '../reading/status.ts';
 import type { Storage } from '../spool/storage.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
 import type { Origin } from '../stream/topic.ts';
-import { startUplink, type Uplink } from '../uplink/uplink.ts';
+import { telemetryOverheadBytes } from '../uplink/envelope.ts';
+import { type SizeLimits, startUplink, type Uplink } from '../uplink/uplink.ts';
 import { Acceptance } from './acceptance.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { EventForwarder } from './event-forwarder.ts';
@@ -108,6 +109,7 @@ export class RunningSilo {
       { status: (online) => encodeJson(this.#statusDocument(online)) },
       {
         onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
+        onSizeLimit: (limits) => this.#limitSize(limits),
         onLost: () => this.#forwarder.sessionLost(),
       },
       { clock, logger },
@@ -123,6 +125,7 @@ export class RunningSilo {
       delivered: (samples) => {
         this.#delivered += samples;
       },
+      oversize: (state, bytesMax) => this.#noteOversize(state, bytesMax),
     });
     this.#events = new EventForwarder({
       ...evidence,
@@ -210,7 +213,7 @@ export class RunningSilo {
   status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
     const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
     const { birth, clock } = this.#dependencies;
-    const uplink = this.#uplink.status();
+    const uplink = this.#uplinkStatus();
     const spool = this.#spool.status();
     const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
     return {
@@ -280,6 +283,31 @@ export class RunningSilo {
 
   async #sign(force = false): Promise<void> {
     for (const each of this.#checkpointers) await each.check(force);
+  }
+
+  /** New batches keep below what the broker takes, and stored ones that are larger wait until it takes more. */
+  #limitSize({ bytesMax, batchBytesMax }: SizeLimits): void {
+    const stream = { ...this.origin, epoch: this.#spool.epoch };
+    const overheadBytes = telemetryOverheadBytes(stream, this.#dependencies.birth.options.uplink);
+    this.#intake.limitBatches(Math.max(0, batchBytesMax - overheadBytes));
+    this.#forwarder.limitSize(bytesMax);
+    this.#events.limitSize();
+  }
+
+  /** The broker's limit of size is a quota that is not ours: the backend is told that batches wait for it. */
+  #noteOversize(state: 'reached' | 'cleared', bytesMax: number): void {
+    const limit = Number.isFinite(bytesMax) ? bytesMax : 0;
+    this.#spool.note({ kind: 'quota', quota: 'broker-packet-bytes', limit, state });
+  }
+
+  #uplinkStatus(): UplinkStatus {
+    const status = this.#uplink.status();
+    const oversizeBatches = this.#forwarder.oversize;
+    if (oversizeBatches === 0) return status;
+    const which = oversizeBatches === 1 ? '1 batch is' : `${oversizeBatches} batches are`;
+    const limit = status.packetBytesMax === null ? '' : ` (${status.packetBytesMax} bytes)`;
+    const waits = `${which} larger than the broker takes${limit} and waits here; raise its limit, or lower batch.bytesMax`;
+    return { ...status, oversizeBatches, reason: [status.reason, waits].filter(Boolean).join('; ') };
   }
 
   #sessionReady(inflightMax: number): void {

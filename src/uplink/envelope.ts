@@ -1,4 +1,5 @@
-import type { BatchKey } from '../stream/batch.ts';
+import { type BatchKey, encodeBatch } from '../stream/batch.ts';
+import { messageOf, packetBytes } from './message.ts';
 import type { UplinkOptions } from './options.ts';
 import type { PublishRequest } from './uplink.ts';
 
@@ -28,4 +29,16 @@ export function telemetryRequest(
   return compression === 'zstd'
     ? { ...request, payload: batch.compressed, contentEncoding: 'zstd' }
     : request;
+}
+
+/** Of a telemetry packet, what is not samples: MQTT's own, topic, properties, and the batch's head. */
+export function telemetryOverheadBytes(
+  stream: Omit<BatchKey, 'seq'>,
+  { protocol, compression }: Pick<UplinkOptions, 'protocol' | 'compression'>,
+): number {
+  const key = { ...stream, seq: Number.MAX_SAFE_INTEGER };
+  const payload = encodeBatch(key, []);
+  const request = telemetryRequest({ key, payload, compressed: payload }, compression);
+  // The remaining length takes up to three bytes more where there are samples.
+  return packetBytes(messageOf(request, stream, protocol)) + 3;
 }

@@ -4,18 +4,19 @@ import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
-import { Canary } from './canary.ts';
 import { dial, type UplinkCredentials } from './dial.ts';
 import { type LinkEvent, type LinkState, transition } from './lifecycle.ts';
 import type { UplinkOptions } from './options.ts';
-import { type Answer, type Message, openSession, type Session } from './session.ts';
-import { deniedFault, type Parties, silentFault } from './session-fault.ts';
+import { type Delivered, ProvenSession } from './proven-session.ts';
+import { type Message, openSession, type Session } from './session.ts';
+import { type Parties, silentFault } from './session-fault.ts';
+import { SizeLimit } from './size-limit.ts';
 import { type BrokerTarget, parseTarget } from './target.ts';
 import type { SessionEnd, SessionOptions } from './wire.ts';
 
 /** What became of a publish, proof included. */
 export type Verdict =
-  | Extract<Answer, { kind: 'answered' }>
+  | Exclude<Delivered, { kind: 'unanswered' }>
   /** The session ended first, with so many publishes unproven; whether the broker, or the network, closed it. */
   | { kind: 'unanswered'; outstanding: number; closedByPeer: boolean };
 
@@ -28,6 +29,8 @@ export interface LinkDependencies {
   announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean>;
   onReady(session: Session): void;
   onLost(): void;
+  /** How large a message may be was learned or forgotten. */
+  onSizeLimit: () => void;
 }
 
 /** For DNS, TCP, TLS and CONNACK together, and as long again for the first acknowledgement. */
@@ -53,9 +56,10 @@ export class Link {
   #offlineSinceMs: number;
   #connects = 0;
   #attempt: AbortController | undefined;
-  #session: Session | undefined;
-  /** MQTT 3.1.1 only: MQTT 5 says by reason code what it refuses. */
-  #canary: Canary | undefined;
+  #proven: ProvenSession | undefined;
+  #retainAvailable: boolean | null = null;
+  /** Outlives the sessions that it was learned in. */
+  readonly #sizes = new SizeLimit();
   #cancelPause: Cancel | undefined;
   #outstanding = 0;
   /** Of what was outstanding when the last session ended. */
@@ -114,27 +118,43 @@ export class Link {
 
   /** MQTT's own, without what TLS adds, over all sessions. */
   get bytesSent(): number {
-    return this.#bytesSentBefore + (this.#session?.bytesSent ?? 0);
+    return this.#bytesSentBefore + (this.#proven?.session.bytesSent ?? 0);
   }
 
-  /** Answered only when the broker has provably seen to it. Never rejects. */
-  async publish(message: Message): Promise<Verdict> {
-    const session = this.#session;
-    const canary = this.#canary;
-    if (this.#state.kind !== 'online' || session === undefined) {
+  /** Whether the broker keeps retained messages, as its last CONNACK said. */
+  get retainAvailable(): boolean | null {
+    return this.#retainAvailable;
+  }
+
+  /** How large a message may be. */
+  get sizes(): SizeLimit {
+    return this.#sizes;
+  }
+
+  /**
+   * Answered only when the broker has provably seen to it; `acknowledged` is called before, when the broker has said
+   * so. Never rejects.
+   */
+  async publish(message: Message, acknowledged: () => void = () => {}): Promise<Verdict> {
+    const proven = this.#proven;
+    if (this.#state.kind !== 'online' || proven === undefined) {
       return { kind: 'unanswered', outstanding: 0, closedByPeer: false };
     }
     this.#outstanding += 1;
     try {
-      const answer = await session.publish(message);
-      const proven = canary === undefined || (answer.kind === 'answered' && (await canary.confirm()));
-      if (answer.kind === 'answered' && proven) return answer;
-      await session.ended;
+      const delivered = await proven.deliver(message, 'thrifty', acknowledged);
+      if (delivered.kind !== 'unanswered') return delivered;
+      await proven.session.ended;
       return { kind: 'unanswered', ...this.#fate };
     } finally {
       this.#outstanding -= 1;
       if (this.#outstanding === 0) this.#onDrained();
     }
+  }
+
+  /** The broker does not take a message of this size, as the caller has found out. */
+  tooLarge(bytes: number): void {
+    this.#proven?.tooLarge(bytes);
   }
 
   replaceCredentials(credentials: UplinkCredentials): void {
@@ -163,22 +183,22 @@ export class Link {
   }
 
   #enter(state: LinkState): void {
-    const session = this.#session;
+    const proven = this.#proven;
     switch (state.kind) {
       case 'connecting':
         void this.#connect();
         break;
       case 'proving':
-        if (session !== undefined) void this.#prove(session);
+        if (proven !== undefined) void this.#prove(proven);
         break;
       case 'online':
-        if (session !== undefined) this.#dependencies.onReady(session);
+        if (proven !== undefined) this.#dependencies.onReady(proven.session);
         break;
       case 'waiting':
         this.#pause(backoffMs(state.failures, backoff, Math.random()));
         break;
       case 'ending':
-        if (session !== undefined) void this.#leave(session);
+        if (proven !== undefined) void this.#leave(proven);
         break;
       case 'closed':
         this.#attempt?.abort();
@@ -214,43 +234,44 @@ export class Link {
   }
 
   #adopt(session: Session): void {
-    this.#session = session;
+    const { clock, onSizeLimit } = this.#dependencies;
+    const parties = this.#parties();
+    const proven = new ProvenSession(session, {
+      origin: this.#origin,
+      parties,
+      clock,
+      sizes: this.#sizes,
+      onSizeLimit,
+    });
+    this.#proven = proven;
+    this.#retainAvailable = session.retainAvailable;
     this.#connects += 1;
-    if (this.#options.protocol === '3.1.1') {
-      const topic = topicOf(this.#origin, 'canary');
-      this.#canary = new Canary(session, topic, this.#dependencies.clock, (fault) => session.abort(fault));
-    }
-    session.onEnded = (end) => this.#release(session, end);
+    session.onEnded = (end) => this.#release(proven, end);
     this.#apply({ kind: 'connected' });
   }
 
-  #release(session: Session, { fault, closedByPeer }: SessionEnd): void {
-    // MQTT 5 would have said so in its PUBACK.
-    const denied = this.#canary !== undefined && this.#state.kind === 'proving' && closedByPeer;
-    this.#fate = { outstanding: this.#outstanding, closedByPeer };
-    this.#session = undefined;
-    this.#canary?.close();
-    this.#canary = undefined;
-    this.#bytesSentBefore += session.bytesSent;
-    this.#lose(denied ? deniedFault(fault, this.#origin, this.#parties()) : fault);
+  #release(proven: ProvenSession, end: SessionEnd): void {
+    this.#fate = { outstanding: this.#outstanding, closedByPeer: end.closedByPeer };
+    this.#proven = undefined;
+    this.#bytesSentBefore += proven.session.bytesSent;
+    this.#lose(proven.end(end, this.#state.kind === 'proving'));
   }
 
   /** Until the broker has acknowledged our status, and on MQTT 3.1.1 sent a canary back, nothing else goes out. */
-  async #prove(session: Session): Promise<void> {
+  async #prove(proven: ProvenSession): Promise<void> {
     const { clock } = this.#dependencies;
     const cancel = clock.after(stepMs, () => {
-      session.abort(
+      proven.session.abort(
         silentFault(`it does not acknowledge ${topicOf(this.#origin, 'status')}`, this.#parties()),
       );
     });
-    const writable = this.#canary === undefined || (await this.#canary.begin());
-    const announced = writable && (await this.#announce(session, true));
+    const announced = (await proven.begin()) && (await this.#announce(proven, true));
     cancel();
-    if (announced && this.#session === session) this.#apply({ kind: 'proved', atMs: clock.monotonicMs() });
+    if (announced && this.#proven === proven) this.#apply({ kind: 'proved', atMs: clock.monotonicMs() });
   }
 
   /** What is in flight settles, the status says offline, DISCONNECT: all under the deadline. */
-  async #leave(session: Session): Promise<void> {
+  async #leave(proven: ProvenSession): Promise<void> {
     const { clock } = this.#dependencies;
     const { promise: overdue, resolve } = Promise.withResolvers<void>();
     const cancel = clock.after(this.#leaveMs, resolve);
@@ -258,10 +279,11 @@ export class Link {
       this.#onDrained = settle;
       if (this.#outstanding === 0) settle();
     });
-    const finished = drained.then(() => this.#announce(session, false));
+    proven.hurry();
+    const finished = drained.then(() => this.#announce(proven, false));
     await Promise.race([finished, overdue]);
     cancel();
-    await session.leave();
+    await proven.session.leave();
   }
 
   #lose(error: unknown): void {
@@ -275,10 +297,10 @@ export class Link {
     logger[known ? 'debug' : 'warn']('uplink lost', { reason, failures: this.#state.failures });
   }
 
-  #announce(session: Session, online: boolean): Promise<boolean> {
+  #announce(proven: ProvenSession, online: boolean): Promise<boolean> {
     return this.#dependencies.announce(online, async (message) => {
-      const answer = await session.publish(message);
-      return answer.kind === 'answered' ? answer : { kind: 'unanswered', ...this.#fate };
+      const delivered = await proven.deliver(message, 'now');
+      return delivered.kind === 'unanswered' ? { kind: 'unanswered', ...this.#fate } : delivered;
     });
   }
 

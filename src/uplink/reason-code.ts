@@ -1,3 +1,5 @@
+import constants from 'mqtt-packet/constants.js';
+
 /** MQTT 5 reason codes that a broker may answer with, in words [MQTT5 2.4]. */
 const words: Record<number, string> = {
   0x00: 'normal disconnection',
@@ -34,6 +36,13 @@ const words: Record<number, string> = {
 
 export const success = 0x00;
 export const noMatchingSubscribers = 0x10;
+export const packetTooLarge = 0x95;
+
+// A broker may answer by any of them: Mosquitto does with 0x95 where a PUBLISH is over its `message_size_limit`, which
+// MQTT knows of DISCONNECT alone [MQTT5 3.4.2.1]. The parser would take that for no MQTT, and end session after session.
+for (const table of [constants.MQTT5_PUBACK_PUBREC_CODES, constants.MQTT5_DISCONNECT_CODES]) {
+  for (const [code, text] of Object.entries(words)) table[Number(code)] ??= text;
+}
 
 /** `not authorized (0x87)`. */
 export function describeReasonCode(reasonCode: number): string {

@@ -143,3 +143,13 @@ export function deniedFault(cause: MerestoneError, origin: Origin, { target }: P
     },
   );
 }
+
+/** The broker hung up on a message larger than any that it took before in this session. */
+export function sizeFault(cause: MerestoneError, bytes: number, { target }: Parties): MerestoneError {
+  return new MerestoneError('UplinkClosed', `it hung up on a message of ${bytes} bytes: ${cause.message}`, {
+    subject: target.name,
+    hint: 'it is tried once more; then what is as large waits here; raise the limit of the broker, or lower batch.bytesMax',
+    cause,
+    retryable: true,
+  });
+}

@@ -3,6 +3,7 @@ import type { IClientPublishOptions, IConnackPacket, Packet } from 'mqtt';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
+import { packetBytes } from './message.ts';
 import { closedFault, connackFault, qosFault, silentFault } from './session-fault.ts';
 import { type SessionEnd, type SessionOptions, Wire } from './wire.ts';
 
@@ -37,6 +38,8 @@ const receiveMaximumDefault = 65_535;
 export class Session {
   readonly receiveMaximum: number;
   readonly packetBytesMax: number | undefined;
+  /** Null where the protocol does not say. */
+  readonly retainAvailable: boolean | null;
   /** Resolves when the session is over; never rejects. */
   readonly ended: Promise<SessionEnd>;
   onMessage: (payload: Buffer) => void = () => {};
@@ -45,7 +48,10 @@ export class Session {
 
   readonly #wire: Wire;
   readonly #clock: Clock;
-  readonly #pending = new Map<number, { sentAtMs: number; settle: (answer: Answer) => void }>();
+  readonly #pending = new Map<
+    number,
+    { sentAtMs: number; bytes: number; settle: (answer: Answer) => void }
+  >();
   /** Over the broker's receive maximum; the caller's window bounds it. */
   readonly #waiting: (() => void)[] = [];
   #ended = false;
@@ -56,6 +62,9 @@ export class Session {
     this.#clock = clock;
     this.receiveMaximum = connack.properties?.receiveMaximum ?? receiveMaximumDefault;
     this.packetBytesMax = connack.properties?.maximumPacketSize;
+    // Absent means that it keeps them [MQTT5 3.2.2.3.5].
+    this.retainAvailable =
+      wire.parties.protocol === '5' ? connack.properties?.retainAvailable !== false : null;
     wire.client.on('packetreceive', (packet) => this.#receive(packet));
     wire.client.on('message', (_topic, payload) => this.onMessage(payload));
     this.ended = wire.closed.then((end) => this.#finish(end));
@@ -66,16 +75,28 @@ export class Session {
     return this.#wire.socket.bytesWritten;
   }
 
+  /** Of the publishes that are not answered, the largest packet; 0 where there is none. */
+  get largestUnanswered(): number {
+    return Math.max(0, ...[...this.#pending.values()].map(({ bytes }) => bytes));
+  }
+
   /** QoS 1. Never rejects. */
   publish(message: Message): Promise<Answer> {
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const send = (): void => {
       if (this.#ended) return resolve({ kind: 'unanswered' });
-      const { topic, payload, retain, properties } = message;
+      const { topic, payload, properties } = message;
+      // Where the broker keeps none, it must not be asked to [MQTT5 3.2.2.3.5].
+      const retain = message.retain && this.retainAvailable !== false;
       const { client } = this.#wire;
       const options = { qos: 1, retain, ...(properties && { properties }) } as const;
       client.publish(topic, payload as Buffer, options, () => {});
-      this.#pending.set(client.getLastMessageId(), { sentAtMs: this.#clock.monotonicMs(), settle: resolve });
+      const sentAtMs = this.#clock.monotonicMs();
+      this.#pending.set(client.getLastMessageId(), {
+        sentAtMs,
+        bytes: packetBytes(message),
+        settle: resolve,
+      });
       if (this.#cancelWatch === undefined) this.#watch();
     };
     if (this.#pending.size < this.receiveMaximum) send();

@@ -27,24 +27,38 @@ export type PublishOutcome =
   /** PUBACK 0x10: it reached the broker and nobody else. */
   | { kind: 'no-subscribers' }
   | { kind: 'refused'; reasonCode: number; reason: string }
-  /** Over the broker's maximum packet size: it was not sent. */
-  | { kind: 'too-large'; bytesMax: number }
+  /** Over what the broker takes, be that announced or found out. `wasSent`: by this very message. */
+  | { kind: 'too-large'; bytesMax: number; wasSent?: true }
   /**
    * The session ended before an answer: it may have arrived or not. `outstanding`: publishes that shared this fate;
    * where it is 1 and `closedByPeer`, again and again, the broker hangs up on this very message.
    */
   | { kind: 'unsettled'; outstanding: number; closedByPeer: boolean };
 
+/** Of whole MQTT packets; Infinity where there is no limit. */
+export interface SizeLimits {
+  bytesMax: number;
+  /** What new batches should keep to: less than `bytesMax` where a limit was found and is not known to the byte. */
+  batchBytesMax: number;
+}
+
 export interface UplinkEvents {
   /** Publishes are taken. `inflightMax`: no more of them at once; `packetBytesMax`: the broker's limit, if any. */
   onReady(limits: { inflightMax: number; packetBytesMax: number | undefined }): void;
+  /** How large a message may be, as far as is known: before the first `onReady`, and whenever it changes. */
+  onSizeLimit?(limit: SizeLimits): void;
   /** No more are taken until the next `onReady`. Called before the outcomes of what was in flight come. */
   onLost(): void;
 }
 
 export interface Uplink {
-  /** Never rejects. Several may be in flight; the caller keeps to `inflightMax`. */
-  publish(request: PublishRequest): Promise<PublishOutcome>;
+  /**
+   * Never rejects. Several may be in flight; the caller keeps to `inflightMax`. `acknowledged` is called where the
+   * broker has answered and the proof that it tells the truth is still to come: the message is in flight no more.
+   */
+  publish(request: PublishRequest, acknowledged?: () => void): Promise<PublishOutcome>;
+  /** A telemetry message of this size ended session after session: the broker does not take it. */
+  tooLarge(request: PublishRequest): void;
   readonly ready: boolean;
   status(): UplinkStatus;
   /** Connects anew with these, once what is in flight has settled. */
@@ -73,6 +87,9 @@ export function startUplink(
   return new MqttUplink(options, origin, credentials, documents, events, dependencies);
 }
 
+const unretained =
+  'the broker keeps no retained messages, so who subscribes later misses status, meta and checkpoint; switch them on';
+
 /** Share of a new round trip in the smoothed one, as TCP has it (RFC 6298 §2). */
 const smoothing = 1 / 8;
 
@@ -85,7 +102,7 @@ class MqttUplink implements Uplink {
   readonly #batches = { published: 0, accepted: 0, refused: 0, noSubscribers: 0 };
   /** What the broker does not take, by channel, until it takes it. */
   readonly #complaints = new Map<Channel, string>();
-  #packetBytesMax: number | undefined;
+  #keepsRetained = true;
   #roundTripMs: number | null = null;
   #lastAnswer: UplinkStatus['lastAnswer'] = null;
 
@@ -108,10 +125,14 @@ class MqttUplink implements Uplink {
       announce: (online, send) => this.#announce(online, send),
       onReady: (session) => {
         logger.info('uplink online', { broker: this.#link.target.name, protocol: options.protocol });
-        this.#packetBytesMax = session.packetBytesMax;
+        this.#noteRetain(session.retainAvailable !== false);
         events.onReady(this.#limits(session));
       },
       onLost: () => events.onLost(),
+      onSizeLimit: () => {
+        const { bytesMax, batchBytesMax } = this.#link.sizes;
+        events.onSizeLimit?.({ bytesMax, batchBytesMax });
+      },
     });
   }
 
@@ -119,12 +140,15 @@ class MqttUplink implements Uplink {
     return this.#link.state.kind === 'online';
   }
 
-  async publish(request: PublishRequest): Promise<PublishOutcome> {
+  async publish(request: PublishRequest, acknowledged?: () => void): Promise<PublishOutcome> {
     const message = messageOf(request, this.#origin, this.#options.protocol);
-    const bytesMax = this.#packetBytesMax ?? Infinity;
-    if (packetBytes(message) > bytesMax) return { kind: 'too-large', bytesMax };
-    if (request.channel === 'telemetry' && this.ready) this.#batches.published += 1;
-    return this.#conclude(request, await this.#link.publish(message));
+    const fits = packetBytes(message) <= this.#link.sizes.bytesMax;
+    if (request.channel === 'telemetry' && this.ready && fits) this.#batches.published += 1;
+    return this.#conclude(request, await this.#link.publish(message, acknowledged));
+  }
+
+  tooLarge(request: PublishRequest): void {
+    this.#link.tooLarge(packetBytes(messageOf(request, this.#origin, this.#options.protocol)));
   }
 
   replaceCredentials(credentials: UplinkCredentials): void {
@@ -136,8 +160,13 @@ class MqttUplink implements Uplink {
   }
 
   status(): UplinkStatus {
-    const { state, target, sinceWallMs, forMs, offlineMs, connects, outstanding, bytesSent } = this.#link;
-    const reasons = [...this.#complaints.values(), 'reason' in state ? state.reason : null];
+    const { state, target, sinceWallMs, forMs, offlineMs, connects, outstanding, bytesSent, sizes } =
+      this.#link;
+    const reasons = [
+      ...this.#complaints.values(),
+      this.#keepsRetained ? null : unretained,
+      'reason' in state ? state.reason : null,
+    ];
     return {
       state: shownState(state),
       reason: reasons.filter((reason) => reason !== null).join('; ') || null,
@@ -151,6 +180,9 @@ class MqttUplink implements Uplink {
       batches: { ...this.#batches },
       inflight: outstanding,
       roundTripMs: this.#roundTripMs,
+      packetBytesMax: finite(sizes.bytesMax),
+      oversizeBatches: 0, // the forwarder counts them
+      retainAvailable: this.#link.retainAvailable,
       bytesSent,
     };
   }
@@ -173,6 +205,10 @@ class MqttUplink implements Uplink {
 
   #conclude(request: PublishRequest, verdict: Verdict): PublishOutcome {
     if (verdict.kind === 'unanswered') return { ...verdict, kind: 'unsettled' };
+    if (verdict.kind === 'too-large') {
+      this.#note(request.channel, verdict);
+      return verdict;
+    }
     const previous = this.#roundTripMs ?? verdict.roundTripMs;
     this.#roundTripMs = previous + smoothing * (verdict.roundTripMs - previous);
     const outcome = this.#judge(request, verdict.reasonCode);
@@ -193,8 +229,7 @@ class MqttUplink implements Uplink {
   #note(channel: Channel, outcome: PublishOutcome): void {
     const telemetry = channel === 'telemetry';
     const topic = topicOf(this.#origin, channel);
-    const isAnswered = outcome.kind !== 'too-large' && outcome.kind !== 'unsettled';
-    if (telemetry && isAnswered) this.#lastAnswer = outcome.kind;
+    if (telemetry && outcome.kind !== 'unsettled') this.#lastAnswer = outcome.kind;
     switch (outcome.kind) {
       case 'accepted':
         this.#complaints.delete(channel);
@@ -209,9 +244,21 @@ class MqttUplink implements Uplink {
         if (telemetry) this.#batches.noSubscribers += 1;
         break;
       case 'too-large':
+        // Of batches the forwarder tells: it knows which ones wait.
+        if (!telemetry)
+          this.#complain(
+            channel,
+            `${topic} is larger than the broker takes (${outcome.bytesMax} bytes); raise its limit`,
+          );
+        break;
       case 'unsettled':
         break;
     }
+  }
+
+  #noteRetain(keeps: boolean): void {
+    if (!keeps && this.#keepsRetained) this.#logger.warn('not kept', { reason: unretained });
+    this.#keepsRetained = keeps;
   }
 
   /** One line in the log for each new complaint, however often it is repeated. */
@@ -223,4 +270,8 @@ class MqttUplink implements Uplink {
 
 function shownState(state: LinkState): UplinkStatus['state'] {
   return state.kind === 'ending' ? state.next : state.kind;
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
 }

@@ -12,6 +12,8 @@ export interface SessionEnd {
   fault: MerestoneError;
   /** The other side closed it, rather than we or a dead link. */
   closedByPeer: boolean;
+  /** Of the broker's DISCONNECT (MQTT 5), where there was one. */
+  reasonCode?: number;
 }
 
 /** The mqtt.js client on its socket, and why they parted. */
@@ -25,6 +27,7 @@ export class Wire {
   #fault: MerestoneError | undefined;
   #closedByPeer = true;
   #error: Error | undefined;
+  #reasonCode: number | undefined;
 
   constructor(socket: TLSSocket, options: SessionOptions) {
     this.socket = socket;
@@ -34,11 +37,12 @@ export class Wire {
     socket.on('error', (error) => {
       this.#error ??= error;
     });
-    socket.once('close', () => resolve({ fault: this.#explain(), closedByPeer: this.#closedByPeer }));
+    socket.once('close', () => resolve(this.#end()));
     this.client = new MqttClient(() => socket, clientOptions(options));
     this.client.on('packetreceive', (packet) => {
       if (packet.cmd !== 'disconnect') return;
-      this.#fault ??= disconnectFault(packet.reasonCode ?? 0, this.parties);
+      this.#reasonCode ??= packet.reasonCode ?? 0;
+      this.#fault ??= disconnectFault(this.#reasonCode, this.parties);
       // [MQTT5 3.14.4]; mqtt.js would wait for the broker to do it.
       socket.destroy();
     });
@@ -56,6 +60,11 @@ export class Wire {
     if (this.#fault === undefined && this.#error === undefined) this.#closedByPeer = false;
     this.#fault ??= fault;
     close();
+  }
+
+  #end(): SessionEnd {
+    const end = { fault: this.#explain(), closedByPeer: this.#closedByPeer };
+    return this.#reasonCode === undefined ? end : { ...end, reasonCode: this.#reasonCode };
   }
 
   #explain(): MerestoneError {

@@ -43,4 +43,26 @@ describe('batcher', () => {
     assert.equal(batcher.add(sample(10), 0)?.length, 1);
     assert.equal(batcher.size, 1);
   });
+
+  it('keeps below a limit that is lowered while a batch is open, and never above the configured one', () => {
+    const batcher = new Batcher({ lingerMs: 1000, samplesMax: 100, bytesMax: 100 });
+    for (let count = 0; count < 9; count += 1) assert.equal(batcher.add(sample(9), 0), undefined);
+    const parts = batcher.limit(35);
+    assert.deepEqual(
+      parts.map((part) => part.length),
+      [3, 3, 3],
+    );
+    assert.equal(batcher.size, 0);
+    const sizes = Array.from({ length: 8 }, () => batcher.add(sample(9), 0)?.length);
+    assert.deepEqual(sizes, [undefined, undefined, undefined, 3, undefined, undefined, 3, undefined]);
+    assert.deepEqual(batcher.limit(1_000_000), []);
+    batcher.take();
+    const lifted = Array.from({ length: 11 }, () => batcher.add(sample(9), 0)?.length);
+    assert.deepEqual(lifted.slice(-1), [10]);
+    // A sample that is larger by itself is a batch by itself.
+    batcher.take();
+    batcher.limit(0);
+    assert.equal(batcher.add(sample(9), 0), undefined);
+    assert.equal(batcher.add(sample(9), 0)?.length, 1);
+  });
 });

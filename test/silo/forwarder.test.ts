@@ -212,4 +212,74 @@ describe('forwarder', () => {
     );
     forwarder.close();
   });
+
+  it('keeps what is too large out of the way of the others, and sends it when the limit is lifted', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 20; ts += 1) spool.enqueue([testSample(ts, ts % 2 === 0 ? 5000 : 10)]);
+    let bytesMax = 2000;
+    const sizes = new Map<number, number>();
+    const publish = async ({ payload, userProperties }: PublishRequest): Promise<PublishOutcome> => {
+      sizes.set(Number(userProperties?.['seq']), payload.length);
+      return payload.length > bytesMax ? { kind: 'too-large', bytesMax } : { kind: 'accepted' };
+    };
+    const uplink = { publish, ready: true } as unknown as Uplink;
+    const forwarder = new Forwarder({
+      clock,
+      logger: silentLogger,
+      spool,
+      uplink,
+      options: { ...options, order: 'fifo' },
+      reach: () => 'all',
+      delivered: () => {},
+    });
+    forwarder.limitSize(bytesMax);
+    forwarder.sessionReady(4);
+    await clock.advanceAsync(5000);
+    assert.deepEqual([spool.status().batches, forwarder.oversize, spool.status().quarantined], [10, 10, 0]);
+    // A session that ends and comes back with the same limit reads none of them again.
+    sizes.clear();
+    forwarder.sessionLost();
+    forwarder.limitSize(bytesMax);
+    forwarder.sessionReady(4);
+    await clock.advanceAsync(5000);
+    assert.equal(sizes.size, 0);
+    bytesMax = Infinity;
+    forwarder.limitSize(bytesMax);
+    await clock.advanceAsync(5000);
+    assert.deepEqual([spool.status().batches, forwarder.oversize], [0, 0]);
+    forwarder.close();
+  });
+
+  it('takes a batch for too large that ends session after session while smaller ones pass', async (t) => {
+    const clock = new FakeClock();
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts, ts === 2 ? 5000 : 10)]);
+    const suspects: string[] = [];
+    const publish = async ({ payload }: PublishRequest): Promise<PublishOutcome> => {
+      if (payload.length < 2000) return { kind: 'accepted' };
+      forwarder.sessionLost();
+      clock.after(100, () => forwarder.sessionReady(100));
+      return { kind: 'unsettled', outstanding: 1, closedByPeer: true };
+    };
+    const tooLarge = ({ userProperties }: PublishRequest): void => {
+      suspects.push(userProperties!['seq']!);
+      forwarder.limitSize(4000);
+    };
+    const uplink = { publish, tooLarge, ready: true } as unknown as Uplink;
+    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const forwarder: Forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
+    forwarder.sessionReady(100);
+    for (let round = 0; round < 60; round += 1) {
+      await clock.advanceAsync(10_000);
+      spool.enqueue([testSample(100 + round, 10)]);
+      forwarder.pump();
+    }
+    await clock.advanceAsync(10_000);
+    assert.deepEqual(suspects, ['2']);
+    assert.deepEqual([spool.status().batches, spool.status().quarantined, forwarder.oversize], [1, 0, 1]);
+    forwarder.close();
+  });
 });

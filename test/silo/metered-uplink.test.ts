@@ -17,7 +17,9 @@ describe('a metered uplink', () => {
       countedBefore = counted.length;
       return outcome;
     };
-    const uplink = metered({ publish, ready: true }, options, acme, (bytes) => counted.push(bytes));
+    const uplink = metered({ publish, tooLarge: () => {}, ready: true }, options, acme, (bytes) =>
+      counted.push(bytes),
+    );
     assert.deepEqual(await uplink.publish(request), outcome);
     assert.equal(countedBefore, 1);
     assert.ok(counted[0]! > 1000 && counted[0]! < 1100, `${counted[0]} bytes`);

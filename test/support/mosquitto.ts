@@ -44,7 +44,7 @@ export class Mosquitto implements AsyncDisposable {
   /** The broker's log so far, over all its starts. */
   log = '';
   readonly #folder: string;
-  readonly #config: readonly string[];
+  #config: readonly string[];
   readonly #prefix: readonly string[];
   #port = 0;
   #child: ChildProcess | undefined;
@@ -129,6 +129,17 @@ export class Mosquitto implements AsyncDisposable {
   /** Another ACL, under the running broker; resolves when it is in force. */
   async setAcl(lines: readonly string[]): Promise<void> {
     await this.#writeAcl(lines);
+    await this.#reload();
+  }
+
+  /** Other lines of mosquitto.conf, under the running broker; resolves when those that it reloads are in force. */
+  async setConfig(lines: readonly string[]): Promise<void> {
+    this.#config = lines;
+    await this.#writeConfig();
+    await this.#reload();
+  }
+
+  async #reload(): Promise<void> {
     if (this.#child === undefined) return;
     const from = this.log.length;
     this.#child.kill('SIGHUP');

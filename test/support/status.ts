@@ -61,6 +61,9 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
       batches: { published: 1010, accepted: 1000, refused: 0, noSubscribers: 0 },
       inflight: 2,
       roundTripMs: 34.2,
+      packetBytesMax: null,
+      oversizeBatches: 0,
+      retainAvailable: true,
       bytesSent: 5_000_000,
     },
     spool: {
@@ -141,6 +144,9 @@ export function troubledStatus(): GatewayStatus {
           offlineMs: 97_000_000,
           lastAnswer: 'refused',
           roundTripMs: null,
+          packetBytesMax: null,
+          oversizeBatches: 0,
+          retainAvailable: true,
           batches: { published: 9, accepted: 5, refused: 3, noSubscribers: 1 },
         },
         spool: {

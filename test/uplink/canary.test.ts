@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Canary } from '../../src/uplink/canary.ts';
 import type { Answer, Message } from '../../src/uplink/session.ts';
+import { channels } from '../../src/stream/topic.ts';
+import { packetBytes } from '../../src/uplink/message.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const topic = 't/acme/acme_gw-0001/canary';
@@ -144,5 +146,102 @@ describe('canary', () => {
     await clock.advanceAsync(100_000);
     assert.deepEqual(faults, []);
     assert.equal(session.sent.length, 1);
+  });
+
+  describe('of a size', () => {
+    const sizes = (): number[] => session.sent.map((value) => value.length);
+    const small = (): string => session.sent.findLast((value) => value.length < 100)!;
+
+    it('is no smaller than what it vouches for, in payload and as a packet', async () => {
+      void canary.prove(5000, 'now');
+      await settled();
+      const bytes = packetBytes({ topic, payload: Buffer.from(session.sent[0]!) });
+      assert.ok(bytes >= 5000 && bytes < 5020, `${bytes}`);
+      for (const channel of channels) {
+        const other = topic.replace('canary', channel);
+        const overhead = packetBytes({ topic: other, payload: Buffer.alloc(4000) }) - 4000;
+        assert.ok(session.sent[0]!.length >= 5000 - overhead, channel);
+      }
+    });
+
+    it('proves its size when it comes back whole, and not when it is cut', async () => {
+      const proof = canary.prove(5000, 'now');
+      await settled();
+      const [sent] = session.sent;
+      session.echo(sent!.slice(0, 4000));
+      await settled();
+      assert.equal(canary.provenBytes, 0);
+      session.echo(sent);
+      assert.equal(await proof, 'passed');
+      assert.equal(canary.provenBytes, 5000);
+    });
+
+    it('was too large where a smaller one that left later comes back first', async () => {
+      const proofs = [canary.prove(5000, 'now'), canary.prove(100, 'now'), canary.prove(6000, 'now')];
+      await settled();
+      assert.equal(session.sent[0]!.length > 5900, true);
+      // The small one behind it.
+      session.echo(small());
+      assert.equal(await proofs[2], 'too-large');
+      await settled();
+      // Halves: the smaller ones of those that shared it are proven by themselves.
+      session.echo(session.sent.findLast((value) => value.length > 60 && value.length < 200));
+      assert.equal(await proofs[1], 'passed');
+      await settled();
+      session.echo(session.sent.findLast((value) => value.length > 4900 && value.length < 5100));
+      assert.equal(await proofs[0], 'passed');
+      assert.deepEqual(faults, []);
+      assert.equal(canary.provenBytes, 5000);
+    });
+
+    it('has longer to come back than a small one, which waits behind it', async () => {
+      const proof = canary.prove(100_000, 'now');
+      await settled();
+      await clock.advanceAsync(60_000);
+      assert.deepEqual(faults, []);
+      session.echo(session.sent[0]);
+      assert.equal(await proof, 'passed');
+    });
+
+    it('leaves one place to the small ones, however many large ones are out', async () => {
+      for (const bytes of [2000, 3000, 4000, 5000, 6000]) {
+        void canary.prove(bytes, 'now');
+        await settled();
+      }
+      const large = sizes().filter((length) => length > 1000).length;
+      assert.ok(large >= 1 && large <= 3, `${large}`);
+      assert.equal(sizes().length, 4);
+      assert.ok(sizes().at(-1)! < 100);
+    });
+
+    it('waits for company where it would cost more than a tenth, for ten seconds at most', async () => {
+      // What each session may spend beyond.
+      for (let spent = 0; spent < 70_000; spent += 10_000) {
+        void canary.prove(10_000, 'now');
+        await settled();
+        session.echo(session.sent.findLast((value) => value.length > 9000));
+        await settled();
+        session.echo(small());
+        await settled();
+      }
+      const before = session.sent.length;
+      const proofs = [canary.prove(10_000, 'thrifty')];
+      await settled();
+      await clock.advanceAsync(9000);
+      proofs.push(canary.prove(9000, 'thrifty'));
+      await clock.advanceAsync(999);
+      assert.equal(session.sent.length, before);
+      await clock.advanceAsync(1);
+      await settled();
+      assert.ok(session.sent[before]!.length > 9900);
+      session.echo(session.sent[before]);
+      assert.deepEqual(await Promise.all(proofs), ['passed', 'passed']);
+      void canary.prove(10_000, 'thrifty');
+      await settled();
+      const waiting = session.sent.length;
+      canary.hurry();
+      await settled();
+      assert.ok(session.sent.length > waiting);
+    });
   });
 });

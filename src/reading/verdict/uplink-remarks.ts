@@ -67,6 +67,8 @@ const remedies: Record<NonNullable<UplinkStatus['lastAnswer']>, string> = {
     "data waits on the disk; have the broker let this gateway write its topics: 'merestone broker-policy' prints what it needs",
   'no-subscribers':
     "data waits on the disk; start the backend and see that it subscribes to this tenant's topics, or set uplink.noSubscribers: accept where the broker's own rules consume",
+  'too-large':
+    "what is larger waits on the disk; raise the broker's limit, or lower batch.bytesMax for what is still to come",
   accepted:
     "what is not accepted waits on the disk; the broker's log says why, and 'merestone broker-policy' prints what it needs",
 };

@@ -110,6 +110,8 @@ function identityOf(from: UnknownRecord): NonNullable<SiloStatus['identity']> {
   };
 }
 
+const lastAnswers = ['accepted', 'refused', 'no-subscribers', 'too-large'] as const;
+
 function uplinkOf(from: UnknownRecord): UplinkStatus {
   const batches = record(from['batches']);
   return {
@@ -120,7 +122,7 @@ function uplinkOf(from: UnknownRecord): UplinkStatus {
     since: instant(from['since']),
     forMs: number(from['forMs']),
     offlineMs: orNull(from['offlineMs'], number),
-    lastAnswer: orNull(from['lastAnswer'], (each) => oneOf(each, ['accepted', 'refused', 'no-subscribers'])),
+    lastAnswer: orNull(from['lastAnswer'], (each) => oneOf(each, lastAnswers)),
     connects: number(from['connects']),
     batches: {
       published: number(batches['published']),
@@ -130,6 +132,9 @@ function uplinkOf(from: UnknownRecord): UplinkStatus {
     },
     inflight: number(from['inflight']),
     roundTripMs: orNull(from['roundTripMs'], number),
+    packetBytesMax: orNull(from['packetBytesMax'], number),
+    oversizeBatches: number(from['oversizeBatches']),
+    retainAvailable: orNull(from['retainAvailable'], (each) => each === true),
     bytesSent: number(from['bytesSent']),
   };
 }

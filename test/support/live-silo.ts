@@ -1,0 +1,74 @@
+import type { Clock } from '../../src/base/clock.ts';
+import type { LogRecord } from '../../src/base/logger.ts';
+import type { SiloStatus } from '../../src/reading/status.ts';
+import type { FromSilo } from '../../src/silo/protocol.ts';
+import { Silo } from '../../src/silo/silo.ts';
+import { siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
+import { until } from './until.ts';
+
+/** A silo in this process with a real spool and a real broker, by a clock that may run faster. */
+export class LiveSilo implements AsyncDisposable {
+  readonly log: Pick<LogRecord, 'level' | 'event' | 'fields'>[] = [];
+  readonly #silo: Silo;
+  readonly #clock: Clock;
+  #status: SiloStatus | undefined;
+  #fed = 0;
+
+  /** `folder` holds the silo's certificates, and takes its state. */
+  static async start(folder: string, clock: Clock, changes: SiloChanges): Promise<LiveSilo> {
+    const live = new LiveSilo(folder, clock, changes);
+    await live.#silo.start();
+    return live;
+  }
+
+  private constructor(folder: string, clock: Clock, changes: SiloChanges) {
+    this.#clock = clock;
+    const channel = {
+      post: (message: FromSilo) => this.#hear(message),
+      onMessage: () => {},
+      close: () => {},
+    };
+    const time = { clock, bootId: 'boot', synchronized: () => true, setFromHardware: true };
+    this.#silo = new Silo(siloBirth(folder, changes), channel, clock, time);
+  }
+
+  get status(): SiloStatus {
+    if (this.#status === undefined) throw new Error('no status yet');
+    return this.#status;
+  }
+
+  /** Samples that it was given. */
+  get fed(): number {
+    return this.#fed;
+  }
+
+  /** One sample of `points` numbers, each of a few digits. */
+  async feed(points: number): Promise<void> {
+    const now = { wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() };
+    this.#fed += 1;
+    const values = Object.fromEntries(
+      Array.from({ length: points }, (_, index) => [`point_${index}`, this.#fed + index / 100]),
+    );
+    await this.#silo.handle({
+      type: 'samples',
+      samples: siloSamples(1, now, { ...values, number: this.#fed }),
+    });
+  }
+
+  async reached(condition: (status: SiloStatus) => boolean, what: string): Promise<void> {
+    await until(() => this.#status !== undefined && condition(this.#status), what).catch((error: Error) => {
+      throw new Error(
+        `${error.message}; it is ${JSON.stringify([this.#status?.uplink, this.#status?.spool])}`,
+      );
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#silo.handle({ type: 'stop' });
+  }
+
+  #hear(message: FromSilo): void {
+    if (message.type === 'status') this.#status = message.status;
+    if (message.type === 'log') this.log.push(message);
+  }
+}
