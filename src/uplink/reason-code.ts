@@ -1,4 +1,12 @@
-import constants from 'mqtt-packet/constants.js';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+/** Of the packet parser, which has no types for them. */
+const constants = require('mqtt-packet/constants.js') as Record<
+  'MQTT5_PUBACK_PUBREC_CODES' | 'MQTT5_DISCONNECT_CODES',
+  Record<number, string>
+>;
 
 /** MQTT 5 reason codes that a broker may answer with, in words [MQTT5 2.4]. */
 const words: Record<number, string> = {
