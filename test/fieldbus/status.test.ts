@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { silentLogger } from '../../src/base/logger.ts';
+import { startFieldbus } from '../../src/fieldbus/fieldbus.ts';
+import type { OpenChannel } from '../../src/fieldbus/port/port.ts';
 import { SampleRecord } from '../../src/fieldbus/sample-record.ts';
 import type { ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { Quality } from '../../src/reading/quality.ts';
 import { pointsListedMax } from '../../src/reading/status.ts';
-import { modbusDevice, registerPoint, rtuBus } from '../support/modbus-options.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-options.ts';
 import { meters, simulateFieldbus } from '../support/simulated-fieldbus.ts';
 
 /** Unit 1 has the holding registers 0 to 199. */
@@ -92,7 +96,62 @@ describe('what a device’s status says of its values', () => {
   });
 });
 
+/** A line that is there or not, as the test has it, on a clock that the test turns. */
+function breakable(idleCloseMs = 0) {
+  const clock = new FakeClock();
+  const line = { isThere: true, tries: 0, end: (_reason: string): void => {} };
+  const openChannel = (): OpenChannel => async (events) => {
+    line.tries += 1;
+    if (!line.isThere) throw new Error('it is not there');
+    line.end = (reason) => events.ended(reason);
+    const nothing = new Uint8Array(0);
+    return {
+      write: () => {},
+      read: () => nothing,
+      watch: () => {},
+      setBaudRate: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    };
+  };
+  const fieldbus = startFieldbus(
+    { buses: [tcpBus(502, { idleCloseMs })], devices: [] },
+    { clock, logger: silentLogger, deliver: () => {}, openChannel },
+  );
+  return { clock, line, fieldbus, status: () => fieldbus.status()[0]! };
+}
+
 describe('what a bus’s status says of its line', () => {
+  it('is lost until it is open again, however often that is tried, and counts from when it was', async () => {
+    const { clock, line, fieldbus, status } = breakable();
+    await clock.advanceAsync(1000);
+    assert.deepEqual([status().state, status().reason], ['open', null]);
+    line.isThere = false;
+    line.end('the other side closed it');
+    clock.setWall(0);
+    for (let second = 0; second < 60; second += 1) {
+      await clock.advanceAsync(1000);
+      assert.equal(status().state, 'lost');
+      assert.ok(Math.abs(status().forMs - 1000 * (second + 1)) < 10, `${status().forMs} ms`);
+    }
+    assert.ok(line.tries > 10);
+    assert.equal(status().reason, 'it is not there');
+    line.isThere = true;
+    await clock.advanceAsync(10_000);
+    assert.deepEqual([status().state, status().reason], ['open', null]);
+    assert.ok(status().forMs < 10_000);
+    await fieldbus.stop();
+    assert.equal(status().state, 'closed');
+  });
+
+  it('is open while it idles', async () => {
+    const { clock, line, fieldbus, status } = breakable(3000);
+    await clock.advanceAsync(20_000);
+    assert.equal(status().state, 'open');
+    assert.ok(status().forMs > 19_000);
+    assert.equal(line.tries, 1);
+    await fieldbus.stop();
+  });
+
   it('tells an overloaded one by what is asked of it', async () => {
     // 20 units with 60 registers, each 0.14 s at 9600 baud, twice a second.
     const { clock, fieldbus } = simulateFieldbus(rtuBus('sim', { baudRate: 9600 }), meters(20, 60, 500));

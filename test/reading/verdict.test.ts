@@ -330,6 +330,17 @@ describe('the verdict', () => {
     }
   });
 
+  it('tells of a device that is another one once, and not of each of its values', () => {
+    const identity = { state: 'contradicted' as const, reason: 'it says SDM120' };
+    const boiler = deviceStatus('boiler', { state: 'partial', points: points.implausible, identity });
+    const { verdict, reasons } = judge(statusOf([goodSilo], [busStatus('rs485', { devices: [boiler] })]));
+    assert.deepEqual([verdict, reasons.length], ['degraded', 1]);
+    assert.match(
+      reasons[0]!,
+      /^device boiler says that it is not what its profile is for: it says SDM120; compare its unitId/,
+    );
+  });
+
   it('tells one cause once: a lost bus for its devices, a line for all that hang on it', () => {
     const silent = { state: 'offline' as const, silentMs: 45_000, reason: 'no answer within 1 s' };
     const devices = Array.from({ length: 9 }, (_, index) => deviceStatus(`d${index}`, silent));

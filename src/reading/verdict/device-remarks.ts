@@ -37,9 +37,11 @@ function isSilent({ state, silentMs, everyMs, points }: DeviceStatus): boolean {
   return points.valued === 0 || state !== 'partial';
 }
 
-function pointRemarks({ points, reason }: DeviceStatus): Remark[] {
+/** Values of another device than the profile is for are implausible because of that, which is told by itself. */
+function pointRemarks({ points, reason, identity }: DeviceStatus): Remark[] {
   const bad = points.total - points.good;
-  if (bad <= 0) return [];
+  const isDoubted = identity.state === 'contradicted' && points.byQuality['implausible'] === bad;
+  if (bad <= 0 || isDoubted) return [];
   const names = describePoints(points) ?? 'no names';
   const what = because(`has ${bad} of ${points.total} points that fail or are implausible: ${names}`, reason);
   const [quality = ''] = worstQuality(points);
@@ -58,7 +60,8 @@ function lateRemarks({ usualLatenessMs, everyMs }: DeviceStatus): Remark[] {
 function identityRemarks({ identity }: DeviceStatus): Remark[] {
   if (identity.state !== 'contradicted') return [];
   const what = because('says that it is not what its profile is for', identity.reason);
-  const remedy = "name the profile that fits it, or set 'identify: off' where the profile fits all the same";
+  const remedy =
+    "compare its unitId and wiring, and name the profile that fits it; 'identify: off' where this one fits all the same";
   return [{ verdict: 'degraded', kind: 'identity', what, remedy }];
 }
 
