@@ -10,6 +10,11 @@ const common = {
     .max(1)
     .default(0.1)
     .describe('share of bus time that devices which do not answer may cost, all together'),
+  connectDelay: duration(
+    '0s',
+    '60s',
+    'pause between opening the line or connection and the first request',
+  ).prefault('0s'),
 };
 
 const rs485 = z
@@ -78,6 +83,14 @@ export const busSchema = z
         .max(16)
         .default(1)
         .describe('requests in flight at once; 1 is what every device takes'),
+      ignoreTransactionId: z
+        .boolean()
+        .default(false)
+        .describe('take an answer whatever its transaction id, for devices that do not repeat it'),
+      ignoreUnitId: z
+        .boolean()
+        .default(false)
+        .describe('take an answer whatever its unit id, for devices that always give the same'),
     }),
     z.strictObject({
       ...common,

@@ -90,17 +90,24 @@ function isolationOptions(
 }
 
 function busOptions(bus: BusConfig, resolve: (text: string) => string): BusOptions {
-  const { name, deadShareMax } = bus;
+  const { name, deadShareMax, connectDelay } = bus;
+  const common = { name, deadShareMax, ...(connectDelay > 0 && { connectDelayMs: connectDelay }) };
   switch (bus.kind) {
     case 'modbus-rtu':
-      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, 8, resolve) };
+      return { ...common, kind: bus.kind, ...serialLine(bus, 8, resolve) };
     case 'serial':
-      return { name, deadShareMax, kind: bus.kind, ...serialLine(bus, bus.dataBits, resolve) };
-    case 'modbus-tcp':
-      return { name, deadShareMax, kind: bus.kind, ...endpoint(bus), pipeline: bus.pipeline };
+      return { ...common, kind: bus.kind, ...serialLine(bus, bus.dataBits, resolve) };
+    case 'modbus-tcp': {
+      const { pipeline, ignoreTransactionId, ignoreUnitId } = bus;
+      const tolerance = {
+        ...(ignoreTransactionId && { ignoreTransactionId }),
+        ...(ignoreUnitId && { ignoreUnitId }),
+      };
+      return { ...common, kind: bus.kind, ...endpoint(bus), pipeline, ...tolerance };
+    }
     case 'modbus-rtu-over-tcp':
       // Without a transaction id, a second request in flight could take the first one's answer.
-      return { name, deadShareMax, kind: bus.kind, ...endpoint(bus), pipeline: 1 };
+      return { ...common, kind: bus.kind, ...endpoint(bus), pipeline: 1 };
   }
 }
 

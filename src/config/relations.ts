@@ -37,7 +37,15 @@ function busFaults(buses: Element<BusConfig>[]): RelationFault[] {
       path: ['buses', index, 'host' in value ? 'host' : 'port'],
       text: `bus '${first.value.name}' is the same line; requests of two buses would collide, so put the devices on one`,
     })),
+    ...buses.filter(isMixedUp).map(({ index }) => ({
+      path: ['buses', index, 'ignoreTransactionId'],
+      text: 'without transaction ids, answers to several requests in flight cannot be told apart; write pipeline: 1, or remove it',
+    })),
   ];
+}
+
+function isMixedUp({ value: bus }: Element<BusConfig>): boolean {
+  return bus.kind === 'modbus-tcp' && bus.ignoreTransactionId && bus.pipeline > 1;
 }
 
 function lineOf(bus: BusConfig): string {

@@ -41,7 +41,13 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
   const { clock, logger, openChannel, ...outlets } = dependencies;
   const log = logger.with({ bus: options.name });
   let idleCloseMs = 0;
-  const port = createPort(openChannel(options), { clock, logger: log, idleCloseMs: () => idleCloseMs });
+  const port = createPort(openChannel(options), {
+    clock,
+    logger: log,
+    idleCloseMs: () => idleCloseMs,
+    connectDelayMs: options.connectDelayMs ?? 0,
+    isConnection: 'host' in options,
+  });
   let line: LineState = { state: 'opening', reason: null, atMs: clock.monotonicMs() };
   const follow = (state: PortState): void => {
     line = nextLineState(line, state, clock.monotonicMs());

@@ -32,15 +32,25 @@ export interface EndpointOptions {
   pipeline: number;
 }
 
+/** What a Modbus TCP device may get wrong. */
+export interface Tolerance {
+  /** Takes an answer whatever its transaction id; only where `pipeline` is 1. */
+  ignoreTransactionId?: boolean;
+  /** Takes an answer whatever its unit id. */
+  ignoreUnitId?: boolean;
+}
+
 interface BusBase {
   name: string;
   /** Share of bus time that devices which do not answer may cost, all together, 0 to 1. */
   deadShareMax: number;
+  /** Pause between opening the line or connection and the first request; undefined: none. */
+  connectDelayMs?: number;
 }
 
 export type BusOptions =
   | (BusBase & SerialLineOptions & { kind: 'modbus-rtu' })
-  | (BusBase & EndpointOptions & { kind: 'modbus-tcp' })
+  | (BusBase & EndpointOptions & Tolerance & { kind: 'modbus-tcp' })
   | (BusBase & EndpointOptions & { kind: 'modbus-rtu-over-tcp' })
   | (BusBase & SerialLineOptions & { kind: 'serial' });
 

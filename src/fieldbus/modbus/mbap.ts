@@ -1,7 +1,7 @@
 import { encodeRequest, pduBytesMax, type Request } from './pdu.ts';
 
 /** MBAP header (Modbus messaging on TCP/IP V1.0b §3.1.3): transaction, protocol (0), length, unit. */
-const headerBytes = 7;
+export const headerBytes = 7;
 
 export function encodeMbap(transactionId: number, unitId: number, request: Request): Uint8Array {
   const pdu = encodeRequest(request);
@@ -15,7 +15,7 @@ export function encodeMbap(transactionId: number, unitId: number, request: Reque
 export type MbapFrame =
   | { kind: 'frame'; transactionId: number; unitId: number; pdu: Uint8Array; next: number }
   | { kind: 'incomplete' }
-  /** No frame can begin here: where the next one does cannot be known, so the connection is of no more use. */
+  /** No frame can begin here. */
   | { kind: 'damaged' };
 
 /** The frame at `start` of a byte stream. */

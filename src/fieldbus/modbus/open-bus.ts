@@ -3,7 +3,7 @@ import { MerestoneError } from '../../base/error.ts';
 import { silentLogger } from '../../base/logger.ts';
 import type { BusOptions } from '../options.ts';
 import { timingOf } from '../plan/cost.ts';
-import { createPort, offlineReason, type OpenChannel } from '../port/port.ts';
+import { createPort, offlineReason, type OpenChannel, type Port } from '../port/port.ts';
 import { serialChannel } from '../port/serial-channel.ts';
 import { socketChannel } from '../port/socket-channel.ts';
 import type { ModbusClient, StrayListener } from './client.ts';
@@ -28,7 +28,12 @@ export async function openBus(
   bus: ModbusBusOptions,
   { clock, onStray = () => {}, openChannel = channelOf }: OpenBusDependencies,
 ): Promise<OpenBus> {
-  const port = createPort(openChannel(bus), { clock, logger: silentLogger });
+  const port = createPort(openChannel(bus), {
+    clock,
+    logger: silentLogger,
+    connectDelayMs: bus.connectDelayMs ?? 0,
+    isConnection: 'host' in bus,
+  });
   await new Promise<void>((resolve) => {
     if (port.state.kind !== 'opening') return resolve();
     const cancel = port.onState(() => {
@@ -48,13 +53,9 @@ export async function openBus(
 }
 
 /** The client that a bus of this kind is asked with. */
-export function createClient(
-  bus: ModbusBusOptions,
-  port: Parameters<typeof createTcpClient>[0],
-  dependencies: RtuDependencies,
-): ModbusClient {
+export function createClient(bus: ModbusBusOptions, port: Port, dependencies: RtuDependencies): ModbusClient {
   return bus.kind === 'modbus-tcp'
-    ? createTcpClient(port, bus.pipeline, dependencies)
+    ? createTcpClient(port, bus.pipeline, dependencies, bus)
     : createRtuClient(port, timingOf(bus), dependencies);
 }
 

@@ -92,3 +92,24 @@ export function parseAnswer(request: Request, pdu: Uint8Array): Answer {
   if (pdu[0] !== request.functionCode) return { kind: 'exception', exceptionCode: pdu[1]! };
   return { kind: 'data', data: pdu.subarray(request.functionCode === 43 ? 1 : 2) };
 }
+
+/** A whole answer of the wrong length in words, and whether it holds less than was asked. */
+export function describeWrongLength(request: Request, pdu: Uint8Array): { detail: string; isCut: boolean } {
+  if (request.functionCode === 17 || request.functionCode === 43) {
+    return { detail: `wrong length: ${pdu.length} bytes are no whole answer`, isCut: false };
+  }
+  const { functionCode, quantity } = request;
+  const came = Math.min(pdu[1] ?? 0, Math.max(0, pdu.length - 2));
+  const expected = dataBytes(functionCode, quantity);
+  const isCut = came < expected;
+  const what =
+    functionCode <= 2
+      ? `${quantity} bits asked, ${came} bytes came`
+      : `${quantity} registers asked, ${came / 2} came`;
+  const hint = isCut
+    ? "it cuts long answers off; set the device's 'registersMax' or 'bitsMax' to what it gives"
+    : came === 2 * expected
+      ? 'it sends twice as many bytes for each register as Modbus has; ask its maker for a mode that conforms'
+      : 'it does not answer what it is asked; ask its maker';
+  return { detail: `wrong length: ${what}; ${hint}`, isCut };
+}

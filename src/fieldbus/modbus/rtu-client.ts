@@ -1,9 +1,14 @@
 import type { Clock } from '../../base/clock.ts';
 import { offlineReason, type Port } from '../port/port.ts';
-import type { ModbusClient, Outcome, StrayKind, StrayListener, Transaction } from './client.ts';
+import { AnswerTimes } from './answer-times.ts';
+import type { LifeListener, ModbusClient, Outcome, StrayKind, StrayListener, Transaction } from './client.ts';
+import { ConnectionWatch } from './connection-watch.ts';
+import { isOfTheGateway } from './exception.ts';
+import { GatewayQueue } from './gateway-queue.ts';
 import type { LineTiming } from './line-timing.ts';
 import type { Request } from './pdu.ts';
 import {
+  describeFault,
   encodeRtu,
   findStrayFrames,
   nameFault,
@@ -11,8 +16,9 @@ import {
   type StrayFrame,
   withoutEchoes,
 } from './rtu-frame.ts';
-import { createRtuLine } from './rtu-line.ts';
+import { createRtuLine, type Heard, type RtuLine } from './rtu-line.ts';
 import {
+  afterException,
   distinctRequest,
   isDistinct,
   isExceptionAmbiguous,
@@ -22,97 +28,205 @@ import {
   type Unanswered,
 } from './unanswered.ts';
 
+/** Requests that settle what may come late, at once; each but the last was answered by an exception, so they are quick. */
+const settlingMax = 8;
+
 export interface RtuDependencies {
   clock: Clock;
   onStray: StrayListener;
+  onAlive?: LifeListener;
   /** What may still come of what was asked on the line before. */
   lateAnswers?: LateAnswers;
+}
+
+export function createRtuClient(port: Port, timing: LineTiming, dependencies: RtuDependencies): ModbusClient {
+  return new RtuClient(port, timing, dependencies);
 }
 
 /**
  * Modbus RTU over a port, one request at a time. An RTU answer doesn't say what it answers, so after every
  * fault the line is drained, and the unit is next asked something that no late answer can be taken for.
  */
-export function createRtuClient(
-  port: Port,
-  timing: LineTiming,
-  { clock, onStray, lateAnswers = new Map() }: RtuDependencies,
-): ModbusClient {
-  const line = createRtuLine(port, timing, clock);
+class RtuClient implements ModbusClient {
+  readonly concurrency = 1;
+  readonly #port: Port;
+  readonly #clock: Clock;
+  readonly #onStray: StrayListener;
+  readonly #onAlive: LifeListener;
+  readonly #lateAnswers: LateAnswers;
+  readonly #line: RtuLine;
+  readonly #times = new AnswerTimes();
+  /** A line is free when a unit is silent; a gateway behind a socket may not be. */
+  readonly #isSocket: boolean;
+  readonly #queue = new GatewayQueue();
+  readonly #watch = new ConnectionWatch(this.#queue);
 
-  const pendingOf = (unitId: number): Unanswered[] =>
-    stillPossible(lateAnswers.get(unitId) ?? [], clock.monotonicMs());
+  constructor(port: Port, timing: LineTiming, dependencies: RtuDependencies) {
+    const { clock, onStray, onAlive = () => {}, lateAnswers = new Map() } = dependencies;
+    this.#port = port;
+    this.#clock = clock;
+    this.#onStray = onStray;
+    this.#onAlive = onAlive;
+    this.#lateAnswers = lateAnswers;
+    this.#line = createRtuLine(port, timing, clock);
+    this.#isSocket = timing.charMs === 0;
+    port.onState(() => {
+      this.#queue.clear();
+      this.#watch.begin(clock.monotonicMs());
+    });
+  }
 
-  const note = (unitId: number, request: Request): void =>
-    void lateAnswers.set(unitId, noteUnanswered(pendingOf(unitId), request, clock.monotonicMs()));
+  get holdMs(): number {
+    return this.#queue.holdMs;
+  }
 
-  const isLate = ({ unitId, functionCode }: StrayFrame): boolean =>
-    pendingOf(unitId).some((pending) => pending.functionCode === (functionCode & 0x7f));
+  againAtMs(unitId: number): number {
+    return this.#queue.againAtMs(unitId);
+  }
+
+  async transact(transaction: Transaction): Promise<Outcome> {
+    const unsettled = await this.#settle(transaction);
+    if (unsettled) return unsettled;
+    const { unitId, request } = transaction;
+    const isDoubtful = isExceptionAmbiguous(this.#pendingOf(unitId), request);
+    const outcome = await this.#exchange(transaction);
+    if (outcome.kind === 'data') this.#lateAnswers.delete(unitId);
+    if (outcome.kind !== 'exception') return outcome;
+    if (!isDoubtful) {
+      this.#lateAnswers.delete(unitId);
+      return outcome;
+    }
+    this.#noteException(unitId, request);
+    return { ...outcome, isDoubtful };
+  }
+
+  /**
+   * Has the unit answer something distinct where a late answer could be taken for that to this request. Each exception
+   * to that settles one request more; anything else ends it.
+   */
+  async #settle(transaction: Transaction): Promise<Outcome | null> {
+    const { unitId } = transaction;
+    for (let rest = settlingMax; rest > 0; rest -= 1) {
+      const pending = this.#pendingOf(unitId);
+      if (isDistinct(pending, transaction.request)) return null;
+      const request = distinctRequest(pending, transaction.request);
+      if (request === null) break;
+      const outcome = await this.#exchange({ ...transaction, request });
+      if (outcome.kind === 'data') this.#lateAnswers.delete(unitId);
+      else if (outcome.kind === 'exception') this.#noteException(unitId, request);
+      else return outcome;
+    }
+    return isDistinct(this.#pendingOf(unitId), transaction.request)
+      ? null
+      : { kind: 'fault', fault: 'timeout' };
+  }
+
+  #noteException(unitId: number, request: Request): void {
+    const now = this.#clock.monotonicMs();
+    this.#lateAnswers.set(unitId, afterException(this.#pendingOf(unitId), request, now, now));
+  }
+
+  #pendingOf(unitId: number): Unanswered[] {
+    return stillPossible(this.#lateAnswers.get(unitId) ?? [], this.#clock.monotonicMs());
+  }
+
+  #note({ unitId, request }: Pick<Question, 'unitId' | 'request'>, askedAtMs: number): void {
+    const now = this.#clock.monotonicMs();
+    this.#lateAnswers.set(unitId, noteUnanswered(this.#pendingOf(unitId), request, askedAtMs, now));
+  }
+
+  async #exchange({ unitId, request, timeoutMs }: Transaction): Promise<Outcome> {
+    this.#countStrays(await this.#line.quiet(), unitId, 'unsolicited');
+    const question = { unitId, request, adu: encodeRtu(unitId, request) };
+    const askedAtMs = this.#clock.monotonicMs();
+    if (this.#isSocket) this.#queue.sent(askedAtMs, unitId, askedAtMs);
+    const queuedMs = Math.max(0, this.#queue.turnAtMs(askedAtMs) - askedAtMs);
+    const heard = await this.#line.ask(question, queuedMs + this.#times.waitMs(unitId, timeoutMs));
+    if (heard.kind === 'offline') {
+      this.#note(question, askedAtMs);
+      return { kind: 'offline', reason: offlineReason(this.#port.state) };
+    }
+    if (heard.kind === 'nothing') return this.#fail(question, heard.received, askedAtMs, queuedMs);
+    return this.#answer(question, heard, askedAtMs);
+  }
+
+  #answer(question: Question, heard: Heard & { kind: 'answer' }, askedAtMs: number): Outcome {
+    const { unitId, adu } = question;
+    const { answer } = heard;
+    const noise = withoutEchoes(heard.before, adu);
+    if (noise.length < heard.before.length) this.#onStray(unitId, 'echo');
+    this.#countStrays(noise, unitId, 'noise');
+    this.#countStrays(heard.after, unitId, 'noise');
+    if (answer.kind === 'fault') return answer;
+    this.#watch.heard(unitId, this.#clock.monotonicMs());
+    this.#port.proveUseful();
+    if (answer.kind === 'exception' && isOfTheGateway(answer.exceptionCode)) {
+      this.#queue.gaveUp(askedAtMs, this.#clock.monotonicMs());
+      return { ...answer, answerMs: heard.answerMs };
+    }
+    const queuedMs = this.#answered(unitId, askedAtMs);
+    const answerMs = Math.max(0, heard.answerMs - queuedMs);
+    this.#times.inTime(unitId, answerMs);
+    return { ...answer, answerMs, queuedMs };
+  }
+
+  #answered(unitId: number, askedAtMs: number): number {
+    return this.#queue.answered(askedAtMs, this.#times.usualMs(unitId), this.#clock.monotonicMs());
+  }
+
+  async #fail(
+    question: Question,
+    received: Uint8Array,
+    askedAtMs: number,
+    queuedMs: number,
+  ): Promise<Outcome> {
+    const { unitId, adu } = question;
+    const rest = withoutEchoes(received, adu);
+    if (rest.length < received.length) this.#onStray(unitId, 'echo');
+    const late = findStrayFrames(rest).filter((frame) => this.#lateFor(frame) !== undefined);
+    for (const frame of late) this.#onStray(frame.unitId, 'late');
+    this.#note(question, askedAtMs);
+    const holdsMs = this.#queue.giveUp(askedAtMs, this.#clock.monotonicMs());
+    this.#countStrays(await this.#line.drain(), unitId, 'unsolicited');
+    if (this.#isSocket) this.#renewWhereDeaf(unitId);
+    const fault = late.length > 0 ? 'timeout' : nameFault(rest, question);
+    const words = fault === 'timeout' ? {} : { detail: describeFault(fault, rest, question) };
+    return { kind: 'fault', fault, ...words, queuedMs, holdsMs };
+  }
+
+  #renewWhereDeaf(unitId: number): void {
+    const why = this.#watch.missed(unitId, this.#port.uselessConnections, this.#clock.monotonicMs());
+    if (why !== null) this.#port.renew(why);
+  }
+
+  /** What it is the late answer to. */
+  #lateFor({ unitId, functionCode, byteCount }: StrayFrame): Unanswered | undefined {
+    const possible = this.#pendingOf(unitId).filter((asked) => asked.functionCode === (functionCode & 0x7f));
+    return possible.find((asked) => asked.byteCount === byteCount) ?? possible[0];
+  }
+
+  /**
+   * A late answer while nothing is asked, or before a good one: it is what it seems to be. One instead of the answer
+   * that was waited for may be that answer, of the wrong length.
+   */
+  #takeLate(frame: StrayFrame, asked: Unanswered): void {
+    const { unitId, functionCode } = frame;
+    this.#onStray(unitId, 'late');
+    if (functionCode >= 0x80) return;
+    const heldMs = this.#answered(unitId, asked.askedAtMs);
+    const ownMs = this.#clock.monotonicMs() - asked.askedAtMs - heldMs;
+    if (this.#times.late(unitId, ownMs)) this.#onAlive(unitId);
+  }
 
   /** Counts bytes that answer nothing: late answers for the unit they are from, the rest for the one disturbed. */
-  const countStrays = (bytes: Uint8Array, unitId: number, otherwise: StrayKind): void => {
+  #countStrays(bytes: Uint8Array, unitId: number, otherwise: StrayKind): void {
     if (bytes.length === 0) return;
     const frames = findStrayFrames(bytes);
     for (const frame of frames) {
-      if (isLate(frame)) onStray(frame.unitId, 'late');
-      else onStray(unitId, 'unsolicited');
+      const asked = this.#lateFor(frame);
+      if (asked !== undefined) this.#takeLate(frame, asked);
+      else this.#onStray(unitId, 'unsolicited');
     }
-    if (frames.length === 0) onStray(unitId, otherwise);
-  };
-
-  const exchange = async ({ unitId, request, timeoutMs }: Transaction): Promise<Outcome> => {
-    countStrays(await line.quiet(), unitId, 'unsolicited');
-    const question = { unitId, request, adu: encodeRtu(unitId, request) };
-    const heard = await line.ask(question, timeoutMs);
-    if (heard.kind === 'offline') {
-      note(unitId, request);
-      return { kind: 'offline', reason: offlineReason(port.state) };
-    }
-    if (heard.kind === 'nothing') return fail(question, heard.received);
-    const noise = withoutEchoes(heard.before, question.adu);
-    if (noise.length < heard.before.length) onStray(unitId, 'echo');
-    countStrays(noise, unitId, 'noise');
-    countStrays(heard.after, unitId, 'noise');
-    return heard.answer.kind === 'fault' ? heard.answer : { ...heard.answer, answerMs: heard.answerMs };
-  };
-
-  const fail = async (question: Question, received: Uint8Array): Promise<Outcome> => {
-    const { unitId, request, adu } = question;
-    const rest = withoutEchoes(received, adu);
-    if (rest.length < received.length) onStray(unitId, 'echo');
-    const late = findStrayFrames(rest).filter(isLate);
-    for (const frame of late) onStray(frame.unitId, 'late');
-    note(unitId, request);
-    countStrays(await line.drain(), unitId, 'unsolicited');
-    return { kind: 'fault', fault: late.length > 0 ? 'timeout' : nameFault(rest, question) };
-  };
-
-  /** Has the unit answer something distinct where a late answer could be taken for that to this request. */
-  const settle = async (transaction: Transaction): Promise<Outcome | null> => {
-    const pending = pendingOf(transaction.unitId);
-    if (isDistinct(pending, transaction.request)) return null;
-    const request = distinctRequest(pending, transaction.request);
-    if (request === null) return { kind: 'fault', fault: 'timeout' };
-    const outcome = await exchange({ ...transaction, request });
-    if (outcome.kind === 'exception') return { kind: 'fault', fault: 'timeout' };
-    if (outcome.kind !== 'data') return outcome;
-    lateAnswers.delete(transaction.unitId);
-    return null;
-  };
-
-  return {
-    concurrency: 1,
-    transact: async (transaction) => {
-      const unsettled = await settle(transaction);
-      if (unsettled) return unsettled;
-      const { unitId, request } = transaction;
-      const pending = pendingOf(unitId);
-      const outcome = await exchange(transaction);
-      if (outcome.kind === 'exception' && isExceptionAmbiguous(pending, request)) {
-        return { kind: 'fault', fault: 'timeout' };
-      }
-      if (outcome.kind === 'data' || outcome.kind === 'exception') lateAnswers.delete(unitId);
-      return outcome;
-    },
-  };
+    if (frames.length === 0) this.#onStray(unitId, otherwise);
+  }
 }

@@ -111,7 +111,11 @@ export type FaultKind =
   | 'wrong-function'
   | 'wrong-length'
   | 'short-frame'
-  | 'noise';
+  | 'noise'
+  /** Modbus TCP: it answers with another transaction id. */
+  | 'wrong-transaction'
+  /** Modbus TCP: what comes is something else. */
+  | 'not-modbus';
 
 /** Names the fault once it is clear that no answer will come. */
 export function nameFault(received: Uint8Array, question: Question): FaultKind {
@@ -130,6 +134,34 @@ export function nameFault(received: Uint8Array, question: Question): FaultKind {
   }
   const expected = expectedLength(request) + rtuOverhead;
   return rest.length >= expected ? 'crc' : 'noise';
+}
+
+/** What was heard in place of an answer, and what to do about it. */
+export function describeFault(fault: FaultKind, received: Uint8Array, { unitId, request }: Question): string {
+  const [stray] = findStrayFrames(received);
+  switch (fault) {
+    case 'wrong-unit':
+      return `unit ${stray?.unitId} answers where ${unitId} was asked; set 'unitId: ${stray?.unitId}', or look for another master on the line`;
+    case 'wrong-function':
+      return `function ${stray && stray.functionCode & 0x7f} is answered where ${request.functionCode} was asked; look for another master on the line`;
+    case 'wrong-length':
+      return `wrong length: ${describeCount(request)} asked, ${stray?.byteCount} bytes came; set the device's 'registersMax' to what it gives`;
+    case 'short-frame':
+      return 'answers come cut short; check wiring and termination, and raise the baud rate only as far as the cable bears';
+    case 'crc':
+      return 'answers come damaged; check wiring, termination and bias, and that no two devices have one unit id';
+    case 'noise':
+      return 'bytes come that are no frame; check baud rate and parity, and whether A and B are swapped';
+    case 'timeout':
+    case 'wrong-transaction':
+    case 'not-modbus':
+      return fault;
+  }
+}
+
+function describeCount(request: Request): string {
+  if (request.functionCode === 17 || request.functionCode === 43) return 'its identification';
+  return `${request.quantity} ${request.functionCode <= 2 ? 'bits' : 'registers'}`;
 }
 
 /** What was received, less the question heard again. */

@@ -1,107 +1,252 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
-import { offlineReason, type Port } from '../port/port.ts';
-import type { ModbusClient, Outcome, StrayListener, Transaction } from './client.ts';
-import { encodeMbap, takeMbapFrame } from './mbap.ts';
-import { parseAnswer, type Request } from './pdu.ts';
+import type { Tolerance } from '../options.ts';
+import { offlineReason, type Port, type PortState } from '../port/port.ts';
+import { AnswerTimes } from './answer-times.ts';
+import type { Fault, LifeListener, ModbusClient, Outcome, StrayListener, Transaction } from './client.ts';
+import { ConnectionWatch } from './connection-watch.ts';
+import { isOfTheGateway } from './exception.ts';
+import { GatewayQueue } from './gateway-queue.ts';
+import { encodeMbap } from './mbap.ts';
+import { type AskedRequest, MbapReader, type ReceivedFrame } from './mbap-reader.ts';
+import { type Answer, describeWrongLength, parseAnswer } from './pdu.ts';
 
-/**
- * A connection may be half open where so many requests in a row go unanswered, all to units that did answer on it:
- * it is made anew. A unit that was never heard says nothing about the connection.
- */
-const silentRequestsMax = 3;
-
-interface Pending {
-  unitId: number;
-  request: Request;
-  sentAt: number;
-  cancel: Cancel;
-  settle(outcome: Outcome): void;
-}
+/** The bytes of one frame pause no longer; what makes no frame by then is none. */
+const strayQuietMs = 100;
+/** Late answers are told from strange ones for so many requests. */
+const expiredMax = 256;
 
 export interface TcpDependencies {
   clock: Clock;
   onStray: StrayListener;
+  onAlive?: LifeListener;
+}
+
+interface Sent extends AskedRequest {
+  timeoutMs: number;
+  sentAtMs: number;
+}
+
+interface Pending extends Sent {
+  cancel: Cancel;
+  settle(outcome: Outcome): void;
+  /** A transaction id of no request that came in an answer which fits this one. */
+  strangeId: number | null;
+}
+
+/** A client with up to `pipeline` requests in flight. */
+export function createTcpClient(
+  port: Port,
+  pipeline: number,
+  dependencies: TcpDependencies,
+  tolerance: Tolerance = {},
+): ModbusClient {
+  return new TcpClient(port, pipeline, dependencies, tolerance);
 }
 
 /**
- * Modbus TCP over a port, up to `pipeline` requests in flight. Transaction ids tell the answers apart;
- * one is used again only after 65,535 others, so a late answer finds nobody waiting for it.
+ * Modbus TCP over a port. Transaction ids tell the answers apart; one is used
+ * again only after 65,535 others, so a late answer finds nobody waiting for it. A late answer says that its unit lives
+ * and how long the gateway takes: the next are waited for accordingly.
  */
-export function createTcpClient(port: Port, pipeline: number, dependencies: TcpDependencies): ModbusClient {
-  const { clock, onStray } = dependencies;
-  const pending = new Map<number, Pending>();
-  let lastId = 0;
-  let silent = 0;
-  const heard = new Set<number>();
-  let rest: Uint8Array = new Uint8Array(0);
+class TcpClient implements ModbusClient {
+  readonly concurrency: number;
+  readonly #port: Port;
+  readonly #options: Tolerance;
+  readonly #clock: Clock;
+  readonly #onStray: StrayListener;
+  readonly #onAlive: LifeListener;
+  readonly #pending = new Map<number, Pending>();
+  readonly #expired = new Map<number, Sent>();
+  readonly #reader = new MbapReader();
+  readonly #queue = new GatewayQueue();
+  readonly #times = new AnswerTimes();
+  readonly #watch = new ConnectionWatch(this.#queue);
+  #lastId = 0;
+  #cancelStray: Cancel = () => {};
 
-  const finish = (transactionId: number, outcome: Outcome): void => {
-    const transaction = pending.get(transactionId);
-    if (!transaction) return;
-    pending.delete(transactionId);
-    transaction.cancel();
-    transaction.settle(outcome);
-  };
+  constructor(port: Port, pipeline: number, dependencies: TcpDependencies, tolerance: Tolerance) {
+    const { clock, onStray, onAlive = () => {} } = dependencies;
+    this.concurrency = pipeline;
+    this.#port = port;
+    this.#options = tolerance;
+    this.#clock = clock;
+    this.#onStray = onStray;
+    this.#onAlive = onAlive;
+    port.onState((state) => this.#follow(state));
+    port.onReadable(() => this.#take());
+  }
 
-  const accept = (transactionId: number, unitId: number, pdu: Uint8Array): void => {
-    silent = 0;
-    heard.add(unitId);
-    const transaction = pending.get(transactionId);
-    if (!transaction) return onStray(unitId, 'late');
-    if (unitId !== transaction.unitId) return finish(transactionId, { kind: 'fault', fault: 'wrong-unit' });
-    const answer = parseAnswer(transaction.request, pdu);
-    const answerMs = clock.monotonicMs() - transaction.sentAt;
-    finish(transactionId, answer.kind === 'fault' ? answer : { ...answer, answerMs });
-  };
+  get holdMs(): number {
+    return this.#queue.holdMs;
+  }
 
-  const take = (): void => {
-    const chunk = port.read();
-    port.onReadable(take);
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    let start = 0;
-    while (start < bytes.length) {
-      const frame = takeMbapFrame(bytes, start);
-      if (frame.kind === 'damaged') {
-        for (const transactionId of pending.keys()) finish(transactionId, { kind: 'fault', fault: 'crc' });
-        port.reset('what comes is not Modbus TCP');
-        return;
+  againAtMs(unitId: number): number {
+    return this.#queue.againAtMs(unitId);
+  }
+
+  transact({ unitId, request, timeoutMs }: Transaction): Promise<Outcome> {
+    return new Promise((settle) => {
+      this.#lastId = (this.#lastId + 1) & 0xffff;
+      const id = this.#lastId;
+      const sentAtMs = this.#clock.monotonicMs();
+      const sent = { unitId, request, timeoutMs, sentAtMs };
+      this.#expired.delete(id);
+      this.#pending.set(id, { ...sent, settle, cancel: () => {}, strangeId: null });
+      this.#queue.sent(id, unitId, sentAtMs);
+      this.#wait(id);
+      try {
+        this.#port.write(encodeMbap(id, unitId, request));
+      } catch {
+        this.#finish(id, { kind: 'offline', reason: offlineReason(this.#port.state) });
       }
-      if (frame.kind === 'incomplete') break;
-      accept(frame.transactionId, frame.unitId, frame.pdu);
-      start = frame.next;
+    });
+  }
+
+  readonly #asked = (transactionId: number): AskedRequest | undefined =>
+    this.#options.ignoreTransactionId
+      ? this.#pending.values().next().value
+      : (this.#pending.get(transactionId) ?? this.#expired.get(transactionId));
+
+  /** Until its turn at the gateway, and then for as long as its unit may take; both may have been learned meanwhile. */
+  #wait(id: number): void {
+    const pending = this.#pending.get(id)!;
+    const untilMs = this.#queue.turnAtMs(id) + this.#times.waitMs(pending.unitId, pending.timeoutMs);
+    const leftMs = untilMs - this.#clock.monotonicMs();
+    if (leftMs <= 0) return this.#expire(id, pending);
+    pending.cancel = this.#clock.after(leftMs, () => this.#wait(id));
+  }
+
+  #expire(id: number, pending: Pending): void {
+    const now = this.#clock.monotonicMs();
+    const { unitId, sentAtMs } = pending;
+    this.#expired.set(id, pending);
+    if (this.#expired.size > expiredMax) this.#expired.delete(this.#expired.keys().next().value!);
+    const queuedMs = Math.max(0, this.#queue.turnAtMs(id) - sentAtMs);
+    const holdsMs = this.#queue.giveUp(id, now);
+    this.#finish(id, { ...this.#nameFault(id, pending), holdsMs, queuedMs });
+    const why = this.#watch.missed(unitId, this.#port.uselessConnections, now);
+    if (this.#options.ignoreTransactionId) this.#renew('a late answer could be taken for the next one');
+    else if (why !== null) this.#renew(why);
+    // What was said of an answer that never became whole is no part of the next.
+    else if (this.#reader.begun(this.#asked)?.transactionId === id) this.#reader.clear();
+  }
+
+  /** Why a request that was not answered was not, where something has come all the same. */
+  #nameFault(id: number, { strangeId }: Pending): Fault {
+    if (strangeId !== null) {
+      const detail = `it answers, but with transaction id ${strangeId} where ${id} was asked; set 'ignoreTransactionId: true' at the bus`;
+      return { kind: 'fault', fault: 'wrong-transaction', quality: 'invalid', detail };
     }
-    rest = bytes.subarray(start);
-  };
+    const begun = this.#reader.begun(this.#asked);
+    if (begun?.transactionId === id) {
+      const detail = `wrong length: its answer announces ${begun.announced} bytes, ${begun.came} came; ask its maker`;
+      return { kind: 'fault', fault: 'wrong-length', quality: 'invalid', detail };
+    }
+    return { kind: 'fault', fault: 'timeout' };
+  }
 
-  const expire = (transactionId: number, unitId: number): void => {
-    finish(transactionId, { kind: 'fault', fault: 'timeout' });
-    if (heard.has(unitId)) silent += 1;
-    if (silent >= silentRequestsMax) port.reset(`no answer to ${silentRequestsMax} requests in a row`);
-  };
+  #finish(id: number, outcome: Outcome): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    this.#pending.delete(id);
+    pending.cancel();
+    pending.settle(outcome);
+  }
 
-  port.onState((state) => {
-    rest = new Uint8Array(0);
-    silent = 0;
-    heard.clear();
-    if (state.kind === 'open') return;
-    const reason = offlineReason(state);
-    for (const transactionId of pending.keys()) finish(transactionId, { kind: 'offline', reason });
-  });
-  port.onReadable(take);
+  #finishAll(outcome: Outcome): void {
+    for (const id of this.#pending.keys()) this.#finish(id, outcome);
+  }
 
-  return {
-    concurrency: pipeline,
-    transact: ({ unitId, request, timeoutMs }: Transaction) =>
-      new Promise((settle) => {
-        lastId = (lastId + 1) & 0xffff;
-        const transactionId = lastId;
-        const cancel = clock.after(timeoutMs, () => expire(transactionId, unitId));
-        pending.set(transactionId, { unitId, request, sentAt: clock.monotonicMs(), cancel, settle });
-        try {
-          port.write(encodeMbap(transactionId, unitId, request));
-        } catch {
-          finish(transactionId, { kind: 'offline', reason: offlineReason(port.state) });
-        }
-      }),
-  };
+  #take(): void {
+    const chunk = this.#port.read();
+    this.#port.onReadable(() => this.#take());
+    for (const frame of this.#reader.read(chunk, this.#asked)) this.#accept(frame);
+    this.#cancelStray();
+    if (this.#pending.size === 0 || !this.#reader.isLost(this.#asked)) return;
+    this.#cancelStray = this.#clock.after(strayQuietMs, () => {
+      if (this.#pending.size === 0 || !this.#reader.isLost(this.#asked)) return;
+      const detail = 'what comes is not Modbus TCP; check host and port, or try modbus-rtu-over-tcp';
+      this.#finishAll({ kind: 'fault', fault: 'not-modbus', quality: 'invalid', detail });
+      this.#port.reset(detail);
+    });
+  }
+
+  #accept(frame: ReceivedFrame): void {
+    const id = this.#idOf(frame);
+    const pending = this.#pending.get(id);
+    const expired = this.#expired.get(id);
+    if (!pending && !expired) return this.#noteStrange(frame);
+    const now = this.#clock.monotonicMs();
+    this.#watch.heard(frame.unitId, now);
+    this.#port.proveUseful();
+    if (pending) this.#answer(id, pending, frame, now);
+    else this.#late(id, expired!, frame, now);
+  }
+
+  #idOf({ transactionId }: ReceivedFrame): number {
+    const [only] = this.#pending.keys();
+    return this.#options.ignoreTransactionId && only !== undefined ? only : transactionId;
+  }
+
+  #answer(id: number, pending: Pending, { unitId, pdu }: ReceivedFrame, now: number): void {
+    const { request, sentAtMs } = pending;
+    if (unitId !== pending.unitId && !this.#options.ignoreUnitId) {
+      this.#queue.answered(id, 0, now);
+      const detail = `unit ${unitId} answers where ${pending.unitId} was asked; set 'unitId: ${unitId}', or 'ignoreUnitId: true' at the bus where it always says ${unitId}`;
+      return this.#finish(id, { kind: 'fault', fault: 'wrong-unit', quality: 'invalid', detail });
+    }
+    const answer = parseAnswer(request, pdu);
+    const queuedMs = this.#heldFor(id, pending.unitId, answer, now);
+    if (answer.kind === 'fault') {
+      const words = answer.fault === 'wrong-length' ? describeWrongLength(request, pdu) : {};
+      return this.#finish(id, { ...answer, quality: 'invalid', queuedMs, ...words });
+    }
+    const answerMs = Math.max(0, now - sentAtMs - queuedMs);
+    if (!isGatewaysWord(answer)) this.#times.inTime(pending.unitId, answerMs);
+    this.#finish(id, { ...answer, answerMs, queuedMs });
+  }
+
+  /** How long the answer waited for others, by what it says about the gateway. */
+  #heldFor(id: number, unitId: number, answer: Answer, now: number): number {
+    if (!isGatewaysWord(answer)) return this.#queue.answered(id, this.#times.usualMs(unitId), now);
+    this.#queue.gaveUp(id, now);
+    return 0;
+  }
+
+  #late(id: number, sent: Sent, { unitId, pdu }: ReceivedFrame, now: number): void {
+    this.#expired.delete(id);
+    this.#onStray(sent.unitId, 'late');
+    const answer = parseAnswer(sent.request, pdu);
+    const heldMs = this.#heldFor(id, sent.unitId, answer, now);
+    if (answer.kind !== 'data' || (unitId !== sent.unitId && !this.#options.ignoreUnitId)) return;
+    const ownMs = now - sent.sentAtMs - heldMs;
+    if (ownMs <= sent.timeoutMs || this.#times.late(sent.unitId, ownMs)) this.#onAlive(sent.unitId);
+  }
+
+  /** An answer to nothing that was asked: from another master's question, or with a transaction id of its own making. */
+  #noteStrange({ transactionId, unitId, pdu }: ReceivedFrame): void {
+    this.#onStray(unitId, 'unsolicited');
+    const [only, ...others] = this.#pending.values();
+    if (only === undefined || others.length > 0) return;
+    const isFor = unitId === only.unitId && (pdu[0]! & 0x7f) === only.request.functionCode;
+    if (isFor) only.strangeId = transactionId;
+  }
+
+  #renew(reason: string): void {
+    this.#finishAll({ kind: 'fault', fault: 'timeout' });
+    this.#port.renew(reason);
+  }
+
+  #follow(state: PortState): void {
+    this.#reader.clear();
+    this.#cancelStray();
+    this.#queue.clear();
+    this.#expired.clear();
+    this.#watch.begin(this.#clock.monotonicMs());
+    if (state.kind !== 'open') this.#finishAll({ kind: 'offline', reason: offlineReason(state) });
+  }
+}
+
+function isGatewaysWord(answer: Answer): boolean {
+  return answer.kind === 'exception' && isOfTheGateway(answer.exceptionCode);
 }

@@ -5,8 +5,10 @@ export interface Unanswered {
   functionCode: number;
   /** Data bytes that its answer would carry; 0 where it can't be known. */
   byteCount: number;
-  /** Monotonic ms. */
-  sentAtMs: number;
+  /** When it was sent, monotonic ms; it also names the request. */
+  askedAtMs: number;
+  /** When it was given up. */
+  givenUpAtMs: number;
 }
 
 /** By unit id. Belongs to the line, not to the port: what was asked before it was opened anew may be answered after. */
@@ -15,12 +17,17 @@ export type LateAnswers = Map<number, readonly Unanswered[]>;
 /** No device answers after this long: it has forgotten, or was reset. */
 const forgottenAfterMs = 10_000;
 
-export function noteUnanswered(list: readonly Unanswered[], request: Request, now: number): Unanswered[] {
-  return [...stillPossible(list, now), { ...shapeOf(request), sentAtMs: now }];
+export function noteUnanswered(
+  list: readonly Unanswered[],
+  request: Request,
+  askedAtMs: number,
+  now: number,
+): Unanswered[] {
+  return [...stillPossible(list, now), { ...shapeOf(request), askedAtMs, givenUpAtMs: now }];
 }
 
 export function stillPossible(list: readonly Unanswered[], now: number): Unanswered[] {
-  return list.filter(({ sentAtMs }) => now - sentAtMs < forgottenAfterMs);
+  return list.filter(({ givenUpAtMs }) => now - givenUpAtMs < forgottenAfterMs);
 }
 
 function shapeOf(request: Request): { functionCode: number; byteCount: number } {
@@ -35,6 +42,21 @@ export function isDistinct(list: readonly Unanswered[], request: Request): boole
   return !list.some(
     (other) => other.functionCode === shape.functionCode && other.byteCount === shape.byteCount,
   );
+}
+
+/**
+ * What may still come once an exception has come for a unit of which `request` was asked last. A device answers in
+ * order, but the exception does not say what it is for: at least the first that it can be for is settled, with all
+ * before it, and the others are not, `request` included.
+ */
+export function afterException(
+  list: readonly Unanswered[],
+  request: Request,
+  askedAtMs: number,
+  now: number,
+): Unanswered[] {
+  const first = list.findIndex(({ functionCode }) => functionCode === request.functionCode);
+  return noteUnanswered(list.slice(first + 1), request, askedAtMs, now);
 }
 
 /** Whether a late exception could be taken for the answer to `request`. */

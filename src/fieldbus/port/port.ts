@@ -1,20 +1,24 @@
 import { backoffMs } from '../../base/backoff.ts';
-import type { Cancel, Clock } from '../../base/clock.ts';
+import { type Cancel, type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
+import { PortLog } from './port-log.ts';
+import { Session } from './session.ts';
 
-/** `idle`: closed by us for want of traffic; it opens again when it is wanted. */
+/** `idle`: closed by us for want of traffic, or by the other end after good service; it opens again when it is wanted. */
 export type PortState =
   | { kind: 'opening' }
   | { kind: 'open' }
-  | { kind: 'idle' }
+  | { kind: 'idle'; byPeer?: boolean }
   | { kind: 'lost'; reason: string }
   | { kind: 'closed' };
 
 export type PortEvent =
   | { kind: 'opened' }
   | { kind: 'failed'; reason: string }
-  | { kind: 'idled' }
+  | { kind: 'idled'; byPeer?: boolean }
+  /** It is thrown away for a new one, and was not lost. */
+  | { kind: 'renewed' }
   | { kind: 'wanted' }
   | { kind: 'retried' }
   | { kind: 'closed' };
@@ -30,7 +34,9 @@ export function nextPortState(state: PortState, event: PortEvent): PortState {
         ? { kind: 'lost', reason: event.reason }
         : state;
     case 'idled':
-      return state.kind === 'open' ? { kind: 'idle' } : state;
+      return state.kind === 'open' ? { kind: 'idle', byPeer: event.byPeer ?? false } : state;
+    case 'renewed':
+      return state.kind === 'open' ? { kind: 'opening' } : state;
     case 'wanted':
       return state.kind === 'idle' ? { kind: 'opening' } : state;
     case 'retried':
@@ -78,6 +84,12 @@ export interface Port {
   setBaudRate(baudRate: number): Promise<void>;
   /** Opens an idle port. */
   wake(): void;
+  /** What came on the connection made sense: from now on it counts as one that works. */
+  proveUseful(): void;
+  /** Connections in a row on which a device was asked and nothing useful came. */
+  readonly uselessConnections: number;
+  /** Opens another connection in place of this one, at once. */
+  renew(reason: string): void;
   /** Throws the connection away and opens another: for one that can no longer be made sense of. */
   reset(reason: string): void;
   close(): Promise<void>;
@@ -88,6 +100,13 @@ export interface PortDependencies {
   logger: Logger;
   /** Close when nothing was written for this long; 0: never. Asked anew each time. */
   idleCloseMs?: () => number;
+  /** Pause between opening and the first byte. */
+  connectDelayMs?: number;
+  /**
+   * A connection that the other end may close as it likes: after it was of use that is no fault, and it is opened
+   * again when it is wanted. False: a line, whose end means that it is gone.
+   */
+  isConnection?: boolean;
   random?: () => number;
 }
 
@@ -98,12 +117,14 @@ const nothing = new Uint8Array(0);
 
 export function createPort(openChannel: OpenChannel, dependencies: PortDependencies): Port {
   const { clock, logger, idleCloseMs = () => 0, random = Math.random } = dependencies;
+  const { connectDelayMs = 0, isConnection = false } = dependencies;
   const listeners = new Set<(state: PortState) => void>();
   const aborter = new AbortController();
+  const log = new PortLog(logger, clock);
+  const session = new Session(isConnection, connectDelayMs);
   let state: PortState = { kind: 'opening' };
   let channel: Channel | null = null;
   let failures = 0;
-  let toldReason: string | null = null;
   let cancelRetry: Cancel = () => {};
   let cancelIdle: Cancel = () => {};
   let waiting: (() => void) | null = null;
@@ -116,25 +137,33 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     if (state === before) return;
     cancelRetry();
     cancelIdle();
-    if (state.kind !== 'open' && channel !== null) dropped = dropChannel();
+    if (state.kind !== 'open' && channel !== null) {
+      if (session.ended(clock.monotonicMs())) work();
+      dropped = dropChannel();
+    }
     if (state.kind === 'opening') void open();
     if (state.kind === 'lost') {
-      // Said once: it may be tried for weeks.
-      if (state.reason !== toldReason) logger.warn('port lost', { reason: state.reason });
-      toldReason = state.reason;
+      log.lost(state.reason);
       failures += 1;
       const pause = backoffMs(failures, reopenPause, random());
       cancelRetry = clock.after(pause, () => enter({ kind: 'retried' }));
     }
     if (state.kind === 'open') {
-      logger.info('port open');
-      failures = 0;
-      toldReason = null;
+      log.opened();
       watchIdle();
       if (waiting) channel?.watch();
     }
     for (const listener of listeners) listener(state);
   };
+
+  const work = (): void => {
+    failures = 0;
+    log.worked();
+  };
+
+  /** The channel has ended by itself. */
+  const end = (reason: string): void =>
+    enter(isConnection && session.isUseful ? { kind: 'idled', byPeer: true } : { kind: 'failed', reason });
 
   const dropChannel = async (): Promise<void> => {
     const ended = channel;
@@ -156,12 +185,13 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       },
       ended: (reason) => {
         ended ??= reason;
-        if (opened !== null && opened === channel) enter({ kind: 'failed', reason });
+        if (opened !== null && opened === channel) end(reason);
       },
     };
     try {
       await dropped;
       opened = await openChannel(events, aborter.signal);
+      if (session.delayMs > 0) await sleep(clock, session.delayMs, aborter.signal);
     } catch (error) {
       enter({ kind: 'failed', reason: describeError(error) });
       return;
@@ -172,6 +202,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     }
     channel = opened;
     usedAt = clock.monotonicMs();
+    session.opened(usedAt);
     enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
   };
 
@@ -199,11 +230,12 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
         throw new MerestoneError('PortUnavailable', offlineReason(state), { retryable: true });
       }
       usedAt = clock.monotonicMs();
+      session.asked();
       try {
         channel.write(bytes);
       } catch (error) {
         const reason = describeError(error);
-        enter({ kind: 'failed', reason });
+        end(reason);
         throw new MerestoneError('PortUnavailable', reason, { retryable: true, cause: error });
       }
     },
@@ -219,6 +251,19 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       await channel?.setBaudRate(baudRate);
     },
     wake: () => enter({ kind: 'wanted' }),
+    proveUseful: () => {
+      if (session.isUseful || state.kind !== 'open') return;
+      session.proved();
+      work();
+      log.opened();
+    },
+    get uselessConnections() {
+      return session.useless;
+    },
+    renew: (reason) => {
+      logger.debug('port renewed', { reason });
+      enter({ kind: 'renewed' });
+    },
     reset: (reason) => enter({ kind: 'failed', reason }),
     close: async () => {
       aborter.abort();

@@ -12,6 +12,7 @@ export type BusDevice = Pick<
   | 'take'
   | 'offlineSample'
   | 'endPause'
+  | 'endAbsence'
   | 'countStray'
   | 'state'
   | 'status'

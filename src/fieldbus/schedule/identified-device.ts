@@ -68,8 +68,10 @@ export class IdentifiedDevice implements BusDevice {
     return this.#isAsked ? Infinity : this.#held.sinceMs;
   }
 
-  contender(deadShareEachMs: number): Contender | null {
-    if (this.#held === null) return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs));
+  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
+    if (this.#held === null) {
+      return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs, holdMs));
+    }
     if (this.#isAsked) return null;
     const { silo } = this.options;
     const { sinceMs } = this.#held;
@@ -123,6 +125,10 @@ export class IdentifiedDevice implements BusDevice {
   lost(): void {
     this.#wasLost = true;
     this.#device.lost?.();
+  }
+
+  endAbsence(): void {
+    this.#device.endAbsence();
   }
 
   countStray(kind: StrayKind): void {

@@ -4,7 +4,7 @@ import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
 import { isSameDevice } from '../device-equality.ts';
 import { identityLog } from '../identity-log.ts';
-import type { StrayListener } from '../modbus/client.ts';
+import type { Outcome, StrayListener, Transaction } from '../modbus/client.ts';
 import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
 import type { LateAnswers } from '../modbus/unanswered.ts';
 import type { BusShares, ModbusDeviceOptions } from '../options.ts';
@@ -47,6 +47,12 @@ export interface ModbusBus {
   load(): number;
 }
 
+/** What of the time that a request took is its own: not its wait for others, but what others are to wait for it. */
+function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
+  const holdsMs = outcome.kind === 'fault' ? (outcome.holdsMs ?? 0) : 0;
+  return Math.max(0, tookMs - queuedMs) + holdsMs;
+}
+
 /** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
 export function createModbusBus(
   bus: ModbusBusOptions,
@@ -61,14 +67,21 @@ export function createModbusBus(
   let inFlight = 0;
   /** Why the port was lost, until it has been opened again. */
   let lostReason: string | null = null;
+  let wasIdle = false;
   let stopped = false;
   let cancelTimer: Cancel = () => {};
   let tellFinished: () => void = () => {};
 
   const onStray: StrayListener = (unitId, kind) => {
     for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
+    // What waited for it may go on.
+    if (kind === 'late') pump();
   };
-  const client = createClient(bus, port, { clock, onStray, lateAnswers });
+  const onAlive = (unitId: number): void => {
+    for (const device of devices) if (device.options.unitId === unitId) device.endAbsence();
+    pump();
+  };
+  const client = createClient(bus, port, { clock, onStray, onAlive, lateAnswers });
 
   const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
@@ -95,8 +108,10 @@ export function createModbusBus(
       const shareOf = deadShares();
       const askable = devices.flatMap((device) => {
         const share = shareOf(device);
-        const contender = device.contender(share);
-        return contender ? [{ device, share, contender }] : [];
+        const contender = device.contender(share, client.holdMs);
+        if (contender === null) return [];
+        const readyAtMs = Math.max(contender.readyAtMs, client.againAtMs(device.options.unitId));
+        return [{ device, share, contender: { ...contender, readyAtMs } }];
       });
       const contenders = askable.map(({ contender }) => contender);
       for (const [silo, heldUntilMs] of heldSilos(contenders, ledger, now)) use.hold(silo, heldUntilMs);
@@ -137,6 +152,24 @@ export function createModbusBus(
     }
   };
 
+  /** A connection that the other end has closed after good service is opened again for what was asked just then. */
+  const transact = async (transaction: Transaction): Promise<Outcome> => {
+    const outcome = await client.transact(transaction);
+    if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) return outcome;
+    await reopened();
+    return client.transact(transaction);
+  };
+
+  const reopened = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = port.onState(({ kind }) => {
+        if (kind === 'opening') return;
+        cancel();
+        resolve();
+      });
+      port.wake();
+    });
+
   const ask = async (device: BusDevice, share: number): Promise<void> => {
     const { silo } = device.options;
     const next = device.next(share, clock.monotonicMs(), clock.wallMs());
@@ -144,10 +177,10 @@ export function createModbusBus(
     const { transaction, request, dead } = next;
     const askedAt = clock.monotonicMs();
     inFlight += 1;
-    const outcome = await client.transact(transaction);
+    const outcome = await transact(transaction);
     inFlight -= 1;
     const now = clock.monotonicMs();
-    const costMs = (now - askedAt) / client.concurrency;
+    const costMs = costOf(outcome, now - askedAt) / client.concurrency;
     busy.add(costMs, now);
     use.add(silo, costMs);
     ledger = charge(ledger, { silo, dead, costMs }, bus.deadShareMax, now);
@@ -167,8 +200,11 @@ export function createModbusBus(
     if (state.kind === 'lost') lostReason = state.reason;
   };
   const cancelState = port.onState((state) => {
-    if (state.kind === 'open') for (const device of devices) device.endPause();
-    if (state.kind === 'lost') for (const device of devices) device.lost?.();
+    const isBroken = state.kind === 'lost' || (state.kind === 'idle' && state.byPeer === true);
+    if (isBroken) for (const device of devices) device.lost?.();
+    // One that was closed for want of traffic, or after each answer, was never away.
+    if (state.kind === 'open' && !wasIdle) for (const device of devices) device.endPause();
+    if (state.kind !== 'opening') wasIdle = state.kind === 'idle';
     noteState(state);
     pump();
   });

@@ -52,6 +52,17 @@ export class Poll {
     this.pending = [];
   }
 
+  /** The probe failed: what was to follow fails for the same reason. */
+  giveUpRest(): void {
+    const [why = 'timeout'] = Object.values(this.quality);
+    for (const { items } of this.rest.splice(0)) {
+      this.mark(
+        items.filter(({ point }) => !(point.name in this.quality)),
+        why,
+      );
+    }
+  }
+
   /** Takes undefined for invalid. */
   put({ point }: PlanItem, value: Value | undefined): void {
     const { name } = point;

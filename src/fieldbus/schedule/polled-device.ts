@@ -4,11 +4,10 @@ import { describeOutliers } from '../../reading/range.ts';
 import type { Sample, Value } from '../../reading/sample.ts';
 import { blankDevice } from '../../reading/blank-status.ts';
 import type { DeviceStatus } from '../../reading/status.ts';
-import type { Outcome, StrayKind, Transaction } from '../modbus/client.ts';
+import type { Exception, Fault, Outcome, StrayKind, Transaction } from '../modbus/client.ts';
 import { describeException, isAboutTheRequest, isOfTheGateway } from '../modbus/exception.ts';
 import type { LineTiming } from '../modbus/line-timing.ts';
 import { functionCodes } from '../modbus/pdu.ts';
-import type { FaultKind } from '../modbus/rtu-frame.ts';
 import type { ModbusDeviceOptions } from '../options.ts';
 import { PlanBook } from '../plan/plan-book.ts';
 import { itemsOf, type PlanItem, type PlannedRequest } from '../plan/planner.ts';
@@ -109,8 +108,11 @@ export class PolledDevice {
     return this.#demand.ratio(now);
   }
 
-  /** What it wants of the bus; null while all that it may have in flight is. */
-  contender(deadShareEachMs: number): Contender | null {
+  /**
+   * What it wants of the bus; null while all that it may have in flight is. `holdMs`: how long a request without an
+   * answer keeps the bus.
+   */
+  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
     const poll = this.#poll;
     const { isDead, dueAtMs } = this;
     if (poll && (poll.pending.length === 0 || poll.inFlight >= (isDead ? 1 : this.#pipeline))) return null;
@@ -121,7 +123,7 @@ export class PolledDevice {
       begun: poll !== null,
       readyAtMs: Math.max(readyAtMs, this.#restsUntilMs),
       deadlineMs: poll ? poll.deadlineMs : dueAtMs + this.#timetable.everyMs,
-      costMs: isDead ? this.#health.tryMs(deadShareEachMs) : 0,
+      costMs: isDead ? Math.max(this.#health.tryMs(deadShareEachMs), holdMs) : 0,
     };
   }
 
@@ -154,10 +156,10 @@ export class PolledDevice {
         break;
       case 'exception':
         if (!isOfTheGateway(outcome.exceptionCode)) this.#measured(outcome.answerMs);
-        this.#refused(poll, request, outcome.exceptionCode, now);
+        this.#refused(poll, request, outcome, now);
         break;
       case 'fault':
-        this.#failed(poll, request, outcome.fault, now);
+        this.#failed(poll, request, outcome, now);
         break;
       case 'offline':
         poll.abandon(request, 'offline');
@@ -178,6 +180,11 @@ export class PolledDevice {
   /** The port is back: whoever was waited for may be, too. */
   endPause(): void {
     this.#health.endPause();
+  }
+
+  /** It gave data, be it too late: it lives. */
+  endAbsence(): void {
+    this.#health.lived();
   }
 
   countStray(kind: StrayKind): void {
@@ -242,14 +249,15 @@ export class PolledDevice {
    * The parts of what is refused are asked for at once, so that the good ones are in this poll yet. That they are
    * bad is believed once the poll has brought data: see `#finish`.
    */
-  #refused(poll: Poll, request: PlannedRequest, exceptionCode: number, now: number): void {
+  #refused(poll: Poll, request: PlannedRequest, outcome: Exception, now: number): void {
+    const { exceptionCode, isDoubtful = false } = outcome;
     this.#count('exception');
     const quality: Quality = `exception:${exceptionCode}`;
     this.#status.reason = describeException(exceptionCode, placeOf(request));
     const wasBad = this.#book.isKnownBad(request);
     if (!wasBad) poll.failure = quality;
     poll.mark(request.items, quality);
-    if (isAboutTheRequest(exceptionCode)) {
+    if (isAboutTheRequest(exceptionCode) && !isDoubtful) {
       // Where nothing was answered before, its parts would be refused as well.
       if (this.#health.failures > 0) return;
       poll.pending.unshift(...this.#book.refused(request, quality, now));
@@ -262,23 +270,29 @@ export class PolledDevice {
     }
   }
 
-  #failed(poll: Poll, request: PlannedRequest, fault: FaultKind, now: number): void {
+  #failed(poll: Poll, request: PlannedRequest, { fault, detail, quality, isCut }: Fault, now: number): void {
     this.#count(fault);
     const wasBad = this.#book.isKnownBad(request);
     if (!wasBad) poll.failure = 'offline';
-    if (fault !== 'timeout') {
-      this.#status.reason = `${fault} for ${placeOf(request)}`;
-      poll.mark(request.items, 'crc');
-      return;
+    const isSilent = fault === 'timeout';
+    const words = isSilent ? `no answer within ${formatDuration(this.options.responseTimeoutMs)}` : fault;
+    this.#status.reason = detail ?? (isSilent ? words : `${words} for ${placeOf(request)}`);
+    if (isCut === true && request.items.length > 1) {
+      poll.mark(request.items, 'invalid');
+      poll.pending.unshift(...this.#book.refused(request, 'invalid', now));
+    } else if (isSilent || fault === 'wrong-transaction') {
+      poll.abandon(request, quality ?? 'timeout');
+      // Its parts are asked for in the next poll: each may cost a timeout.
+      if (wasBad || this.#book.isStubborn(request, this.#answers))
+        this.#book.refused(request, 'timeout', now);
+    } else {
+      poll.mark(request.items, quality ?? 'crc');
     }
-    this.#status.reason = `no answer within ${formatDuration(this.options.responseTimeoutMs)}`;
-    poll.abandon(request, 'timeout');
-    // Its parts are asked for in the next poll: each may cost a timeout.
-    if (wasBad || this.#book.isStubborn(request, this.#answers)) this.#book.refused(request, 'timeout', now);
   }
 
   #finish(poll: Poll, now: number, wallMs: number): Sample | null {
     const wasDead = this.isDead;
+    poll.giveUpRest();
     if (!poll.hasData && poll.failure !== null && !poll.isOffline) {
       this.#book.forget();
       this.#health.failed(poll.failure, now);

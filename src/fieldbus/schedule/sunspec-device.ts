@@ -38,7 +38,8 @@ function stepPoint({ address }: SunSpecWalk & { kind: 'read' }, everyMs: number)
 /** Whether it tells what stands at the address; an exception about its own state does not. */
 function isAnswer(outcome: Outcome): boolean {
   return (
-    outcome.kind === 'data' || (outcome.kind === 'exception' && isAboutTheRequest(outcome.exceptionCode))
+    outcome.kind === 'data' ||
+    (outcome.kind === 'exception' && isAboutTheRequest(outcome.exceptionCode) && outcome.isDoubtful !== true)
   );
 }
 
@@ -94,8 +95,8 @@ export class SunSpecDevice implements BusDevice {
     return this.#device.reportAtMs;
   }
 
-  contender(deadShareEachMs: number): Contender | null {
-    return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs));
+  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
+    return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs, holdMs));
   }
 
   next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
@@ -138,8 +139,8 @@ export class SunSpecDevice implements BusDevice {
     this.#device.endPause();
   }
 
-  lost(): void {
-    this.#wasLost = this.#walk.kind === 'found';
+  endAbsence(): void {
+    this.#device.endAbsence();
   }
 
   countStray(kind: StrayKind): void {

@@ -1,0 +1,41 @@
+import { CountingAllowance } from '../../base/allowance.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+
+/** A port that opens and is lost in turn says so a few times, then once a minute. */
+const openLines = { perSecond: 1 / 60, burst: 4 };
+/** Different reasons in turn are each told once until the port has worked again, and no more than these. */
+const toldReasonsMax = 4;
+
+/** What the log says of a port: a line for each change, and no more for one that is tried for weeks. */
+export class PortLog {
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #lines: CountingAllowance;
+  readonly #toldReasons = new Set<string>();
+  #isToldOpen = false;
+
+  constructor(logger: Logger, clock: Clock) {
+    this.#logger = logger;
+    this.#clock = clock;
+    this.#lines = new CountingAllowance(openLines, clock.monotonicMs());
+  }
+
+  lost(reason: string): void {
+    if (this.#toldReasons.has(reason) || this.#toldReasons.size >= toldReasonsMax) return;
+    this.#toldReasons.add(reason);
+    this.#isToldOpen = false;
+    this.#logger.warn('port lost', { reason });
+  }
+
+  opened(): void {
+    if (this.#isToldOpen || !this.#lines.take(this.#clock.monotonicMs()).pass) return;
+    this.#isToldOpen = true;
+    this.#logger.info('port open');
+  }
+
+  /** It works: what is said of it from now on is news. */
+  worked(): void {
+    this.#toldReasons.clear();
+  }
+}

@@ -1,0 +1,59 @@
+import { ConnectDelay } from './connect-delay.ts';
+
+/** A line or connection that stayed open for so long works, be it that nothing came to prove it. */
+const provenAfterMs = 30_000;
+
+/** What one opening of a port after the other has brought. Pure: times come in. */
+export class Session {
+  readonly #isConnection: boolean;
+  readonly #delay: ConnectDelay;
+  #openedAtMs = 0;
+  #isUseful = false;
+  #isAsked = false;
+  #useless = 0;
+
+  constructor(isConnection: boolean, connectDelayMs: number) {
+    this.#isConnection = isConnection;
+    this.#delay = new ConnectDelay(connectDelayMs);
+  }
+
+  get isUseful(): boolean {
+    return this.#isUseful;
+  }
+
+  /** In a row: asked, and nothing useful came. */
+  get useless(): number {
+    return this.#useless;
+  }
+
+  /** Between opening and the first request. */
+  get delayMs(): number {
+    return this.#delay.ms;
+  }
+
+  opened(now: number): void {
+    this.#openedAtMs = now;
+    this.#isUseful = false;
+    this.#isAsked = false;
+  }
+
+  asked(): void {
+    this.#isAsked = true;
+  }
+
+  proved(): void {
+    if (!this.#isUseful) this.#delay.useful();
+    this.#isUseful = true;
+    this.#useless = 0;
+  }
+
+  /** Gives whether it has worked. */
+  ended(now: number): boolean {
+    if (this.#isUseful) this.#delay.again();
+    else if (this.#isAsked && this.#isConnection) {
+      this.#useless += 1;
+      this.#delay.useless();
+    }
+    return this.#isUseful || now - this.#openedAtMs >= provenAfterMs;
+  }
+}
