@@ -269,6 +269,22 @@ describe('a device that does not say what it is', () => {
     await fieldbus.stop();
   });
 
+  it('because the question is wider than its requests may be is not asked, and believed', async () => {
+    const limits = { registersMax: 2, bitsMax: 16, requestGapMs: 0 };
+    const wide: IdentityCheck = {
+      ...codeCheck,
+      address: 20,
+      type: 'string',
+      length: 3,
+      expects: { oneOf: ['x'] },
+    };
+    const { clock, samples, fieldbus, status } = simulate({ limits, identify: [wide] });
+    await clock.advanceAsync(2000);
+    assert.deepEqual(new Set(told(samples)), new Set([good]));
+    assert.equal(status().identity.state, 'unchecked');
+    await fieldbus.stop();
+  });
+
   it('by an empty answer is believed', async () => {
     const expects = { oneOf: ['EM24'] };
     const check: IdentityCheck = { ...codeCheck, type: 'string', length: 1, expects };
@@ -377,6 +393,23 @@ describe('a device behind a real socket', () => {
       assert.match(rig.status().identity.reason ?? '', /SunSpec models 1, 20\d.*none of this profile/);
       assert.equal(rig.status().state, 'failing');
       for (const { values } of rig.samples.slice(before)) assert.deepEqual(values, {});
+    } finally {
+      await rig.stop();
+    }
+  });
+
+  it('by SunSpec, where it is not to be asked, gives what it has', async () => {
+    const rig = await onSocket('sunspec-inverter', new GoldenImage('sunspec-meter', true), {
+      identify: 'off',
+    });
+    try {
+      await until(() => rig.samples.length > 0, 'a sample');
+      assert.equal(rig.status().identity.state, 'off');
+      assert.deepEqual(Object.keys(rig.samples[0]!.values), [
+        'manufacturer',
+        'device_model',
+        'serial_number',
+      ]);
     } finally {
       await rig.stop();
     }

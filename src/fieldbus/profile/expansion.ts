@@ -60,7 +60,7 @@ export function expandProfile(profile: Profile, device: DeviceSettings): Expansi
     kind: 'modbus',
     limits: { ...defined(limits), requestGapMs: requestGap },
     // A SunSpec device is asked what it is by the walk that finds its points.
-    ...(shape.sunspec === undefined && { identify: isAsked ? identityChecks(shape) : 'off' }),
+    ...(isAsked ? shape.sunspec === undefined && { identify: identityChecks(shape) } : { identify: 'off' }),
     ...(shape.sunspec === undefined
       ? {
           points: points.map((point) => ({

@@ -5,7 +5,7 @@ import type { DeviceStatus, IdentityCheckStatus } from '../../reading/status.ts'
 import type { Outcome, StrayKind } from '../modbus/client.ts';
 import { isOfTheGateway } from '../modbus/exception.ts';
 import { requestOf } from '../modbus/identity-check.ts';
-import type { IdentityCheck, ModbusDeviceOptions } from '../options.ts';
+import type { IdentityCheck, ModbusDeviceOptions, RequestLimits } from '../options.ts';
 import type { PlannedRequest } from '../plan/planner.ts';
 import { SampleRecord } from '../sample-record.ts';
 import type { BusDevice } from './bus-device.ts';
@@ -49,7 +49,7 @@ export class IdentifiedDevice implements BusDevice {
   ) {
     this.options = device.options;
     this.#device = device;
-    this.#inquiry = new Inquiry(checks);
+    this.#inquiry = new Inquiry(checks.filter((check) => isWithin(check, device.options.limits)));
     this.#record = new SampleRecord(now);
     this.#reconnects = new Allowance(reconnects, now);
     this.#onChange = onChange;
@@ -197,6 +197,12 @@ export class IdentifiedDevice implements BusDevice {
     }
     return Object.keys(quality).length === 0 ? sample : { ...sample, quality };
   }
+}
+
+/** No request asks for more than the device allows, be it what it says of itself. */
+function isWithin(check: IdentityCheck, { registersMax }: RequestLimits): boolean {
+  const request = requestOf(check);
+  return !('quantity' in request) || request.quantity <= registersMax;
 }
 
 /** What a gateway says of a device that it does not reach is not the device's own word. */

@@ -76,6 +76,7 @@ export class SunSpecDevice implements BusDevice {
     this.options = options;
     this.#onIdentity = onIdentity;
     this.#reconnects = new Allowance(reconnects, now);
+    if (options.identify === 'off') this.#identity = { state: 'off', reason: null };
     this.#timing = timing;
     this.#pipeline = pipeline;
     this.#walk = startSunSpecWalk(options.discover.bases);
@@ -175,7 +176,8 @@ export class SunSpecDevice implements BusDevice {
   #arrive(sample: Sample, now: number): Sample | null {
     const { models } = this.#walk as SunSpecWalk & { kind: 'found' };
     const points = resolveSunSpec(this.options.discover.points, models);
-    if (!hasOwnModel(this.options.discover.points, models) || points.length === 0) {
+    const { identify, discover } = this.options;
+    if (points.length === 0 || (identify !== 'off' && !hasOwnModel(discover.points, models))) {
       const found = models.map(({ id }) => id).join(', ') || 'none';
       return this.#fail(sample, `it has the SunSpec models ${found}, and none of this profile`, now);
     }
@@ -200,6 +202,7 @@ export class SunSpecDevice implements BusDevice {
   }
 
   #identify(identity: IdentityCheckStatus): void {
+    if (this.options.identify === 'off') return;
     const before = this.#identity;
     this.#identity = identity;
     if (identity.state !== before.state) this.#onIdentity(identity);
