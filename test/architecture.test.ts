@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { importViolations, wallViolations } from './support/architecture.ts';
+import { importViolations, ownerViolations, wallViolations } from './support/architecture.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -39,6 +39,40 @@ describe('the rooms of src', () => {
       'src/base/seeded.ts imports src/silo/silo.ts',
     ]);
     assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/silo.ts']);
+  });
+});
+
+describe('what nobody waits for', () => {
+  const sources = readTree('src');
+
+  it('has an owner: no promise is thrown away, and timers are the clock’s', () => {
+    assert.deepEqual(ownerViolations(sources), []);
+  });
+
+  it('is found out where it has none', () => {
+    const seeded = new Map(sources);
+    seeded.set('src/base/seeded.ts', 'void work();\nconst late = () => void work();\nconst a: void = b();\n');
+    seeded.set('src/silo/seeded.ts', 'setInterval(tick, 1000);\n// setTimeout(tick)\n');
+    seeded.set('src/gateway/seeded.ts', 'work().catch(() => {});\n');
+    assert.deepEqual(ownerViolations(seeded), [
+      'src/base/seeded.ts:1 throws a promise away',
+      'src/base/seeded.ts:2 throws a promise away',
+      'src/silo/seeded.ts:1 sets a timer past the clock',
+    ]);
+  });
+
+  it('is held by the linter too', () => {
+    const lint = JSON.parse(readFileSync(join(root, '.oxlintrc.json'), 'utf8')) as {
+      rules: Record<string, unknown>;
+      overrides: { files: string[]; rules: Record<string, string> }[];
+    };
+    for (const rule of ['typescript/no-floating-promises', 'typescript/no-misused-promises']) {
+      assert.match(JSON.stringify(lint.rules[rule]), /^\[?"error"/, rule);
+    }
+    assert.equal(
+      lint.overrides.find(({ files }) => files.includes('src/**'))?.rules['eslint/no-void'],
+      'error',
+    );
   });
 });
 

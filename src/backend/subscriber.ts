@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { inBackground } from '../base/background.ts';
 import { backoffMs } from '../base/backoff.ts';
 import type { BrokerAddress } from '../base/broker-url.ts';
 import { sleep, systemClock } from '../base/clock.ts';
@@ -104,7 +105,7 @@ export class Subscriber {
     } catch (error) {
       return this.#fail(error);
     }
-    void this.#events.room().then(readOn);
+    inBackground(this.#events.room().then(readOn), (error) => this.#fail(error));
   }
 
   /** On another connection the same packet id is another message's. */

@@ -35,7 +35,9 @@ async function run({ seconds, json }: DemoArguments & { json: boolean }): Promis
   const { summary, failure } = await play({
     ms: seconds === undefined ? undefined : seconds * 1000,
     screen,
-    onProgress: (line) => void (json ? process.stderr : process.stdout).write(`${line}\n`),
+    onProgress: (line) => {
+      (json ? process.stderr : process.stdout).write(`${line}\n`);
+    },
     signal: stopping.signal,
   });
   await (json ? printJson(summary) : print(describeSummary(summary)));

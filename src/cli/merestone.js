@@ -7,4 +7,7 @@ if (missing !== undefined) {
   process.stderr.write(`merestone: ${missing}; run ./scripts/merestone, which finds the right one\n`);
   process.exit(69);
 }
-void import('./main.ts');
+import('./main.ts').catch((error) => {
+  process.stderr.write(`merestone: ${error instanceof Error ? error.stack : error}\n`);
+  process.exitCode = 70;
+});

@@ -1,12 +1,14 @@
 import { flushCompileCache } from 'node:module';
+import { inBackground } from '../base/background.ts';
 import { systemClock } from '../base/clock.ts';
+import { describeError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
 import { createLogger, type LogLevel } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import { Daemon } from '../gateway/daemon.ts';
 import { connectServiceManager } from '../gateway/service-manager.ts';
 import type { Command } from './command.ts';
-import { firstSignal, writeRecord } from './daemon-process.ts';
+import { endOnFault, firstSignal, writeRecord } from './daemon-process.ts';
 
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -22,6 +24,7 @@ const command: Command<{ 'log-level': LogLevel }> = {
     }),
   handler: async ({ config, 'log-level': level }) => {
     const logger = createLogger(writeRecord, level);
+    endOnFault(logger);
     const serviceManager = await connectServiceManager(systemClock);
     const daemon = await Daemon.start(config, { clock: systemClock, logger });
     logger.info('gateway runs', { version, config, pid: process.pid });
@@ -29,7 +32,11 @@ const command: Command<{ 'log-level': LogLevel }> = {
     // A daemon that is killed would lose it, and pay for compiling at every start.
     flushCompileCache();
 
-    process.on('SIGHUP', () => void reload(daemon, serviceManager));
+    process.on('SIGHUP', () => {
+      inBackground(reload(daemon, serviceManager), (error) => {
+        logger.error('not reloaded', { reason: describeError(error) });
+      });
+    });
     const signal = await firstSignal('SIGTERM', 'SIGINT');
     logger.info('gateway stops', { signal });
     serviceManager.stopping();

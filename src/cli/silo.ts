@@ -4,7 +4,7 @@ import { MerestoneError } from '../base/error.ts';
 import { createLogger } from '../base/logger.ts';
 import { keepDoor } from '../silo/gate/doorkeeper.ts';
 import type { Command } from './command.ts';
-import { firstSignal, writeRecord } from './daemon-process.ts';
+import { endOnFault, firstSignal, writeRecord } from './daemon-process.ts';
 
 interface SiloArguments {
   listen: string;
@@ -31,6 +31,7 @@ const command: Command<SiloArguments> = {
     }),
   handler: async ({ listen, 'gateway-user-of': folder }) => {
     const logger = createLogger(writeRecord, 'info');
+    endOnFault(logger);
     const gatewayUid = (): number => (folder === undefined ? process.getuid!() : ownerOf(folder));
     const door = await keepDoor({ listen, gatewayUid }, { clock: systemClock, logger });
     logger.info('silo waits for its gateway', { listen });

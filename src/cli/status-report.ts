@@ -51,8 +51,9 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   const { uplink, spool, samples, identity } = silo;
   const wall = silo.isolation === 'process' ? `  ${paint('dim', 'process of its own')}` : '';
   const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}${wall}`];
-  const say = (what: string, text: string): void =>
-    void lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
+  const say = (what: string, text: string): void => {
+    lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
+  };
   if (silo.reason !== null) say('reason', paint('red', silo.reason));
   if (silo.tenant !== null) say('tenant', `${silo.tenant}, gateway ${silo.gateway ?? '?'}`);
   if (identity !== null) {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { inBackground } from '../base/background.ts';
 import { MerestoneError } from '../base/error.ts';
 import { createLineSplitter } from '../base/line-splitter.ts';
 import type { ControlError, ControlFault, ControlReply, TailFilter, TailItem } from './control-protocol.ts';
@@ -103,9 +104,10 @@ function createClient(socket: Socket, socketPath: string): ControlClient {
     if (until === undefined) return;
     holds++;
     socket.pause();
-    void until.finally(() => {
+    const released = until.finally(() => {
       if (--holds === 0) socket.resume();
     });
+    inBackground(released, (error) => socket.destroy(error instanceof Error ? error : undefined));
   };
 
   return {

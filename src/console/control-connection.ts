@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { inBackground } from '../base/background.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { controlError, type ControlReply, type ControlRequest, type TailFilter } from './control-protocol.ts';
@@ -37,8 +38,15 @@ export function serveConnection(
     logger.debug('control request refused', { method, reason: describeError(error) });
     handlers.refused({ by: await peer(), method, error });
   };
+  const ended = (error: unknown): void => {
+    logger.warn('control connection ends', { reason: describeError(error) });
+    socket.destroy();
+  };
+  const beginToRefuse = (id: number | null, method: string, error: unknown): void => {
+    inBackground(refuse(id, method, error), ended);
+  };
   const refuseLine = (id: number | null, method: string, message: string): void => {
-    void refuse(id, method, new MerestoneError('ControlInvalid', message));
+    beginToRefuse(id, method, new MerestoneError('ControlInvalid', message));
     // What had come before we stopped to read may be thousands of lines.
     if (lags()) socket.destroy();
   };
@@ -50,7 +58,7 @@ export function serveConnection(
       try {
         send({ id, result: (await answer(request)) ?? null });
       } catch (error) {
-        void refuse(id, request.method, error);
+        beginToRefuse(id, request.method, error);
       }
       if (lags()) await untilRead(socket);
     }
@@ -106,7 +114,7 @@ export function serveConnection(
       return refuseLine(request.id, request.method, 'too many requests at once');
     }
     waiting.push(request);
-    if (!isBusy) void work();
+    if (!isBusy) inBackground(work(), ended);
   };
   const split = createLineSplitter(requestBytesMax, onLine);
 

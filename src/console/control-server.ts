@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
-import { MerestoneError } from '../base/error.ts';
+import { inBackground } from '../base/background.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { serveConnection } from './control-connection.ts';
@@ -51,7 +52,10 @@ export async function startControlServer(
       const error = new MerestoneError('ControlRefused', 'too many connections', { retryable: true });
       socket.on('error', () => {});
       socket.end(`${JSON.stringify({ id: null, error: controlError(error) })}\n`, () => socket.destroy());
-      void peer().then((by) => handlers.refused({ by, method: '-', error }));
+      inBackground(
+        peer().then((by) => handlers.refused({ by, method: '-', error })),
+        (fault) => dependencies.logger.warn('a refusal is not noted', { reason: describeError(fault) }),
+      );
       return;
     }
     const end = serveConnection(socket, peer, handlers, dependencies.logger);

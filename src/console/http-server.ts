@@ -93,7 +93,11 @@ export async function startHttpServer(
 function listenAtPort(server: Server, address: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenFault(address, error)));
-    server.listen(address.port, address.host, resolve);
+    server.listen(address.port, address.host, () => {
+      // accept(2) fails while there are no descriptors left; who connects then tries again.
+      server.on('error', () => {});
+      resolve();
+    });
   });
 }
 

@@ -23,6 +23,8 @@ export async function listenLocally(server: Server, socketPath: string, key: Key
     server.once('error', (error) => reject(unusable(socketPath, key, error)));
     server.listen(socketPath, () => resolve());
   });
+  // accept(2) fails while there are no descriptors left; who connects then tries again.
+  server.on('error', () => {});
   // Until here its mode is 0755 at most, and connecting needs the right to write.
   chmodSync(socketPath, 0o660);
 }

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
@@ -120,7 +121,9 @@ export class Gateway {
   /** The end is near: a reload that is on its way waits for nobody any more, and starts nothing. */
   hurry(): void {
     this.#isEnding = true;
-    void this.#stopFieldbus();
+    inBackground(this.#stopFieldbus(), (error) => {
+      this.#logger.error('the buses did not stop well', { reason: describeError(error) });
+    });
     for (const silo of this.#silos.values()) silo.hurry();
   }
 

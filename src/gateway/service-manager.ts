@@ -24,7 +24,9 @@ export async function connectServiceManager(
   const notify = koffi
     .load('libsystemd.so.0')
     .func('int sd_notify(int unset_environment, const char *state)');
-  const tell = (state: string): void => void notify(0, state);
+  const tell = (state: string): void => {
+    notify(0, state);
+  };
 
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
   let cancel = (): void => {};

@@ -256,7 +256,9 @@ export class Silo {
 
   #tick(): void {
     this.#ticks += 1;
-    const heard = (error: unknown): void => void this.#ticking.fail(describeError(error));
+    const heard = (error: unknown): void => {
+      this.#ticking.fail(describeError(error));
+    };
     if (this.#ticks % identityCheckTicks === 0) inBackground(this.#checkIdentity(), heard);
     this.#settleRefusals();
     if (this.#stage.at === 'running') {

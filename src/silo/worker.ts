@@ -13,7 +13,9 @@ const outgoing = new Outgoing((message) => port.postMessage(message), systemCloc
 
 const channel: SiloChannel = {
   post: (message) => outgoing.post(message),
-  onMessage: (listener) => void port.on('message', listener),
+  onMessage: (listener) => {
+    port.on('message', listener);
+  },
   close: () => port.close(),
 };
 

@@ -161,10 +161,19 @@ export class Books {
     } catch (error) {
       const isNews = error instanceof MerestoneError && error.code === 'SpoolDamaged';
       if (isNews && this.#state === 'open') {
-        this.#onDamage();
         this.#state = 'damaged';
+        this.#tellOfDamage();
       }
       throw error;
+    }
+  }
+
+  /** On a disk that takes nothing the file keeps its name, and the next opening finds out by itself. */
+  #tellOfDamage(): void {
+    try {
+      this.#onDamage();
+    } catch {
+      // The damage is what is to be told of.
     }
   }
 

@@ -33,7 +33,9 @@ export interface Opening {
  */
 export async function openBooks(files: SpoolFiles, quota: Quota, deps: SpoolDependencies): Promise<Books> {
   // Found damaged in use, a file gets another name at once: whoever opens next, after whatever, salvages it.
-  const onDamage = (): void => void setAside(files);
+  const onDamage = (): void => {
+    setAside(files);
+  };
   const opening = { files, quota, deps, testimony: readTestimony(files.witness), onDamage };
   if (existsSync(files.database)) {
     const wal = readWal(files.wal);

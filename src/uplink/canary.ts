@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
-import { MerestoneError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { CanaryBudget } from './canary-budget.ts';
 import type { Session } from './session.ts';
@@ -175,14 +176,23 @@ export class Canary {
     const payload = Buffer.from(value.padEnd(bytes - this.#topic.length, ' '));
     this.#flights.set(value, { bytes, payloadBytes: payload.length, waiters });
     this.#budget.spend(Math.max(bytes, payload.length));
-    this.#time('idle', idleMs, () => void this.confirm());
-    void this.#session.publish({ topic: this.#topic, payload, retain: false }).then(({ kind }) => {
-      if (kind === 'unanswered' || !this.#flights.has(value)) return;
-      // A small one behind it tells a large one that was thrown away from a slow way back.
-      if (bytes > smallBytes) void this.confirm();
-      const waitMs = this.#returnMs();
-      this.#time(value, waitMs, () => this.#lose(`nothing came back within ${formatDuration(waitMs)} from`));
-    });
+    this.#time('idle', idleMs, () => this.#confirmAgain());
+    const published = this.#session
+      .publish({ topic: this.#topic, payload, retain: false })
+      .then(({ kind }) => {
+        if (kind === 'unanswered' || !this.#flights.has(value)) return;
+        // A small one behind it tells a large one that was thrown away from a slow way back.
+        if (bytes > smallBytes) this.#confirmAgain();
+        const waitMs = this.#returnMs();
+        this.#time(value, waitMs, () =>
+          this.#lose(`nothing came back within ${formatDuration(waitMs)} from`),
+        );
+      });
+    inBackground(published, (error) => this.#lose(`${describeError(error)} at`));
+  }
+
+  #confirmAgain(): void {
+    inBackground(this.confirm(), (error) => this.#lose(`${describeError(error)} at`));
   }
 
   #returnMs(): number {

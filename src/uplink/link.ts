@@ -1,6 +1,7 @@
+import { inBackground } from '../base/background.ts';
 import { type BackoffOptions, backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
-import { describeError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
@@ -84,7 +85,7 @@ export class Link {
     this.#sinceWallMs = dependencies.clock.wallMs();
     this.#sinceMs = dependencies.clock.monotonicMs();
     this.#offlineSinceMs = this.#sinceMs;
-    void this.#connect();
+    this.#inBackground(this.#connect());
   }
 
   get state(): LinkState {
@@ -186,10 +187,10 @@ export class Link {
     const proven = this.#proven;
     switch (state.kind) {
       case 'connecting':
-        void this.#connect();
+        this.#inBackground(this.#connect());
         break;
       case 'proving':
-        if (proven !== undefined) void this.#prove(proven);
+        if (proven !== undefined) this.#inBackground(this.#prove(proven));
         break;
       case 'online':
         if (proven !== undefined) this.#dependencies.onReady(proven.session);
@@ -198,13 +199,25 @@ export class Link {
         this.#pause(backoffMs(state.failures, backoff, Math.random()));
         break;
       case 'ending':
-        if (proven !== undefined) void this.#leave(proven);
+        if (proven !== undefined) this.#inBackground(this.#leave(proven));
         break;
       case 'closed':
         this.#attempt?.abort();
         this.#closed.resolve();
         break;
     }
+  }
+
+  /** What goes wrong in it ends the session, and the next one is tried after a pause. */
+  #inBackground(work: Promise<void>): void {
+    inBackground(work, (error) => {
+      const fault = new MerestoneError('UplinkClosed', describeError(error), {
+        retryable: true,
+        cause: error,
+      });
+      if (this.#proven === undefined) this.#lose(fault);
+      else this.#proven.session.abort(fault);
+    });
   }
 
   #pause(pauseMs: number): void {

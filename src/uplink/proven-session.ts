@@ -1,5 +1,6 @@
+import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
-import type { MerestoneError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
 import { Canary, type Haste, type Proof } from './canary.ts';
 import { packetBytes } from './message.ts';
@@ -125,7 +126,7 @@ export class ProvenSession {
     if (proof === 'passed') sizes.passed(bytes);
     if (proof === 'too-large') {
       sizes.failed(bytes, clock.monotonicMs());
-      void this.#findSmaller(bytes);
+      this.#inBackground(this.#findSmaller(bytes));
     }
     if (sizes.batchBytesMax !== before) onSizeLimit();
     return proof;
@@ -138,9 +139,17 @@ export class ProvenSession {
     this.#note(half, await this.#canary.prove(half, 'now'));
   }
 
+  #inBackground(work: Promise<void>): void {
+    inBackground(work, (error) => {
+      this.session.abort(
+        new MerestoneError('UplinkClosed', describeError(error), { retryable: true, cause: error }),
+      );
+    });
+  }
+
   #watchSize(): void {
     this.#cancelRetry = this.#dependencies.clock.after(retryCheckMs, () => {
-      void this.#retrySize();
+      this.#inBackground(this.#retrySize());
       this.#watchSize();
     });
   }

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { IClientPublishOptions, IConnackPacket, Packet } from 'mqtt';
+import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
@@ -188,6 +189,9 @@ export async function openSession(
   wire.client.once('connect', () => {
     if (wire.welcomed && connack !== undefined) resolve(new Session(wire, connack, clock));
   });
-  void wire.closed.then(({ fault }) => reject(fault));
+  inBackground(
+    wire.closed.then(({ fault }) => reject(fault)),
+    reject,
+  );
   return promise;
 }

@@ -56,7 +56,7 @@ export class Wire {
   }
 
   /** Ends it from this side, for this reason, unless it is over for another one already. */
-  hangUp(fault: MerestoneError, close = (): void => void this.socket.destroy()): void {
+  hangUp(fault: MerestoneError, close: () => unknown = () => this.socket.destroy()): void {
     if (this.#fault === undefined && this.#error === undefined) this.#closedByPeer = false;
     this.#fault ??= fault;
     close();

@@ -64,3 +64,33 @@ export function wallViolations(sources: ReadonlyMap<string, string>): string[] {
 function roomOf(path: string): string {
   return path.split('/')[1] ?? '';
 }
+
+/** Where timers may be set without the clock: the clock itself, and what runs for a person and not for weeks. */
+const timersAllowed = [
+  'src/base/clock.ts',
+  'src/base/socket-probe.ts',
+  'src/cli/',
+  'src/console/control-client.ts',
+  'src/silo/gate/turned-away.ts',
+  'src/simulator/',
+  'src/uplink/canary.ts',
+];
+
+/** Promises that are thrown away by the `void` operator, and timers whose callback has no owner. */
+export function ownerViolations(sources: ReadonlyMap<string, string>): string[] {
+  const violations: string[] = [];
+  for (const [path, text] of sources) {
+    for (const [index, line] of text.split('\n').entries()) {
+      const code = line.replace(/^\s*(\/\/|\*|\/\*).*$/, '');
+      const place = `${path}:${index + 1}`;
+      if (/(^|[^:|<]\s)void [\w(]/.test(code) && !/=> void;|: void/.test(code)) {
+        violations.push(`${place} throws a promise away`);
+      }
+      const isTimer = /(^|[^.\w])(setTimeout|setInterval|setImmediate)\(/.test(code);
+      if (isTimer && !timersAllowed.some((allowed) => path.startsWith(allowed))) {
+        violations.push(`${place} sets a timer past the clock`);
+      }
+    }
+  }
+  return violations;
+}

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { inBackground } from '../../base/background.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { Audience } from './audience.ts';
@@ -127,11 +128,12 @@ class DemoRun {
 
   /** A child that ends before it is asked to ends the demo. */
   #endWith(child: Child): void {
-    void child.exited.then(({ code, signal }) => {
+    const watched = child.exited.then(({ code, signal }) => {
       if (this.#over) return;
       const how = `ended with ${code ?? signal}: ${child.lastWords}`;
       this.fail(new MerestoneError('Internal', how, { subject: child.name }));
     });
+    inBackground(watched, (error) => this.fail(error));
   }
 
   async #settle(): Promise<void> {

@@ -13,7 +13,9 @@ export class Screen {
   #shown: string[] = [];
   readonly #input = process.stdin;
   readonly #output = process.stdout;
-  readonly #restore = (): void => void this.#output.write(leave);
+  readonly #restore = (): void => {
+    this.#output.write(leave);
+  };
 
   /** `onKey` gets the name of each key, `ctrl-c` among them: in raw mode it raises no signal. */
   constructor(onKey: (name: string) => void) {

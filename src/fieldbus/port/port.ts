@@ -1,3 +1,4 @@
+import { inBackground } from '../../base/background.ts';
 import { backoffMs } from '../../base/backoff.ts';
 import { type Cancel, type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
@@ -141,7 +142,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       if (session.ended(clock.monotonicMs())) work();
       dropped = dropChannel();
     }
-    if (state.kind === 'opening') void open();
+    if (state.kind === 'opening') beginToOpen();
     if (state.kind === 'lost') {
       log.lost(state.reason);
       failures += 1;
@@ -206,6 +207,10 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
   };
 
+  const beginToOpen = (): void => {
+    inBackground(open(), (error) => enter({ kind: 'failed', reason: describeError(error) }));
+  };
+
   const watchIdle = (): void => {
     const idleMs = idleCloseMs();
     if (idleMs === 0) return;
@@ -216,7 +221,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     });
   };
 
-  void open();
+  beginToOpen();
   return {
     get state() {
       return state;

@@ -1,4 +1,6 @@
+import { inBackground } from '../../base/background.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
+import { describeError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
@@ -20,6 +22,9 @@ import { PolledDevice } from './polled-device.ts';
 import { createSiloUse, type ShareEvent } from './silo-use.ts';
 import { StateLog } from './state-log.ts';
 import { SunSpecDevice } from './sunspec-device.ts';
+
+/** After a fault of our own, before the next poll of any device of the bus. */
+const surpriseMs = 1000;
 
 export interface ModbusBusDependencies {
   port: Port;
@@ -122,7 +127,7 @@ export function createModbusBus(
       }
       if (port.state.kind === 'idle') return port.wake();
       const { device, share } = askable[decision.index]!;
-      void ask(device, share);
+      inBackground(ask(device, share), surprised);
     }
     if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
   };
@@ -177,8 +182,9 @@ export function createModbusBus(
     const { transaction, request, dead } = next;
     const askedAt = clock.monotonicMs();
     inFlight += 1;
-    const outcome = await transact(transaction);
-    inFlight -= 1;
+    const outcome = await transact(transaction).finally(() => {
+      inFlight -= 1;
+    });
     const now = clock.monotonicMs();
     const costMs = costOf(outcome, now - askedAt) / client.concurrency;
     busy.add(costMs, now);
@@ -193,6 +199,14 @@ export function createModbusBus(
         logs.get(device)?.note(device.state, () => device.status(now).reason, now);
     }
     pump();
+  };
+
+  /** A fault of our own costs one poll; the bus goes on a second later. */
+  const surprised = (error: unknown): void => {
+    logger.error('a poll failed by a fault of our own', { reason: describeError(error) });
+    cancelTimer();
+    if (!stopped) cancelTimer = clock.after(surpriseMs, pump);
+    else if (inFlight === 0) tellFinished();
   };
 
   const noteState = (state: PortState): void => {

@@ -1,3 +1,5 @@
+import { describeError } from '../../base/error.ts';
+import { inBackground } from '../../base/background.ts';
 import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
@@ -109,13 +111,19 @@ export function createPoller(
   const tryAt = (at: number): void => {
     const own = life;
     cancelNext = clock.after(at - clock.monotonicMs(), () => {
-      void line
+      const polled = line
         .turn(() => poll(own))
         .then((heldUntilMs) => {
           if (own !== life) return;
           if (heldUntilMs === null) pollAt(nextDueAt());
           else tryAt(heldUntilMs);
         });
+      // The port is gone in the midst of it, or a fault of our own: the next poll comes all the same.
+      inBackground(polled, (error) => {
+        failures += 1;
+        account.failed('offline', describeError(error));
+        if (own === life) pollAt(nextDueAt());
+      });
     });
   };
 

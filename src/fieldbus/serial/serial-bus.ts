@@ -1,3 +1,5 @@
+import { describeError } from '../../base/error.ts';
+import { inBackground } from '../../base/background.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
@@ -129,7 +131,10 @@ export function createSerialBus(
       );
       allowances = openAllowances(silos, shares, clock.monotonicMs(), allowances);
       use.assign(silos, shares);
-      void retire(before.filter((sensor) => !sensors.includes(sensor)));
+      const gone = before.filter((sensor) => !sensors.includes(sensor));
+      inBackground(retire(gone), (error) => {
+        logger.error('a sensor did not retire', { reason: describeError(error) });
+      });
       for (const sensor of sensors) if (!before.includes(sensor)) enter(sensor.reader);
     },
     stop: () => {

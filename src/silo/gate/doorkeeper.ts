@@ -1,5 +1,6 @@
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { inBackground } from '../../base/background.ts';
 import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -49,7 +50,9 @@ export async function keepDoor(
   const admit = (socket: Socket): void => {
     const { uid, pid } = provenPeer(socket);
     if (uid !== gatewayUid()) {
-      void notes.knocked(uid, pid);
+      inBackground(notes.knocked(uid, pid), (error) => {
+        logger.warn('a stranger is not noted', { reason: describeError(error) });
+      });
       return away.add(socket, strangerReason);
     }
     if (life !== undefined) return away.add(socket, 'another gateway is connected to this silo');
@@ -108,6 +111,8 @@ async function open(server: Server, listen: string): Promise<void> {
       server.once('error', reject);
       server.listen(listen, resolve);
     });
+    // accept(2) fails while there are no descriptors left; the gateway then tries again.
+    server.on('error', () => {});
     // Whoever reaches the folder may knock; who is let in, the kernel's word on the peer decides.
     chmodSync(listen, 0o666);
   } catch (error) {

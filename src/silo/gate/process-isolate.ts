@@ -64,7 +64,7 @@ export function spawnProcess(dependencies: ProcessDependencies, listener: Isolat
   const socket = (child.stdio as Partial<ChildProcess['stdio']> | undefined)?.[3] as Socket | undefined;
   if (socket === undefined || child.pid === undefined) {
     socket?.destroy();
-    child.once('error', () => {});
+    child.on('error', () => {});
     return stillborn('its process could not be started', listener, child);
   }
   const isolate = new ProcessIsolate(socket, dependencies, listener, () => child.kill('SIGKILL'));

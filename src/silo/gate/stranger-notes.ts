@@ -1,3 +1,5 @@
+import { describeError } from '../../base/error.ts';
+import { inBackground } from '../../base/background.ts';
 import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -84,7 +86,11 @@ export class StrangerNotes {
   #count(uid: number): void {
     if (this.#counted === undefined) {
       this.#counted = { times: 0, uids: new Set() };
-      this.#cancelTell = this.#clock.after(tellEveryMs, () => void this.#settle());
+      this.#cancelTell = this.#clock.after(tellEveryMs, () => {
+        inBackground(this.#settle(), (error) => {
+          this.#logger.warn('strangers are not noted', { reason: describeError(error) });
+        });
+      });
     }
     this.#counted.times += 1;
     if (this.#counted.uids.size < usersMax) this.#counted.uids.add(uid);

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { inBackground } from '../../base/background.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { ToSilo } from '../protocol.ts';
 import { admit } from './admission.ts';
@@ -62,7 +63,9 @@ export class ThreadIsolate implements Isolate {
     });
     // Nobody reads it, and it passes through this thread all the same.
     for (const output of [this.#worker.stdout, this.#worker.stderr]) {
-      output.on('data', (bytes: Buffer) => void this.#hears(bytes.length));
+      output.on('data', (bytes: Buffer) => {
+        this.#hears(bytes.length);
+      });
     }
     this.#worker.on('message', (message: unknown) => this.#receive(message));
     this.#worker.on('error', (error: unknown) => this.#threw(error));
@@ -78,7 +81,7 @@ export class ThreadIsolate implements Isolate {
   end(): void {
     this.#isOver = true;
     this.#cancelLook();
-    void this.#worker.terminate();
+    inBackground(this.#worker.terminate(), (error) => this.#listener.fault(reasonOf(error)));
   }
 
   #receive(message: unknown): void {
@@ -107,7 +110,7 @@ export class ThreadIsolate implements Isolate {
     this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
     const fault = this.#warden.silence(this.#heardAtMs, this.#clock.monotonicMs());
     if (fault !== undefined) return this.#condemn(fault);
-    if (!this.#measuring) void this.#measure();
+    if (!this.#measuring) inBackground(this.#measure(), (error) => this.#condemn(reasonOf(error)));
   }
 
   /** V8 answers even for an isolate that runs in circles; for one that waits for a disk, when it is back. */
