@@ -9,6 +9,8 @@ interface Point {
   hasValue: boolean;
 }
 
+const read: Point = { quality: null, hasValue: true };
+
 /** What a device's samples said: of each point the last, and when the last value came. */
 export class SampleRecord {
   readonly #points = new Map<string, Point>();
@@ -32,7 +34,7 @@ export class SampleRecord {
 
   /** What was just read of points, whenever a sample is made of it. */
   note({ values, quality = {} }: Pick<Sample, 'values' | 'quality'>): void {
-    for (const name in values) this.#points.set(name, { quality: null, hasValue: true });
+    for (const name in values) this.#points.set(name, read);
     for (const [name, why] of Object.entries(quality)) {
       this.#points.set(name, { quality: why, hasValue: Object.hasOwn(values, name) });
     }

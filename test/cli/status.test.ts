@@ -50,6 +50,39 @@ describe('what status says', () => {
     }
   });
 
+  it('begins with the verdict, and each reason has what to do below it', () => {
+    const told = lines(reportStatus(troubledStatus(), Date.now(), bare));
+    assert.match(told[2]!, /^failing: /);
+    const at = told.findIndex((line) => line.includes('bus wind is lost'));
+    assert.match(told[at]!, /^ {2}failing {3}bus wind is lost: .*; device mast is offline$/);
+    assert.match(told[at + 1]!, /^ {12}plug the adapter in/);
+    assert.equal(
+      lines(reportStatus(gatewayStatus(), Date.now(), bare))[2],
+      'good: every device gives values, and every batch is accepted',
+    );
+  });
+
+  it('says of a refused silo nothing of samples that wait, and of an empty spool no age', () => {
+    const south = troubledStatus().silos[1]!;
+    assert.deepEqual([south.state, south.clock], ['refused', 'good']);
+    const refused = { ...south, clock: 'unknown' as const };
+    assert.doesNotMatch(reportStatus(gatewayStatus({ silos: [refused] }), Date.now(), bare), /samples wait/);
+    const north = siloStatus('north');
+    const spool = { ...north.spool!, batches: 0, samples: 0, oldestAgeMs: 1300 };
+    const text = reportStatus(gatewayStatus({ silos: [{ ...north, spool }] }), Date.now(), bare);
+    assert.match(text, / 0 batches waiting \(0 samples\); /);
+  });
+
+  it('does not count on the wall clock for how long something has been', () => {
+    const north = siloStatus('north');
+    const uplink = { ...north.uplink!, since: 0, forMs: 4000 };
+    const device = deviceStatus('meter', { lastSampleAt: 0, silentMs: 700 });
+    const buses = [busStatus('rs485', { devices: [device] })];
+    const text = reportStatus(gatewayStatus({ silos: [{ ...north, uplink }], buses }), Date.now(), bare);
+    assert.match(text, /online for 4 s,/);
+    assert.match(text, /meter +north +good +700 ms ago/);
+  });
+
   it('tells of a quota when it is reached or near, and what follows', () => {
     const quotas: QuotaStatus[] = [
       { quota: 'samples-per-second', limit: 2000, used: 3412.4, state: 'reached' },

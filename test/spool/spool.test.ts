@@ -49,6 +49,20 @@ describe('spool', () => {
     assert.equal(spool.lastCheckpoint(), 'a.b.c');
   });
 
+  it('has an age for what waits, and none for what was delivered and is about to be removed', async (t) => {
+    const spool = await openTestSpool(temporaryDirectory(t));
+    t.after(() => spool.close());
+    for (const ts of [1000, 2000, 3000]) spool.enqueue([testSample(ts)]);
+    const first = spool.lease(1, 'fifo');
+    const oldest = spool.status().oldestAgeMs!;
+    spool.settle({ acked: first.map(({ key }) => key) });
+    const { batches, oldestAgeMs } = spool.status();
+    assert.equal(batches, 2);
+    assert.ok(Math.abs(oldest - oldestAgeMs! - 1000) < 500, `${oldest} ms, then ${oldestAgeMs} ms`);
+    spool.settle({ acked: spool.lease(2, 'fifo').map(({ key }) => key) });
+    assert.deepEqual([spool.status().batches, spool.status().oldestAgeMs], [0, null]);
+  });
+
   it('goes on with epoch, seq and chain after it was closed', async (t) => {
     const directory = temporaryDirectory(t);
     const first = await openTestSpool(directory);

@@ -10,6 +10,7 @@ import { type Authority, createAuthority, type IssuedCertificate } from '../../s
 import { dialFault } from '../../src/uplink/dial-fault.ts';
 import { parseTarget } from '../../src/uplink/target.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { until } from '../support/until.ts';
 import { gatewayRequest, hurried, Rig } from './rig.ts';
 
 const dayMs = 86_400_000;
@@ -44,6 +45,27 @@ describe('connecting', () => {
     await using missing = new Rig({ url: broker.url, ca: file('missing.crt') }, gateway);
     await missing.reason(/missing\.crt: cannot be read/);
     assert.ok(!broker.log.includes('New client connected'));
+  });
+
+  it('says for how long there has been no session, however often one is tried, and null while there is one', async () => {
+    await using broker = await Mosquitto.start({ authority });
+    const clock = hurried(100);
+    await using rig = new Rig({ url: broker.url, ca: file('ca.crt') }, gateway, clock);
+    await rig.ready();
+    assert.equal(rig.uplink.status().offlineMs, null);
+    const lostMs = clock.monotonicMs();
+    await broker.stop();
+    let states = new Set<string>();
+    await until(() => {
+      const { state, offlineMs, forMs } = rig.uplink.status();
+      states = states.add(state);
+      assert.ok(offlineMs === null || forMs <= offlineMs + 1, `${forMs} of ${offlineMs}`);
+      return (offlineMs ?? 0) > 60_000 && states.has('waiting');
+    }, 'a minute without a session');
+    assert.ok(rig.uplink.status().offlineMs! <= clock.monotonicMs() - lostMs + 1);
+    await broker.start();
+    await rig.ready();
+    assert.equal(rig.uplink.status().offlineMs, null);
   });
 
   it('takes no broker’s certificate for another name', async () => {

@@ -136,7 +136,7 @@ function clockRemarks({ clock }: SiloStatus): Remark[] {
       kind: 'clock',
       what: 'does not know the time',
       remedy:
-        "give the box NTP ('timedatectl' shows it) or a battery clock; until then samples have estimated times",
+        "give the box NTP ('timedatectl' shows it) or a battery clock; samples wait for it a while, then go out with estimated times",
     },
   ];
 }
