@@ -53,6 +53,13 @@ const host = z
   .refine((text) => hostFault(text) === undefined, { error: ({ input }) => hostFault(String(input)) })
   .describe('name or address of the device or converter');
 
+const unitIdMax = z
+  .int()
+  .min(247)
+  .max(255)
+  .default(247)
+  .describe('the highest unit id; above 247 they are reserved, and some devices use them all the same');
+
 const endpoint = {
   host,
   port: z.int().min(1).max(65_535).default(502).describe('TCP port'),
@@ -65,6 +72,7 @@ export const busSchema = z
     z.strictObject({
       ...common,
       kind: z.literal('modbus-rtu').describe('Modbus on a serial line'),
+      unitIdMax,
       port,
       baudRate: baudRate.default(19_200),
       parity: parity
@@ -98,6 +106,7 @@ export const busSchema = z
       kind: z
         .literal('modbus-rtu-over-tcp')
         .describe('Modbus RTU frames through a transparent TCP converter'),
+      unitIdMax,
     }),
     z.strictObject({
       ...common,

@@ -42,7 +42,15 @@ const pointShape = z.strictObject({
     .optional()
     .describe('code of the SenML units registry (RFC 8428) where there is one'),
   every: duration('10ms', '7d', "how often it is read; the device's interval where absent").optional(),
-  length: z.int().min(1).max(125).optional().describe('registers of a string'),
+  length: z.int().min(1).max(125).optional().describe('registers of a string, or of a number of 48 bits: 3'),
+  half: z
+    .enum(['high', 'low'])
+    .optional()
+    .describe('for int16 and uint16: the value is one byte of the register'),
+  sign: z
+    .literal('magnitude')
+    .optional()
+    .describe('for signed integers: the highest bit is the sign, the rest the magnitude'),
   bit: z
     .int()
     .min(0)
@@ -80,7 +88,7 @@ export const deviceSchema = z
       .min(0)
       .max(255)
       .optional()
-      .describe('Modbus unit id: 1 to 247 on a serial line, 0 to 255 by TCP'),
+      .describe('Modbus unit id: 1 to 247 on a serial line (see unitIdMax of the bus), 0 to 255 by TCP'),
     shared: z
       .boolean()
       .default(false)

@@ -12,6 +12,8 @@ export interface PointShape {
   offset?: number | undefined;
   scaleFrom?: string | undefined;
   length?: number | undefined;
+  half?: 'high' | 'low' | undefined;
+  sign?: 'magnitude' | undefined;
   bit?: number | undefined;
   bits?: Readonly<Record<string, string>> | undefined;
   enum?: Readonly<Record<string, string>> | undefined;
@@ -59,6 +61,12 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
   if (type === 'bits' && (point.length ?? 1) > 2) {
     faults.push(['length', `bits take 1 or 2 registers, not ${point.length}; split them into points`]);
   }
+  if (isWide(type) && point.length !== undefined && point.length !== 3 && point.length !== 4) {
+    faults.push([
+      'length',
+      `${type} takes 3 registers (48 bits) or 4, not ${point.length}; write one of them`,
+    ]);
+  }
   const highest = Math.max(-1, ...Object.keys(point.bits ?? {}).map(Number));
   if (type === 'bits' && highest >= 16 * (point.length ?? 1)) {
     faults.push([
@@ -76,6 +84,7 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
   return faults;
 }
 
+const isWide = (type: RegisterType): boolean => type === 'int64' || type === 'uint64';
 const integer = (type: RegisterType): boolean => isNumeric(type) && !type.startsWith('float');
 
 /** Which keys go with which types. */
@@ -84,7 +93,13 @@ const belongings: readonly [keyof PointShape, (type: RegisterType, bitTable: boo
     ['scale', isNumeric, 'numbers'],
     ['offset', isNumeric, 'numbers'],
     ['scaleFrom', isNumeric, 'numbers'],
-    ['length', (type) => type === 'string' || type === 'bits', 'string and bits'],
+    [
+      'length',
+      (type) => type === 'string' || type === 'bits' || isWide(type),
+      'string, bits, int64 and uint64',
+    ],
+    ['half', (type) => type === 'int16' || type === 'uint16', 'int16 and uint16'],
+    ['sign', (type) => type.startsWith('int'), 'int16, int32 and int64'],
     ['bit', (type, bitTable) => type === 'bool' && !bitTable, 'bool in a register'],
     ['bits', (type) => type === 'bits', 'bits'],
     ['enum', integer, 'whole numbers'],

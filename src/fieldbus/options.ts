@@ -75,8 +75,12 @@ export interface ModbusPointOptions extends Range {
   scaleFrom?: string;
   unit?: string;
   everyMs: number;
-  /** Registers of a `string`. */
+  /** Registers of a `string`, of `bits`, or of `int64` and `uint64`. */
   length?: number;
+  /** For `int16` and `uint16`: the value is one byte of the register. */
+  half?: 'high' | 'low';
+  /** For signed integers: the highest bit is the sign, the rest the magnitude. */
+  sign?: 'magnitude';
   /** For `bool` in a register: which bit, 0 = least significant. */
   bit?: number;
   /** For `bits`: names by bit number; the value is the comma-joined names of the bits that are set. */

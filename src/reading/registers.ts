@@ -15,8 +15,12 @@ export interface RegisterFormat {
   /** value = raw × scale + offset. */
   scale?: number;
   offset?: number;
-  /** Registers of a `string`, or of `bits` (1 or 2). */
+  /** Registers of a `string`, of `bits` (1 or 2), or of `int64` and `uint64` (3 for 48 bits, else 4). */
   length?: number;
+  /** For `int16` and `uint16`: the value is one byte of the register. */
+  half?: 'high' | 'low';
+  /** For signed integers: the highest bit is the sign and the rest the magnitude; else they are in two's complement. */
+  sign?: 'magnitude';
   /** For `bool`: which bit, 0 = least significant; without it any bit set is true. */
   bit?: number;
   /** For `bits`: names by bit number. */
@@ -47,8 +51,8 @@ const widths: Record<RegisterType, number> = {
 
 /** Registers that a value takes. */
 export function registerCount(format: Pick<RegisterFormat, 'type' | 'length'>): number {
-  const counted = format.type === 'string' || format.type === 'bits';
-  return counted ? (format.length ?? 1) : widths[format.type];
+  const counted = ['string', 'bits', 'int64', 'uint64'].includes(format.type);
+  return (counted ? format.length : undefined) ?? widths[format.type];
 }
 
 /** Bit `index` of an answer to function codes 1 and 2 (Modbus V1.1b3 §6.1: the first is bit 0 of byte 0). */
@@ -92,11 +96,32 @@ function unsignedReader(registers: number, byteOrder: Order, wordOrder: Order): 
     ((bytes[offset + b]! << 16) | (bytes[offset + c]! << 8) | bytes[offset + d]!);
 }
 
-/** Reads four registers as their high and low 32 bits. */
-function pairReader({ byteOrder, wordOrder }: RegisterFormat): { high: UnsignedReader; low: UnsignedReader } {
-  const half = unsignedReader(2, byteOrder, wordOrder);
-  const shifted: UnsignedReader = (bytes, offset) => half(bytes, offset + 4);
-  return wordOrder === 'big' ? { high: half, low: shifted } : { high: shifted, low: half };
+/** Reads four registers as their high and low 32 bits, three as their high 16 and low 32. */
+function pairReader(format: RegisterFormat): { high: UnsignedReader; low: UnsignedReader } {
+  const { byteOrder, wordOrder } = format;
+  const highRegisters = registerCount(format) - 2;
+  const upper = unsignedReader(highRegisters, byteOrder, wordOrder);
+  const lower = unsignedReader(2, byteOrder, wordOrder);
+  const at =
+    (read: UnsignedReader, shift: number): UnsignedReader =>
+    (bytes, offset) =>
+      read(bytes, offset + shift);
+  return wordOrder === 'big'
+    ? { high: upper, low: at(lower, 2 * highRegisters) }
+    : { high: at(upper, 4), low: lower };
+}
+
+/** Reads one byte of a register. */
+function halfReader(half: 'high' | 'low', byteOrder: Order): UnsignedReader {
+  const at = (half === 'high') === (byteOrder === 'big') ? 0 : 1;
+  return (bytes, offset) => bytes[offset + at]!;
+}
+
+/** Of an unsigned number of so many bits, what it says with its sign. */
+function signed({ sign }: RegisterFormat, width: number): (raw: number) => number {
+  const half = 2 ** (width - 1);
+  if (sign === 'magnitude') return (raw) => (raw >= half ? -(raw - half) || 0 : raw);
+  return (raw) => (raw >= half ? raw - 2 * half : raw);
 }
 
 /** The markers as unsigned bit patterns of the given width; those that can't occur are left out. */
@@ -115,10 +140,13 @@ function markedPatterns(markers: readonly InvalidMarker[], width: number): bigin
 }
 
 function integerDecoder(format: RegisterFormat): Decoder {
+  const { half, byteOrder, wordOrder } = format;
   const registers = registerCount(format);
-  const read = unsignedReader(registers, format.byteOrder, format.wordOrder);
-  const marked = markedPatterns(format.invalid ?? [], registers * 16).map(Number);
-  const interpret = integerInterpreter(format);
+  const width = half === undefined ? registers * 16 : 8;
+  const read =
+    half === undefined ? unsignedReader(registers, byteOrder, wordOrder) : halfReader(half, byteOrder);
+  const marked = markedPatterns(format.invalid ?? [], width).map(Number);
+  const interpret = integerInterpreter(format, width);
   if (marked.length === 0) return (bytes, offset) => interpret(read(bytes, offset));
   return (bytes, offset) => {
     const raw = read(bytes, offset);
@@ -126,7 +154,7 @@ function integerDecoder(format: RegisterFormat): Decoder {
   };
 }
 
-function integerInterpreter(format: RegisterFormat): (raw: number) => Value | undefined {
+function integerInterpreter(format: RegisterFormat, width: number): (raw: number) => Value | undefined {
   if (format.type === 'bool') {
     const { bit } = format;
     return bit === undefined ? (raw) => raw !== 0 : (raw) => ((raw >> bit) & 1) === 1;
@@ -141,8 +169,10 @@ function integerInterpreter(format: RegisterFormat): (raw: number) => Value | un
         .join(',');
   }
   const finish = finishNumber(format);
-  if (format.type === 'int16') return (raw) => finish((raw << 16) >> 16);
-  if (format.type === 'int32') return (raw) => finish(raw | 0);
+  if (format.type === 'int16' || format.type === 'int32') {
+    const withSign = signed(format, width);
+    return (raw) => finish(withSign(raw));
+  }
   if (format.type !== 'bcd16' && format.type !== 'bcd32') return finish;
   return (raw) => {
     const digits = raw.toString(16);
@@ -163,18 +193,23 @@ function finishNumber(format: RegisterFormat): (raw: number) => Value | undefine
 
 function wideDecoder(format: RegisterFormat): Decoder {
   const { high, low } = pairReader(format);
-  const marked = new Set(markedPatterns(format.invalid ?? [], 64));
-  const signed = format.type === 'int64';
+  const width = 16 * registerCount(format);
+  const signBit = 2 ** (width - 33);
+  const marked = new Set(markedPatterns(format.invalid ?? [], width));
+  const isSigned = format.type === 'int64';
+  const isMagnitude = isSigned && format.sign === 'magnitude';
   const finish = finishNumber(format);
   const scaled = format.scale !== undefined || format.offset !== undefined;
   return (bytes, offset) => {
     const upper = high(bytes, offset);
     const lower = low(bytes, offset);
     if (marked.size > 0 && marked.has((BigInt(upper) << 32n) | BigInt(lower))) return undefined;
-    const raw = (signed ? upper | 0 : upper) * 0x100000000 + lower;
+    const isNegative = isSigned && upper >= signBit;
+    const top = isNegative ? upper - (isMagnitude ? signBit : 2 * signBit) : upper;
+    const turn = isNegative && isMagnitude ? -1 : 1;
+    const raw = turn * (top * 0x100000000 + lower) || 0;
     if (Number.isSafeInteger(raw) || scaled) return finish(raw);
-    const exact = (BigInt(signed ? upper | 0 : upper) << 32n) | BigInt(lower);
-    return exact.toString();
+    return (BigInt(turn) * ((BigInt(top) << 32n) + BigInt(lower))).toString();
   };
 }
 
@@ -218,7 +253,10 @@ function shortestSingle(value: number): number {
   return Number(value.toPrecision(9));
 }
 
-/** ASCII up to the first NUL, without the spaces that pad it. */
+/**
+ * Text up to the first NUL, without the spaces that pad it: UTF-8, which ASCII is, or Latin-1 where it can't be that.
+ * One that would be empty in this byte order and reads well in the other has no value: the order is wrong.
+ */
 function stringDecoder(format: RegisterFormat): Decoder {
   const size = registerCount(format) * 2;
   const swap = format.byteOrder === 'little';
@@ -228,6 +266,28 @@ function stringDecoder(format: RegisterFormat): Decoder {
     if (onesAreInvalid && text.every((byte) => byte === 0xff)) return undefined;
     if (swap) text.swap16();
     const end = text.indexOf(0);
-    return text.toString('latin1', 0, end < 0 ? size : end).trim();
+    if (end === 0 && isSwapped(text)) return undefined;
+    return decodeText(text.subarray(0, end < 0 ? size : end)).trim();
   };
+}
+
+function isSwapped(text: Buffer): boolean {
+  const other = Buffer.from(text).swap16();
+  return /^[\x20-\x7e]+\0+$/.test(other.toString('latin1'));
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** Bytes of the longest character of UTF-8. */
+const characterBytesMax = 4;
+
+function decodeText(text: Buffer): string {
+  // The field's end may cut the last character.
+  for (let cut = 0; cut < characterBytesMax && (cut === 0 || text.at(-cut)! >= 0x80); cut += 1) {
+    try {
+      return utf8.decode(text.subarray(0, text.length - cut));
+    } catch {
+      // Not UTF-8 so far.
+    }
+  }
+  return text.toString('latin1');
 }

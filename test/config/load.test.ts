@@ -471,6 +471,36 @@ describe('faults', () => {
       ['10:41: unit id 248 does not exist on a serial line; choose 1 to 247'],
     ],
     [
+      'a unit id above those that the line has',
+      (text) =>
+        text
+          .replace('bus: plant, unitId: 7', 'bus: rs485, unitId: 251')
+          .replace('name: rs485,', 'name: rs485, unitIdMax: 250,'),
+      ['10:41: unit id 251 does not exist on a serial line; choose 1 to 250'],
+    ],
+    [
+      'answers that could not be told apart',
+      (text) => text.replace('name: plant,', 'name: plant, pipeline: 4, ignoreTransactionId: true,'),
+      [
+        '7:54: without transaction ids, answers to several requests in flight cannot be told apart; write pipeline: 1, or remove it',
+      ],
+    ],
+    [
+      'half of a register that is none',
+      (text) => text.replace('type: int16', 'type: int32, half: low'),
+      ["10:112: 'half' does not go with type 'int32'; it is for int16 and uint16"],
+    ],
+    [
+      'a sign where there is none',
+      (text) => text.replace('type: int16', 'type: uint16, sign: magnitude'),
+      ["10:113: 'sign' does not go with type 'uint16'; it is for int16, int32 and int64"],
+    ],
+    [
+      'a number of a width that there is not',
+      (text) => text.replace('type: int16', 'type: int64, length: 2'),
+      ['10:114: int64 takes 3 registers (48 bits) or 4, not 2; write one of them'],
+    ],
+    [
       'no unit id',
       (text) => text.replace(' unitId: 7,', ''),
       ["10:5: 'unitId' is missing; write the Modbus address of 'boiler'"],

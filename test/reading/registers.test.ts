@@ -123,6 +123,60 @@ describe('numbers in registers', () => {
   });
 });
 
+describe('numbers that few devices have', () => {
+  it('sign and magnitude, for each width', () => {
+    const magnitude = { sign: 'magnitude' } as const;
+    assert.equal(decode({ type: 'int16', ...magnitude }, [0x81, 0x23]), -291);
+    assert.equal(decode({ type: 'int16', ...magnitude }, [0x01, 0x23]), 291);
+    assert.equal(decode({ type: 'int16', ...magnitude }, [0x80, 0x00]), 0);
+    assert.equal(decode({ type: 'int16', scale: 0.1, ...magnitude }, [0x81, 0x23]), -29.1);
+    assert.equal(decode({ type: 'int32', ...magnitude }, [0x80, 0, 0, 5]), -5);
+    assert.equal(decode({ type: 'int32', wordOrder: 'little', ...magnitude }, [0, 5, 0x80, 0]), -5);
+    assert.equal(decode({ type: 'int64', ...magnitude }, [0x80, 0, 0, 0, 0, 0, 1, 0]), -256);
+    const wide = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    assert.equal(decode({ type: 'int64', ...magnitude }, wide), String(-(2n ** 63n - 1n)));
+    assert.equal(decode({ type: 'int16', ...magnitude }, [0x7f, 0xff]), 32_767);
+    assert.equal(decode({ type: 'int16', invalid: ['int-min'], ...magnitude }, [0x80, 0]), undefined);
+  });
+
+  it('one byte of a register, of either half and byte order', () => {
+    const read = (
+      type: 'int16' | 'uint16',
+      half: 'high' | 'low',
+      byteOrder: 'big' | 'little',
+    ): ReturnType<typeof decode> => decode({ type, half, byteOrder }, [0xfe, 0x05]);
+    assert.equal(read('uint16', 'high', 'big'), 254);
+    assert.equal(read('uint16', 'low', 'big'), 5);
+    assert.equal(read('int16', 'high', 'big'), -2);
+    assert.equal(read('int16', 'low', 'little'), -2);
+    assert.equal(read('uint16', 'high', 'little'), 5);
+    assert.equal(decode({ type: 'int16', half: 'low', invalid: ['int-min'] }, [1, 0x80]), undefined);
+    assert.equal(decode({ type: 'uint16', half: 'low', invalid: ['all-ones'] }, [1, 0xff]), undefined);
+    assert.equal(decode({ type: 'int16', half: 'high', sign: 'magnitude' }, [0x83, 0]), -3);
+  });
+
+  it('48 bits, in every order', () => {
+    const value = -123_456_789_012;
+    const bytes = Buffer.alloc(6);
+    bytes.writeIntBE(value, 0, 6);
+    const words = [bytes.subarray(0, 2), bytes.subarray(2, 4), bytes.subarray(4, 6)];
+    const little = Buffer.concat(words.toReversed());
+    const format = { type: 'int64', length: 3 } as const;
+    assert.equal(decode(format, [...bytes]), value);
+    assert.equal(decode({ ...format, wordOrder: 'little' }, [...little]), value);
+    assert.equal(decode({ ...format, byteOrder: 'little' }, [...Buffer.from(bytes).swap16()]), value);
+    const both = { ...format, byteOrder: 'little', wordOrder: 'little' } as const;
+    assert.equal(decode(both, [...Buffer.from(little).swap16()]), value);
+    assert.equal(decode({ type: 'uint64', length: 3 }, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 2 ** 48 - 1);
+    assert.equal(
+      decode({ type: 'uint64', length: 3, invalid: ['all-ones'] }, [255, 255, 255, 255, 255, 255]),
+      undefined,
+    );
+    assert.equal(registerCount({ type: 'int64', length: 3 }), 3);
+    assert.equal(registerCount({ type: 'uint64' }), 4);
+  });
+});
+
 describe('scale and offset', () => {
   it('leave no binary noise', () => {
     assert.equal(compileScale(0.1)(2304), 230.4);
@@ -230,6 +284,23 @@ describe('what is not a number', () => {
       'EM24',
     );
     assert.equal(decode({ type: 'string', length: 2 }, [0, 0, 0, 0]), '');
+  });
+
+  it('a string is UTF-8 where it can be, else Latin-1', () => {
+    const read = (bytes: Buffer): ReturnType<typeof decode> =>
+      decode({ type: 'string', length: bytes.length / 2 }, [...bytes]);
+    assert.equal(read(Buffer.from('Zähler \0')), 'Zähler');
+    assert.equal(read(Buffer.from('Zähler', 'latin1')), 'Zähler');
+    assert.equal(read(Buffer.from('计量')), '计量');
+    // The field is too short for the last character.
+    assert.equal(read(Buffer.from('Gerät ä').subarray(0, 8)), 'Gerät');
+  });
+
+  it('a string in the wrong byte order that would be empty has no value', () => {
+    assert.equal(decode({ type: 'string', length: 2 }, [0, 0x41, 0, 0]), undefined);
+    assert.equal(decode({ type: 'string', length: 2, byteOrder: 'little' }, [0, 0x41, 0, 0]), 'A');
+    // An empty one, with what the device had there before.
+    assert.equal(decode({ type: 'string', length: 3 }, [0, 0x45, 0x54, 0x45, 0x52, 0]), '');
   });
 
   it('bits come least significant first', () => {
