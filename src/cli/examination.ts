@@ -1,14 +1,17 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
-import { loadConfig, type LoadResult } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
 import type { ConfigFault } from '../config/options.ts';
-import { isLoopback } from '../console/loopback.ts';
-import { overloads } from '../fieldbus/plan/load.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
 import { inspectIdentity } from '../identity/inspection.ts';
 import type { SiloOptions } from '../silo/options.ts';
+import { parseAuthorities } from '../uplink/authorities.ts';
 
-/** What `check` finds: the file, the certificates that it names, and whether the buses can carry it. */
+/**
+ * What `check` finds. What the file alone shows, `run` and `reload` refuse as well, by the same function
+ * (`loadConfig`). Certificates, keys and CAs lie outside of it: they may come and go under a running daemon, and one
+ * tenant's must not stop another's silo, so there they make the state of that silo.
+ */
 export interface Examination {
   faults: ConfigFault[];
   warnings: string[];
@@ -26,7 +29,6 @@ export interface SiloFinding {
   devices: number;
 }
 
-type Sound = Extract<LoadResult, { options: unknown }>;
 type Report = (key: string, text: string) => void;
 
 const dayMs = 86_400_000;
@@ -38,7 +40,7 @@ export function examine(file: string, nowMs: number): Examination {
   const loaded = loadConfig(file);
   if ('faults' in loaded) return { faults: loaded.faults, warnings: [], silos: [] };
   const { options } = loaded;
-  const examination: Examination = { faults: overloadFaults(loaded), warnings: [], silos: [] };
+  const examination: Examination = { faults: [], warnings: [...loaded.warnings], silos: [] };
   for (const [index, silo] of options.silos.entries()) {
     const report: Report = (key, text) => {
       examination.faults.push(loaded.faultAt(['silos', index, ...key.split('.')], text));
@@ -55,33 +57,9 @@ export function examine(file: string, nowMs: number): Examination {
     }
     const devices = options.devices.filter((device) => device.silo === silo.name).length;
     examination.silos.push({ ...finding, devices });
-    if (devices === 0)
-      examination.warnings.push(`silo '${silo.name}' has no devices: nothing will be read for it`);
-  }
-  if (options.http && 'host' in options.http && !isLoopback(options.http.host)) {
-    examination.warnings.push(
-      `http.listen: whoever reaches ${options.http.host} reads the status of every tenant here; 127.0.0.1 keeps it on this box`,
-    );
-  }
-  if (options.http && 'host' in options.http && hasOwnProcesses(options.silos)) {
-    examination.warnings.push(
-      'http.listen: every user of this box, each silo too, reads the status of every tenant at a TCP port; a socket such as /run/merestone/http.sock keeps it with its group',
-    );
   }
   examination.faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return examination;
-}
-
-/** Several tenants, and one at least that has been given a user of its own. */
-function hasOwnProcesses(silos: readonly SiloOptions[]): boolean {
-  return silos.length > 1 && silos.some(({ isolation }) => isolation.kind === 'process');
-}
-
-function overloadFaults({ options }: Sound): ConfigFault[] {
-  return overloads(options.buses, options.devices).map(({ place, message, hint }) => {
-    const [, file = options.file, line = '1', column = '1'] = /^(.*):(\d+):(\d+)$/.exec(place ?? '') ?? [];
-    return { file, line: Number(line), column: Number(column), message, hint };
-  });
 }
 
 /** The same certificate holder: both would use one session and one stream. */
@@ -130,6 +108,8 @@ function examineSilo(
 function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {
   try {
     readAnchors(uplink.ca);
+    // As the uplink will read it, which is stricter about the layout.
+    parseAuthorities(readFileSync(uplink.ca, 'latin1'), uplink.ca);
   } catch (error) {
     if (!(error instanceof MerestoneError)) throw error;
     const hint = "copy the CA certificate that issued the broker's there, in PEM, or correct the path";

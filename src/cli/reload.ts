@@ -4,9 +4,9 @@ import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
 import { findControlSocket } from '../config/load.ts';
 import { connectControl, RequestRefused } from '../console/control-client.ts';
-import type { ReloadResult } from '../gateway/reload-plan.ts';
+import type { ReloadReport, ReloadResult } from '../gateway/reload-plan.ts';
 import type { Command } from './command.ts';
-import { print, printJson, type Style, styler } from './output.ts';
+import { print, printJson, remark, type Style, styler } from './output.ts';
 import { layOut } from './table.ts';
 
 /** A silo that is restarted gets 4 s to take leave, and one that does not answer 10. */
@@ -18,7 +18,8 @@ const command: Command = {
   handler: async ({ config, json }) => {
     const client = await connectControl(findControlSocket(config));
     try {
-      const result = (await client.request('reload', undefined, reloadTimeoutMs)) as ReloadResult;
+      const result = (await client.request('reload', undefined, reloadTimeoutMs)) as ReloadReport;
+      if (!json) for (const warning of result.warnings ?? []) remark(warning);
       if (json) await printJson({ reloaded: true, ...result });
       else await print(report(plainDocument(result), styler()));
     } catch (error) {

@@ -3,10 +3,12 @@ import path from 'node:path';
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
+import { overloads } from '../fieldbus/plan/load.ts';
 import type { Expansion } from '../fieldbus/profile/expansion.ts';
 import { deviceOptions, widthFault } from './device.ts';
 import type { Element } from './element.ts';
 import { faultAt, schemaFaults } from './fault.ts';
+import { formatFault } from './fault-line.ts';
 import { interpret } from './interpret.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
 import { expandProfiles } from './profiles.ts';
@@ -21,10 +23,13 @@ import {
   stateDirSchema,
 } from './schema.ts';
 import { parseSource, type Path, type Source } from './source.ts';
+import { optionWarnings } from './warnings.ts';
 
 export type LoadResult =
   | {
       options: GatewayOptions;
+      /** What may not be meant so, one line each; those of a place in the file begin with it. */
+      warnings: string[];
       /** A fault at the value of `path`, for what only a look outside the file can find; `what; what to do`. */
       faultAt: (path: Path, text: string) => ConfigFault;
     }
@@ -62,7 +67,7 @@ export function parseConfig(
   const parsed = configSchema.safeParse(value, { error: () => '' });
   const issues = parsed.error?.issues ?? [];
   const sections = sectionsOf(file, value, issues);
-  const { expansions, faults: profileFaults } = expandProfiles(sections, profileDirectories);
+  const { expansions, faults: profileFaults, warnings } = expandProfiles(sections, profileDirectories);
   const related = [...relationFaults(sections), ...profileFaults];
   const faults = [
     ...schemaFaults(file, source, configSchema, issues),
@@ -74,15 +79,27 @@ export function parseConfig(
       const fault = widthFault(device);
       if (fault) faults.push(faultAt(file, source, ['devices', index, 'registersMax'], fault));
     }
+    const options = deepFreeze(interpret(file, parsed.data, devices));
+    if (faults.length === 0) faults.push(...overloadFaults(options));
     if (faults.length === 0) {
+      const placed = warnings.map(({ path: at, text: what }) => formatFault(faultAt(file, source, at, what)));
       return {
-        options: deepFreeze(interpret(file, parsed.data, devices)),
+        options,
+        warnings: [...placed, ...optionWarnings(options)],
         faultAt: (at, text) => faultAt(file, source, at, text),
       };
     }
   }
   faults.sort((a, b) => a.line - b.line || a.column - b.column);
   return { faults: faults.slice(0, faultsMax) };
+}
+
+/** What no line could carry, however quick its devices are. */
+function overloadFaults({ file: own, buses, devices }: GatewayOptions): ConfigFault[] {
+  return overloads(buses, devices).map(({ place, message, hint }) => {
+    const [, file = own, line = '1', column = '1'] = /^(.*):(\d+):(\d+)$/.exec(place ?? '') ?? [];
+    return { file, line: Number(line), column: Number(column), message, hint };
+  });
 }
 
 /** Keys of the top level that begin with `x-` hold anchors and notes, and mean nothing by themselves. */

@@ -10,6 +10,8 @@ import type { Sections } from './relations.ts';
 export interface Expansions {
   expansions: ReadonlyMap<number, Expansion>;
   faults: RelationFault[];
+  /** What may not be meant so. */
+  warnings: RelationFault[];
 }
 
 /** Reads each profile that a device names, once, and applies it to the device. */
@@ -17,6 +19,7 @@ export function expandProfiles({ devices, buses }: Sections, directories: readon
   const profiles = new Map<string, Profile>();
   const expansions = new Map<number, Expansion>();
   const faults: RelationFault[] = [];
+  const warnings = new Map<string, RelationFault>();
   for (const { index, value: device } of devices) {
     if (device.profile === undefined) continue;
     const fault = (key: keyof DeviceConfig, text: string): void => {
@@ -28,6 +31,11 @@ export function expandProfiles({ devices, buses }: Sections, directories: readon
       const bus = buses.find(({ value }) => value.name === device.bus)?.value;
       const misfit = bus && misfitOf(profile, bus);
       if (misfit) fault('profile', misfit);
+      const otherLine = bus && lineWarning(profile, bus);
+      const once = `${device.bus} ${device.profile}`;
+      if (otherLine && !warnings.has(once)) {
+        warnings.set(once, { path: ['devices', index, 'profile'], text: otherLine });
+      }
       expansions.set(index, expandProfile(profile, settingsOf(device)));
     } catch (error) {
       if (!(error instanceof MerestoneError)) throw error;
@@ -36,7 +44,7 @@ export function expandProfiles({ devices, buses }: Sections, directories: readon
       fault(culprit(profiles.get(device.profile), device), text);
     }
   }
-  return { expansions, faults };
+  return { expansions, faults, warnings: [...warnings.values()] };
 }
 
 /** A register map belongs to an interface; a TCP bus may still lead to a serial line through a converter. */
@@ -49,6 +57,26 @@ function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined 
     return `profile '${name}' is of the interface for modbus-tcp, and bus '${bus.name}' is ${bus.kind}; name the profile of the serial interface`;
   }
   return undefined;
+}
+
+/** A line can be set otherwise at the device, so this is no fault; but it is the first thing to look at. */
+function lineWarning({ name, shape }: Profile, bus: BusConfig): string | undefined {
+  if (shape.line === undefined || !('baudRate' in bus)) return undefined;
+  const [own, shipped] = [formatLine({ dataBits: 8, ...bus }), formatLine(shape.line)];
+  if (own === shipped) return undefined;
+  return `bus '${bus.name}' is at ${own}, and what profile '${name}' reads is shipped with ${shipped}; if it does not answer, set one as the other is`;
+}
+
+interface Line {
+  baudRate: number;
+  dataBits: 7 | 8;
+  parity: 'none' | 'even' | 'odd';
+  stopBits: 1 | 2;
+}
+
+/** `9600 8N1`. */
+function formatLine({ baudRate, dataBits, parity, stopBits }: Line): string {
+  return `${baudRate} ${dataBits}${parity[0]!.toUpperCase()}${stopBits}`;
 }
 
 function settingsOf({ every, only, settings, ranges, identify }: DeviceConfig) {

@@ -8,7 +8,8 @@ process.send?.(read(process.argv[2] ?? ''));
 function read(file: string): ReadMessage {
   try {
     const result = loadConfig(file);
-    return 'options' in result ? { options: result.options } : { faults: result.faults };
+    if ('faults' in result) return { faults: result.faults };
+    return { options: result.options, warnings: result.warnings };
   } catch (error) {
     if (!(error instanceof MerestoneError)) throw error;
     const { code, message, hint, subject } = error;

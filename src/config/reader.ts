@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MerestoneError } from '../base/error.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
 
-type ReadResult = { options: GatewayOptions } | { faults: ConfigFault[] };
+type ReadResult = { options: GatewayOptions; warnings: string[] } | { faults: ConfigFault[] };
 
 /** What the process says: a MerestoneError crosses over as its parts. */
 export type ReadMessage =

@@ -17,7 +17,7 @@ export type Path = readonly PropertyKey[];
 
 /** A configuration's text, parsed, with the way back from a value to its place. */
 export interface Source {
-  /** The parsed value; undefined where the text is no YAML. */
+  /** The parsed value; where the text has faults, what can be read in spite of them, undefined where nothing can. */
   value: unknown;
   faults: ConfigFault[];
   /** Where the value at `path` stands, or the nearest thing above it that is there; `key` asks for its key. */
@@ -55,7 +55,7 @@ export function parseSource(file: string, content: string | Buffer): Source {
   const problems = yamlFaults(text, document).slice(0, syntaxFaultsMax);
   if (problems.length > 0) {
     const faults = problems.map(({ offset, message, hint }) => ({ file, ...placeAt(offset), message, hint }));
-    return { value: undefined, faults, placeOf: () => placeAt(0) };
+    return { value: readable(document), faults, placeOf: () => placeAt(0) };
   }
 
   let value: unknown;
@@ -76,6 +76,16 @@ export function parseSource(file: string, content: string | Buffer): Source {
     faults: [],
     placeOf: (path, part = 'value') => placeAt(offsetOf(document, resolve, path, part)),
   };
+}
+
+/** What a document with faults still says, such as where the daemon is reached. */
+function readable(document: Document.Parsed): unknown {
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    return isWalkable(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function isWalkable(value: unknown): boolean {

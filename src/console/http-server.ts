@@ -8,7 +8,7 @@ import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { judge } from '../reading/verdict/verdict.ts';
 import { listenLocally } from './local-socket.ts';
-import { isLoopback } from './loopback.ts';
+import { isLoopback } from '../base/loopback.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
 
 /** A TCP port, or the path of a Unix socket, which its owner and group alone may use. */

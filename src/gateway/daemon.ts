@@ -16,7 +16,7 @@ import { type HttpServer, startHttpServer } from '../console/http-server.ts';
 import { judged } from '../reading/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';
-import type { ReloadResult } from './reload-plan.ts';
+import type { ReloadReport, ReloadResult } from './reload-plan.ts';
 
 export interface DaemonDependencies {
   clock: Clock;
@@ -43,7 +43,9 @@ export class Daemon {
 
   /** Reads the configuration and starts. Throws ConfigInvalid with every fault, DaemonRunning, Io. */
   static async start(file: string, dependencies: DaemonDependencies): Promise<Daemon> {
-    const daemon = new Daemon(file, await readOptions(file), dependencies);
+    const { options, warnings } = await readSound(file);
+    warn(dependencies.logger, warnings);
+    const daemon = new Daemon(file, options, dependencies);
     try {
       await daemon.#open();
     } catch (error) {
@@ -64,17 +66,18 @@ export class Daemon {
    * Reads the configuration again, and touches what changed in it. A faulty one is refused as a whole, and
    * everything goes on as it was. Throws ConfigInvalid, and what reading the file throws.
    */
-  reload(by: string): Promise<ReloadResult> {
+  reload(by: string): Promise<ReloadReport> {
     const { logger } = this.#dependencies;
     return this.#inTurn(async () => {
       if (this.#isStopping) throw stoppingFault();
       try {
-        const options = await readOptions(this.#file);
+        const { options, warnings } = await readSound(this.#file);
         this.#refuseMoved(options);
         const result = await this.#running.reload(options, by);
         this.#options = options;
         logger.info('configuration reloaded', { by, ...summaryOf(result) });
-        return result;
+        warn(logger, warnings);
+        return warnings.length === 0 ? result : { ...result, warnings };
       } catch (error) {
         const reason = error instanceof MerestoneError ? error.message : describeError(error);
         logger.error('configuration refused: everything goes on as it was', { by, reason });
@@ -177,10 +180,14 @@ function stoppingFault(): MerestoneError {
   });
 }
 
-async function readOptions(file: string): Promise<GatewayOptions> {
+async function readSound(file: string): Promise<{ options: GatewayOptions; warnings: string[] }> {
   const result = await readConfig(file);
-  if ('options' in result) return result.options;
+  if ('options' in result) return result;
   throw new ConfigRefused(file, result.faults);
+}
+
+function warn(logger: Logger, warnings: readonly string[]): void {
+  for (const warning of warnings) logger.warn('configuration may not be meant so', { warning });
 }
 
 /** `silos: "north restarted, south untouched"`. */

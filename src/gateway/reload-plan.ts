@@ -22,6 +22,12 @@ export interface ReloadResult {
   buses: BusOutcome[];
 }
 
+/** What whoever asked for it is told. */
+export interface ReloadReport extends ReloadResult {
+  /** What of the new configuration may not be meant so; absent where nothing is. */
+  warnings?: string[];
+}
+
 /** What has to be touched to go from one configuration to another, and nothing else. */
 export function planReload(before: GatewayOptions, after: GatewayOptions): ReloadResult {
   return {

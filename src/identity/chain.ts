@@ -146,17 +146,28 @@ function signatureFault({ x509, title }: Certificate): string | undefined {
 function timeFault(certificate: Certificate, who: string, nowMs: number): MerestoneError | undefined {
   const { path, notBefore, notAfter } = certificate;
   if (nowMs > notAfter) {
-    return new MerestoneError('IdentityOutOfTime', `${who} expired on ${iso(notAfter)}`, {
-      subject: path,
-      hint: 'have the certificate renewed',
-    });
+    return new MerestoneError(
+      'IdentityOutOfTime',
+      `${who} expired on ${iso(notAfter)}, and the clock says ${day(nowMs)}`,
+      { subject: path, hint: expiryHint(nowMs - notAfter) },
+    );
   }
   if (nowMs >= notBefore) return undefined;
   return new MerestoneError(
     'IdentityOutOfTime',
-    `${who} is not valid before ${iso(notBefore)}, and it is ${iso(nowMs)}`,
+    `${who} is not valid before ${iso(notBefore)}, and it is ${day(nowMs)}`,
     { subject: path, hint: 'check that the clock is right; it is tried again', retryable: true },
   );
+}
+
+/** A gateway that nobody renewed for years is rarer than a clock that was never set, or that a dead battery left. */
+const lateRenewalMsMax = 365 * 86_400_000;
+
+function expiryHint(sinceMs: number): string {
+  const years = Math.floor(sinceMs / lateRenewalMsMax);
+  if (years < 1) return 'have the certificate renewed';
+  const span = years === 1 ? 'over a year' : `${years} years`;
+  return `set the clock of this box, which is ${span} past that; if it is right, have the certificate renewed`;
 }
 
 function issuerMissing(chain: Chain, known: readonly Certificate[]): MerestoneError {
@@ -185,4 +196,9 @@ function untrusted(leaf: Certificate, reason: string): MerestoneError {
 
 function iso(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+/** The day alone: a reason that changed with every look would be told of with every look. */
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
 }

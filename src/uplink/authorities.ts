@@ -16,7 +16,11 @@ const hint = 'point uplink.ca at the CA certificate of the broker, in PEM';
  * Throws FileUnreadable, and ConfigInvalid where the file holds no certificate or a damaged one.
  */
 export async function readAuthorities(caFile: string): Promise<string[]> {
-  const text = await readText(caFile);
+  return parseAuthorities(await readText(caFile), caFile);
+}
+
+/** The same for a text that is at hand. */
+export function parseAuthorities(text: string, caFile: string): string[] {
   const blocks = [...text.matchAll(blockPattern)].map(([, body]) => body!);
   if (text.split('-----BEGIN CERTIFICATE-----').length - 1 !== blocks.length) throw damaged(caFile);
   if (blocks.length === 0) throw invalid(caFile, 'holds no certificate', hint);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority } from '../support/pki.ts';
@@ -113,6 +113,52 @@ describe('check', () => {
     assert.match(faultsOf(notAfter + 1000)[0]!, /^5:30: .*expired.*E303/);
     const { faults, warnings } = examine(site.config, notAfter - 10.5 * dayMs);
     assert.deepEqual([faults, warnings], [[], ["silo 'north': its certificate has 10 days left; renew it"]]);
+  });
+
+  it('warns of a line that is set otherwise than the device is shipped, exit 0', async () => {
+    const line = (bus: string): string =>
+      `buses:\n  - { name: rs485, kind: modbus-rtu, port: /dev/ttyUSB9${bus} }\ndevices:\n` +
+      '  - { name: m1, silo: north, bus: rs485, unitId: 1, profile: eastron-sdm630, every: 10s }\n' +
+      '  - { name: m2, silo: north, bus: rs485, unitId: 2, profile: eastron-sdm630, every: 10s }\n';
+    await configure(['north'], line(''));
+    const { exitCode, stdout, stderr } = await runCommand(['check', '--config', site.config]);
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /^north: tenant acme/);
+    const said = stderr.split('\n').filter((text) => text.includes('shipped'));
+    assert.equal(said.length, 1, 'once for all devices of a profile');
+    assert.ok(
+      said[0]!.includes(
+        `${site.config}:10:62: bus 'rs485' is at 19200 8E1, and what profile 'eastron-sdm630' reads is shipped with 9600 8N1; if it does not answer, set one as the other is`,
+      ),
+      said[0],
+    );
+    await configure(['north'], line(', baudRate: 9600, parity: none'));
+    assert.deepEqual(examine(site.config, Date.now()).warnings, []);
+    for (const [other, words] of [
+      [', baudRate: 9600', '9600 8E1'],
+      [', baudRate: 9600, parity: none, stopBits: 2', '9600 8N2'],
+    ] as const) {
+      await configure(['north'], line(other));
+      assert.match(examine(site.config, Date.now()).warnings.join(), new RegExp(`is at ${words},`));
+    }
+  });
+
+  it('says nothing of a line where a converter stands between', async () => {
+    const rest = plant
+      .replace('modbus-tcp', 'modbus-rtu-over-tcp')
+      .replace(/points: .*\]/, 'profile: eastron-sdm630');
+    await configure(['north'], rest);
+    assert.deepEqual(examine(site.config, Date.now()).warnings, []);
+  });
+
+  it('refuses a CA of the broker that the uplink could not read', async () => {
+    await configure(['north']);
+    const ca = readFileSync(site.path('ca.crt'), 'utf8');
+    writeFileSync(site.path('broker.crt'), ca.replaceAll('\n', '\\n'));
+    await site.configure(
+      `silos:\n${siloEntry('north', 'mqtts://b').replace(/ca: \.\/ca\.crt \}/, 'ca: ./broker.crt }')}${plant}`,
+    );
+    assert.match(faultsOf()[0]!, /^6:\d+: \/broker\.crt: holds a certificate that is damaged/);
   });
 
   it('refuses one gateway in two silos', async () => {

@@ -296,6 +296,38 @@ describe('the time of a certificate', () => {
     );
   });
 
+  it('is the clock’s matter where it is years past the end, and that of renewal before', () => {
+    const fault = (now: string): string => {
+      try {
+        loadIdentity(paths, at(now));
+      } catch (error) {
+        return (error as MerestoneError).describe();
+      }
+      return 'accepted';
+    };
+    assert.match(
+      fault('2032-06-01T12:00:00Z'),
+      /it expired on 2032-01-01T00:00:00Z, and the clock says 2032-06-01; have the certificate renewed/,
+    );
+    assert.match(
+      fault('2033-06-01T00:00:00Z'),
+      /set the clock of this box, which is over a year past that; if it is right, have the certificate renewed/,
+    );
+    assert.match(
+      fault('2041-06-01T00:00:00Z'),
+      /the clock says 2041-06-01; set the clock of this box, which is 9 years past that/,
+    );
+    assert.match(
+      fault('1970-01-01T00:00:00Z'),
+      /not valid before 2031-01-01T00:00:00Z, and it is 1970-01-01; check that the clock is right/,
+    );
+    assert.equal(
+      fault('2032-06-01T12:00:00Z'),
+      fault('2032-06-01T12:00:10Z'),
+      'a look later it is the same reason',
+    );
+  });
+
   it('may be tried again where it has not come, and not where it has gone', () => {
     const retryable = (wallMs: number): boolean => {
       try {
