@@ -305,6 +305,13 @@ describe('the verdict', () => {
       of({}, { ...dead, state: 'partial', points: points.none, reason: 'exception 2 for 1 of holding 9' }),
       /compare table and address/,
     );
+    const garbled = { ...dead, points: points.unread };
+    assert.match(
+      of({}, { ...garbled, failures: { noise: 90, timeout: 4 } }),
+      /bytes come that make no frame: check the line's baud rate/,
+    );
+    assert.match(of({}, { ...garbled, failures: { unknown: 9 } }), /name the profile that fits the device/);
+    assert.match(of({}, { ...garbled, failures: { crc: 9, timeout: 4 } }), /parity and termination/);
     assert.match(
       of({}, { points: points.implausible }),
       /1 of 1 points .* voltage \(implausible\); wrong profile, wordOrder/,

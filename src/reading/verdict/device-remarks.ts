@@ -77,15 +77,20 @@ function worstQuality({ byQuality }: PointsStatus): string[] {
     .map(([quality]) => quality);
 }
 
-/** By what its points say; while they only say that it is not asked, by what it failed with most. */
+/** By what its points say; where they only say that nothing came, by what came most of all the same. */
 function remedyOf({ points, failures }: DeviceStatus): string {
-  const quality = worstQuality(points).find((each) => each !== 'offline');
-  const [kind] = Object.entries(failures)
-    .filter(([name, times]) => times > 0 && ['timeout', 'crc', 'exception'].includes(name))
+  const [quality = 'offline'] = worstQuality(points);
+  if (!silentQualities.has(quality)) return qualityRemedy(quality);
+  const [kind = quality] = Object.entries(failures)
+    .filter(([name, times]) => times > 0 && tellingFailures.has(name))
     .sort(([, a], [, b]) => b - a)
     .map(([name]) => name);
-  return qualityRemedy(quality ?? kind ?? 'timeout');
+  return qualityRemedy(kind);
 }
+
+const silentQualities: ReadonlySet<string> = new Set(['offline', 'timeout', 'stale']);
+/** Kinds of failures that say more of the cause than silence does. */
+const tellingFailures: ReadonlySet<string> = new Set(['timeout', 'crc', 'exception', 'noise', 'unknown']);
 
 /** What to look at first, by what most of its points say. */
 function qualityRemedy(quality: string): string {
@@ -97,6 +102,9 @@ function qualityRemedy(quality: string): string {
 const remedies: Readonly<Record<string, string>> = {
   timeout: "check its power, its wiring (A and B swapped), its unitId and the line's baud rate",
   crc: "check the line's parity and termination, and that no two devices have one unitId",
+  noise:
+    "bytes come that make no frame: check the line's baud rate, parity and stop bits, then its termination",
+  unknown: 'frames come that its profile does not know: name the profile that fits the device',
   invalid: 'the device itself marks them as no value: see its display, and that their type is right',
   stale: 'the sensor has not sent them in time: check its power and wiring, and that it sends these messages',
   implausible:
