@@ -1,8 +1,9 @@
 /**
- * What the spool must survive, in full numbers: kill -9 under load, power cuts on ext4 and xfs, flipped bits.
+ * What the spool must survive, in full numbers: kill -9 under load, power cuts on ext4 and xfs, flipped bits, a disk
+ * that fills up and turns read-only while the clock jumps and the silo is restarted.
  * After each, everything stored must be there, acknowledged or told of.
  *
- *   scripts/soak [--kills 200] [--power-cuts 30] [--flips 10000] [--seed N]
+ *   scripts/soak [--kills 200] [--power-cuts 30] [--flips 10000] [--disk-steps 20000] [--seed N]
  *
  * Power cuts need root and loop devices; where they cannot be had, it says so. Exit 1 where anything was lost.
  */
@@ -19,12 +20,14 @@ import {
   random,
   survive,
 } from '../test/support/spool-damage.ts';
+import { soakStorage } from '../test/support/storage-soak.ts';
 
 const { values: settings } = parseArgs({
   options: {
     kills: { type: 'string', default: '200' },
     'power-cuts': { type: 'string', default: '30' },
     flips: { type: 'string', default: '10000' },
+    'disk-steps': { type: 'string', default: '20000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
@@ -91,12 +94,34 @@ async function soakFlips(count: number): Promise<void> {
   }
 }
 
+async function soakDiskFaults(count: number): Promise<void> {
+  const obstacle = whyNoDisk('ext4');
+  if (obstacle !== undefined) return void say(`no disk faults: ${obstacle}`);
+  const lives = Math.ceil(count / 1000);
+  const sum = { samples: 0, lost: 0, epochs: 0, batches: 0 };
+  for (let life = 0; life < lives; life += 1) {
+    const cleanUpsOfLife: (() => void)[] = [];
+    const disk = makeDisk({ after: (done) => cleanUpsOfLife.push(done) }, 'ext4');
+    try {
+      const found = await soakStorage(disk, Math.min(1000, count), pick);
+      for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += found[name];
+    } finally {
+      for (const cleanUp of cleanUpsOfLife) cleanUp();
+    }
+  }
+  const { samples, lost, epochs, batches } = sum;
+  say(
+    `${lives} disks that fail: ${samples} samples in ${batches} batches of ${epochs} epochs, ${lost} given up and told`,
+  );
+}
+
 say(`seed ${settings.seed}`);
 try {
   await soakKills(Number(settings.kills));
   for (const kind of ['ext4', 'xfs'] as const)
     await soakPowerCuts(kind, Math.ceil(Number(settings['power-cuts']) / 2));
   await soakFlips(Number(settings.flips));
+  await soakDiskFaults(Number(settings['disk-steps']));
 } finally {
   for (const cleanUp of cleanUps) cleanUp();
 }

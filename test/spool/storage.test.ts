@@ -16,6 +16,8 @@ import { chainNext, chainStart } from '../../src/stream/chain.ts';
 import type { StreamEvent } from '../../src/stream/event.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';
+import { random } from '../support/spool-damage.ts';
+import { soakStorage } from '../support/storage-soak.ts';
 import { acme, openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
 
 interface Rig {
@@ -354,5 +356,14 @@ describe('storage, whatever happens to its disk and its session', () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('storage on a small disk', () => {
+  it('accounts for every sample while it fills up, turns read-only, and the clock jumps', {
+    skip: whyNoDisk('ext4'),
+  }, async (t) => {
+    const { samples, batches } = await soakStorage(makeDisk(t, 'ext4'), 600, random(42));
+    assert.ok(samples > 100 && batches > 50, `${samples} samples, ${batches} batches`);
   });
 });
