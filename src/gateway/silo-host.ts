@@ -1,6 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
+import { formatDuration } from '../base/quantity.ts';
 import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { QuotaName, SiloStatus } from '../reading/status.ts';
@@ -12,9 +13,11 @@ import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { SiloPortrait } from './silo-portrait.ts';
 
-/** A silo that crashes this often within the window is left alone until somebody reloads. */
+/** A silo that crashes this often within the window is left alone for a while. */
 const crashesMax = 5;
 const crashWindowMs = 600_000;
+/** That while, and twice as long each time it is left alone again soon after. */
+const quarantinePause = { initialMs: 600_000, maxMs: 4 * 3_600_000, jitter: 0.1 };
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
 /** One that lives shorter than this and takes leave unasked, again and again, is as good as crashed. */
 const shortLifeMs = 60_000;
@@ -24,7 +27,7 @@ const actsMax = 100;
 type Stage =
   | { at: 'running'; isolate: Isolate; sinceMs: number }
   | { at: 'pausing'; cancel: Cancel }
-  | { at: 'quarantined' }
+  | { at: 'quarantined'; cancel: Cancel }
   | { at: 'stopping'; isolate: Isolate; gone: Promise<void> }
   | { at: 'stopped' };
 
@@ -57,6 +60,8 @@ export class SiloHost {
   /** Why the isolate is about to end. */
   #fault: string | null = null;
   #crashedAtMs: number[] = [];
+  /** How often in a row it was left alone. */
+  #quarantines = 0;
   /** Starts in a row that found nobody. */
   #absences = 0;
   #stopDone: (() => void) | undefined;
@@ -118,9 +123,9 @@ export class SiloHost {
   /** One that is left alone after crashes is given another try; for any other it does nothing. */
   revive(): void {
     if (this.#stage.at !== 'quarantined') return;
-    this.#crashedAtMs = [];
-    this.#handover.shut();
-    this.start();
+    this.#stage.cancel();
+    this.#quarantines = 0;
+    this.#tryAgain();
   }
 
   status(): SiloStatus {
@@ -162,7 +167,7 @@ export class SiloHost {
   async stop(deadlineMs: number): Promise<void> {
     const stage = this.#stage;
     if (stage.at === 'stopping') return stage.gone;
-    if (stage.at === 'pausing') stage.cancel();
+    if (stage.at === 'pausing' || stage.at === 'quarantined') stage.cancel();
     if (stage.at !== 'running') {
       this.#stage = { at: 'stopped' };
       return;
@@ -273,29 +278,39 @@ export class SiloHost {
     switch (end) {
       case 'crashed':
         this.#portrait.restarted();
-        return this.#crashed();
+        return this.#crashed(livedMs);
       case 'left':
         this.#portrait.restarted();
         if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
         this.#fault ??= 'it took leave unasked, as soon as it was there';
-        return this.#crashed();
+        return this.#crashed(livedMs);
       case 'absent':
         this.#absences += 1;
         return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
     }
   }
 
-  #crashed(): void {
+  #crashed(livedMs: number): void {
     const nowMs = this.#clock.monotonicMs();
     const reason = this.#fault ?? 'it went by itself';
     this.#crashedAtMs = [...this.#crashedAtMs.filter((at) => nowMs - at < crashWindowMs), nowMs];
     if (this.#crashedAtMs.length < crashesMax) {
       return this.#pause(this.#crashedAtMs.length, `crashed: ${reason}`);
     }
-    this.#stage = { at: 'quarantined' };
+    if (livedMs >= quarantinePause.maxMs) this.#quarantines = 0;
+    this.#quarantines += 1;
+    const pauseMs = backoffMs(this.#quarantines, quarantinePause, Math.random());
+    this.#stage = { at: 'quarantined', cancel: this.#clock.after(pauseMs, () => this.#tryAgain()) };
     this.#handover.close('crash');
     const times = `crashed ${crashesMax} times in ten minutes`;
-    this.#setDown('quarantined', `${times}; the last time: ${reason}; 'merestone reload' tries again`);
+    const again = `it is tried again after ${formatDuration(Math.round(pauseMs / 60_000) * 60_000)}, or by 'merestone reload'`;
+    this.#setDown('quarantined', `${times}; the last time: ${reason}; ${again}`);
+  }
+
+  #tryAgain(): void {
+    this.#crashedAtMs = [];
+    this.#handover.shut();
+    this.start();
   }
 
   #pause(attempt: number, reason: string): void {

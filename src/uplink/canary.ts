@@ -245,7 +245,7 @@ export class Canary {
         'UplinkRefused',
         `${how} ${this.#topic}, so nothing proves that it takes our batches`,
         {
-          hint: `let this certificate write and read ${root} on the broker`,
+          hint: `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`,
           retryable: true,
         },
       ),

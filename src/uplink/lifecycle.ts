@@ -17,13 +17,17 @@ export type LinkState =
 export type LinkEvent =
   | { kind: 'connected' }
   | { kind: 'proved'; atMs: number }
-  | { kind: 'lost'; atMs: number; reason: string }
+  /** `useless`: nothing of the backlog was taken in this session. */
+  | { kind: 'lost'; atMs: number; reason: string; useless?: boolean }
   | { kind: 'paused' }
   | { kind: 'renewed' }
   | { kind: 'stopped' };
 
 /** A session that lasted this long was a good one: what follows is the first failure of a new row. */
 export const stableMs = 10_000;
+
+/** Of a session in which nothing was taken, this long: a site may have nothing to send. */
+export const idleMs = 600_000;
 
 /**
  * A session that ended sooner counts with the failures before it, up to so many: two gateways with one certificate
@@ -51,15 +55,13 @@ export function transition(state: LinkState, event: LinkEvent): LinkState {
   }
 }
 
-function afterLoss(state: LinkState, { atMs, reason }: { atMs: number; reason: string }): LinkState {
+function afterLoss(state: LinkState, { atMs, reason, useless }: LinkEvent & { kind: 'lost' }): LinkState {
   switch (state.kind) {
     case 'connecting':
     case 'proving':
       return { kind: 'waiting', failures: state.failures + 1, reason };
     case 'online': {
-      const stable = atMs - state.sinceMs >= stableMs;
-      const failures = stable ? 1 : Math.min(state.failures + 1, unstableFailuresMax);
-      return { kind: 'waiting', failures, reason };
+      return { kind: 'waiting', failures: failuresAfter(state, atMs, useless === true), reason };
     }
     case 'ending':
       return afterEnding(state.next);
@@ -67,6 +69,17 @@ function afterLoss(state: LinkState, { atMs, reason }: { atMs: number; reason: s
     case 'closed':
       return state;
   }
+}
+
+/** A session that took nothing is no better than none, unless it lasted so long that there was nothing to take. */
+function failuresAfter(
+  { failures, sinceMs }: LinkState & { kind: 'online' },
+  atMs: number,
+  useless: boolean,
+): number {
+  const lastedMs = atMs - sinceMs;
+  if (lastedMs >= (useless ? idleMs : stableMs)) return 1;
+  return useless ? failures + 1 : Math.min(failures + 1, unstableFailuresMax);
 }
 
 /** New credentials: they may cure what was wrong, so nothing waits. */

@@ -6,11 +6,11 @@ import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
 import { dial, type UplinkCredentials } from './dial.ts';
-import { type LinkEvent, type LinkState, transition } from './lifecycle.ts';
+import { type LinkEvent, type LinkState, stableMs, transition } from './lifecycle.ts';
 import type { UplinkOptions } from './options.ts';
 import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
-import { type Parties, silentFault } from './session-fault.ts';
+import { type Parties, shortFault, silentFault } from './session-fault.ts';
 import { SizeLimit } from './size-limit.ts';
 import { type BrokerTarget, parseTarget } from './target.ts';
 import type { SessionEnd, SessionOptions } from './wire.ts';
@@ -40,6 +40,8 @@ const stepMs = 30_000;
 const backoff: BackoffOptions = { initialMs: 500, maxMs: 30_000, jitter: 0.5 };
 /** For what is in flight when the credentials are renewed. */
 const renewalMs = 5000;
+/** So many short sessions in a row are no accident. */
+const shortSessionsMin = 3;
 /** Of a stop's deadline, for the goodbye of the session itself. */
 const goodbyeMs = 1000;
 
@@ -59,6 +61,9 @@ export class Link {
   #attempt: AbortController | undefined;
   #proven: ProvenSession | undefined;
   #retainAvailable: boolean | null = null;
+  /** Something was taken in this session, its status apart. */
+  #useful = false;
+  #shortSessions = 0;
   /** Outlives the sessions that it was learned in. */
   readonly #sizes = new SizeLimit();
   #cancelPause: Cancel | undefined;
@@ -144,6 +149,8 @@ export class Link {
     this.#outstanding += 1;
     try {
       const delivered = await proven.deliver(message, 'thrifty', acknowledged);
+      if (delivered.kind === 'answered' && delivered.reasonCode < 0x80 && !message.retain)
+        this.#useful = true;
       if (delivered.kind !== 'unanswered') return delivered;
       await proven.session.ended;
       return { kind: 'unanswered', ...this.#fate };
@@ -258,6 +265,7 @@ export class Link {
     });
     this.#proven = proven;
     this.#retainAvailable = session.retainAvailable;
+    this.#useful = false;
     this.#connects += 1;
     session.onEnded = (end) => this.#release(proven, end);
     this.#apply({ kind: 'connected' });
@@ -267,7 +275,17 @@ export class Link {
     this.#fate = { outstanding: this.#outstanding, closedByPeer: end.closedByPeer };
     this.#proven = undefined;
     this.#bytesSentBefore += proven.session.bytesSent;
-    this.#lose(proven.end(end, this.#state.kind === 'proving'));
+    const fault = proven.end(end, this.#state.kind === 'proving');
+    this.#lose(this.#isShort(end) ? shortFault(fault, this.#parties()) : fault);
+  }
+
+  /** The third session in a row that the broker closed within seconds, without a word. */
+  #isShort({ closedByPeer, reasonCode }: SessionEnd): boolean {
+    if (this.#state.kind !== 'online') return false;
+    const lastedMs = this.#dependencies.clock.monotonicMs() - this.#state.sinceMs;
+    const isShort = closedByPeer && reasonCode === undefined && lastedMs < stableMs;
+    this.#shortSessions = isShort ? this.#shortSessions + 1 : 0;
+    return this.#shortSessions >= shortSessionsMin;
   }
 
   /** Until the broker has acknowledged our status, and on MQTT 3.1.1 sent a canary back, nothing else goes out. */
@@ -303,7 +321,7 @@ export class Link {
     const { clock, logger } = this.#dependencies;
     const before = this.#state;
     const reason = describeError(error);
-    this.#apply({ kind: 'lost', atMs: clock.monotonicMs(), reason });
+    this.#apply({ kind: 'lost', atMs: clock.monotonicMs(), reason, useless: !this.#useful });
     if (this.#state.kind !== 'waiting') return;
     // A broker may be away for weeks: its absence is one line, not one for each attempt.
     const known = 'reason' in before && before.reason === reason;

@@ -1,6 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
 import { refusalWords } from './dial-fault.ts';
+import { clip } from './fault-words.ts';
 import { describeReasonCode } from './reason-code.ts';
 import type { UplinkOptions } from './options.ts';
 import type { BrokerTarget } from './target.ts';
@@ -15,7 +16,11 @@ export interface Parties {
 const otherVersion = { '5': '3.1.1', '3.1.1': '5' } as const;
 
 /** A CONNACK that is no welcome. `code`: MQTT 5's reason codes from 0x80, MQTT 3.1.1's return codes 1 to 5. */
-export function connackFault(code: number, { target, protocol, clientId }: Parties): MerestoneError {
+export function connackFault(
+  code: number,
+  { target, protocol, clientId }: Parties,
+  serverReference?: string,
+): MerestoneError {
   const refused = (message: string, hint: string): MerestoneError =>
     new MerestoneError('UplinkRefused', message, { subject: target.name, hint, retryable: true });
   switch (code) {
@@ -47,6 +52,9 @@ export function connackFault(code: number, { target, protocol, clientId }: Parti
         `${clientId} is not authorized`,
         `see what the broker allows this certificate, the will on its status topic included`,
       );
+    case 0x9c:
+    case 0x9d:
+      return refused(...elsewhereWords(code, serverReference));
     case 0x9a:
       return refused(
         'it keeps no retained messages',
@@ -55,6 +63,17 @@ export function connackFault(code: number, { target, protocol, clientId }: Parti
     default:
       return refused(`it refuses the session: ${describeReasonCode(code)}`, 'see the log of the broker');
   }
+}
+
+/** [MQTT5 4.13.2] */
+function elsewhereWords(code: number, serverReference: string | undefined): [message: string, hint: string] {
+  const where = serverReference === undefined ? '' : `: ${clip(serverReference)}`;
+  return [
+    `it sends this client to another server${where} (${describeReasonCode(code)})`,
+    serverReference === undefined
+      ? 'ask who runs the broker for its address, and write it into uplink.url'
+      : 'if that is the right one, write it into uplink.url; it is never followed by itself',
+  ];
 }
 
 /** A broker whose CONNACK grants less than at-least-once delivery needs [MQTT5 3.2.2.3.4]. */
@@ -67,7 +86,15 @@ export function qosFault({ target }: Parties): MerestoneError {
 }
 
 /** A DISCONNECT from the broker (MQTT 5). */
-export function disconnectFault(code: number, { target, clientId }: Parties): MerestoneError {
+export function disconnectFault(
+  code: number,
+  { target, clientId }: Parties,
+  serverReference?: string,
+): MerestoneError {
+  if (code === 0x9c || code === 0x9d) {
+    const [message, hint] = elsewhereWords(code, serverReference);
+    return new MerestoneError('UplinkClosed', message, { subject: target.name, hint, retryable: true });
+  }
   const takenOver = code === 0x8e;
   return new MerestoneError(
     'UplinkClosed',
@@ -137,7 +164,7 @@ export function deniedFault(cause: MerestoneError, origin: Origin, { target }: P
     `it hung up on the first message below ${root}: ${cause.message}`,
     {
       subject: target.name,
-      hint: `let this certificate write and read ${root} on the broker; its log says what it denied`,
+      hint: `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`,
       cause,
       retryable: true,
     },
@@ -152,4 +179,31 @@ export function sizeFault(cause: MerestoneError, bytes: number, { target }: Part
     cause,
     retryable: true,
   });
+}
+
+/** The broker announced a packet larger than anything that it has to say to us. */
+export function floodFault(bytes: number, { target }: Parties): MerestoneError {
+  return new MerestoneError(
+    'UplinkClosed',
+    `it began to send a packet of ${bytes} bytes, which is not taken`,
+    {
+      subject: target.name,
+      hint: 'find out who publishes below the topics of this gateway: its certificate may be in other hands; remove what is retained there',
+      retryable: true,
+    },
+  );
+}
+
+/** Sessions end within seconds of their beginning, again and again, and the broker does not say why. */
+export function shortFault(cause: MerestoneError, { target, clientId }: Parties): MerestoneError {
+  return new MerestoneError(
+    'UplinkClosed',
+    `${cause.message}; so it was with the sessions before, within seconds of their beginning`,
+    {
+      subject: target.name,
+      hint: `find out whether a second gateway runs with this certificate: a broker keeps one session for ${clientId}, and throws out the other; else its log says why`,
+      cause,
+      retryable: true,
+    },
+  );
 }

@@ -27,6 +27,8 @@ export type Answer =
  * wait for an answer that a broker never means to give.
  */
 const answerMs = 300_000;
+/** What comes back is as large as what was sent. */
+const echoSlackBytes = 64;
 /** For DISCONNECT and the TLS goodbye. */
 const goodbyeMs = 1000;
 /** MQTT 3.1.1 has no receive maximum; packet ids set the limit. */
@@ -61,7 +63,8 @@ export class Session {
   constructor(wire: Wire, connack: IConnackPacket, clock: Clock) {
     this.#wire = wire;
     this.#clock = clock;
-    this.receiveMaximum = connack.properties?.receiveMaximum ?? receiveMaximumDefault;
+    // 0 is against the protocol [MQTT5 3.2.2.3.3]; we would wait for ever.
+    this.receiveMaximum = Math.max(1, connack.properties?.receiveMaximum ?? receiveMaximumDefault);
     this.packetBytesMax = connack.properties?.maximumPacketSize;
     // Absent means that it keeps them [MQTT5 3.2.2.3.5].
     this.retainAvailable =
@@ -86,6 +89,8 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const send = (): void => {
       if (this.#ended) return resolve({ kind: 'unanswered' });
+      const bytes = packetBytes(message);
+      if (this.#wire.parties.protocol === '3.1.1') this.#wire.expect(bytes + echoSlackBytes);
       const { topic, payload, properties } = message;
       // Where the broker keeps none, it must not be asked to [MQTT5 3.2.2.3.5].
       const retain = message.retain && this.retainAvailable !== false;
@@ -95,7 +100,7 @@ export class Session {
       const sentAtMs = this.#clock.monotonicMs();
       this.#pending.set(client.getLastMessageId(), {
         sentAtMs,
-        bytes: packetBytes(message),
+        bytes,
         settle: resolve,
       });
       if (this.#cancelWatch === undefined) this.#watch();
@@ -180,8 +185,10 @@ export async function openSession(
   wire.client.on('packetreceive', (packet) => {
     if (packet.cmd !== 'connack' || connack !== undefined) return;
     connack = packet;
+    boundKeepalive(packet, options.keepaliveSeconds);
     const code = packet.reasonCode ?? packet.returnCode ?? 0;
-    if (code !== 0) wire.hangUp(connackFault(code, options));
+    const { serverReference } = packet.properties ?? {};
+    if (code !== 0) wire.hangUp(connackFault(code, options, serverReference));
     else if (packet.properties?.maximumQoS === 0) wire.hangUp(qosFault(options));
     else wire.welcomed = true;
   });
@@ -194,4 +201,10 @@ export async function openSession(
     reject,
   );
   return promise;
+}
+
+/** A broker may ask for a shorter keep alive than ours, never for one by which a dead link goes unnoticed for hours. */
+function boundKeepalive({ properties }: IConnackPacket, keepaliveSeconds: number): void {
+  if (properties?.serverKeepAlive === undefined) return;
+  properties.serverKeepAlive = Math.min(properties.serverKeepAlive || keepaliveSeconds, keepaliveSeconds);
 }

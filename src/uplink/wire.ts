@@ -1,7 +1,15 @@
 import type { TLSSocket } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import type { MerestoneError } from '../base/error.ts';
-import { closedFault, disconnectFault, type Parties, silentFault, unwelcomeFault } from './session-fault.ts';
+import { FrameGuard } from './frame-guard.ts';
+import {
+  closedFault,
+  disconnectFault,
+  floodFault,
+  type Parties,
+  silentFault,
+  unwelcomeFault,
+} from './session-fault.ts';
 
 export interface SessionOptions extends Parties {
   keepaliveSeconds: number;
@@ -16,6 +24,12 @@ export interface SessionEnd {
   reasonCode?: number;
 }
 
+/**
+ * What a broker may send at once: answers, with reasons and properties for people. On MQTT 5 it is told so in CONNECT;
+ * on MQTT 3.1.1 our own canaries come back besides, which are as large as we make them.
+ */
+const incomingBytesMax = 16_384;
+
 /** The mqtt.js client on its socket, and why they parted. */
 export class Wire {
   readonly client: MqttClient;
@@ -24,6 +38,7 @@ export class Wire {
   /** Resolves when the socket has closed. */
   readonly closed: Promise<SessionEnd>;
   welcomed = false;
+  readonly #guard = new FrameGuard(incomingBytesMax);
   #fault: MerestoneError | undefined;
   #closedByPeer = true;
   #error: Error | undefined;
@@ -38,11 +53,17 @@ export class Wire {
       this.#error ??= error;
     });
     socket.once('close', () => resolve(this.#end()));
+    // Before the parser, which would collect a packet of 256 MB until it is whole.
+    socket.on('data', (bytes) => {
+      const tooLarge = this.#guard.tooLarge(bytes);
+      if (tooLarge !== undefined) this.hangUp(floodFault(tooLarge, this.parties));
+    });
     this.client = new MqttClient(() => socket, clientOptions(options));
     this.client.on('packetreceive', (packet) => {
       if (packet.cmd !== 'disconnect') return;
       this.#reasonCode ??= packet.reasonCode ?? 0;
-      this.#fault ??= disconnectFault(this.#reasonCode, this.parties);
+      const { serverReference } = packet.properties ?? {};
+      this.#fault ??= disconnectFault(this.#reasonCode, this.parties, serverReference);
       // [MQTT5 3.14.4]; mqtt.js would wait for the broker to do it.
       socket.destroy();
     });
@@ -53,6 +74,11 @@ export class Wire {
       this.#error ??= error;
       socket.destroy();
     });
+  }
+
+  /** A packet of this size may come from now on. */
+  expect(bytes: number): void {
+    this.#guard.allow(bytes);
   }
 
   /** Ends it from this side, for this reason, unless it is over for another one already. */
@@ -72,6 +98,9 @@ export class Wire {
     return this.welcomed ? closedFault(this.#error, this.parties) : unwelcomeFault(this.#error, this.parties);
   }
 }
+
+/** Nothing is subscribed to on MQTT 5; a broker that sends all the same need not have much in flight. */
+const receiveMaximum = 16;
 
 function clientOptions(options: SessionOptions): MqttClient['options'] {
   const { protocol, clientId, keepaliveSeconds, will } = options;
@@ -94,6 +123,8 @@ function clientOptions(options: SessionOptions): MqttClient['options'] {
       retain: true,
       ...(protocol === '5' && { properties: json }),
     },
-    ...(protocol === '5' && { properties: { sessionExpiryInterval: 0 } }),
+    ...(protocol === '5' && {
+      properties: { sessionExpiryInterval: 0, maximumPacketSize: incomingBytesMax, receiveMaximum },
+    }),
   };
 }

@@ -281,6 +281,31 @@ describe('a silo seen from the gateway', () => {
       assert.equal(isolates.length, 6);
     });
 
+    it('is tried again by itself after ten minutes, and after twice as long each time', () => {
+      const minuteMs = 60_000;
+      const crashes = (): void => {
+        for (let crash = 1; crash <= 5; crash += 1) {
+          last().runs('acme');
+          last().goes('crashed');
+          if (crash < 5) clock.advance(longMs);
+        }
+        assert.equal(seat.status().state, 'quarantined');
+      };
+      for (const minutes of [10, 20, 40, 80, 160, 240, 240]) {
+        crashes();
+        assert.match(seat.status().reason!, /it is tried again after .*, or by 'merestone reload'/);
+        const before = isolates.length;
+        clock.advance(minutes * minuteMs * 0.9 - 1);
+        assert.equal(isolates.length, before, `${minutes}`);
+        clock.advance(minutes * minuteMs * 0.1 + 1);
+        assert.equal(isolates.length, before + 1, `${minutes}`);
+      }
+      last().runs('acme');
+      assert.equal(seat.status().state, 'running');
+      deliver(2);
+      assert.equal(last().samples, 2);
+    });
+
     it('is left alone, too, where it takes leave unasked as soon as it is there', () => {
       for (let life = 1; life <= 5; life += 1) {
         last().runs('acme');

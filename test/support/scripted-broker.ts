@@ -7,6 +7,8 @@ import type { Authority, IssuedCertificate } from '../../src/simulator/certifica
 export interface RawPacket {
   /** MQTT control packet type, 1 to 15 [MQTT5 2.1.2]. */
   type: number;
+  /** The lower half of the first byte; of a PUBLISH: DUP, QoS and RETAIN. */
+  flags: number;
   /** Without the fixed header. */
   body: Buffer;
 }
@@ -104,7 +106,7 @@ function cutPacket(bytes: Buffer): { packet: RawPacket; rest: Buffer } | undefin
     const end = index + 1 + length;
     if (bytes.length < end) return undefined;
     return {
-      packet: { type: bytes[0]! >> 4, body: bytes.subarray(index + 1, end) },
+      packet: { type: bytes[0]! >> 4, flags: bytes[0]! & 0x0f, body: bytes.subarray(index + 1, end) },
       rest: bytes.subarray(end),
     };
   }

@@ -87,6 +87,18 @@ describe('what brokers answer', () => {
     ['a CONNACK 0x89', '5', connack5(0x89), /too busy/],
     ['a CONNACK 0x9a', '5', connack5(0x9a), /keeps no retained messages/],
     ['a CONNACK 0x8a', '5', connack5(0x8a), /banned \(0x8a\)/],
+    [
+      'a CONNACK 0x9c with a server reference',
+      '5',
+      connack5(0x9c, [0x1c, 0, 9, ...Buffer.from('other:883')]),
+      /sends this client to another server: other:883 \(use another server \(0x9c\)\); if that is the right one/,
+    ],
+    [
+      'a CONNACK 0x9d without one',
+      '5',
+      connack5(0x9d),
+      /to another server \(server moved .*ask who runs the broker/,
+    ],
     ['a CONNACK that grants QoS 0 only', '5', connack5(0, [0x24, 0]), /takes QoS 0 only/],
   ];
   for (const [name, protocol, answer, words] of welcomes) {
@@ -194,6 +206,110 @@ describe('what brokers answer', () => {
     assert.deepEqual(await batch, { kind: 'unsettled', outstanding: 1, closedByPeer: false });
     assert.equal(rig.uplink.status().state, 'closed');
     await rig.uplink.stop(1200);
+  });
+
+  it('names the other server that a DISCONNECT tells of', async () => {
+    await using rig = start((packet, peer) => {
+      if (packet.type === packetType.connect) peer.send(connack5(0));
+      if (packet.type !== packetType.publish) return;
+      const reference = [0x1c, 0, 5, ...Buffer.from('other')];
+      peer.send([0xe0, 2 + reference.length, 0x9d, reference.length, ...reference]);
+    });
+    await rig.reason(/sends this client to another server: other \(server moved \(0x9d\)\)/);
+  });
+
+  it('says that nothing is retained, once in the log, and asks for nothing to be', async () => {
+    const retained: boolean[] = [];
+    await using rig = start((packet, peer) => {
+      if (packet.type === packetType.connect) peer.send(connack5(0, [0x25, 0]));
+      if (packet.type !== packetType.publish) return;
+      retained.push((packet.flags & 1) === 1);
+      peer.send(puback(parsePublish(packet).packetId));
+    });
+    await rig.ready();
+    const { reason, retainAvailable, state } = rig.uplink.status();
+    assert.deepEqual([state, retainAvailable], ['online', false]);
+    assert.match(reason!, /keeps no retained messages, so who subscribes later misses status, meta/);
+    assert.deepEqual(await rig.batch('x'), { kind: 'accepted' });
+    assert.ok(retained.length >= 2 && !retained.includes(true));
+    assert.equal(rig.log.filter(({ event }) => event === 'not kept').length, 1);
+  });
+
+  it('takes a receive maximum of 0 for 1, and no keep alive by which it would not notice a dead link', async () => {
+    for (const keepalive of [
+      [0xff, 0xff],
+      [0, 0],
+    ]) {
+      let pings = 0;
+      await using rig = start(
+        (packet, peer) => {
+          if (packet.type === packetType.connect) peer.send(connack5(0, [0x21, 0, 0, 0x13, ...keepalive]));
+          if (packet.type === packetType.publish) peer.send(puback(parsePublish(packet).packetId));
+          if (packet.type === 12) pings += 1;
+        },
+        { keepaliveSeconds: 1 },
+      );
+      await rig.ready();
+      const outcomes = await Promise.all(['a', 'b', 'c'].map((text) => rig.batch(text)));
+      assert.ok(outcomes.every(({ kind }) => kind === 'accepted'));
+      // No PINGRESP comes.
+      await until(() => pings > 0, 'it asks whether the broker is there');
+      await rig.reason(/it no longer answers/);
+    }
+  });
+
+  for (const protocol of ['5', '3.1.1'] as const) {
+    it(`takes no packet of 200 MB, on MQTT ${protocol}`, async () => {
+      const header = [0x30, 0x80, 0x84, 0xaf, 0x5f];
+      const part = Buffer.alloc(1_000_000);
+      let sent = 0;
+      await using rig = start(
+        (packet, peer) => {
+          const { type } = packet;
+          if (protocol === '3.1.1') echo(packet, peer);
+          else if (type === packetType.connect) peer.send(connack5(0));
+          else if (type === packetType.publish) peer.send(puback(parsePublish(packet).packetId));
+          if (type !== packetType.publish || parsePublish(packet).topic.endsWith('/canary')) return;
+          peer.send(header);
+          for (let times = 0; times < 20; times += 1) peer.send(part);
+          sent += 1;
+        },
+        { protocol },
+      );
+      const before = process.memoryUsage().arrayBuffers;
+      await rig.reason(
+        /began to send a packet of \d{9} bytes, which is not taken; find out who publishes below/,
+      );
+      await until(() => sent > 0, 'it was sent');
+      const grown = process.memoryUsage().arrayBuffers - before;
+      // The broker of this test keeps what it could not send in the same process.
+      assert.ok(grown < 60_000_000, `${grown} bytes`);
+    });
+  }
+
+  it('announces on MQTT 5 how large a packet may be that it is sent', async () => {
+    const connects: string[] = [];
+    await using rig = start((packet, peer) => {
+      if (packet.type !== packetType.connect) return;
+      connects.push(packet.body.toString('latin1'));
+      peer.hangUp();
+    });
+    await rig.reason(/without an answer to CONNECT/);
+    // Maximum Packet Size [MQTT5 3.1.2.11.4].
+    assert.ok(connects[0]!.includes(String.fromCharCode(0x27, 0, 0, 0x40, 0)));
+  });
+
+  it('guesses at a second gateway from the third session that ends at once, and not before', async () => {
+    await using rig = start((packet, peer) => {
+      if (packet.type === packetType.connect) peer.send(connack5(0));
+      if (packet.type !== packetType.publish) return;
+      peer.send(puback(parsePublish(packet).packetId));
+      setTimeout(() => peer.hangUp(), 20);
+    });
+    await rig.reason(/a second gateway runs with this certificate: .* one session for acme_gw-0001/);
+    assert.ok(rig.readies >= 3, `${rig.readies} sessions`);
+    const lost = rig.log.filter(({ event }) => event === 'uplink lost').slice(0, 2);
+    assert.ok(lost.every(({ fields }) => !String(fields['reason']).includes('second gateway')));
   });
 
   it('survives a broker that sends what is no MQTT', async () => {

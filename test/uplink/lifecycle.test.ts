@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
+  idleMs,
   type LinkEvent,
   type LinkState,
   stableMs,
@@ -70,6 +71,17 @@ describe('lifecycle of the link', () => {
     assert.equal(failuresAfter(50, stableMs), 1);
     assert.equal(failuresAfter(1, stableMs - 1), 2);
     assert.equal(failuresAfter(50, stableMs - 1), unstableFailuresMax);
+  });
+
+  it('takes a session in which nothing was taken for no better than none, unless it lasted', () => {
+    const failuresAfter = (failures: number, atMs: number): number => {
+      const online: LinkState = { kind: 'online', failures, sinceMs: 0 };
+      const after = transition(online, { kind: 'lost', atMs, reason: '', useless: true });
+      return after.kind === 'waiting' ? after.failures : NaN;
+    };
+    assert.equal(failuresAfter(50, stableMs - 1), 51);
+    assert.equal(failuresAfter(50, stableMs), 51);
+    assert.equal(failuresAfter(50, idleMs), 1);
   });
 
   it('ends a stop asked for during a renewal in closed', () => {

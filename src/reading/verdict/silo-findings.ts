@@ -39,7 +39,8 @@ function notRunning({ state, reason, forMs }: SiloStatus): Remark {
         verdict: 'failing',
         kind: 'silo-quarantined',
         what: because('is quarantined, and stores and sends nothing', reason),
-        remedy: "see in the log what it crashed of, then 'merestone reload' to try again",
+        remedy:
+          "see in the log what it crashed of; it is tried again after a while, at once by 'merestone reload'",
       };
     case 'restarting':
       return {
