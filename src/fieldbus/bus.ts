@@ -2,6 +2,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
+import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createPort, type OpenChannel, type PortState } from './port/port.ts';
@@ -16,6 +17,7 @@ export interface BusDependencies {
   lateAnswers: LateAnswers;
   deliver: (silo: string, sample: Sample) => void;
   onShare: ShareListener;
+  onIdentity: IdentityListener;
 }
 
 /** One bus with its port, whatever its kind. */

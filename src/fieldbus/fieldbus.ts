@@ -6,6 +6,7 @@ import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../reading/status.ts';
 import { type Bus, startBus } from './bus.ts';
 import { channelOf } from './modbus/open-bus.ts';
+import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createOutbox } from './outbox.ts';
@@ -26,6 +27,8 @@ export interface FieldbusDependencies {
   deliver: (silo: string, samples: Sample[]) => void;
   /** A silo is held to its share of a bus, or of no bus any more; a pair in ten seconds for each bus at most. */
   onShare?: ShareListener;
+  /** A device says that it is another than its profile is for, or no longer does; told rarely of one that wavers. */
+  onIdentity?: IdentityListener;
   /** Opens a bus's line; the real ones unless a test brings its own. */
   openChannel?: (bus: BusOptions) => OpenChannel;
 }
@@ -45,7 +48,8 @@ export interface Fieldbus {
 
 /** From bytes on every bus to samples. Throws ProfileInvalid for a serial pattern that is none. */
 export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDependencies): Fieldbus {
-  const { clock, logger, deliver, onShare = () => {}, openChannel = channelOf } = dependencies;
+  const { clock, logger, deliver, openChannel = channelOf } = dependencies;
+  const { onShare = () => {}, onIdentity = () => {} } = dependencies;
   const outbox = createOutbox(clock, deliver);
   const shareListener = joinShareEvents(onShare);
   const lines = new Map<string, LateAnswers>();
@@ -70,6 +74,7 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
       lateAnswers,
       deliver: (silo, sample) => outbox.put(silo, sample),
       onShare: shareListener(),
+      onIdentity,
     });
     started.assign(devicesOf(bus, devices), busShares);
     return started;

@@ -4,6 +4,7 @@ import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import type { GatewayOptions } from '../config/options.ts';
+import type { DeviceIdentity } from '../fieldbus/identity-notes.ts';
 import type { ShareEvent } from '../fieldbus/schedule/silo-use.ts';
 import { type Fieldbus, startFieldbus } from '../fieldbus/fieldbus.ts';
 import { describeDevice } from '../fieldbus/description.ts';
@@ -175,6 +176,8 @@ export class Gateway {
       deliver: (silo: string, samples: Sample[]) => this.#deliver(silo, samples),
       onShare: (silo: string, { limit, state }: ShareEvent) =>
         this.#silos.get(silo)?.quota({ quota: 'bus-share', limit, state }),
+      onIdentity: (silo: string, details: DeviceIdentity) =>
+        this.#silos.get(silo)?.record({ kind: 'device-identity', details }),
     };
     return startFieldbus(fieldbusPart(options), dependencies);
   }

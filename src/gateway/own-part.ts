@@ -59,7 +59,7 @@ function asWritten(device: DeviceOptions): unknown {
 }
 
 /** What a profile fills in: where the profile is another, it is not told again key by key. */
-const followsProfile = new Set(['points', 'protocol', 'discover']);
+const followsProfile = new Set(['points', 'protocol', 'discover', 'identify']);
 
 function* differences(before: unknown, after: unknown, path: Path): Generator<Path> {
   if (isDeepStrictEqual(before, after)) return;

@@ -21,6 +21,13 @@ export interface AuditDetails {
     by: string;
   };
   identity: { fingerprintSha256: string; previousFingerprintSha256: string | null; notAfter: number };
+  /** `says`: what a device says that is another than its profile is for; null where it no longer does. */
+  'device-identity': {
+    device: string;
+    profile: string | null;
+    state: 'contradicted' | 'settled';
+    says: string | null;
+  };
   quota: { quota: string; limit: number; state: 'reached' | 'cleared' };
   drop: LostBatches | { reason: string; samples: number; from: number; to: number };
   quarantine: LostBatches;

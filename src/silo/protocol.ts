@@ -50,10 +50,10 @@ export type FromSilo =
 /** `reload`: look at the certificate files again. */
 export type SiloMethod = 'reload';
 
-/** Acts of people that reach a silo from outside, for its audit log. */
-export type AuditAct = {
-  [Kind in 'configuration' | 'refused-request']: { kind: Kind; details: AuditDetails[Kind] };
-}['configuration' | 'refused-request'];
+type ActKind = 'configuration' | 'device-identity' | 'refused-request';
+
+/** What reaches a silo from outside, for its audit log: acts of people, and what its devices say that they are. */
+export type AuditAct = { [Kind in ActKind]: { kind: Kind; details: AuditDetails[Kind] } }[ActKind];
 
 /** One end of the wall's only door, be it a MessagePort or a socket between two processes. */
 export interface SiloChannel {

@@ -221,6 +221,7 @@ export class Silo {
   #record(act: AuditAct): void {
     this.#settleRefusals();
     if (act.kind === 'configuration') return this.#note(act.kind, act.details);
+    if (act.kind === 'device-identity') return this.#note(act.kind, act.details);
     if (this.#refusals.admit(act.details, this.#clock.monotonicMs())) this.#note(act.kind, act.details);
   }
 

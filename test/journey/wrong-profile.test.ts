@@ -8,6 +8,7 @@ import { eventually, runCommand } from '../support/daemon.ts';
 import { GoldenImage } from '../support/golden-image.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Site, siloEntry } from '../support/site.ts';
+import { Subscriber } from '../support/subscriber.ts';
 
 it('a wrong profile never gives a value that a backend takes for good', async () => {
   const authority = await createAuthority('Test CA');
@@ -44,6 +45,8 @@ devices:
       - { name: within, table: holding, address: 0, type: uint64, max: '9007199254740993', unit: count }
 `);
   site.startConsumer(broker.url);
+  const backend = await Subscriber.open(site, broker.url, 'listener');
+  site.cleanUp(() => backend.close());
   const daemon = site.startDaemon();
   const rows = await eventually('rows of every device', async () => {
     const all = await site.rows();
@@ -84,9 +87,26 @@ devices:
   assert.equal(devices.get('wrong')?.points.good, 0);
   assert.equal(devices.get('right')?.points.byQuality['implausible'], undefined);
   assert.equal(await daemon.stop(), 0);
-  const told = daemon.log.filter((line) => JSON.stringify(line).includes('another than its profile is for'));
+  const logged = daemon.log.filter((line) =>
+    JSON.stringify(line).includes('another than its profile is for'),
+  );
   assert.deepEqual(
-    told.map(({ device }) => device),
+    logged.map(({ device }) => device),
     ['wrong'],
   );
+  const show = ['audit', 'show', '--kind', 'device-identity', '--json'];
+  const audit = await runCommand([...show, '--config', site.config]);
+  const entries = audit.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { entry: Record<string, unknown> }).entry);
+  assert.deepEqual(
+    entries.map(({ device, profile, state }) => [device, profile, state]),
+    [['wrong', 'carlo-gavazzi-em340', 'contradicted']],
+  );
+  assert.match(String(entries[0]!['says']), /^input 11 is \d+, not 330/);
+  const told = await eventually('the entry off the box', () =>
+    backend.events.filter((event) => event.kind === 'audit' && event.entry['kind'] === 'device-identity'),
+  );
+  assert.equal(told.length, 1);
 });

@@ -42,8 +42,9 @@ function placeOf(check: IdentityCheck): string {
   return check.by === 'object' ? objectNames[check.object]! : `${check.table} ${check.address}`;
 }
 
-/** A reason stays on its line. */
+/** A reason stays on its line: so many of the expected, so many characters of what a device says. */
 const shownMax = 6;
+const textMax = 40;
 
 /** Modbus V1.1b3 §6.21. */
 const objectNames = [
@@ -66,5 +67,5 @@ function expectationOf({ expects }: IdentityCheck): string {
 
 function shown(value: Value): string {
   if (typeof value !== 'string') return String(value);
-  return JSON.stringify(value);
+  return JSON.stringify(value.length > textMax ? `${value.slice(0, textMax)}…` : value);
 }

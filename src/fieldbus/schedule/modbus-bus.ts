@@ -5,7 +5,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
 import { isSameDevice } from '../device-equality.ts';
-import { identityLog } from '../identity-log.ts';
+import { type IdentityListener, identityNotes } from '../identity-notes.ts';
 import type { Outcome, StrayListener, Transaction } from '../modbus/client.ts';
 import { createClient, type ModbusBusOptions } from '../modbus/open-bus.ts';
 import type { LateAnswers } from '../modbus/unanswered.ts';
@@ -34,6 +34,7 @@ export interface ModbusBusDependencies {
   lateAnswers: LateAnswers;
   deliver: (silo: string, sample: Sample) => void;
   onShare: (silo: string, event: ShareEvent) => void;
+  onIdentity: IdentityListener;
 }
 
 export interface ModbusBus {
@@ -61,7 +62,7 @@ function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
 /** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
 export function createModbusBus(
   bus: ModbusBusOptions,
-  { port, clock, logger, lateAnswers, deliver, onShare }: ModbusBusDependencies,
+  { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: ModbusBusDependencies,
 ): ModbusBus {
   const startedAt = clock.monotonicMs();
   const busy = new Minute(startedAt);
@@ -92,12 +93,12 @@ export function createModbusBus(
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
     const { discover } = options;
     const now = clock.monotonicMs();
-    const onIdentity = identityLog(logger, options);
+    const notes = identityNotes(options, { clock, logger, onIdentity });
     if (discover !== undefined)
-      return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, onIdentity);
+      return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, notes);
     const device = new PolledDevice(options, timingOf(bus), pipeline, now);
     if (options.identify === undefined || options.identify === 'off') return device;
-    return new IdentifiedDevice(device, options.identify, now, onIdentity);
+    return new IdentifiedDevice(device, options.identify, now, notes);
   };
 
   const logOf = ({ options: { name, silo } }: BusDevice): StateLog =>

@@ -5,7 +5,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
 import { isSameDevice } from '../device-equality.ts';
-import { identityLog } from '../identity-log.ts';
+import { type IdentityListener, identityNotes } from '../identity-notes.ts';
 import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
 import { allowedAtMs, openAllowances, spend } from '../schedule/allowance.ts';
@@ -21,6 +21,7 @@ export interface SerialBusDependencies {
   /** Names the silo, for a device's name is its own only within one. */
   deliver: (silo: string, sample: Sample) => void;
   onShare: (silo: string, event: ShareEvent) => void;
+  onIdentity: IdentityListener;
 }
 
 export interface SerialBus {
@@ -50,7 +51,7 @@ interface Sensor {
  */
 export function createSerialBus(
   line: SerialLineOptions,
-  { port, clock, logger, deliver, onShare }: SerialBusDependencies,
+  { port, clock, logger, deliver, onShare, onIdentity }: SerialBusDependencies,
 ): SerialBus {
   const serialLine = createSerialLine(line, port, clock);
   const use = createSiloUse(clock, onShare);
@@ -82,7 +83,7 @@ export function createSerialBus(
       siloTime: siloTimeOf(options.silo),
       isAlone: () => sensors.length < 2,
       deliver: own,
-      onIdentity: identityLog(logger, options),
+      onIdentity: identityNotes(options, { clock, logger, onIdentity }),
     };
     return { options, reader: createSerialReader(options, outlets) };
   };

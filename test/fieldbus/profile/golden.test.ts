@@ -263,6 +263,7 @@ async function replaySerial(
     logger: silentLogger,
     deliver,
     onShare: () => {},
+    onIdentity: () => {},
   });
   bus.assign([device], new Map());
   try {

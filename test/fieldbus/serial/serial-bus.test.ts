@@ -41,6 +41,7 @@ function startBus(pty: PtyPair, devices: SerialDeviceOptions[]) {
     logger: silentLogger,
     deliver: (_silo, sample) => samples.push(sample),
     onShare: () => {},
+    onIdentity: () => {},
   });
   bus.assign(devices, new Map());
   const stop = async (): Promise<void> => {
