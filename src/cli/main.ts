@@ -1,4 +1,5 @@
 import yargs, { type Argv, type CommandModule } from 'yargs';
+import { keepDebuggersOut } from '../base/debugger.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
 import { nearestName } from '../base/nearest-name.ts';
@@ -37,6 +38,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
+  keepDebuggersOut();
   await run(words);
 } catch (error) {
   remark(describeError(error));

@@ -28,7 +28,7 @@ export class Child {
     this.name = `merestone ${words[0]}`;
     const log = createWriteStream(logFile);
     // In a group of its own: a Ctrl-C in the terminal comes to us alone, and we stop it in its turn.
-    const child = spawn(process.execPath, [program, ...words], {
+    const child = spawn(process.execPath, ['--disable-sigusr1', program, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

@@ -56,7 +56,9 @@ export function spawnProcess(dependencies: ProcessDependencies, listener: Isolat
   };
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+    // Or a signal would open a debugger in it before its first line runs.
+    const words = ['--disable-sigusr1', program];
+    child = spawn(process.execPath, words, { env, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
   } catch (error) {
     return stillborn(describeError(error), listener);
   }
