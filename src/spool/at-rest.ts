@@ -68,7 +68,8 @@ export function claimAtRest({ directory, bytesMax }: AtRestOptions): Ledger | un
   }
 }
 
-function requireSpool(directory: string): SpoolFiles {
+/** Throws FileNotFound where there is none. */
+export function requireSpool(directory: string): SpoolFiles {
   const files = filesOf(directory);
   if (existsSync(files.database)) return files;
   throw new MerestoneError('FileNotFound', 'there is no spool in this folder', { subject: directory });

@@ -12,6 +12,7 @@ import { Site, siloEntry } from './site.ts';
 const units = join(import.meta.dirname, '../../systemd');
 /** The command, in a container. */
 export const merestone = '/opt/merestone/scripts/merestone';
+export const asUnit = '/opt/merestone/scripts/as-unit';
 /** Node, in a shell line in a container. */
 export const node = `"$(root=/opt/merestone bash -c '. $root/scripts/runtime; find_runtime; echo $node')"`;
 

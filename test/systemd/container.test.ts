@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Container } from '../support/container.ts';
 import { eventually } from '../support/daemon.ts';
-import { Installation, node } from '../support/installation.ts';
+import { asUnit, Installation, merestone, node } from '../support/installation.ts';
 import { plantBus, plantDevice } from '../support/plant.ts';
 
 const attempt = await Container.boot();
@@ -73,6 +73,26 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       await installation.readings('acme', 'boiler');
     });
 
+    it('keeps what is in its memory off every disk, and has no debugger for SIGUSR1', async () => {
+      assert.equal(await container.property('merestone', 'LimitCORE'), '0');
+      assert.equal(await container.property('merestone', 'MemorySwapMax'), '0');
+      const pid = await container.property('merestone', 'MainPID');
+      await container.expect('systemctl', 'kill', '--signal=USR1', 'merestone');
+      await installation.readings('acme', 'boiler');
+      assert.equal(await container.property('merestone', 'MainPID'), pid);
+      assert.doesNotMatch(await installation.journal('merestone'), /Debugger/);
+    });
+
+    it('takes nothing out of the manager’s environment that would open it', async () => {
+      await container.expect('systemctl', 'set-environment', 'NODE_OPTIONS=--inspect', 'LD_PRELOAD=/no.so');
+      await container.expect('systemctl', 'restart', 'merestone');
+      await container.expect('systemctl', 'unset-environment', 'NODE_OPTIONS', 'LD_PRELOAD');
+      await installation.readings('acme', 'boiler');
+      const pid = await container.property('merestone', 'MainPID');
+      const environment = await container.expect('cat', `/proc/${pid}/environ`);
+      assert.doesNotMatch(environment, /NODE_OPTIONS|LD_PRELOAD/);
+    });
+
     it('stops cleanly', async () => {
       await container.expect('systemctl', 'stop', 'merestone');
       assert.deepEqual(
@@ -80,6 +100,20 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         ['inactive', 'success', '0'],
         await installation.journal('merestone'),
       );
+    });
+
+    it('opens its spool to scripts/as-unit while it is stopped, and to nobody else', async () => {
+      await opensOffline('merestone', 'north', 'acme');
+      await container.expect('systemctl', 'start', 'merestone');
+      await installation.readings('acme', 'boiler');
+      const running = await container.run(asUnit, 'merestone', 'spool', 'verify');
+      assert.equal(running.exitCode, 69);
+      assert.match(
+        running.stderr,
+        /merestone\.service runs, and holds its files; stop it first: systemctl stop/,
+      );
+      assert.deepEqual(await installation.seqHoles('acme'), []);
+      await container.expect('systemctl', 'stop', 'merestone');
     });
   });
 
@@ -234,7 +268,45 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         assert.deepEqual(await ending(unit), ['inactive', 'success', '0'], await installation.journal(unit));
       }
     });
+
+    it('opens the spool of each silo to scripts/as-unit while it is stopped', async () => {
+      for (const name of names) await opensOffline(unitOf(name), name, tenants[name]);
+      const foreign = await container.run(asUnit, unitOf('north'), 'spool', 'verify', '--silo', 'south');
+      assert.equal(foreign.exitCode, 66, foreign.stderr + foreign.stdout);
+      assert.match(foreign.stderr, /there is no spool yet/, 'another silo’s is not in its sight');
+      await container.expect('systemctl', 'start', ...units);
+      for (const name of names) await installation.readings(tenants[name], 'meter');
+      await container.expect('systemctl', 'stop', ...units);
+    });
   });
+
+  /** Every command works in the unit's place; root by itself is told what to do; nothing stays behind. */
+  async function opensOffline(unit: string, silo: string, tenant: string): Promise<void> {
+    const offline = (...words: string[]): Promise<string> =>
+      container.expect(asUnit, unit, 'spool', ...words, '--silo', silo);
+    assert.match(await offline('verify'), new RegExp(`good: tenant ${tenant},`));
+    assert.match(await offline('rekey'), /data keys? wrapped to/);
+    assert.match(await offline('stats'), new RegExp(`tenant ${tenant}, gateway`));
+    for (const line of (await offline('export')).split('\n').filter(Boolean)) {
+      assert.equal((JSON.parse(line) as { tenant: string }).tenant, tenant);
+    }
+    const wrong = await container.run(asUnit, unit, 'spool', 'verify', '/no/such "folder" %n $x');
+    assert.equal(wrong.exitCode, 66, wrong.stderr);
+    assert.match(wrong.stderr, /\/no\/such "folder" %n \$x: there is no spool in this folder/);
+    const byRoot = await container.run(merestone, 'spool', 'verify', '--silo', silo);
+    assert.equal(byRoot.exitCode, 77, byRoot.stderr);
+    assert.match(byRoot.stderr, /belongs to user \d+, and you are root; .* scripts\/as-unit UNIT spool/);
+    const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const byStranger = await container.run(...stranger, merestone, 'spool', 'verify', '--silo', silo);
+    assert.equal(byStranger.exitCode, 77, byStranger.stderr);
+    assert.match(byStranger.stderr, /you may not look into this folder \(EACCES\); .* scripts\/as-unit/);
+    const left = await container.expect(
+      'sh',
+      '-c',
+      'ls -d /run/merestone-offline* /run/systemd/system/*offline* || :',
+    );
+    assert.equal(left, '');
+  }
 
   async function ending(unit: string): Promise<string[]> {
     const names = ['ActiveState', 'Result', 'ExecMainStatus'];

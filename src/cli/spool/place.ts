@@ -1,4 +1,4 @@
-import { globSync } from 'node:fs';
+import { globSync, readdirSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
@@ -8,7 +8,7 @@ import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
 import { auditDirectory } from '../../silo/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../silo/audit-entry.ts';
 import { AuditLog } from '../../silo/audit.ts';
-import type { AtRestDependencies, AtRestOptions } from '../../spool/at-rest.ts';
+import { type AtRestDependencies, type AtRestOptions, requireSpool } from '../../spool/at-rest.ts';
 import { filesOf } from '../../spool/files.ts';
 import type { Origin } from '../../stream/topic.ts';
 import { silosOf } from '../silo-choice.ts';
@@ -35,9 +35,19 @@ const bytesMaxUnknown = 512_000_000;
 
 /**
  * The spool in the folder that was named, or all of the configuration's silos.
- * Throws FileNotFound where there is none, ConfigInvalid, Usage.
+ * Throws FileNotFound where there is none, FileUnreadable where it is another user's, ConfigInvalid, Usage.
  */
-export function spoolPlaces({ folder, silo, config }: PlaceArguments & { config: string }): SpoolPlace[] {
+export function spoolPlaces(args: PlaceArguments & { config: string }): SpoolPlace[] {
+  const places = namedPlaces(args);
+  for (const { directory } of places) {
+    requireOwner(directory);
+    // Before a key is made for it.
+    requireSpool(directory);
+  }
+  return places;
+}
+
+function namedPlaces({ folder, silo, config }: PlaceArguments & { config: string }): SpoolPlace[] {
   if (folder !== undefined) return [{ silo, directory: folder, bytesMax: bytesMaxUnknown }];
   const silos = silosOf(config, silo);
   const places = silos.flatMap(({ name, spool: { directory, bytesMax } }) =>
@@ -46,10 +56,52 @@ export function spoolPlaces({ folder, silo, config }: PlaceArguments & { config:
       .map((file) => ({ silo: name, directory: dirname(file), bytesMax })),
   );
   if (places.length > 0) return places;
+  // What may not be read looks as if there were nothing.
+  for (const { spool } of silos) requireReadable(spool.directory);
   throw new MerestoneError('FileNotFound', 'there is no spool yet', {
     subject: silos.map((each) => each.spool.directory).join(', '),
     hint: 'it is made when the daemon first stores a batch under a valid identity',
   });
+}
+
+const asUnit =
+  "run it as that user; where it is systemd's (merestone.service, merestone-silo@NAME.service), stop the unit and run " +
+  'scripts/as-unit UNIT spool … as root (docs/spool.md)';
+
+/** Files that another user makes in a spool, root too, the daemon could not open afterwards. */
+function requireOwner(directory: string): void {
+  const owner = statOf(directory)?.uid;
+  const own = process.geteuid!();
+  if (owner === undefined || owner === own) return;
+  const who = own === 0 ? 'root' : `user ${own}`;
+  throw new MerestoneError('FileUnreadable', `this spool belongs to user ${owner}, and you are ${who}`, {
+    subject: directory,
+    hint: asUnit,
+  });
+}
+
+/** Throws FileUnreadable where this user may not see what is in the folder. */
+function requireReadable(directory: string): void {
+  try {
+    readdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') return;
+    throw new MerestoneError('FileUnreadable', `you may not look into this folder (${code})`, {
+      subject: directory,
+      hint: asUnit,
+    });
+  }
+}
+
+/** Undefined where there is none: what needs it says so in its own words. */
+function statOf(path: string): { uid: number } | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    requireReadable(path);
+    return undefined;
+  }
 }
 
 export async function dependenciesOf({ directory, silo }: SpoolPlace): Promise<AtRestDependencies> {
