@@ -157,6 +157,6 @@ function prepare(database: Database.Database) {
       `SELECT id, at, tenant, gateway, topic, reason, length(payload) AS bytes
        FROM aside WHERE reason IS NOT NULL ORDER BY id`,
     ),
-    release: database.prepare<[]>('UPDATE aside SET reason = NULL WHERE reason IS NOT NULL'),
+    release: database.prepare<[]>('UPDATE aside SET reason = NULL, again = 1 WHERE reason IS NOT NULL'),
   };
 }

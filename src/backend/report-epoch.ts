@@ -1,6 +1,5 @@
-import type { EvidenceLine } from './evidence.ts';
-import type { Statement } from './report.ts';
 import { SeqSet, type SeqRange } from './seq-set.ts';
+import type { Statement } from './report.ts';
 
 /** What is known of one epoch of one gateway. */
 export interface EpochReport {
@@ -15,43 +14,109 @@ export interface EpochReport {
   missing: SeqRange[];
 }
 
-/** The epochs of one gateway that its statements or findings speak of, oldest first. */
-export function epochReports(
-  gateway: string,
-  statements: readonly Statement[],
-  lines: readonly EvidenceLine[],
-): EpochReport[] {
-  const findings = lines.flatMap((line) => ('finding' in line ? [line.finding] : []));
-  const epochs = new Set([
-    ...statements.flatMap(epochOf),
-    ...findings.flatMap(({ epoch }) => (epoch as string) ?? []),
-  ]);
-  return [...epochs].sort().map((epoch) => {
-    const own = statements.filter((statement) => epochOf(statement).includes(epoch));
-    const found = (kind: string): SeqSet => runsIn(findings, epoch, kind);
-    const [verified, gaps, closed] = [found('verified'), found('gap'), found('gap-closed')];
-    const lost = own.flatMap(lostRuns);
-    const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
-    for (const { from, to } of lost) accounted.add(from, to);
-    const missing = gaps.runs.flatMap(([from, to]) => accounted.missing(from, to));
-    return { gateway, epoch, signed: signedRuns(own), verified: rangesOf(verified), lost, missing };
-  });
+/** Epochs of one gateway in one report, and runs lost in one epoch: more only come of who means it. */
+const epochsMax = 1000;
+const lostMax = 10_000;
+/** Checkpoints of one epoch that are held while they are read: a week's. */
+const headsMax = 10_000;
+
+interface SignedHead {
+  seq: number;
+  samples: number;
+  fingerprintSha256: string;
 }
 
-function epochOf({ checkpoint, event }: Statement): string[] {
-  if (checkpoint !== undefined) return [checkpoint.epoch];
-  return event !== undefined && 'seqFrom' in event ? [event.epoch] : [];
+interface EpochAccount {
+  /** In order of `seq`. */
+  heads: SignedHead[];
+  verified: SeqSet;
+  gaps: SeqSet;
+  closed: SeqSet;
+  lost: EpochReport['lost'];
+}
+
+/** Gathers what the lines of one gateway say about its epochs, in memory that goes with what is left to tell. */
+export class EpochAccounts {
+  readonly #gateway: string;
+  readonly #epochs = new Map<string, EpochAccount>();
+  /** What there was no room for. */
+  omitted = 0;
+
+  constructor(gateway: string) {
+    this.#gateway = gateway;
+  }
+
+  takeStatement({ checkpoint, event, signer }: Statement): void {
+    if (checkpoint !== undefined) {
+      const { epoch, seq, samples } = checkpoint;
+      const account = this.#account(epoch);
+      if (account === undefined || signer === undefined) return;
+      insertHead(account.heads, { seq, samples, fingerprintSha256: signer.fingerprintSha256 });
+    } else if (event !== undefined && 'seqFrom' in event) {
+      const { kind, seqFrom: from, seqTo: to, samples, reason } = event;
+      const lost = this.#account(event.epoch)?.lost;
+      if (lost === undefined || lost.length >= lostMax) this.omitted++;
+      else lost.push({ kind, from, to, samples, reason, signed: signer !== undefined });
+    }
+  }
+
+  takeFinding({ epoch, kind, from, to }: Readonly<Record<string, unknown>>): void {
+    if (typeof epoch !== 'string') return;
+    const account = this.#account(epoch);
+    if (account === undefined || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return;
+    const sets: Record<string, SeqSet> = {
+      verified: account.verified,
+      gap: account.gaps,
+      'gap-closed': account.closed,
+    };
+    if (typeof kind === 'string' && Object.hasOwn(sets, kind)) sets[kind]!.add(from as number, to as number);
+  }
+
+  /** Oldest first. */
+  reports(): EpochReport[] {
+    return [...this.#epochs]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([epoch, { heads, verified, gaps, closed, lost }]) => {
+        const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
+        // An event that nobody signed explains a gap only where nothing was verified.
+        for (const { from, to, signed } of lost) if (signed || heads.length === 0) accounted.add(from, to);
+        const missing = gaps.runs.flatMap(([from, to]) => accounted.missing(from, to));
+        const gateway = this.#gateway;
+        return { gateway, epoch, signed: signedRuns(heads), verified: rangesOf(verified), lost, missing };
+      });
+  }
+
+  #account(epoch: string): EpochAccount | undefined {
+    const known = this.#epochs.get(epoch);
+    if (known !== undefined) return known;
+    if (this.#epochs.size >= epochsMax) {
+      this.omitted++;
+      return undefined;
+    }
+    const [verified, gaps, closed] = [new SeqSet(), new SeqSet(), new SeqSet()];
+    const account: EpochAccount = { heads: [], verified, gaps, closed, lost: [] };
+    this.#epochs.set(epoch, account);
+    return account;
+  }
+}
+
+/** Heads come nearly in order. Where there are too many, those between two of the same signer go. */
+function insertHead(heads: SignedHead[], head: SignedHead): void {
+  const index = heads.findLastIndex(({ seq }) => seq <= head.seq) + 1;
+  if (heads[index - 1]?.seq === head.seq) return;
+  heads.splice(index, 0, head);
+  if (heads.length <= headsMax) return;
+  const ends = heads.filter(({ fingerprintSha256 }, at) => {
+    return heads[at + 1]?.fingerprintSha256 !== fingerprintSha256;
+  });
+  heads.splice(0, heads.length, ...ends.slice(-headsMax / 2));
 }
 
 /** A checkpoint speaks for all batches up to its own; what an earlier one spoke for already is that one's. */
-function signedRuns(statements: readonly Statement[]): EpochReport['signed'] {
+function signedRuns(heads: readonly SignedHead[]): EpochReport['signed'] {
   const runs: EpochReport['signed'] = [];
   let last = { seq: 0, samples: 0 };
-  const checkpoints = statements.flatMap(({ checkpoint, signer }) =>
-    checkpoint === undefined || signer === undefined ? [] : [{ ...checkpoint, ...signer }],
-  );
-  for (const { seq, samples, fingerprintSha256 } of checkpoints.sort((a, b) => a.seq - b.seq)) {
-    if (seq === last.seq) continue;
+  for (const { seq, samples, fingerprintSha256 } of heads) {
     const previous = runs.at(-1);
     if (previous?.fingerprintSha256 === fingerprintSha256) {
       previous.to = seq;
@@ -62,22 +127,6 @@ function signedRuns(statements: readonly Statement[]): EpochReport['signed'] {
     last = { seq, samples };
   }
   return runs;
-}
-
-function lostRuns({ event, signer }: Statement): EpochReport['lost'] {
-  if (event === undefined || !('seqFrom' in event)) return [];
-  const { kind, seqFrom: from, seqTo: to, samples, reason } = event;
-  return [{ kind, from, to, samples, reason, signed: signer !== undefined }];
-}
-
-function runsIn(findings: readonly Readonly<Record<string, unknown>>[], epoch: string, kind: string): SeqSet {
-  const set = new SeqSet();
-  for (const finding of findings) {
-    const { from, to } = finding;
-    if (finding['epoch'] !== epoch || finding['kind'] !== kind) continue;
-    if (Number.isSafeInteger(from) && Number.isSafeInteger(to)) set.add(from as number, to as number);
-  }
-  return set;
 }
 
 function rangesOf(set: SeqSet): SeqRange[] {

@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
 import { describeError } from '../base/error.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { StreamEvent } from '../stream/event.ts';
-import type { EvidenceLine, GatewayEvidence } from './evidence.ts';
-import { epochReports, type EpochReport } from './report-epoch.ts';
+import type { Origin } from '../stream/topic.ts';
+import { gatewaysIn, readLines, type ReadLine } from './evidence-reader.ts';
+import type { EvidenceLine } from './evidence.ts';
+import { EpochAccounts, type EpochReport } from './report-epoch.ts';
 import { namedSigner, type Signer, type VouchFor } from './signature.ts';
 import { verifyCheckpoint, verifyEvent } from './statement.ts';
 
@@ -33,6 +36,8 @@ export interface Report {
   findings: Readonly<Record<string, unknown>>[];
   /** For every other tenant: how many signatures are kept, and those that name a certificate from above. */
   others: { tenant: string; signatures: number; named: NamedSignature[] }[];
+  /** What was counted only, as there was more than a report has room for; empty where everything stands in it. */
+  omitted: Record<string, number>;
 }
 
 interface NamedSignature {
@@ -53,9 +58,16 @@ export interface ReportOptions {
   vouchFor: VouchFor;
 }
 
+/** Entries of each list of a report. */
+const listMax = 10_000;
+/** Statements of one gateway that are remembered, so that none is counted twice. */
+const rememberedMax = 100_000;
+
 /** A gateway's own words. */
 export interface Statement {
   gateway: string;
+  /** When it was signed, or, where the gateway's clock was wrong, when the backend had it; ms since 1970 UTC. */
+  at: number;
   /** Undefined where nobody signed it. */
   signer: Signer | undefined;
   checkpoint?: CheckpointClaims;
@@ -63,120 +75,173 @@ export interface Statement {
 }
 
 /**
- * What a tenant's certificates could reach and did. Every signature is verified anew: nothing but the
- * trusted CAs comes from outside the evidence.
+ * What a tenant's certificates could reach and did, from the evidence in `folder`. Every signature is verified anew:
+ * nothing but the trusted CAs comes from outside the evidence. Reads line by line; memory goes with what the report
+ * says, which is bounded. Throws FileNotFound, Io.
  */
-export async function reportOn(
-  evidence: readonly GatewayEvidence[],
-  options: ReportOptions,
-): Promise<Report> {
-  const { tenant, from, to, certificate, vouchFor } = options;
-  const own = evidence.filter(({ origin }) => origin.tenant === tenant);
-  const damaged = evidence.flatMap(({ broken }) => broken);
-  const statements: Statement[] = [];
-  for (const each of own) statements.push(...(await statementsOf(each, vouchFor, damaged)));
-  const certificates = certificatesOf(statements).filter(
-    ({ fingerprintSha256 }) => certificate === undefined || fingerprintSha256 === certificate,
-  );
-  const wanted = new Set([...certificates.map((each) => each.fingerprintSha256), certificate ?? '']);
-  const findings = own.flatMap(({ lines }) =>
-    lines.flatMap((line) => ('finding' in line ? [line.finding] : [])),
-  );
-  return {
-    tenant,
-    from,
-    to,
-    damaged,
-    certificates,
-    epochs: own.flatMap(({ origin: { gateway }, lines }) =>
-      epochReports(
-        gateway,
-        statements.filter((statement) => statement.gateway === gateway),
-        lines,
-      ),
-    ),
-    neverStored: statements.flatMap(({ gateway, event }) =>
-      event?.kind === 'samples-dropped'
-        ? [{ gateway, samples: event.samples, from: event.from, to: event.to, reason: event.reason }]
-        : [],
-    ),
-    audit: statements.flatMap(({ gateway, event, signer }) =>
-      event?.kind === 'audit'
-        ? [{ gateway, at: event.at, signed: signer !== undefined, entry: event.entry }]
-        : [],
-    ),
-    findings: findings.filter(({ severity }) => severity !== 'info'),
-    others: othersOf(evidence, tenant, wanted),
-  };
+export async function reportOn(folder: string, options: ReportOptions): Promise<Report> {
+  const report = new Reporter(folder, options);
+  const gateways = gatewaysIn(folder);
+  for (const origin of gateways) if (origin.tenant === options.tenant) await report.takeOwn(origin);
+  // Only now it is known whose certificates the others' signatures may name.
+  for (const origin of gateways) if (origin.tenant !== options.tenant) report.takeOther(origin);
+  return report.report();
 }
 
-/** Each statement once; what was refused at arrival is in the findings. */
-async function statementsOf(
-  { origin, lines }: GatewayEvidence,
-  vouchFor: VouchFor,
-  damaged: string[],
-): Promise<Statement[]> {
-  const statements: Statement[] = [];
-  const seen = new Set<string>();
-  for (const line of lines) {
-    if ('finding' in line || line.outcome.startsWith('refused') || seen.has(line.message)) continue;
-    seen.add(line.message);
-    try {
-      const { gateway } = origin;
-      if (line.channel === 'checkpoint') {
-        const { claims, signer } = await verifyCheckpoint(origin, line.message, vouchFor);
-        statements.push({ gateway, signer, checkpoint: claims });
-      } else {
-        const verified = await verifyEvent(origin, Buffer.from(line.message), vouchFor);
-        if (verified !== undefined) statements.push({ gateway, ...verified });
+class Reporter {
+  readonly #folder: string;
+  readonly #options: ReportOptions;
+  readonly #certificates = new Map<string, CertificateReport>();
+  readonly #others = new Map<string, Report['others'][number]>();
+  readonly #report: Report;
+
+  constructor(folder: string, options: ReportOptions) {
+    const { tenant, from, to } = options;
+    this.#folder = folder;
+    this.#options = options;
+    const lists = { damaged: [], certificates: [], epochs: [], neverStored: [], audit: [], findings: [] };
+    this.#report = { tenant, from, to, ...lists, others: [], omitted: {} };
+  }
+
+  async takeOwn(origin: Origin): Promise<void> {
+    const epochs = new EpochAccounts(origin.gateway);
+    const seen = new Set<string>();
+    for (const line of this.#lines(origin)) {
+      if ('finding' in line) {
+        epochs.takeFinding(line.finding);
+        if (line.finding['severity'] !== 'info') this.#add('findings', line.finding);
+        continue;
       }
-    } catch (error) {
-      const when = new Date(line.at).toISOString();
-      damaged.push(`${origin.tenant}/${origin.gateway} ${line.channel} of ${when}: ${describeError(error)}`);
+      // What was refused at arrival is in the findings; each statement counts once.
+      if (line.outcome.startsWith('refused') || !isNew(seen, line.message)) continue;
+      const statement = await this.#verify(origin, line);
+      if (statement === undefined) continue;
+      epochs.takeStatement(statement);
+      this.#take(statement);
     }
+    for (const epoch of epochs.reports()) this.#add('epochs', epoch);
+    this.#omit('epochs', epochs.omitted);
   }
-  return statements;
-}
 
-function certificatesOf(statements: readonly Statement[]): CertificateReport[] {
-  const reports = new Map<string, CertificateReport>();
-  for (const { signer, checkpoint, event } of statements) {
-    const at = checkpoint?.at ?? event?.at;
-    if (signer === undefined || at === undefined) continue;
-    const { tenant, gateway, fingerprintSha256 } = signer;
-    const reach = `t/${tenant}/${gateway}/#`;
-    const none = { ...signer, reach, checkpoints: 0, events: 0, signedFrom: at, signedTo: at };
-    const report = reports.get(fingerprintSha256) ?? none;
-    reports.set(fingerprintSha256, report);
-    if (checkpoint === undefined) report.events++;
-    else report.checkpoints++;
-    report.signedFrom = Math.min(report.signedFrom, at);
-    report.signedTo = Math.max(report.signedTo, at);
-  }
-  return [...reports.values()];
-}
-
-function othersOf(
-  evidence: readonly GatewayEvidence[],
-  tenant: string,
-  wanted: ReadonlySet<string>,
-): Report['others'] {
-  const others = new Map<string, Report['others'][number]>();
-  for (const { origin, lines } of evidence) {
-    if (origin.tenant === tenant) continue;
-    const other = others.get(origin.tenant) ?? { tenant: origin.tenant, signatures: 0, named: [] };
-    others.set(origin.tenant, other);
-    for (const line of lines) {
+  takeOther(origin: Origin): void {
+    const wanted = new Set([
+      ...this.#wanted().map((each) => each.fingerprintSha256),
+      this.#options.certificate,
+    ]);
+    const { tenant, gateway } = origin;
+    const other = this.#others.get(tenant) ?? { tenant, signatures: 0, named: [] };
+    this.#others.set(tenant, other);
+    for (const line of this.#lines(origin)) {
       const jws = signatureIn(line);
       if (jws === undefined) continue;
       other.signatures++;
       const fingerprintSha256 = namedSigner(jws);
       if (fingerprintSha256 === undefined || !wanted.has(fingerprintSha256)) continue;
       const outcome = 'outcome' in line ? line.outcome : '';
-      other.named.push({ gateway: origin.gateway, at: line.at, fingerprintSha256, outcome });
+      if (other.named.length >= listMax) this.#omit('named', 1);
+      else other.named.push({ gateway, at: line.at, fingerprintSha256, outcome });
     }
   }
-  return [...others.values()];
+
+  report(): Report {
+    return { ...this.#report, certificates: this.#wanted(), others: [...this.#others.values()] };
+  }
+
+  /** The lines of the time asked for; what is wrong with the files is noted. */
+  *#lines(origin: Origin): Generator<EvidenceLine> {
+    const { from, to } = this.#options;
+    for (const read of readLines(this.#folder, origin, from, to)) {
+      this.#judge(read);
+      if (read.kind === 'line' && read.line.at >= from && read.line.at <= to) yield read.line;
+    }
+  }
+
+  #judge(read: ReadLine): void {
+    if (read.kind === 'too-long') {
+      const message = `a line of ${read.bytes} bytes was not read: ${read.place}`;
+      this.#add('findings', { severity: 'warning', kind: 'evidence-too-long', message });
+    } else if (read.kind === 'broken' || !read.intact) {
+      this.#add('damaged', read.place);
+    }
+  }
+
+  async #verify(
+    origin: Origin,
+    line: Extract<EvidenceLine, { message: string }>,
+  ): Promise<Statement | undefined> {
+    const { vouchFor } = this.#options;
+    const { gateway } = origin;
+    try {
+      if (line.channel === 'checkpoint') {
+        const { claims, signer, clockWrong } = await verifyCheckpoint(
+          origin,
+          line.message,
+          vouchFor,
+          line.at,
+        );
+        return { gateway, at: clockWrong ? line.at : claims.at, signer, checkpoint: claims };
+      }
+      const verified = await verifyEvent(origin, Buffer.from(line.message), vouchFor, line.at);
+      if (verified === undefined) return undefined;
+      const { event, signer, clockWrong } = verified;
+      return { gateway, at: clockWrong ? line.at : event.at, signer, event };
+    } catch (error) {
+      const when = new Date(line.at).toISOString();
+      this.#add('damaged', `${origin.tenant}/${gateway} ${line.channel} of ${when}: ${describeError(error)}`);
+      return undefined;
+    }
+  }
+
+  #take(statement: Statement): void {
+    const { gateway, event, signer } = statement;
+    if (signer !== undefined) this.#countSigner(signer, statement);
+    if (event?.kind === 'samples-dropped') {
+      const { samples, from, to, reason } = event;
+      this.#add('neverStored', { gateway, samples, from, to, reason });
+    } else if (event?.kind === 'audit') {
+      this.#add('audit', { gateway, at: event.at, signed: signer !== undefined, entry: event.entry });
+    }
+  }
+
+  #countSigner(signer: Signer, { at, checkpoint }: Statement): void {
+    const { tenant, gateway, fingerprintSha256 } = signer;
+    const reach = `t/${tenant}/${gateway}/#`;
+    const none = { ...signer, reach, checkpoints: 0, events: 0, signedFrom: at, signedTo: at };
+    const report = this.#certificates.get(fingerprintSha256) ?? none;
+    this.#certificates.set(fingerprintSha256, report);
+    if (checkpoint === undefined) report.events++;
+    else report.checkpoints++;
+    report.signedFrom = Math.min(report.signedFrom, at);
+    report.signedTo = Math.max(report.signedTo, at);
+  }
+
+  #wanted(): CertificateReport[] {
+    const { certificate } = this.#options;
+    return [...this.#certificates.values()].filter(
+      ({ fingerprintSha256 }) => certificate === undefined || fingerprintSha256 === certificate,
+    );
+  }
+
+  #add<Name extends BoundedList>(name: Name, entry: Report[Name][number]): void {
+    const list = this.#report[name] as Report[Name][number][];
+    if (list.length < listMax) list.push(entry);
+    else this.#omit(name, 1);
+  }
+
+  #omit(name: string, count: number): void {
+    if (count > 0) this.#report.omitted[name] = (this.#report.omitted[name] ?? 0) + count;
+  }
+}
+
+type BoundedList = 'damaged' | 'epochs' | 'neverStored' | 'audit' | 'findings';
+
+/** Whether a statement was not there before; the oldest are forgotten where there are too many. */
+function isNew(seen: Set<string>, message: string): boolean {
+  const digest = createHash('sha256').update(message).digest('base64').slice(0, 22);
+  if (seen.has(digest)) return false;
+  seen.add(digest);
+  if (seen.size > rememberedMax) seen.delete(seen.values().next().value!);
+  return true;
 }
 
 /** The JWS that a line carries, good or not. */

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { sleep, systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
+import { plainJson } from '../base/plain-text.ts';
 import type { Row } from './row.ts';
 import type { OutputMark } from './state-database.ts';
 import type { StateStore } from './state-store.ts';
@@ -19,8 +20,9 @@ export interface RowSink {
 /** A reader that is slower than we are makes a non-blocking pipe refuse: it is asked again this often. */
 const retryMs = 5;
 
+/** JSON that does nothing to a terminal either: a device's text may have any characters. */
 function formatRows(rows: readonly Row[]): string {
-  return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  return rows.map((row) => `${plainJson(row)}\n`).join('');
 }
 
 /** Rows as NDJSON to standard output. Not through process.stdout, which blocks the whole process on a full pipe. */

@@ -21,6 +21,8 @@ export type VouchFor = (chain: readonly Buffer[], tenant: string, atMs: number) 
 export interface Signed<Claims> {
   claims: Claims;
   signer: Signer;
+  /** It says a time at which its certificate was not valid, but the certificate was when it came. */
+  clockWrong: boolean;
 }
 
 /** What a signature is expected to be about. */
@@ -36,12 +38,15 @@ export interface Statement<Claims extends Origin> {
 /**
  * Verifies a compact JWS (RFC 7515) by the certificate that it brings (§4.1.6 x5c, §4.1.8 x5t#S256), that
  * certificate at the time of signing, and that it names the tenant and gateway that the claims name.
+ * Where its time is outside of the certificate's, the certificate at `arrivedAt` counts, when it came: a gateway
+ * whose clock is wrong signs honestly, and who holds an expired key does not hold a valid one.
  * Throws SignatureRefused, StreamForeign and what `decode` throws.
  */
 export async function verifySigned<Claims extends Origin>(
   jws: Uint8Array | string,
   statement: Statement<Claims>,
   vouchFor: VouchFor,
+  arrivedAt?: number,
 ): Promise<Signed<Claims>> {
   if (jws.length > statement.bytesMax) throw refused(`it is longer than ${statement.bytesMax} bytes`);
   let chain: Buffer[] = [];
@@ -55,17 +60,40 @@ export async function verifySigned<Claims extends Origin>(
     },
   );
   const claims = statement.decode(payload);
-  let signer: Signer;
-  try {
-    signer = vouchFor(chain, claims.tenant, statement.signedAt(claims));
-  } catch (cause) {
-    throw refused(`its certificate is not good: ${(cause as Error).message}`);
-  }
+  const { signer, clockWrong } = vouch(
+    chain,
+    claims.tenant,
+    [statement.signedAt(claims), arrivedAt],
+    vouchFor,
+  );
   if (signer.tenant !== claims.tenant || signer.gateway !== claims.gateway) {
     const [says, is] = [claims, signer].map(({ tenant, gateway }) => `${tenant}/${gateway}`);
     throw new MerestoneError('StreamForeign', `it speaks for ${says}, its certificate is that of ${is}`);
   }
-  return { claims, signer };
+  return { claims, signer, clockWrong };
+}
+
+function vouch(
+  chain: readonly Buffer[],
+  tenant: string,
+  [signedAt, arrivedAt]: readonly [number, number | undefined],
+  vouchFor: VouchFor,
+): { signer: Signer; clockWrong: boolean } {
+  try {
+    return { signer: vouchFor(chain, tenant, signedAt), clockWrong: false };
+  } catch (cause) {
+    const outOfTime = cause instanceof MerestoneError && cause.code === 'IdentityOutOfTime';
+    if (!outOfTime || arrivedAt === undefined) throw notGood(cause);
+  }
+  try {
+    return { signer: vouchFor(chain, tenant, arrivedAt), clockWrong: true };
+  } catch (cause) {
+    throw notGood(cause);
+  }
+}
+
+function notGood(cause: unknown): MerestoneError {
+  return refused(`its certificate is not good: ${(cause as Error).message}`);
 }
 
 /**

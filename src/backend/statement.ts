@@ -16,9 +16,15 @@ export function verifyCheckpoint(
   origin: Origin,
   jws: Uint8Array | string,
   vouchFor: VouchFor,
+  arrivedAt?: number,
 ): Promise<Signed<CheckpointClaims>> {
   const decode = (payload: Uint8Array): CheckpointClaims => decodeClaims(origin, payload);
-  return verifySigned(jws, { decode, bytesMax: checkpointBytesMax, signedAt: ({ at }) => at }, vouchFor);
+  return verifySigned(
+    jws,
+    { decode, bytesMax: checkpointBytesMax, signedAt: ({ at }) => at },
+    vouchFor,
+    arrivedAt,
+  );
 }
 
 /**
@@ -29,18 +35,19 @@ export async function verifyEvent(
   origin: Origin,
   message: Uint8Array,
   vouchFor: VouchFor | undefined,
-): Promise<{ event: StreamEvent; signer: Signer | undefined } | undefined> {
+  arrivedAt?: number,
+): Promise<{ event: StreamEvent; signer: Signer | undefined; clockWrong: boolean } | undefined> {
   const document = decodeEvent(origin, message);
   if (document === undefined) return undefined;
   const { proof, ...event } = document;
-  if (proof === undefined || vouchFor === undefined) return { event, signer: undefined };
+  if (proof === undefined || vouchFor === undefined) return { event, signer: undefined, clockWrong: false };
   const statement: Statement<EventProof> = {
     decode: (payload) => decodeProof(origin, payload),
     bytesMax: proofBytesMax,
     signedAt: ({ signedAt }) => signedAt,
   };
-  const { claims, signer } = await verifySigned(proof, statement, vouchFor);
+  const { claims, signer, clockWrong } = await verifySigned(proof, statement, vouchFor, arrivedAt);
   const { signedAt: _signedAt, ...proven } = claims;
-  if (isDeepStrictEqual(proven, event)) return { event, signer };
+  if (isDeepStrictEqual(proven, event)) return { event, signer, clockWrong };
   throw new MerestoneError('SignatureRefused', 'its proof is about something else');
 }

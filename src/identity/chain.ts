@@ -12,7 +12,7 @@ const chainLengthMax = 6;
  * Issuers that are looked at for one chain. Real chains need one a certificate; look-alikes that all sign one
  * another make a way of every order that they can stand in.
  */
-const candidatesMax = 64;
+const candidatesMax = 24;
 
 /** Signature algorithms that still say something: ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519. */
 const soundSignatures: ReadonlySet<string> = new Set([

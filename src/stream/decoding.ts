@@ -13,6 +13,7 @@ import {
   samplePointsMax,
 } from './limits.ts';
 import type { MetaDocument, StatusDocument } from './retained.ts';
+import { isSample } from './sample-check.ts';
 import {
   anyEventSchema,
   batchSchema,
@@ -54,9 +55,9 @@ export function decodeBatch(
   const samples = takeList(document, 'samples', batchSamplesMax, (sample, place) => {
     rows += membersOf(sample, 'values', place) + membersOf(sample, 'quality', place);
     if (rows > batchRowsMax) throw invalid(`it has more than ${batchRowsMax} values and qualities`);
-    return check(sampleSchema, sample, place);
+    return isSample(sample) ? sample : check(sampleSchema, closed(sample, place), place);
   });
-  const batch: TelemetryBatch = { ...check(batchSchema, document), samples };
+  const batch: TelemetryBatch = { ...check(batchSchema, closed(document, '')), samples };
   for (const sample of batch.samples) {
     for (const [point, quality] of Object.entries(sample.quality ?? {})) {
       const hasValue = Object.hasOwn(sample.values, point);
@@ -156,10 +157,20 @@ function membersOf(holder: unknown, member: string, place: string): number {
   return length;
 }
 
+/** A document that may have no unknown members: a schema would name all of them. */
+function closed(document: unknown, place: string): unknown {
+  const { length } = typeof document === 'object' && document !== null ? Object.keys(document) : [];
+  if (length <= knownMembersMax) return document;
+  throw invalid(`${place}${place && ': '}has ${length} members, most of them unknown`);
+}
+
 function ownMember(holder: unknown, member: string): unknown {
   if (typeof holder !== 'object' || holder === null) return undefined;
   return (holder as Record<string, unknown>)[member];
 }
+
+/** No object of a batch has more known ones. */
+const knownMembersMax = 16;
 
 /** Values are never repeated in a reason: reasons end up in logs, values are the tenant's. */
 function check<Schema extends z.ZodType>(schema: Schema, value: unknown, place = ''): z.output<Schema> {

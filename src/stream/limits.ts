@@ -15,8 +15,8 @@ export interface DocumentLimits {
   elementsMax: number;
 }
 
-/** Values and qualities of a batch: each becomes a row, and 50,000 rows are some 12 MB of output. */
-export const batchRowsMax = 50_000;
+/** Values and qualities of a batch: each becomes a row, and 20,000 rows are 5 MB of output and 50 ms of one core. */
+export const batchRowsMax = 20_000;
 /** As `batch.samplesMax` may be at most. */
 export const batchSamplesMax = 10_000;
 /** Values of a sample: as many as a device may have points. */
@@ -27,7 +27,7 @@ export const valueTextMax = 4096;
 /** Devices that a configuration may have. */
 export const metaDevicesMax = 1000;
 /** Points of all devices of a gateway: each is held in memory with its unit. */
-export const metaPointsMax = 50_000;
+export const metaPointsMax = 20_000;
 /** As a configuration may have it. */
 export const unitTextMax = 32;
 

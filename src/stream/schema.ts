@@ -34,7 +34,7 @@ const words = z.string().max(wordsTextMax, `is longer than ${wordsTextMax} chara
 const short = z.string().max(64, 'is longer than 64 characters');
 const origin = { v: z.literal(1), tenant: segment, gateway: segment };
 
-const qualityPattern =
+export const qualityPattern =
   /^(?:timeout|exception:(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])|crc|invalid|stale|offline|implausible)$/;
 const quality = z.string().regex(qualityPattern, 'is no quality') as unknown as z.ZodType<Quality>;
 

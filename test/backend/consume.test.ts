@@ -8,12 +8,12 @@ import { createInterface } from 'node:readline';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { readEvidence } from '../../src/backend/evidence.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { Broker } from '../../src/simulator/broker.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
 import { topicOf, type Channel, type Origin } from '../../src/stream/topic.ts';
 import { runCommand } from '../support/daemon.ts';
+import { readEvidence } from '../support/evidence.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  statSync,
+  truncateSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Consumer } from '../../src/backend/consumer.ts';
-import { EvidenceLog, readEvidence, type EvidenceLine } from '../../src/backend/evidence.ts';
+import { EvidenceLog, type EvidenceLine } from '../../src/backend/evidence.ts';
 import { reportOn, type Report } from '../../src/backend/report.ts';
 import type { VouchFor } from '../../src/backend/signature.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
@@ -15,6 +25,7 @@ import type { Channel, Origin } from '../../src/stream/topic.ts';
 import { topicOf } from '../../src/stream/topic.ts';
 import { runCommand } from '../support/daemon.ts';
 import { asideLimits } from '../support/aside-limits.ts';
+import { readEvidence } from '../support/evidence.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
@@ -65,8 +76,8 @@ describe('evidence', () => {
   }
 
   function take(channel: Channel, document: Buffer | string | object, origin: Origin = acme): Promise<void> {
-    const text = typeof document === 'string' ? document : JSON.stringify(document);
-    const payload = Buffer.isBuffer(document) ? document : Buffer.from(text);
+    const text = (): string => (typeof document === 'string' ? document : JSON.stringify(document));
+    const payload = Buffer.isBuffer(document) ? document : Buffer.from(text());
     return consumer.take({ topic: topicOf(origin, channel), payload, properties: {}, again: false });
   }
 
@@ -79,7 +90,7 @@ describe('evidence', () => {
 
   function report(certificate?: string): Promise<Report> {
     const [from, to] = [0, clock.wallMs() + 1];
-    return reportOn(readEvidence(folder, from, to), { tenant: 'acme', certificate, from, to, vouchFor });
+    return reportOn(folder, { tenant: 'acme', certificate, from, to, vouchFor });
   }
 
   function file(origin: Origin): string {
@@ -281,5 +292,93 @@ describe('evidence', () => {
     assert.equal(unknown.exitCode, 64);
     assert.equal(wrongTime.exitCode, 64);
     assert.equal(none.exitCode, 66);
+  });
+
+  /** Bytes that this process takes more than before, at most, while `work` is done. */
+  async function grownBy(work: () => Promise<unknown> | void): Promise<number> {
+    globalThis.gc?.();
+    const before = process.memoryUsage().rss;
+    let most = before;
+    const watch = setInterval(() => (most = Math.max(most, process.memoryUsage().rss)), 5);
+    await work();
+    clearInterval(watch);
+    return Math.max(most, process.memoryUsage().rss) - before;
+  }
+
+  it('of refused events of 15 MB is small', async () => {
+    for (let n = 0; n < 7; n++) await take('event', Buffer.alloc(15e6, n));
+    for (let n = 0; n < 7; n++) await take('checkpoint', Buffer.alloc(15e6, 'x'));
+    assert.ok(statSync(file(acme)).size < 300_000, String(statSync(file(acme)).size));
+    const { damaged, findings } = await report();
+    assert.deepEqual(damaged, []);
+    assert.equal(findings.length, 14);
+  });
+
+  it('of a month with a line of 600 MB is gone on with and read in little memory', async () => {
+    const own = join(folder, acme.tenant, acme.gateway);
+    mkdirSync(own, { recursive: true });
+    const path = join(own, `${new Date(clock.wallMs()).toISOString().slice(0, 7)}.ndjson`);
+    // One line of zeros, which takes no room on the disk, and is longer than any string.
+    writeFileSync(path, '');
+    truncateSync(path, 600e6);
+    appendFileSync(path, '\n');
+    const stream = new SealedStream(acme).appendMany(4);
+    const jws = await checkpoint(signers.acme, stream, 4);
+    const writing = await grownBy(() => take('checkpoint', jws));
+    let found: Report | undefined;
+    const reading = await grownBy(async () => (found = await report()));
+    assert.deepEqual(found!.damaged, []);
+    assert.equal(found!.certificates[0]!.checkpoints, 1);
+    assert.equal(found!.findings.filter(({ kind }) => kind === 'evidence-too-long').length, 1);
+    assert.ok(Math.max(writing, reading) < 200e6, `${writing} and ${reading} bytes`);
+  });
+
+  it('has so much room for each gateway a day, and says what it had none for', async () => {
+    const stream = new SealedStream(acme).appendMany(3);
+    for (let n = 0; n < 2000; n++) await take('event', Buffer.alloc(16_000, 'x'));
+    for (const seq of [1, 2, 3]) await take('checkpoint', await checkpoint(signers.acme, stream, seq));
+    assert.ok(statSync(file(acme)).size < 8e6, String(statSync(file(acme)).size));
+    clock.setWall(clock.wallMs() + 86_400_000);
+    await take('checkpoint', await signers.acme.sign(stream.claims(3, { at: clock.wallMs() })));
+    const { certificates, findings, damaged } = await report();
+    assert.equal(certificates[0]!.checkpoints, 4, 'what is signed has its own room');
+    assert.deepEqual(damaged, []);
+    const limit = findings.find(({ kind }) => kind === 'evidence-limit');
+    assert.equal(limit!['class'], 'refused');
+    const withheld = findings.find(({ kind }) => kind === 'evidence-withheld');
+    const refused = findings.filter(({ kind }) => kind === 'event-refused').length;
+    assert.equal(refused, 2000, 'each is a finding');
+    const { refused: counted } = withheld!['counts'] as { refused: number };
+    assert.ok(counted > 1500 && counted < 2000, String(counted));
+  });
+
+  it('of a gateway whose clock was wrong is kept with both times, and told apart from what is forged', async () => {
+    const stream = new SealedStream(acme).appendMany(9);
+    const longAgo = Date.parse('2020-01-01T00:00:00Z');
+    await takeBatches(stream, 1, 2, 3);
+    await take('checkpoint', await signers.acme.sign(stream.claims(3, { at: longAgo })));
+    const lost = { ...stream.lost('dropped', 4, 5), at: longAgo };
+    await take('event', { ...lost, proof: await signers.acme.sign({ ...lost, signedAt: longAgo }) });
+    // A key whose certificate has ended says a time at which none was valid: nobody vouches for that.
+    const ended = Date.now() - 600_000;
+    const expired = await issueSigner(authority, acme, { notBefore: ended - 3_600_000, notAfter: ended });
+    await take('checkpoint', await expired.sign(stream.claims(9, { at: longAgo })));
+    await take('checkpoint', await expired.sign(stream.claims(8, { at: Date.now() })));
+    const { certificates, epochs, findings, damaged } = await report();
+    assert.deepEqual(damaged, []);
+    assert.deepEqual(
+      findings.map(({ severity, kind, saidAt }) => [severity, kind, saidAt]),
+      [
+        ['warning', 'clock-wrong', longAgo],
+        ['warning', 'clock-wrong', longAgo],
+        ['security', 'checkpoint-refused', undefined],
+        ['security', 'checkpoint-refused', undefined],
+      ],
+    );
+    const [{ checkpoints, events, signedFrom }] = certificates as [Report['certificates'][number]];
+    assert.deepEqual([checkpoints, events], [1, 1]);
+    assert.ok(Math.abs(signedFrom - clock.wallMs()) < 60_000, 'the time of arrival counts');
+    assert.deepEqual(epochs[0]!.signed[0]!.to, 3);
+    assert.deepEqual(epochs[0]!.lost[0]!.signed, true);
   });
 });

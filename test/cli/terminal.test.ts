@@ -91,6 +91,7 @@ describe('text that is not ours, at a terminal', () => {
       audit: [{ gateway: 'acme_1', at: 0, signed: true, entry: { kind: 'start' } }],
       findings: [{ severity: 'security', kind: 'k', gateway: 'acme_1', message: 'm' }],
       others: [{ tenant: 'globex', signatures: 0, named: [] }],
+      omitted: { findings: 3 },
     };
     assertHarmless(formatReport(possess(report)).trimEnd(), linesOf(formatReport(report).trimEnd()));
   });

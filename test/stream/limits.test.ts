@@ -22,6 +22,9 @@ import {
   valueTextMax,
   wordsTextMax,
 } from '../../src/stream/limits.ts';
+import fc from 'fast-check';
+import { isSample } from '../../src/stream/sample-check.ts';
+import { sampleSchema } from '../../src/stream/schema.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -154,11 +157,11 @@ describe('the bounds of a batch', () => {
       batchOf(...Array.from({ length: batchSamplesMax + 1 }, () => sample())),
       /^samples: .*10000/,
     ],
-    ['a row too many', batchOf(...full, sample()), /more than 50000 values and qualities/],
+    ['a row too many', batchOf(...full, sample()), /more than 20000 values and qualities/],
     [
       'qualities that are rows',
       batchOf(...full.with(0, sample({ values: {}, quality: points(2000, 'crc') })), sample()),
-      /50000/,
+      /20000/,
     ],
     [
       'a point too many',
@@ -174,11 +177,16 @@ describe('the bounds of a batch', () => {
     ['a point’s name', batchOf(sample({ values: { ['p'.repeat(nameTextMax + 1)]: 1 } })), /Invalid key/],
     ['a text', batchOf(sample({ values: { p: 'x'.repeat(valueTextMax + 1) } })), /^samples\[0\]\.values\.p/],
     [
-      '150,000 faults',
-      bytesOf({ ...batch, samples: Array.from({ length: 150_000 }, () => 0) }),
+      '100,000 faults',
+      bytesOf({ ...batch, samples: Array.from({ length: 100_000 }, () => 0) }),
       /^samples: /,
     ],
-    ['unknown members', bytesOf({ ...batch, ...points(50_000) }), /"p0"/],
+    [
+      'unknown members of a sample',
+      batchOf({ ...sample(), ...points(50_000) }),
+      /^samples\[0\]: has 50003 members/,
+    ],
+    ['unknown members', bytesOf({ ...batch, ...points(50_000) }), /has 50006 members, most of them unknown/],
   ];
   for (const [what, message, reason] of over) {
     it(`refuse ${what}`, () => {
@@ -243,7 +251,7 @@ describe('the bounds of meta, events and status', () => {
       metaOf(device(samplePointsMax + 1)),
       /^devices\[0\]\.points: .*2000/,
     ],
-    ['a point too many in all', decodeMeta, metaOf(...full, device(1)), /more than 50000 points/],
+    ['a point too many in all', decodeMeta, metaOf(...full, device(1)), /more than 20000 points/],
     [
       'a device too many',
       decodeMeta,
@@ -270,4 +278,58 @@ describe('the bounds of meta, events and status', () => {
   for (const [what, decode, message, reason] of over) {
     it(`refuse ${what}`, () => assert.match(refusal(decode, message), reason));
   }
+});
+
+describe('the quick check of a sample', () => {
+  /** Mostly good, so that one fault decides. */
+  const mostly = (good: fc.Arbitrary<unknown>, bad: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+    fc.oneof({ weight: 20, arbitrary: good }, { weight: 1, arbitrary: bad });
+  const names = mostly(
+    fc.constantFrom('p', 'power', 'Käse'),
+    fc.constantFrom('', 'a\u0080', 'x'.repeat(257)),
+  );
+  const memberOf = (value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+    fc
+      .array(fc.tuple(names as fc.Arbitrary<string>, value), { maxLength: 3 })
+      .map((all) => Object.fromEntries(all));
+  const value = mostly(
+    fc.oneof(fc.integer(), fc.boolean(), fc.string()),
+    fc.constantFrom(null, 'x'.repeat(4097), []),
+  );
+  const quality = mostly(
+    fc.constantFrom('crc', 'timeout', 'exception:2'),
+    fc.constantFrom('exception:0', 'bad', 1),
+  );
+  const samples = fc.record(
+    {
+      device: mostly(fc.constant('meter'), fc.constantFrom('', 1, '\n')),
+      ts: mostly(fc.nat(), fc.constantFrom(253_402_300_799_999, 253_402_300_800_000, -1, 0.5, '1')),
+      clock: mostly(fc.constant('estimated'), fc.constantFrom('good', null)),
+      values: mostly(memberOf(value), fc.constantFrom([], null)),
+      quality: mostly(memberOf(quality), fc.constantFrom([], null)),
+    },
+    { requiredKeys: ['device', 'ts', 'values'] },
+  );
+
+  it('takes nothing that the schema does not, and all that gateways make', () => {
+    let taken = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof({ weight: 9, arbitrary: samples }, { weight: 1, arbitrary: fc.anything() }),
+        (value) => {
+          const json = JSON.stringify(value) as string | undefined;
+          const sample: unknown = json === undefined ? undefined : JSON.parse(json);
+          if (!isSample(sample)) return;
+          taken++;
+          assert.deepEqual(sampleSchema.parse(sample), sample);
+        },
+      ),
+      { numRuns: 5000 },
+    );
+    assert.ok(taken > 1000 && taken < 4500, String(taken));
+    for (const payload of stream.payloads) {
+      const { samples } = JSON.parse(payload.toString()) as { samples: unknown[] };
+      assert.ok(samples.every(isSample));
+    }
+  });
 });

@@ -36,8 +36,8 @@ export class ConsumerBench {
   }
 
   take(channel: Channel, message: Buffer | string | object, origin: Origin, again = false): Promise<void> {
-    const text = typeof message === 'string' ? message : JSON.stringify(message);
-    const payload = Buffer.isBuffer(message) ? message : Buffer.from(text);
+    const text = (): string => (typeof message === 'string' ? message : JSON.stringify(message));
+    const payload = Buffer.isBuffer(message) ? message : Buffer.from(text());
     const arrival: Arrival = { topic: topicOf(origin, channel), payload, properties: {}, again };
     return this.consumer.take(arrival);
   }

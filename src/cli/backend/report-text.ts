@@ -43,6 +43,10 @@ export function formatReport(found: Report): string {
     'Other tenants:',
     ...report.others.map(otherLine),
     ...(report.others.length === 0 ? ['  none in this evidence'] : []),
+    ...section(
+      'Not in this report, as there was too much of it:',
+      Object.entries(report.omitted).map(([what, count]) => `${what}: ${count} more`),
+    ),
     '',
   ].join('\n');
 }

@@ -1,4 +1,3 @@
-import { readEvidence } from '../../backend/evidence.ts';
 import { reportOn } from '../../backend/report.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { ExitCode } from '../../base/exit-code.ts';
@@ -42,7 +41,7 @@ async function run(args: ReportArguments & { json: boolean }): Promise<void> {
   const to = args.to === undefined ? Date.now() : instant(args.to, 'to');
   const certificate = args.certificate === undefined ? undefined : fingerprint(args.certificate);
   const vouchFor = loadGatewayTrust(args.trust);
-  const found = await reportOn(readEvidence(evidence, from, to), { tenant, certificate, from, to, vouchFor });
+  const found = await reportOn(evidence, { tenant, certificate, from, to, vouchFor });
   if (args.json) await printJson(found);
   else await print(formatReport(found));
   if (found.damaged.length > 0) process.exitCode = ExitCode.Io;

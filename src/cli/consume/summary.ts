@@ -1,4 +1,4 @@
-import type { Consumer } from '../../backend/consumer.ts';
+import type { ConsumerCounts } from '../../backend/consumer.ts';
 import type { Notice } from '../../backend/notice.ts';
 import { formatRanges } from '../../backend/seq-set.ts';
 import type { StateStore } from '../../backend/state-store.ts';
@@ -6,7 +6,7 @@ import type { StateStore } from '../../backend/state-store.ts';
 /** Gateways with gaps that a line for people still names. */
 const namedMax = 10;
 
-export function summaryOf(counts: Consumer['counts'], store: StateStore): Notice {
+export function summaryOf(counts: ConsumerCounts, store: StateStore): Notice {
   const streams = [...store.allStreams()].map(([key, ledger]) => ({
     ...key,
     received: ledger.received.size,

@@ -1,0 +1,88 @@
+import { MerestoneError } from '../base/error.ts';
+import type { TelemetryBatch } from '../stream/batch.ts';
+import { decodeBatch } from '../stream/decoding.ts';
+import type { Origin } from '../stream/topic.ts';
+import type { Arrival } from './arrival.ts';
+import type { Findings } from './findings.ts';
+import type { RowSink } from './row-sink.ts';
+import { rowsOf } from './row.ts';
+import { forkOf, type StateStore, type StreamKey } from './state-store.ts';
+import type { StreamLedger } from './stream-ledger.ts';
+import type { StreamWatch } from './stream-watch.ts';
+
+/** Second chains of an epoch that are kept apart; more only come of somebody who means it. */
+const forksMax = 4;
+
+export interface BatchIntakeParts {
+  store: StateStore;
+  sink: RowSink;
+  findings: Findings;
+  watch: StreamWatch;
+}
+
+/** Batches, whose rows are written once each. */
+export class BatchIntake {
+  readonly counts = { batches: 0, samples: 0, rows: 0, duplicates: 0 };
+  readonly #parts: BatchIntakeParts;
+
+  constructor(parts: BatchIntakeParts) {
+    this.#parts = parts;
+  }
+
+  async take(origin: Origin, arrival: Arrival): Promise<void> {
+    const { store, findings } = this.#parts;
+    const { batch, payload } = decodeBatch(origin, arrival.payload, arrival.properties);
+    const key = { ...origin, epoch: batch.epoch };
+    const { seq } = batch;
+    const ledger = store.stream(key);
+    const verdict = ledger.takeBatch(seq, payload, store.digestOf(key, seq));
+    switch (verdict.kind) {
+      case 'fresh':
+        findings.tell(key, verdict.findings);
+        return this.#write(key, batch);
+      case 'duplicate':
+        return this.#noteDuplicate(ledger, seq);
+      case 'other':
+        return this.#takeFork(key, ledger, batch, payload);
+      case 'unknown':
+        throw new MerestoneError('StreamInvalid', `batch ${seq} came long ago, and may be another one now`);
+    }
+  }
+
+  /** A batch whose number had another content before: its rows are written too, and say so. */
+  async #takeFork(
+    key: StreamKey,
+    first: StreamLedger,
+    batch: TelemetryBatch,
+    payload: Uint8Array,
+  ): Promise<void> {
+    const { store, findings } = this.#parts;
+    const { seq } = batch;
+    for (let fork = 1; fork <= forksMax; fork++) {
+      const forkKey = forkOf(key, fork);
+      const ledger = store.stream(forkKey);
+      const { kind } = ledger.takeBatch(seq, payload, store.digestOf(forkKey, seq));
+      if (kind === 'duplicate') return this.#noteDuplicate(first, seq);
+      if (kind !== 'fresh') continue;
+      findings.tell(key, ledger.judgeFork(seq, fork, first.verified.has(seq)));
+      return this.#write(forkKey, batch, fork);
+    }
+    throw new MerestoneError('StreamInvalid', `batch ${seq} came with more than ${forksMax + 1} contents`);
+  }
+
+  async #write(key: StreamKey, batch: TelemetryBatch, fork?: number): Promise<void> {
+    const { store, sink } = this.#parts;
+    const gateway = store.gateway(key);
+    const rows = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
+    await sink.write(rows);
+    store.commit({ streams: [key], output: sink.mark() });
+    this.counts.batches++;
+    this.counts.samples += batch.samples.length;
+    this.counts.rows += rows.length;
+  }
+
+  #noteDuplicate(ledger: StreamLedger, seq: number): void {
+    this.counts.duplicates++;
+    this.#parts.watch.noteDuplicate(ledger, seq);
+  }
+}

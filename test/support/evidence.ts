@@ -1,0 +1,17 @@
+import { gatewaysIn, readLines } from '../../src/backend/evidence-reader.ts';
+import type { EvidenceLine } from '../../src/backend/evidence.ts';
+import type { Origin } from '../../src/stream/topic.ts';
+
+/** All that is kept under `folder`, in memory, for tests of little evidence. */
+export function readEvidence(
+  folder: string,
+  from: number,
+  to: number,
+): { origin: Origin; lines: EvidenceLine[] }[] {
+  return gatewaysIn(folder).map((origin) => ({
+    origin,
+    lines: [...readLines(folder, origin, from, to)].flatMap((read) =>
+      read.kind === 'line' ? [read.line] : [],
+    ),
+  }));
+}
