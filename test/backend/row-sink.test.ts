@@ -17,8 +17,17 @@ it('rows say what a device said, and do nothing to a terminal that shows them', 
   // A control sequence in C1, a change of direction, a separator of lines.
   const value = 'a\u009b2J\u0090\u202e\u2028\u001b[2J';
   const row: Row = {
-    ...{ tenant: 'acme', gateway: 'acme_gw-0001', device: value, point: value, value, unit: value },
-    ...{ quality: 'good', time: '2025-11-22T20:08:43.456Z', ts: 1, epoch: 'e', seq: 1 },
+    tenant: 'acme',
+    gateway: 'acme_gw-0001',
+    device: value,
+    point: value,
+    value,
+    unit: value,
+    quality: 'good',
+    time: '2025-11-22T20:08:43.456Z',
+    ts: 1,
+    epoch: 'e',
+    seq: 1,
   };
   await sink.write([row, row]);
   await sink.close();
