@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { reportStatus } from '../src/cli/status-report.ts';
 import { formatFault } from '../src/config/fault-line.ts';
+import type { SerialProtocol } from '../src/fieldbus/options.ts';
+import { protocolSchema } from '../src/fieldbus/profile/protocol-schema.ts';
+import { Unread } from '../src/fieldbus/serial/unread.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../src/reading/status.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus } from './support/status.ts';
 
@@ -52,16 +55,33 @@ function everyState(): GatewayStatus {
         }),
       ),
     ],
-    buses: busStates.map((state, index) =>
-      busStatus(`b${index}`, {
-        state,
-        load: 1 + index,
-        devices: deviceStates.map((each) =>
-          deviceStatus(each, { state: each, points, failures: { timeout: 1, crc: 2, exception: 3 } }),
+    buses: [
+      ...busStates.map((state, index) =>
+        busStatus(`b${index}`, {
+          state,
+          load: 1 + index,
+          devices: deviceStates.map((each) =>
+            deviceStatus(each, { state: each, points, failures: { timeout: 1, crc: 2, exception: 3 } }),
+          ),
+        }),
+      ),
+      busStatus('serial', {
+        devices: [[], undefined].map((request, index) =>
+          deviceStatus(`scale${index}`, { state: 'failing', reason: quotation(request) }),
         ),
       }),
-    ),
+    ],
   });
+}
+
+/** What is said of a serial sensor that speaks otherwise than its profile, asked or by itself. */
+function quotation(request: SerialProtocol['request']): string {
+  const protocol = { ...protocolSchema.parse({ messages: [{ fields: [] }] }), ...(request && { request }) };
+  const shared = { name: 's', silo: 'north', bus: 'b', everyMs: 1000, responseTimeoutMs: 1000 };
+  const device = { ...shared, kind: 'serial' as const, profile: 'mt-sics', protocol };
+  const unread = new Unread(device, () => true);
+  unread.take('unknown', Buffer.from('S S 12.345 lb'));
+  return unread.describe()!;
 }
 
 describe('README, "Something is wrong"', () => {

@@ -280,7 +280,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 /** Bytes of the longest character of UTF-8. */
 const characterBytesMax = 4;
 
-function decodeText(text: Buffer): string {
+/** Text that a device sent: UTF-8 where it is that, a cut last character left out, else Latin-1. */
+export function decodeText(text: Buffer): string {
   // The field's end may cut the last character.
   for (let cut = 0; cut < characterBytesMax && (cut === 0 || text.at(-cut)! >= 0x80); cut += 1) {
     try {

@@ -1,3 +1,4 @@
+import { decodeText } from '../../reading/registers.ts';
 import type { Value } from '../../reading/sample.ts';
 import { compileScale } from '../../reading/scale.ts';
 import type { SerialFieldOptions } from '../options.ts';
@@ -31,7 +32,7 @@ function compileTextField(
 ): (view: FrameView) => Reading {
   const toValue = compileText(field);
   const read = (text: string | undefined, negated = false): Reading => {
-    const value = text === undefined ? undefined : toValue(text.trim(), negated);
+    const value = text === undefined ? undefined : toValue(textOf(text), negated);
     return readingOf(value);
   };
   const { negative } = field;
@@ -55,6 +56,12 @@ function compileTextField(
     };
   }
   return (view) => read(view.columns[from.column], isNegated(view));
+}
+
+/** Patterns see bytes as Latin-1, in which the last byte of an 'à' in UTF-8 would pass for a blank. */
+function textOf(latin1Text: string): string {
+  const trimmed = latin1Text.replaceAll(/^[\t-\r ]+|[\t-\r ]+$/g, '');
+  return /[\x80-\xff]/.test(trimmed) ? decodeText(Buffer.from(trimmed, 'latin1')) : trimmed;
 }
 
 const booleans: Readonly<Record<string, boolean>> = {
@@ -121,7 +128,7 @@ function compileNumberOfBytes(field: SerialFieldOptions): (bytes: Uint8Array) =>
   const scaled = scale !== undefined || offset !== undefined;
   if (type === 'string') {
     return (bytes) => {
-      const text = latin1(bytes).replace(/\0.*$/s, '').trim();
+      const text = textOf(latin1(bytes).replace(/\0.*$/s, ''));
       return markers.includes(text) ? undefined : text;
     };
   }

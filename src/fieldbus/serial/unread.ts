@@ -66,11 +66,11 @@ export class Unread {
       case 'unchecked':
         return ` without a check sum, which ${owner} asks for`;
       case 'damaged':
-        return ' with a wrong check sum; check the wiring, its length and its end resistors';
+        return ' with a wrong check sum';
       case 'unfinished':
         return `, which does not end as ${owner} says`;
       case 'noise':
-        return `, which is no frame of ${owner}; compare baud rate, parity and the profile's models`;
+        return `, which is no frame of ${owner}`;
     }
   }
 }

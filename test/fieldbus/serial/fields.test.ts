@@ -85,6 +85,10 @@ describe('fields of text', () => {
     ['0', { type: 'bool' }, false],
     ['maybe', { type: 'bool' }, 'invalid'],
     [' text ', { type: 'string' }, 'text'],
+    ['Z\xe4hler', { type: 'string' }, 'Zähler'],
+    ['Z\xc3\xa4hler \xc3\xa0', { type: 'string' }, 'Zähler à'],
+    ['\xc3\x96l', { enum: { Öl: 'oil' } }, 'oil'],
+    ['\xd6l', { enum: { Öl: 'oil' } }, 'oil'],
   ] as [string, Partial<SerialFieldOptions>, unknown][]) {
     it(`reads '${content}' with ${JSON.stringify(field)}`, () => {
       assert.deepEqual(readText(content, { from: group, ...field }), expected);

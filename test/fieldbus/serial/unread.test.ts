@@ -136,7 +136,7 @@ describe('an IEC 62056-21 meter that is not of mode C', () => {
     const check = computeChecksum('xor', text(`${readout}\x03`), 'binary-big');
     const damaged = `\x02${readout.replace('678*', '679*')}\x03${Buffer.from(check).toString('latin1')}`;
     const reason = await reasonOf((sent) => (sent.startsWith('/?') ? '/ISK5MT172-0001\r\n' : damaged));
-    assert.match(reason ?? '', /^it answers "\\x020\.0\.0.*" with a wrong check sum; check the wiring/);
+    assert.match(reason ?? '', /^it answers "\\x020\.0\.0.*" with a wrong check sum$/);
   });
 
   it('is read where it is', async () => {
@@ -224,10 +224,7 @@ describe('a sensor that sends by itself and otherwise', () => {
   it('is told what comes at another baud rate', async () => {
     const { state, reason } = await heard('sds011', '\x00\xf8\x80\x00\xe6\x1e\x98');
     assert.equal(state, 'failing');
-    assert.equal(
-      reason,
-      "it sends 00 f8 80 00 e6 1e 98, which is no frame of the profile; compare baud rate, parity and the profile's models",
-    );
+    assert.equal(reason, 'it sends 00 f8 80 00 e6 1e 98, which is no frame of the profile');
   });
 
   it('is told what the line brings where others are on it', async () => {
