@@ -1,4 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
+import { expiryRemedy } from '../base/expiry.ts';
 import type { Certificate } from './certificate.ts';
 import { anyExtendedUsage, clientAuth, KeyUsage } from './key-usage.ts';
 import { constraintBroken } from './name-constraint.ts';
@@ -149,7 +150,7 @@ function timeFault(certificate: Certificate, who: string, nowMs: number): Merest
     return new MerestoneError(
       'IdentityOutOfTime',
       `${who} expired on ${iso(notAfter)}, and the clock says ${day(nowMs)}`,
-      { subject: path, hint: expiryHint(nowMs - notAfter) },
+      { subject: path, hint: expiryRemedy(nowMs - notAfter, 'have the certificate renewed') },
     );
   }
   if (nowMs >= notBefore) return undefined;
@@ -158,16 +159,6 @@ function timeFault(certificate: Certificate, who: string, nowMs: number): Merest
     `${who} is not valid before ${iso(notBefore)}, and it is ${day(nowMs)}`,
     { subject: path, hint: 'check that the clock is right; it is tried again', retryable: true },
   );
-}
-
-/** A gateway that nobody renewed for years is rarer than a clock that was never set, or that a dead battery left. */
-const lateRenewalMsMax = 365 * 86_400_000;
-
-function expiryHint(sinceMs: number): string {
-  const years = Math.floor(sinceMs / lateRenewalMsMax);
-  if (years < 1) return 'have the certificate renewed';
-  const span = years === 1 ? 'over a year' : `${years} years`;
-  return `set the clock of this box, which is ${span} past that; if it is right, have the certificate renewed`;
 }
 
 function issuerMissing(chain: Chain, known: readonly Certificate[]): MerestoneError {

@@ -147,6 +147,28 @@ describe('YAML that looks right and is not', () => {
       message: 'U+00A0 looks like a blank and is none',
       hint: 'type a blank in its place',
     });
+    const quoted = `profile: x
+vendor: y
+models: [z]
+description: d
+interface: modbus-rtu
+line: { baudRate: '9600' }
+identify: [{ table: input, address: 0, type: uint16, equals: 1 }]
+points: [{ name: p, table: input, address: 0, type: uint16 }]
+sources: [{ title: t }]
+`;
+    assert.throws(() => parseProfile('/x.yaml', quoted), {
+      subject: '/x.yaml:6:9',
+      message: "'9600' is no number",
+      hint: 'remove the quotes',
+    });
+    assert.throws(
+      () => parseProfile('/x.yaml', quoted.replace("'9600'", '9600').replace(/^sources.*\n/m, '')),
+      {
+        message: "'sources' is missing",
+        hint: 'add it; docs/profiles.md lists the keys',
+      },
+    );
     assert.throws(() => parseProfile('/x.yaml', Buffer.from(`\ufeff${profile}`, 'utf16le')), {
       subject: '/x.yaml:1:1',
       hint: 'save it as UTF-8',

@@ -316,6 +316,15 @@ describe('the verdict', () => {
       of({}, { points: points.implausible }),
       /1 of 1 points .* voltage \(implausible\); wrong profile, wordOrder/,
     );
+    const ended = (years: number): string => {
+      const identity = { ...goodSilo.identity!, notAfter: Date.now() - years * 365.25 * 86_400_000 };
+      return of({ identity });
+    };
+    assert.match(ended(0.5), /has a certificate that ended on .*; renew it/);
+    assert.match(
+      ended(9.1),
+      /has a certificate that ended on .*; set the clock of this box, which is 9 years past that; if it is right, renew it/,
+    );
     const overloaded = busStatus('rs485', {
       load: 6.54,
       devices: [deviceStatus('a'), deviceStatus('b', { busShare: 0.9 })],

@@ -156,7 +156,7 @@ function refusal(
   under: readonly string[] = [],
 ): MerestoneError {
   const faults = issues
-    .flatMap((issue) => faultsOf(issue, under))
+    .flatMap((issue) => faultsOf(issue, under, document.value))
     .map((fault) => ({ ...fault, ...document.placeOf(fault.path) }))
     .sort((a, b) => Number(b.isKey) - Number(a.isKey) || a.line - b.line || a.column - b.column);
   const { line, column, message, hint } = faults[0]!;
@@ -167,11 +167,17 @@ function refusal(
   });
 }
 
-function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Fault[] {
+function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** `root`: the value of the whole file. */
+function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[], root: unknown): Fault[] {
   const path = [...under, ...issue.path];
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+  const value = path.reduce<unknown>((inner, key) => (isRecord(inner) ? inner[key] : undefined), root);
+  if (value !== undefined && issue.code === 'invalid_union' && issue.errors.length > 0) {
     // Of the alternatives, the one that came furthest into the file says best what is wrong.
-    const alternatives = issue.errors.map((issues) => issues.flatMap((each) => faultsOf(each, path)));
+    const alternatives = issue.errors.map((issues) => issues.flatMap((each) => faultsOf(each, path, root)));
     const depth = (faults: readonly Fault[]): number => Math.max(...faults.map((fault) => fault.path.length));
     return alternatives.sort((a, b) => depth(b) - depth(a))[0]!;
   }
@@ -183,6 +189,13 @@ function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Fault
       hint,
       isKey: true,
     }));
+  }
+  if (issue.code === 'invalid_type' && typeof value === 'string' && /^-?\d+(?:\.\d+)?$/.test(value)) {
+    return [{ path, message: `'${value}' is no number`, hint: 'remove the quotes', isKey: false }];
+  }
+  if (value === undefined && path.length > 0 && issue.code !== 'custom') {
+    const message = `'${String(path.at(-1))}' is missing`;
+    return [{ path, message, hint: 'add it; docs/profiles.md lists the keys', isKey: false }];
   }
   const own = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
   const [message, ...hints] = own.message.split('; ');

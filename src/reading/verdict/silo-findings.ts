@@ -1,3 +1,4 @@
+import { expiryRemedy } from '../../base/expiry.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import type { SiloStatus, SpoolStatus } from '../status.ts';
 import { because, type Finding, type Remark, unknownState } from './finding.ts';
@@ -112,7 +113,7 @@ function certificateRemarks({ identity, reason, clock }: SiloStatus, nowMs: numb
         : 'see that the clock is right, then renew it';
     if (leftMs <= 0) {
       const what = `has a certificate that ended on ${ends}`;
-      remarks.push({ verdict: 'failing', kind: 'certificate', what, remedy });
+      remarks.push({ verdict: 'failing', kind: 'certificate', what, remedy: expiryRemedy(-leftMs, remedy) });
     } else if (leftMs < (notAfter - notBefore) * renewalShare) {
       const what = `has a certificate in the last third of its life: it ends on ${ends}`;
       remarks.push({ verdict: 'degraded', kind: 'certificate', what, remedy });

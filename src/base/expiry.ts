@@ -1,0 +1,10 @@
+/** A gateway that nobody renewed for years is rarer than a clock that was never set, or that a dead battery left. */
+const lateRenewalMsMax = 365 * 86_400_000;
+
+/** What to do about a certificate that ended so long ago, by the clock of this box. */
+export function expiryRemedy(sinceMs: number, renew: string): string {
+  const years = Math.floor(sinceMs / lateRenewalMsMax);
+  if (years < 1) return renew;
+  const span = years === 1 ? 'over a year' : `${years} years`;
+  return `set the clock of this box, which is ${span} past that; if it is right, ${renew}`;
+}
