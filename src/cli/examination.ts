@@ -112,7 +112,8 @@ function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {
     parseAuthorities(readFileSync(uplink.ca, 'latin1'), uplink.ca);
   } catch (error) {
     if (!(error instanceof MerestoneError)) throw error;
-    const hint = "copy the CA certificate that issued the broker's there, in PEM, or correct the path";
+    const missing = "copy the CA certificate that issued the broker's there, in PEM, or correct the path";
+    const hint = error.code === 'IdentityMissing' ? missing : (error.hint ?? missing);
     report('uplink.ca', `${error.subject ?? uplink.ca}: ${error.message}; ${hint}`);
   }
 }

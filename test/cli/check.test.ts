@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { runCommand } from '../support/daemon.ts';
@@ -159,6 +160,11 @@ describe('check', () => {
       `silos:\n${siloEntry('north', 'mqtts://b').replace(/ca: \.\/ca\.crt \}/, 'ca: ./broker.crt }')}${plant}`,
     );
     assert.match(faultsOf()[0]!, /^6:\d+: \/broker\.crt: holds a certificate that is damaged/);
+    writeFileSync(site.path('broker.crt'), new X509Certificate(ca).raw);
+    assert.match(
+      faultsOf()[0]!,
+      /^6:\d+: \/broker\.crt: .*it is a certificate in DER; turn it into PEM: openssl x509 -inform DER -in \/broker\.crt/,
+    );
   });
 
   it('refuses one gateway in two silos', async () => {
