@@ -18,6 +18,7 @@ import { EventForwarder } from './event-forwarder.ts';
 import { Forwarder } from './forwarder.ts';
 import { Intake } from './intake.ts';
 import { Journal } from './journal.ts';
+import { keptHeadWaitMs, readKeptHead } from './kept-head.ts';
 import type { LossAccount } from './loss-account.ts';
 import { gated, metered, type Sender } from './metered-uplink.ts';
 import type { SiloBirth, SiloDevices } from './protocol.ts';
@@ -62,6 +63,9 @@ export class RunningSilo {
   #described: SiloDevices;
   #identity: LoadedIdentity;
   #sessionSince: number;
+  #isHeadCompared = false;
+  /** The head was compared: events and checkpoints may go as well. */
+  #isBegun = false;
   #stored = 0;
   #delivered = 0;
 
@@ -117,7 +121,10 @@ export class RunningSilo {
     this.#acceptance = new Acceptance({ seq: spool.status().seq, waiting: 0, accepted: 0 });
     this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes) => this.#quotas.sent(bytes));
     const wiring = { clock, logger, spool, uplink: this.#sender };
-    const evidence = { ...wiring, uplink: gated(this.#sender, () => this.#quotas.takesEvidence()) };
+    const evidence = {
+      ...wiring,
+      uplink: gated(this.#sender, () => this.#isBegun && this.#quotas.takesEvidence()),
+    };
     this.#forwarder = new Forwarder({
       ...wiring,
       options: uplinkOptions,
@@ -136,7 +143,7 @@ export class RunningSilo {
     this.#checkpointers = [
       new Checkpointer({ ...signing, spool, retain: true }),
       // Retained, it would stand in the way of the one that outlives this process.
-      new Checkpointer({ ...signing, spool: spool.memoryStream, retain: false }),
+      new Checkpointer({ ...signing, spool: spool.memory, retain: false }),
     ];
     this.#intake = new Intake(birth.options, {
       clock,
@@ -312,6 +319,30 @@ export class RunningSilo {
 
   #sessionReady(inflightMax: number): void {
     this.#sessionSince = this.#dependencies.clock.wallMs();
+    if (this.#isHeadCompared) return this.#beginSession(inflightMax);
+    // Once: a broker may end the session where we may not read our own checkpoint.
+    this.#isHeadCompared = true;
+    const connects = this.#uplink.status().connects;
+    const compared = this.#compareHead().then(() => {
+      if (this.#sender.ready && this.#uplink.status().connects === connects) this.#beginSession(inflightMax);
+    });
+    this.#inBackground('the comparison with the retained checkpoint', compared);
+  }
+
+  /** Before anything is sent: a folder that was set back would give numbers again that were given before. */
+  async #compareHead(): Promise<void> {
+    try {
+      const jws = await this.#uplink.retained('checkpoint', keptHeadWaitMs);
+      if (jws === undefined) return;
+      const { identity } = this.#dependencies.birth.options;
+      this.#spool.leaveIfSetBack(await readKeptHead(jws, this.origin, identity));
+    } catch (error) {
+      this.#warn('the comparison with the retained checkpoint', error);
+    }
+  }
+
+  #beginSession(inflightMax: number): void {
+    this.#isBegun = true;
     this.#publishMeta();
     for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
     this.#forwarder.sessionReady(inflightMax);

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import { type BatchKey, encodeBatch } from '../stream/batch.ts';
 import { chainNext, chainStart } from '../stream/chain.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
@@ -43,17 +44,20 @@ export interface MemoryOptions {
 export class MemoryBatches {
   readonly #origin: Origin;
   readonly #options: MemoryOptions;
+  readonly #clock: Clock;
   readonly #numbered = new Map<string, NumberedBatch>();
   #waiting: { samples: readonly EncodedSample[]; bytes: number }[] = [];
   #bytes = 0;
   #head: Head;
   #signedSeq = 0;
+  #checkpoint: string | undefined;
 
-  constructor(origin: Origin, options: MemoryOptions, wallMs: number) {
+  constructor(origin: Origin, options: MemoryOptions, clock: Clock) {
     this.#origin = origin;
     this.#options = options;
+    this.#clock = clock;
     this.#head = {
-      epoch: ulid(wallMs),
+      epoch: ulid(clock.wallMs()),
       seq: 0,
       chain: chainStart.toString('hex'),
       samples: 0,
@@ -146,13 +150,18 @@ export class MemoryBatches {
   }
 
   /** What to sign next, where the head moved since `signed`. */
-  checkpointDue(wallMs: number): CheckpointClaims | undefined {
+  checkpointDue(): CheckpointClaims | undefined {
     if (this.#head.seq === this.#signedSeq) return undefined;
-    return { v: 1, ...this.#origin, ...this.#head, at: wallMs, durable: false };
+    return { v: 1, ...this.#origin, ...this.#head, at: this.#clock.wallMs(), durable: false };
   }
 
-  signed(seq: number): void {
+  saveCheckpoint(jws: string, seq: number): void {
+    this.#checkpoint = jws;
     this.#signedSeq = seq;
+  }
+
+  lastCheckpoint(): string | undefined {
+    return this.#checkpoint;
   }
 
   #number(): LeasedBatch {

@@ -16,8 +16,9 @@ import { hold, letGo } from './held.ts';
 import { type EncodedSample, takeIn } from './intake.ts';
 import type { KeyWrapper } from './keyring.ts';
 import type { Order, Reach } from './lanes.ts';
-import type { SentCount } from './ledger.ts';
+import type { Head, SentCount } from './ledger.ts';
 import { holdLock, type Lock } from './lock.ts';
+import { beginEpoch, type KeptHead, renumber, storedSince, whySetBack } from './new-epoch.ts';
 import { isDiskFault } from './disk-error.ts';
 import { openBooks } from './opening.ts';
 import type { SpoolOptions } from './options.ts';
@@ -73,6 +74,8 @@ export class Spool {
   readonly #books: Books;
   readonly #dispatch: Dispatch;
   readonly #rotation: Rotation;
+  /** As it was found at opening. */
+  readonly #openedHead: Head;
   readonly #clearing: FaultState;
   #lock: Lock;
   #cancelClearing: Cancel | undefined;
@@ -100,6 +103,7 @@ export class Spool {
     this.#lock = lock;
     this.#books = books;
     this.#dispatch = new Dispatch(books);
+    this.#openedHead = books.ledger.head;
     this.#clearing = new FaultState('spool: forgetting what was delivered', deps);
     this.#rotation = new Rotation(books, deps.keys, options.keyPeriodMs, deps.logger);
   }
@@ -168,6 +172,22 @@ export class Spool {
     this.#dispatch.lease(batches);
     if (damaged.length > 0) this.#condemn(damaged);
     return batches;
+  }
+
+  /**
+   * Compares the spool with a signed head of its own that somebody else kept, before anything was sent. Where the
+   * folder was set back, a new epoch begins, and what was stored since is moved to it; true then.
+   */
+  leaveIfSetBack(kept: KeptHead): boolean {
+    const reason = whySetBack(this.#books, this.#openedHead, kept);
+    if (reason === undefined) return false;
+    const moving = storedSince(this.#books, this.#openedHead, kept);
+    this.#commit((draft) => beginEpoch(this.#books, draft, reason, kept));
+    for (const position of moving) {
+      this.#commit((draft) => renumber(this.#books, draft, position, (all) => this.#takeIn(draft, all)));
+    }
+    this.#deps.logger.error('spool: set back, a new epoch begins', { reason, batches: moving.length });
+    return true;
   }
 
   /** What waits now is backlog: under live-first, what comes from now on goes before it. For a new session. */
@@ -273,7 +293,7 @@ export class Spool {
     return this.#rotation.rekey(newKeys);
   }
 
-  /** Whether it is the disk that bounds it, as of the last commit, and not `bytesMax`. */
+  /** Whether the disk bounds it, as of the last commit, and not `bytesMax`. */
   get isShortOfDisk(): boolean {
     return this.#books.store.isShortOfDisk();
   }
@@ -330,8 +350,8 @@ export class Spool {
   #commitEvent(event: EventBody, write: (draft: Draft) => void): void {
     const bytes = JSON.stringify(event).length;
     this.#commit((draft) => {
-      const { whenFull } = this.#options;
-      if (!makeRoom(this.#books, draft, bytes, whenFull, this.#dispatch.lanes)) throw noRoom(this.#books);
+      const hasRoom = makeRoom(this.#books, draft, bytes, this.#options.whenFull, this.#dispatch.lanes);
+      if (!hasRoom) throw noRoom(this.#books);
       write(draft);
     });
   }

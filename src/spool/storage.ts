@@ -16,6 +16,7 @@ import type { SentCount } from './ledger.ts';
 import { type GivenUp, MemoryBatches, type MemoryOptions } from './memory-batches.ts';
 import { MemoryEvents } from './memory-events.ts';
 import { MemoryHeld } from './memory-held.ts';
+import type { KeptHead } from './new-epoch.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { Owed } from './owed.ts';
 import { blankSpoolStatus } from './blank-status.ts';
@@ -62,7 +63,6 @@ export class Storage {
   readonly #owed = new Owed();
   #delivered = 0;
   #unsavedCheckpoint: string | undefined;
-  #memoryCheckpoint: string | undefined;
   #sent: SentCount | undefined;
   /** What dates the samples that the disk holds, and are older than those in memory. */
   #date: ((payload: Buffer) => readonly EncodedSample[]) | undefined;
@@ -82,7 +82,7 @@ export class Storage {
   private constructor(deps: StorageDependencies, bytesMax: number) {
     const { origin, clock, memory } = deps;
     this.#deps = deps;
-    this.memory = new MemoryBatches(origin, memory, clock.wallMs());
+    this.memory = new MemoryBatches(origin, memory, clock);
     this.#events = new MemoryEvents(origin);
     this.#held = new MemoryHeld(memory.bytesMax);
     this.#state = new DiskState(deps);
@@ -155,6 +155,11 @@ export class Storage {
     return isBlocked ? stored : this.memory.lease(count);
   }
 
+  /** As the spool's. */
+  leaveIfSetBack(kept: KeptHead): boolean {
+    return this.#attempt((disk) => disk.leaveIfSetBack(kept)) ?? false;
+  }
+
   beginLive(): void {
     this.#attempt((disk) => (disk.beginLive(), true));
   }
@@ -191,16 +196,6 @@ export class Storage {
     this.#events.release(ids);
     this.#attempt((disk) => (disk.releaseEvents(ids.filter((id) => !this.#owed.hasEvent(id))), true));
   }
-
-  /** The chain of what is in memory, for whoever signs it. */
-  readonly memoryStream = {
-    checkpointDue: (): CheckpointClaims | undefined => this.memory.checkpointDue(this.#deps.clock.wallMs()),
-    saveCheckpoint: (jws: string, seq: number): void => {
-      this.memory.signed(seq);
-      this.#memoryCheckpoint = jws;
-    },
-    lastCheckpoint: (): string | undefined => this.#memoryCheckpoint,
-  };
 
   checkpointDue(): CheckpointClaims | undefined {
     return this.#attempt((disk) => disk.checkpointDue());

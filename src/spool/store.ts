@@ -227,9 +227,10 @@ export class Store {
   }
 
   checkpointJws(): string | undefined {
-    return this.#read(() => this.#statements.checkpoint.get());
+    return this.#read(() => this.#statements.checkpoint.get()) || undefined;
   }
 
+  /** Empty where none is of this epoch yet. */
   writeCheckpointJws(jws: string): void {
     this.#statements.writeCheckpoint.run(jws);
   }

@@ -227,6 +227,11 @@ export class Link {
     });
   }
 
+  /** As the session's; undefined where there is none. */
+  async retained(topic: string, waitMs: number): Promise<Buffer | undefined> {
+    return this.#proven?.session.retained(topic, waitMs);
+  }
+
   #pause(pauseMs: number): void {
     this.#cancelPause = this.#dependencies.clock.after(pauseMs, () => this.#apply({ kind: 'paused' }));
   }

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import type { IClientPublishOptions, IConnackPacket, Packet } from 'mqtt';
+import type { IClientPublishOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { formatDuration } from '../base/quantity.ts';
@@ -29,6 +29,8 @@ export type Answer =
 const answerMs = 300_000;
 /** What comes back is as large as what was sent. */
 const echoSlackBytes = 64;
+/** A retained message follows the SUBACK at once; a congested link may take this long between the two. */
+const retainedMs = 500;
 /** For DISCONNECT and the TLS goodbye. */
 const goodbyeMs = 1000;
 /** MQTT 3.1.1 has no receive maximum; packet ids set the limit. */
@@ -115,6 +117,35 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#wire.client.subscribe(topic, { qos: 1 }, (error) => resolve(error === null));
     return promise;
+  }
+
+  /**
+   * What the broker keeps at one of our own topics; undefined where that is nothing, or not ours to read, or did not
+   * come in time. Never rejects.
+   */
+  async retained(topic: string, waitMs: number): Promise<Buffer | undefined> {
+    const { client } = this.#wire;
+    const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
+    const hear = (from: string, payload: Buffer, packet: IPublishPacket): void => {
+      if (from === topic && packet.retain) resolve(payload);
+    };
+    const cancel = this.#clock.after(waitMs, () => resolve(undefined));
+    let cancelRest: Cancel = () => {};
+    client.on('message', hear);
+    inBackground(
+      Promise.race([this.subscribe(topic), this.ended.then(() => false)]).then((granted) => {
+        if (!granted) return resolve(undefined);
+        // The broker sends what it keeps right after it has granted the subscription.
+        cancelRest = this.#clock.after(retainedMs, () => resolve(undefined));
+      }),
+      () => resolve(undefined),
+    );
+    const payload = await promise;
+    cancel();
+    cancelRest();
+    client.off('message', hear);
+    if (!this.#ended) client.unsubscribe(topic, () => {});
+    return payload;
   }
 
   /** Says goodbye where nothing is outstanding (no will then), else just hangs up. Resolves when it is over. */

@@ -59,6 +59,11 @@ export interface Uplink {
   publish(request: PublishRequest, acknowledged?: () => void): Promise<PublishOutcome>;
   /** A telemetry message of this size ended session after session: the broker does not take it. */
   tooLarge(request: PublishRequest): void;
+  /**
+   * What the broker keeps at one of our own topics, where it says so within `waitMs`. A broker may end the session
+   * where that is not ours to read. Never rejects.
+   */
+  retained(channel: Channel, waitMs: number): Promise<Uint8Array | undefined>;
   readonly ready: boolean;
   status(): UplinkStatus;
   /** Connects anew with these, once what is in flight has settled. */
@@ -153,6 +158,10 @@ class MqttUplink implements Uplink {
 
   replaceCredentials(credentials: UplinkCredentials): void {
     this.#link.replaceCredentials(credentials);
+  }
+
+  retained(channel: Channel, waitMs: number): Promise<Uint8Array | undefined> {
+    return this.#link.retained(topicOf(this.#origin, channel), waitMs);
   }
 
   stop(deadlineMs: number): Promise<void> {

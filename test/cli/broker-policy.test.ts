@@ -53,14 +53,12 @@ describe('merestone broker-policy', () => {
     const rules = stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
     assert.deepEqual(rules, [
       'user acme_gw-0001',
-      ...['telemetry', 'status', 'meta', 'event', 'checkpoint'].map(
-        (of) => `topic write t/acme/acme_gw-0001/${of}`,
-      ),
+      ...['telemetry', 'status', 'meta', 'event'].map((of) => `topic write t/acme/acme_gw-0001/${of}`),
+      'topic readwrite t/acme/acme_gw-0001/checkpoint',
       'topic readwrite t/acme/acme_gw-0001/canary',
       'user globex_gw-0001',
-      ...['telemetry', 'status', 'meta', 'event', 'checkpoint'].map(
-        (of) => `topic write t/globex/globex_gw-0001/${of}`,
-      ),
+      ...['telemetry', 'status', 'meta', 'event'].map((of) => `topic write t/globex/globex_gw-0001/${of}`),
+      'topic readwrite t/globex/globex_gw-0001/checkpoint',
       'topic readwrite t/globex/globex_gw-0001/canary',
       'user backend',
       'topic read t/#',
@@ -108,7 +106,7 @@ describe('merestone broker-policy', () => {
     const emqx = (await policy('emqx')).stdout;
     assert.match(
       emqx,
-      /^\{allow, \{username, "acme_gw-0001"\}, subscribe, \[\{eq, "t\/acme\/acme_gw-0001\/canary"\}\]\}\.$/m,
+      /^\{allow, \{username, "acme_gw-0001"\}, subscribe, \[\{eq, "t\/acme\/acme_gw-0001\/canary"\}, \{eq, "t\/acme\/acme_gw-0001\/checkpoint"\}\]\}\.$/m,
     );
     assert.ok(emqx.endsWith('{deny, all}.\n'));
     const aws = JSON.parse((await policy('aws-iot')).stdout) as {

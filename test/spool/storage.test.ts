@@ -279,13 +279,13 @@ describe('storage on a disk that fails', () => {
     const rig = await openRig(t, temporaryDirectory(t));
     breakDisk(rig.spool(), full);
     for (const ts of upTo(4)) rig.storage.enqueue([testSample(ts)]);
-    const claims = (): unknown => rig.storage.memoryStream.checkpointDue();
+    const claims = (): unknown => rig.storage.memory.checkpointDue();
     assert.equal(claims(), undefined);
     let chain = chainStart;
     for (const { payload } of deliver(rig)) chain = chainNext(chain, payload);
-    const due = rig.storage.memoryStream.checkpointDue()!;
+    const due = rig.storage.memory.checkpointDue()!;
     assert.deepEqual([due.seq, due.chain, due.samples, due.durable], [4, chain.toString('hex'), 4, false]);
-    rig.storage.memoryStream.saveCheckpoint('jws', 4);
+    rig.storage.memory.saveCheckpoint('jws', 4);
     assert.equal(claims(), undefined);
   });
 

@@ -23,8 +23,8 @@ export const awsIot: PolicyWriter = (roster) => {
             GatewayPolicy: policy([
               ...connect(['${!iot:Certificate.Subject.CommonName}']),
               allow(['iot:Publish', 'iot:RetainPublish'], written.map(own('topic'))),
-              allow(['iot:Subscribe'], [own('topicfilter')(read)]),
-              allow(['iot:Receive'], [own('topic')(read)]),
+              allow(['iot:Subscribe'], read.map(own('topicfilter'))),
+              allow(['iot:Receive'], read.map(own('topic'))),
             ]),
             BackendPolicy: policy([
               // A backend may hold several sessions; none has a gateway's client id.

@@ -37,7 +37,11 @@ export const emqx: PolicyWriter = (roster, directory) => {
               'publish',
               written.map((channel) => exactly(topicOf(gateway, channel))),
             ),
-            rule(gateway.gateway, 'subscribe', [exactly(topicOf(gateway, read))]),
+            rule(
+              gateway.gateway,
+              'subscribe',
+              read.map((channel) => exactly(topicOf(gateway, channel))),
+            ),
           ]),
           ...roster.backends.map(({ commonName }) => rule(commonName, 'subscribe', [`"${everything}"`])),
           '{deny, all}.',

@@ -18,7 +18,7 @@ export function mosquitto(by: 'cn' | 'subject'): PolicyWriter {
       '',
       `user ${nameOf(gateway)}`,
       ...written.map(
-        (channel) => `topic ${channel === read ? 'readwrite' : 'write'} ${topicOf(gateway, channel)}`,
+        (channel) => `topic ${read.includes(channel) ? 'readwrite' : 'write'} ${topicOf(gateway, channel)}`,
       ),
     ]);
     const backends = roster.backends.flatMap(({ commonName, subject }) => [

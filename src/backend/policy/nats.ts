@@ -20,7 +20,7 @@ export const nats: PolicyWriter = (roster) => {
     user(
       gateway.subject ?? '',
       written.map((channel) => subjectOf(gateway, channel)),
-      [subjectOf(gateway, read)],
+      read.map((channel) => subjectOf(gateway, channel)),
     ),
   );
   // MQTT's `t/#` is two subscriptions in NATS: what is below, and the level itself.

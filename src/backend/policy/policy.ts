@@ -19,9 +19,9 @@ export interface BrokerPolicy {
 /** `directory`: where the broker will find `files`, absolute. */
 export type PolicyWriter = (roster: Roster, directory: string) => BrokerPolicy;
 
-/** A gateway writes to all of its channels and reads none but its own probe. */
+/** A gateway writes to all of its channels, and reads its own probe and the checkpoint that the broker keeps of it. */
 export const written: readonly Channel[] = channels;
-export const read: Channel = 'canary';
+export const read: readonly Channel[] = ['canary', 'checkpoint'];
 
 /** Everything that any gateway writes: what a backend reads. */
 export const everything = 't/#';

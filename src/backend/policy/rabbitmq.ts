@@ -66,7 +66,7 @@ export const rabbitmq: PolicyWriter = (roster, directory) => {
               vhost,
               exchange,
               write: topics(gateway, written),
-              read: topics(gateway, [read]),
+              read: topics(gateway, read),
             })),
             ...roster.backends.map(({ subject }) => ({
               user: subject,
