@@ -10,6 +10,9 @@ const retryMsMax = 60_000;
 /** One that fails again this soon after it worked was not mended. */
 const relapseMs = 60_000;
 
+const shortage =
+  'other programs have filled its disk, and the spool gives up batches for want of room; free space';
+
 /** Whether the spool's disk takes what it is given, and when to try it again where it does not. */
 export class DiskState {
   readonly #clock: Clock;
@@ -18,6 +21,9 @@ export class DiskState {
   #triedAtMs = -Infinity;
   #recoveredAtMs = -Infinity;
   #retryMs = retryMsMin;
+  /** Batches given up for want of room on the disk: since when, and last when. */
+  #shortage: { sinceMs: number; lastMs: number } | undefined;
+  #dropped: number | undefined;
 
   constructor(deps: { clock: Clock; logger: Logger }) {
     this.#clock = deps.clock;
@@ -63,9 +69,23 @@ export class DiskState {
     this.#triedAtMs = -Infinity;
   }
 
+  /** So many batches were given up so far; `isShort`: the disk bounds the spool, and not its quota. */
+  observe(dropped: number, isShort: boolean): void {
+    const isMore = dropped > (this.#dropped ?? dropped);
+    this.#dropped = dropped;
+    const nowMs = this.#clock.monotonicMs();
+    if (isMore && isShort) this.#shortage = { sinceMs: this.#shortage?.sinceMs ?? nowMs, lastMs: nowMs };
+    else if (this.#shortage !== undefined && nowMs - this.#shortage.lastMs >= relapseMs)
+      this.#shortage = undefined;
+  }
+
   status(): DiskStatus {
-    if (!this.isFailing) return goodDisk;
-    const { reason, forMs } = this.fault;
-    return { state: 'failing', reason, sinceMs: forMs };
+    if (this.isFailing) {
+      const { reason, forMs } = this.fault;
+      return { state: 'failing', reason, sinceMs: forMs };
+    }
+    if (this.#shortage === undefined) return goodDisk;
+    const sinceMs = Math.round(this.#clock.monotonicMs() - this.#shortage.sinceMs);
+    return { state: 'failing', reason: shortage, sinceMs };
   }
 }

@@ -33,6 +33,8 @@ export interface StorageDependencies {
   lost(givenUp: GivenUp): void;
 }
 
+/** Characters of a reason in an event. */
+const reasonMax = 1000;
 /** Where no batch comes that could prove the disk, an event does. */
 const quietMs = 10_000;
 /** Batches whose delivery waits for the disk to be noted, which is held in memory. What is behind them waits. */
@@ -254,7 +256,10 @@ export class Storage {
   giveUpMemory(): void {
     if (this.isFailing && this.#disk !== undefined && this.#moveWaiting()) this.#recover();
     const { givenUp, events } = this.memory.giveUp('no disk took it before the gateway stopped');
-    for (const each of [...givenUp, ...this.#held.giveUp()]) this.#deps.lost(each);
+    const lost = [...givenUp, ...this.#held.giveUp()];
+    for (const each of lost) this.#deps.lost(each);
+    const samples = lost.reduce((sum, each) => sum + each.samples, 0);
+    if (samples > 0) this.#deps.logger.error('samples that no disk took are lost', { samples });
     for (const event of events) this.note(event);
   }
 
@@ -319,7 +324,9 @@ export class Storage {
   }
 
   #recovery(): EventBody {
-    return { kind: 'storage-failed', state: 'ended', epoch: this.memory.head.epoch, ...this.#state.fault };
+    const { reason, forMs } = this.#state.fault;
+    const { epoch } = this.memory.head;
+    return { kind: 'storage-failed', state: 'ended', epoch, reason: reason.slice(0, reasonMax), forMs };
   }
 
   #pay(): void {
@@ -345,7 +352,7 @@ export class Storage {
       this.#state.hurry();
     }
     if (!isNews) return;
-    const { reason } = this.#state.fault;
+    const reason = this.#state.fault.reason.slice(0, reasonMax);
     const { epoch } = this.memory.head;
     const event: EventBody = { kind: 'storage-failed', state: 'began', reason, epoch, forMs: 0 };
     this.#events.add(event, Math.round(this.#deps.clock.wallMs()));
@@ -384,6 +391,7 @@ export class Storage {
 
   #stored(): SpoolStatus {
     this.#figures = this.#attempt((disk) => disk.status()) ?? this.#figures;
+    this.#state.observe(this.#figures.dropped, this.#disk?.isShortOfDisk === true);
     return this.#figures;
   }
 }

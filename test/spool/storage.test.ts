@@ -198,6 +198,29 @@ describe('storage on a disk that fails', () => {
     rig.storage.close();
   });
 
+  it('says that the disk is full where it can only store by giving up what waits', {
+    skip: whyNoDisk('ext4'),
+  }, async (t) => {
+    const disk = makeDisk(t, 'ext4');
+    const rig = await openRig(t, join(disk.path, 'spool'));
+    for (const ts of upTo(30)) rig.storage.enqueue([testSample(ts, 20_000)]);
+    fillDisk(join(disk.path, 'other'));
+    for (const ts of upTo(30)) {
+      rig.storage.enqueue([testSample(30 + ts, 20_000)]);
+      rig.storage.status();
+    }
+    assert.equal(rig.storage.isFailing, false, 'it still stores');
+    const { dropped, disk: state } = rig.storage.status();
+    assert.ok(dropped > 0);
+    assert.equal(state.state, 'failing');
+    assert.match(state.reason!, /filled its disk.*free space/);
+    assert.equal(rig.storage.isShortOfDisk, true);
+    const reasons = deliverEvents(rig).flatMap((event) => (event.kind === 'dropped' ? event.reason : []));
+    assert.deepEqual([...new Set(reasons)], ['disk full']);
+    await rig.tick(61);
+    assert.equal(rig.storage.status().disk.state, 'good');
+  });
+
   it('dates what the disk holds before what came after it', async (t) => {
     const rig = await openRig(t, temporaryDirectory(t));
     rig.storage.hold(Buffer.from('[]'));
