@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -331,6 +333,24 @@ describe('an adapter pulled out and put back', () => {
       await values(running, 1, 'values once the other program has ended');
     } finally {
       if (holder.exitCode === null && holder.signalCode === null) process.kill(-holder.pid!);
+    }
+  });
+
+  it('shared with a program that takes no lock: says with which, where devices do not answer', async () => {
+    await using pair = await plugIn('ttyH');
+    const end = openSync(pair.gatewayEnd, 'r+');
+    const sharer = spawn('sleep', ['60'], { stdio: [end, 'ignore', 'ignore'] });
+    closeSync(end);
+    try {
+      const device = modbusDevice('meter', { bus: 'rs485', unitId: 9, points, responseTimeoutMs: 100 });
+      await using running = runFieldbus([rtuBus(pair.gatewayEnd, { baudRate: 115_200 })], [device]);
+      await until(
+        () => /process \d+ \(sleep\) has the port open as well/.test(running.device('meter').reason ?? ''),
+        'the reason names the other program',
+      );
+      assert.match(running.device('meter').reason!, new RegExp(`process ${sharer.pid} .*stop it$`));
+    } finally {
+      sharer.kill();
     }
   });
 

@@ -149,7 +149,7 @@ export function describeFault(fault: FaultKind, received: Uint8Array, { unitId, 
     case 'short-frame':
       return 'answers come cut short; check wiring and termination, and raise the baud rate only as far as the cable bears';
     case 'crc':
-      return 'answers come damaged; check wiring, termination and bias, and that no two devices have one unit id';
+      return 'answers come damaged; check wiring, termination and bias, that no two devices have one unit id, and the parity if none was ever whole';
     case 'noise':
       return 'bytes come that are no frame; check baud rate and parity, and whether A and B are swapped';
     case 'timeout':

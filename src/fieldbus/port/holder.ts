@@ -14,7 +14,19 @@ export interface Holder {
  */
 export async function findHolder(path: string, procRoot = '/proc'): Promise<Holder | null> {
   const device = await realpath(path).catch(() => path);
-  const pid = (await findLocker(device, procRoot)) ?? (await findOpener(device, procRoot));
+  return holderOf((await findLocker(device, procRoot)) ?? (await findOpener(device, procRoot)), procRoot);
+}
+
+/**
+ * Finds another process that has the device at `path` open beside this one, lock or no lock: each takes bytes that are
+ * meant for the other. As rare as `findHolder`.
+ */
+export async function findSharer(path: string, procRoot = '/proc'): Promise<Holder | null> {
+  const device = await realpath(path).catch(() => path);
+  return holderOf(await findOpener(device, procRoot), procRoot);
+}
+
+async function holderOf(pid: number | null, procRoot: string): Promise<Holder | null> {
   if (pid === null) return null;
   const command = await readFile(join(procRoot, String(pid), 'comm'), 'utf8').catch(() => '?');
   return { pid, command: command.trim() };

@@ -5,6 +5,7 @@ import type { Rs485Options } from '../options.ts';
 export type Ioctl = (descriptor: number, request: number, argument: Buffer) => number;
 
 /** asm-generic/ioctls.h; the same on x64 and arm64. */
+const TIOCEXCL = 0x540c;
 const TIOCGSERIAL = 0x541e;
 const TIOCSSERIAL = 0x541f;
 const TIOCSRS485 = 0x542f;
@@ -24,6 +25,11 @@ const SER_RS485_RTS_AFTER_SEND = 4;
 export async function loadIoctl(): Promise<Ioctl> {
   const koffi = (await import('koffi')).default;
   return koffi.load('libc.so.6').func('int ioctl(int, unsigned long, _Inout_ void *)') as Ioctl;
+}
+
+/** Has the kernel refuse every later open of the tty, by programs without a lock as well; root's alone succeed. */
+export function setExclusive(ioctl: Ioctl, descriptor: number): void {
+  ioctl(descriptor, TIOCEXCL, Buffer.alloc(4)); // which it ignores
 }
 
 /** Asks the adapter not to hold received bytes back (FTDI: 16 ms else). True where it has that mode. */

@@ -11,12 +11,14 @@ const toldReasonsMax = 4;
 export class PortLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #isConnection: boolean;
   readonly #lines: CountingAllowance;
   readonly #toldReasons = new Set<string>();
   #isToldOpen = false;
 
-  constructor(logger: Logger, clock: Clock) {
+  constructor(logger: Logger, clock: Clock, isConnection: boolean) {
     this.#logger = logger;
+    this.#isConnection = isConnection;
     this.#clock = clock;
     this.#lines = new CountingAllowance(openLines, clock.monotonicMs());
   }
@@ -28,10 +30,16 @@ export class PortLog {
     this.#logger.warn('port lost', { reason });
   }
 
+  /** A connection that was lost is back once it has worked: many accept and then close, or send something else. */
   opened(): void {
+    if (this.#isConnection && this.#toldReasons.size > 0) return;
     if (this.#isToldOpen || !this.#lines.take(this.#clock.monotonicMs()).pass) return;
     this.#isToldOpen = true;
     this.#logger.info('port open');
+  }
+
+  shared(by: string): void {
+    this.#logger.warn('port shared', { by });
   }
 
   /** It works: what is said of it from now on is news. */

@@ -3,6 +3,7 @@ import { backoffMs } from '../../base/backoff.ts';
 import { type Cancel, type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
+import type { Holder } from './holder.ts';
 import { PortLog } from './port-log.ts';
 import { Session } from './session.ts';
 
@@ -61,6 +62,8 @@ export interface Channel {
   /** Asks for one `readable` event as soon as there is something to read. */
   watch(): void;
   setBaudRate(baudRate: number): Promise<void>;
+  /** Another process that has the line open; absent where there can be none. */
+  findSharer?(): Promise<Holder | null>;
   close(): Promise<void>;
 }
 
@@ -89,6 +92,8 @@ export interface Port {
   proveUseful(): void;
   /** Connections in a row on which a device was asked and nothing useful came. */
   readonly uselessConnections: number;
+  /** Which other process has the line open beside this one, in words; null where none is seen. It walks /proc. */
+  findSharer(): Promise<string | null>;
   /** Opens another connection in place of this one, at once. */
   renew(reason: string): void;
   /** Throws the connection away and opens another: for one that can no longer be made sense of. */
@@ -121,7 +126,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   const { connectDelayMs = 0, isConnection = false } = dependencies;
   const listeners = new Set<(state: PortState) => void>();
   const aborter = new AbortController();
-  const log = new PortLog(logger, clock);
+  const log = new PortLog(logger, clock, isConnection);
   const session = new Session(isConnection, connectDelayMs);
   let state: PortState = { kind: 'opening' };
   let channel: Channel | null = null;
@@ -151,6 +156,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     }
     if (state.kind === 'open') {
       log.opened();
+      tellSharer().catch((error: unknown) => logger.debug('port sharer', { reason: describeError(error) }));
       watchIdle();
       if (waiting) channel?.watch();
     }
@@ -165,6 +171,16 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   /** The channel has ended by itself. */
   const end = (reason: string): void =>
     enter(isConnection && session.isUseful ? { kind: 'idled', byPeer: true } : { kind: 'failed', reason });
+
+  const findSharer = async (): Promise<string | null> => {
+    const holder = await channel?.findSharer?.().catch(() => null);
+    return holder ? `process ${holder.pid} (${holder.command}) has the port open as well` : null;
+  };
+
+  const tellSharer = async (): Promise<void> => {
+    const sharer = await findSharer();
+    if (sharer !== null) log.shared(sharer);
+  };
 
   const dropChannel = async (): Promise<void> => {
     const ended = channel;
@@ -265,6 +281,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     get uselessConnections() {
       return session.useless;
     },
+    findSharer,
     renew: (reason) => {
       logger.debug('port renewed', { reason });
       enter({ kind: 'renewed' });

@@ -3,8 +3,8 @@ import { SerialPort } from 'serialport';
 import { MerestoneError } from '../../base/error.ts';
 import type { SerialLineOptions } from '../options.ts';
 import { AdapterLocator } from './adapter.ts';
-import { findHolder } from './holder.ts';
-import { loadIoctl, setLowLatency, setRs485 } from './line-control.ts';
+import { findHolder, findSharer } from './holder.ts';
+import { loadIoctl, setExclusive, setLowLatency, setRs485 } from './line-control.ts';
 import type { Channel, ChannelEvents, OpenChannel } from './port.ts';
 
 /** What serialport's Linux binding gives for an open line: it sets the line up, we move the bytes. */
@@ -35,7 +35,7 @@ export function serialChannel(
       await opened.close();
       throw error;
     }
-    return channelOf(opened, events);
+    return { ...channelOf(opened, events), findSharer: () => findSharer(path, roots.proc) };
   };
 }
 
@@ -69,6 +69,7 @@ async function explainRefusal(error: unknown, path: string, procRoot: string): P
 
 async function setUp(opened: OpenLine, line: SerialLineOptions): Promise<void> {
   const ioctl = await loadIoctl();
+  setExclusive(ioctl, opened.fd!);
   if (line.rs485) setRs485(ioctl, opened.fd!, line.rs485);
   setLowLatency(ioctl, opened.fd!);
 }

@@ -16,6 +16,7 @@ import { deadShareOf } from './allowance.ts';
 import type { BusDevice } from './bus-device.ts';
 import { charge, decide, heldSilos, openLedger } from './decision.ts';
 import { deadShareEach } from './health.ts';
+import { PortSharing } from './port-sharing.ts';
 import { IdentifiedDevice } from './identified-device.ts';
 import { loadWith, Minute } from './minute.ts';
 import { PolledDevice } from './polled-device.ts';
@@ -89,6 +90,8 @@ export function createModbusBus(
   };
   const client = createClient(bus, port, { clock, onStray, onAlive, lateAnswers });
 
+  const sharing = new PortSharing(port);
+
   const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
     const { discover } = options;
@@ -161,7 +164,9 @@ export function createModbusBus(
   /** A connection that the other end has closed after good service is opened again for what was asked just then. */
   const transact = async (transaction: Transaction): Promise<Outcome> => {
     const outcome = await client.transact(transaction);
-    if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) return outcome;
+    if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) {
+      return sharing.explain(outcome, clock.monotonicMs());
+    }
     await reopened();
     return client.transact(transaction);
   };
