@@ -18,7 +18,7 @@ export interface RowSink {
 }
 
 /** A reader that is slower than we are makes a non-blocking pipe refuse: it is asked again this often. */
-const retryMs = 5;
+const retryMs = 1;
 
 /** JSON that does nothing to a terminal either: a device's text may have any characters. */
 function formatRows(rows: readonly Row[]): string {

@@ -9,9 +9,10 @@ export const depthMax = 16;
 /** Digits in a row within a number: a double that is written out has at most 24, an exponent 3. */
 export const digitsMax = 64;
 
-/** One document: its bytes, and the members and items in all of its objects and lists. */
+/** One document: its bytes, the members or items of one object or list, and those of all of them. */
 export interface DocumentLimits {
   bytesMax: number;
+  itemsMax: number;
   elementsMax: number;
 }
 
@@ -44,12 +45,20 @@ export const proofBytesMax = 256 * 1024;
 
 export const documentLimits = {
   /** `batch.bytesMax` is at most 8 MB. This holds for the unpacked bytes, too. */
-  telemetry: { bytesMax: 8 * 1024 * 1024, elementsMax: 8 * batchSamplesMax + 2 * batchRowsMax },
-  meta: { bytesMax: 8 * 1024 * 1024, elementsMax: 8 * metaDevicesMax + 6 * metaPointsMax },
+  telemetry: {
+    bytesMax: 8 * 1024 * 1024,
+    itemsMax: batchSamplesMax,
+    elementsMax: 8 * batchSamplesMax + 2 * batchRowsMax,
+  },
+  meta: {
+    bytesMax: 8 * 1024 * 1024,
+    itemsMax: samplePointsMax,
+    elementsMax: 8 * metaDevicesMax + 6 * metaPointsMax,
+  },
   /** An event with its proof, which has the event in it. */
-  event: { bytesMax: 512 * 1024, elementsMax: 4096 },
-  checkpoint: { bytesMax: checkpointBytesMax, elementsMax: 256 },
-  status: { bytesMax: 16 * 1024, elementsMax: 256 },
+  event: { bytesMax: 512 * 1024, itemsMax: 1024, elementsMax: 4096 },
+  checkpoint: { bytesMax: checkpointBytesMax, itemsMax: 64, elementsMax: 256 },
+  status: { bytesMax: 16 * 1024, itemsMax: 64, elementsMax: 256 },
   /** A nonce of the gateway's own. */
-  canary: { bytesMax: 1024, elementsMax: 0 },
+  canary: { bytesMax: 1024, itemsMax: 0, elementsMax: 0 },
 } as const satisfies Record<string, DocumentLimits>;

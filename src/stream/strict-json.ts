@@ -57,9 +57,11 @@ const [quote, backslash, colon, comma, zero, nine] = [0x22, 0x5c, 0x3a, 0x2c, 0x
  */
 function survey(
   json: Uint8Array,
-  { elementsMax }: DocumentLimits,
+  { itemsMax, elementsMax }: DocumentLimits,
 ): { members: number; longestNumber: number } {
   let [members, commas, depth, digits, longestNumber] = [0, 0, 0, 0, 0];
+  /** Commas so far, in the object or list that is open at each depth. */
+  const own = new Uint32Array(depthMax + 1);
   for (let index = 0; index < json.length; index++) {
     const byte = json[index]!;
     if (byte >= zero && byte <= nine) {
@@ -69,9 +71,15 @@ function survey(
     digits = 0;
     if (byte === quote) index = endOfString(json, index);
     else if (byte === colon) members++;
-    else if (byte === comma) commas++;
-    else depth += levels[byte]!;
-    if (depth > depthMax) throw invalid(`it is nested deeper than ${depthMax} levels`);
+    else if (byte === comma) {
+      commas++;
+      if (++own[depth]! > itemsMax)
+        throw invalid(`it has a list or object of more than ${itemsMax + 1} items`);
+    } else if (levels[byte]! !== 0) {
+      depth += levels[byte]!;
+      if (depth > depthMax) throw invalid(`it is nested deeper than ${depthMax} levels`);
+      if (levels[byte]! > 0) own[depth] = 0;
+    }
     if (commas > elementsMax) throw invalid(`it has more than ${elementsMax} members and items`);
     if (longestNumber > digitsMax) throw invalid(`it has a number of more than ${digitsMax} digits`);
   }

@@ -87,7 +87,7 @@ describe('every document of the stream', () => {
       [
         'more items than any honest one',
         `[${'0,'.repeat(elementsMax)}0]`,
-        /more than \d+ members|longer than/,
+        /more than \d+ (members|items)|longer than/,
       ],
       ['a text that is too long', `"${'x'.repeat(bytesMax)}"`, /longer than \d+ bytes/],
     ];
@@ -177,16 +177,16 @@ describe('the bounds of a batch', () => {
     ['a point’s name', batchOf(sample({ values: { ['p'.repeat(nameTextMax + 1)]: 1 } })), /Invalid key/],
     ['a text', batchOf(sample({ values: { p: 'x'.repeat(valueTextMax + 1) } })), /^samples\[0\]\.values\.p/],
     [
-      '100,000 faults',
-      bytesOf({ ...batch, samples: Array.from({ length: 100_000 }, () => 0) }),
-      /^samples: /,
+      '9,000 faults',
+      bytesOf({ ...batch, samples: Array.from({ length: 9000 }, () => 0) }),
+      /^samples\[0\]: /,
     ],
     [
       'unknown members of a sample',
-      batchOf({ ...sample(), ...points(50_000) }),
-      /^samples\[0\]: has 50003 members/,
+      batchOf({ ...sample(), ...points(5000) }),
+      /^samples\[0\]: has 5003 members/,
     ],
-    ['unknown members', bytesOf({ ...batch, ...points(50_000) }), /has 50006 members, most of them unknown/],
+    ['unknown members', bytesOf({ ...batch, ...points(5000) }), /has 5006 members, most of them unknown/],
   ];
   for (const [what, message, reason] of over) {
     it(`refuse ${what}`, () => {
