@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import { ConnectDelay } from '../../src/fieldbus/port/connect-delay.ts';
-import { mbapFrame } from '../support/modbus-frames.ts';
+import { mbapFrame, rtuFrame } from '../support/modbus-frames.ts';
 import { modbusDevice, registerPoint, tcpBus } from '../support/modbus-options.ts';
 import {
   answerTo,
   type EndpointBehaviour,
+  registersFor,
   type SimulatedTcpFieldbus,
   simulateEndpoint,
 } from '../support/simulated-endpoint.ts';
@@ -103,6 +104,25 @@ describe('a connection that is closed after every answer', () => {
       await fieldbus.stop();
     });
   }
+
+  it('is no fault with RTU frames over TCP either', async () => {
+    const { clock, whole, of, fieldbus, bus } = start(
+      (request, connection) => {
+        const asked = { ...request, unitId: request.bytes[0]!, pdu: request.bytes.subarray(1, -2) };
+        connection.send(rtuFrame(1, ...registersFor(asked)), 5);
+        connection.close(6);
+      },
+      1000,
+      { kind: 'modbus-rtu-over-tcp' },
+    );
+    await clock.advanceAsync(40_000);
+    assert.ok(whole('d').length >= 37, `${whole('d').length} of 40`);
+    const lost = of('d').filter(({ quality }) => quality !== undefined);
+    assert.ok(lost.length <= 3, 'until it is known');
+    assert.ok(lost.every(({ monotonicMs }) => monotonicMs < 1_005_000));
+    assert.equal(bus().state, 'open');
+    await fieldbus.stop();
+  });
 
   it('for good is lost when it can’t be opened again', async () => {
     const { clock, fieldbus, endpoint, of, bus } = start((request, connection) => {

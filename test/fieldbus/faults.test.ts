@@ -30,6 +30,7 @@ const pointsOf: Record<string, ModbusPointOptions[]> = {
   'fault-illegal-address.txt': [a, float('bad', 2), float('c', 4)],
   'fault-late-answer.txt': [a, float('b', 100)],
   'fault-tcp-late-answer.txt': [a, float('b', 100)],
+  'fault-tcp-exception-length.txt': [a, float('bad', 100)],
   'fault-echo-like-answer.txt': Array.from({ length: 17 }, (_, index) =>
     registerPoint(`coil${index}`, { table: 'coil', address: 768 + index, type: 'bool', everyMs }),
   ),

@@ -115,6 +115,7 @@ class RtuClient implements ModbusClient {
       if (outcome.kind === 'data') this.#lateAnswers.delete(unitId);
       else if (outcome.kind === 'exception') this.#noteException(unitId, request);
       else return outcome;
+      this.#port.endTurn();
     }
     return isDistinct(this.#pendingOf(unitId), transaction.request)
       ? null
@@ -143,7 +144,7 @@ class RtuClient implements ModbusClient {
     const queuedMs = Math.max(0, this.#queue.turnAtMs(askedAtMs) - askedAtMs);
     const heard = await this.#line.ask(question, queuedMs + this.#times.waitMs(unitId, timeoutMs));
     if (heard.kind === 'offline') {
-      this.#note(question, askedAtMs);
+      if (heard.isSent) this.#note(question, askedAtMs);
       return { kind: 'offline', reason: offlineReason(this.#port.state) };
     }
     if (heard.kind === 'nothing') return this.#fail(question, heard.received, askedAtMs, queuedMs);

@@ -17,7 +17,8 @@ export type Heard =
   /** `before` and `after` are what else was heard. */
   | { kind: 'answer'; answer: Answer; answerMs: number; before: Uint8Array; after: Uint8Array }
   | { kind: 'nothing'; received: Uint8Array }
-  | { kind: 'offline' };
+  /** Before the question went out, or after. */
+  | { kind: 'offline'; isSent: boolean };
 
 /** The half-duplex turn-taking of Modbus over serial line V1.02 §2.5: one question, one answer, silence between. */
 export interface RtuLine {
@@ -92,7 +93,7 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
           after: received.subarray(end),
         };
       }
-      if (port.state.kind !== 'open') return { kind: 'offline' };
+      if (port.state.kind !== 'open') return { kind: 'offline', isSent: true };
       const damaged = withoutEchoes(received, question.adu).length >= whole;
       const isOver = now >= deadlineMs || (damaged && now - lastAtMs >= damagedQuietMs);
       if (isOver || received.length > receivedBytesMax) return { kind: 'nothing', received };
@@ -117,7 +118,7 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
       try {
         port.write(question.adu);
       } catch {
-        return { kind: 'offline' };
+        return { kind: 'offline', isSent: false };
       }
       const sentAtMs = clock.monotonicMs() + question.adu.length * charMs;
       const answerChars = expectedLength(question.request) + rtuOverhead;

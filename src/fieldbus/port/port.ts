@@ -90,6 +90,8 @@ export interface Port {
   wake(): void;
   /** What came on the connection made sense: from now on it counts as one that works. */
   proveUseful(): void;
+  /** An answer has been taken: leaves a connection whose other end is known to close it now. */
+  endTurn(): void;
   /** Connections in a row on which a device was asked and nothing useful came. */
   readonly uselessConnections: number;
   /** Which other process has the line open beside this one, in words; null where none is seen. It walks /proc. */
@@ -273,10 +275,15 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     },
     wake: () => enter({ kind: 'wanted' }),
     proveUseful: () => {
-      if (session.isUseful || state.kind !== 'open') return;
+      if (state.kind !== 'open') return;
+      const isNews = !session.isUseful;
       session.proved();
+      if (!isNews) return;
       work();
       log.opened();
+    },
+    endTurn: () => {
+      if (session.isOneShot && session.isUseful) enter({ kind: 'idled', byPeer: true });
     },
     get uselessConnections() {
       return session.useless;

@@ -3,6 +3,9 @@ import { ConnectDelay } from './connect-delay.ts';
 /** A line or connection that stayed open for so long works, be it that nothing came to prove it. */
 const provenAfterMs = 30_000;
 
+/** So many connections in a row that gave one answer each: the next will give no more. */
+const oneShotAfter = 3;
+
 /** What one opening of a port after the other has brought. Pure: times come in. */
 export class Session {
   readonly #isConnection: boolean;
@@ -11,6 +14,8 @@ export class Session {
   #isUseful = false;
   #isAsked = false;
   #useless = 0;
+  #answers = 0;
+  #singles = 0;
 
   constructor(isConnection: boolean, connectDelayMs: number) {
     this.#isConnection = isConnection;
@@ -26,6 +31,11 @@ export class Session {
     return this.#useless;
   }
 
+  /** The other end closes each connection after one answer; what is asked on it after that is lost. */
+  get isOneShot(): boolean {
+    return this.#isConnection && this.#singles >= oneShotAfter;
+  }
+
   /** Between opening and the first request. */
   get delayMs(): number {
     return this.#delay.ms;
@@ -33,6 +43,7 @@ export class Session {
 
   opened(now: number): void {
     this.#openedAtMs = now;
+    this.#answers = 0;
     this.#isUseful = false;
     this.#isAsked = false;
   }
@@ -43,12 +54,14 @@ export class Session {
 
   proved(): void {
     if (!this.#isUseful) this.#delay.useful();
+    this.#answers += 1;
     this.#isUseful = true;
     this.#useless = 0;
   }
 
   /** Gives whether it has worked. */
   ended(now: number): boolean {
+    this.#singles = this.#answers === 1 ? this.#singles + 1 : 0;
     if (this.#isUseful) this.#delay.again();
     else if (this.#isAsked && this.#isConnection) {
       this.#useless += 1;

@@ -191,6 +191,7 @@ export function createModbusBus(
     const outcome = await transact(transaction).finally(() => {
       inFlight -= 1;
     });
+    if (inFlight === 0) port.endTurn();
     const now = clock.monotonicMs();
     const costMs = costOf(outcome, now - askedAt) / client.concurrency;
     busy.add(costMs, now);
