@@ -42,6 +42,12 @@ export function whyNoDisk(kind: FileSystem): string | undefined {
   return missing === undefined ? undefined : `needs ${missing} (Debian: xfsprogs, e2fsprogs)`;
 }
 
+/** A spool that is closed after its disk is gone writes itself anew: what it leaves goes with the process. */
+const parents = new Set<string>();
+process.once('exit', () => {
+  for (const parent of parents) rmSync(parent, { recursive: true, force: true });
+});
+
 /** Makes and mounts one; it is gone when the test is over. */
 export function makeDisk(
   t: { after: (done: () => void) => void },
@@ -49,6 +55,7 @@ export function makeDisk(
   bytes = imageBytes[kind],
 ): Disk {
   const parent = mkdtempSync(join(tmpdir(), 'merestone-disk-'));
+  parents.add(parent);
   const path = join(parent, 'disk');
   const image = join(parent, 'disk.img');
   mkdirSync(path, { recursive: true });
