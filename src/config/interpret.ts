@@ -43,7 +43,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
       trust: resolve(identity.trust),
     },
     uplink: {
-      url: brokerUrl(uplink.url),
+      url: Array.isArray(uplink.url) ? uplink.url.map(brokerUrl) : brokerUrl(uplink.url),
       ca: resolve(uplink.ca),
       ...(alpn !== undefined && { alpn }),
       protocol: uplink.protocol === '3.1.1' ? '3.1.1' : '5',

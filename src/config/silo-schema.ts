@@ -24,7 +24,11 @@ const planned = new Set(['sparkplug-b', 'thingsboard']);
 
 const uplink = z
   .strictObject({
-    url,
+    url: z
+      .union([url, z.array(url).min(1).max(8)])
+      .describe(
+        'the broker, mqtts://host:port, or a list of them; every address of each name is tried in turn',
+      ),
     ca: path("CA certificates, PEM, that the broker's certificate must chain to"),
     alpn: z
       .string()

@@ -1,4 +1,4 @@
-import { isIP, type TcpSocketConnectOpts } from 'node:net';
+import { isIP } from 'node:net';
 import {
   checkServerIdentity,
   connect,
@@ -7,11 +7,12 @@ import {
   type PeerCertificate,
   type TLSSocket,
 } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
 import { readAuthorities } from './authorities.ts';
 import { dialFault } from './dial-fault.ts';
 import { clip, type SentChain } from './fault-words.ts';
 import type { UplinkOptions } from './options.ts';
-import type { BrokerTarget } from './target.ts';
+import type { Candidate } from './brokers.ts';
 
 export interface UplinkCredentials {
   /** The client certificate, with its intermediates where there are any. */
@@ -20,10 +21,10 @@ export interface UplinkCredentials {
 }
 
 /**
- * How long one of a host's several addresses may take before the next is tried. Node's own 250 ms would skip every
+ * How long TCP may take to one of several addresses before the next is tried. Node's own 250 ms would skip every
  * address but the last over a satellite.
  */
-const addressTimeoutMs = 5000;
+const tcpMs = 5000;
 
 /** Suites with forward secrecy and an AEAD, of TLS 1.3 and 1.2 (RFC 9325 §4.2). */
 const ciphers = [
@@ -37,9 +38,10 @@ const ciphers = [
  * Rejects with a MerestoneError that tells a technician what is wrong. `signal` gives up; after success the caller owns the socket.
  */
 export async function dial(
-  target: BrokerTarget,
+  target: Candidate,
   { ca: caFile, alpn }: Pick<UplinkOptions, 'ca' | 'alpn'>,
   credentials: UplinkCredentials,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   const ca = await readAuthorities(caFile);
@@ -48,8 +50,8 @@ export async function dial(
   let sent: SentChain | undefined;
   try {
     signal.throwIfAborted();
-    const options: ConnectionOptions & Pick<TcpSocketConnectOpts, 'autoSelectFamilyAttemptTimeout'> = {
-      host: target.host,
+    const options: ConnectionOptions = {
+      host: target.address,
       port: target.port,
       // RFC 6066 §3: an address is no server name.
       servername: isIP(target.host) === 0 ? target.host : '',
@@ -64,7 +66,6 @@ export async function dial(
       minVersion: 'TLSv1.2',
       // Said outright, for the environment (NODE_TLS_REJECT_UNAUTHORIZED) could change the default.
       rejectUnauthorized: true,
-      autoSelectFamilyAttemptTimeout: addressTimeoutMs,
     };
     const socket = connect(options);
     // Before Node checks it: afterwards nobody can ask the socket any more.
@@ -73,9 +74,14 @@ export async function dial(
     });
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     socket.setNoDelay(true);
+    const cancel = target.hasAlternatives ? clock.after(tcpMs, () => socket.destroy(overdue())) : () => {};
+    socket.once('connect', cancel);
     socket.once('secureConnect', () => resolve(socket));
     socket.on('error', fail);
-    socket.once('close', () => fail(new Error('closed')));
+    socket.once('close', () => {
+      cancel();
+      fail(new Error('closed'));
+    });
   } catch (error) {
     fail(error);
   }
@@ -105,4 +111,8 @@ function chainOf(socket: TLSSocket): SentChain {
 function isIssued(certificate: DetailedPeerCertificate): boolean {
   const { issuerCertificate } = certificate as Partial<DetailedPeerCertificate>;
   return issuerCertificate !== undefined && issuerCertificate !== certificate;
+}
+
+function overdue(): Error {
+  return Object.assign(new Error('no answer to TCP'), { code: 'ETIMEDOUT' });
 }

@@ -5,6 +5,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../stream/topic.ts';
+import { Brokers, type Candidate } from './brokers.ts';
 import { dial, type UplinkCredentials } from './dial.ts';
 import { type LinkEvent, type LinkState, stableMs, transition } from './lifecycle.ts';
 import type { UplinkOptions } from './options.ts';
@@ -12,7 +13,7 @@ import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
 import { type Parties, shortFault, silentFault } from './session-fault.ts';
 import { SizeLimit } from './size-limit.ts';
-import { type BrokerTarget, parseTarget } from './target.ts';
+import type { BrokerTarget } from './target.ts';
 import type { SessionEnd, SessionOptions } from './wire.ts';
 
 /** What became of a publish, proof included. */
@@ -34,8 +35,10 @@ export interface LinkDependencies {
   onSizeLimit: () => void;
 }
 
-/** For DNS, TCP, TLS and CONNACK together, and as long again for the first acknowledgement. */
+/** For TCP, TLS and CONNECT together, and as long again for the first acknowledgement. */
 const stepMs = 30_000;
+/** The same, where another address can be tried instead. */
+const addressMs = 15_000;
 /** Half a minute after a broker is back at the latest, the gateway is too; a fleet of 1,000 makes 45 handshakes a second. */
 const backoff: BackoffOptions = { initialMs: 500, maxMs: 30_000, jitter: 0.5 };
 /** For what is in flight when the credentials are renewed. */
@@ -47,10 +50,12 @@ const goodbyeMs = 1000;
 
 /** Keeps a session with the broker for as long as it lives: connects, proves, waits, renews, ends. */
 export class Link {
-  readonly target: BrokerTarget;
   readonly #options: UplinkOptions;
   readonly #origin: Origin;
   readonly #dependencies: LinkDependencies;
+  readonly #brokers: Brokers;
+  /** Where the session is, or is being tried for. */
+  #candidate: Candidate | undefined;
   #credentials: UplinkCredentials;
   #state: LinkState = { kind: 'connecting', failures: 0, reason: null };
   #sinceWallMs: number;
@@ -82,7 +87,7 @@ export class Link {
     credentials: UplinkCredentials,
     dependencies: LinkDependencies,
   ) {
-    this.target = parseTarget(options.url);
+    this.#brokers = new Brokers([options.url].flat(), options.ca);
     this.#options = options;
     this.#origin = origin;
     this.#credentials = credentials;
@@ -125,6 +130,11 @@ export class Link {
   /** MQTT's own, without what TLS adds, over all sessions. */
   get bytesSent(): number {
     return this.#bytesSentBefore + (this.#proven?.session.bytesSent ?? 0);
+  }
+
+  /** The broker that is connected to, or was tried last. */
+  get target(): BrokerTarget {
+    return this.#candidate ?? this.#brokers.targets[0];
   }
 
   /** Whether the broker keeps retained messages, as its last CONNACK said. */
@@ -236,23 +246,38 @@ export class Link {
     this.#cancelPause = this.#dependencies.clock.after(pauseMs, () => this.#apply({ kind: 'paused' }));
   }
 
+  /** One round: every address of every broker, until one welcomes us. */
   async #connect(): Promise<void> {
-    const { clock } = this.#dependencies;
     this.#attempt?.abort();
     const attempt = new AbortController();
     this.#attempt = attempt;
-    const cancel = clock.after(stepMs, () => {
-      attempt.abort(silentFault(`it does not answer within ${formatDuration(stepMs)}`, this.#parties()));
-    });
     try {
-      const socket = await dial(this.target, this.#options, this.#credentials, attempt.signal);
-      const session = await openSession(socket, this.#sessionOptions(), clock);
+      const session = await this.#brokers.connect(
+        (candidate) => this.#open(candidate, attempt.signal),
+        attempt.signal,
+      );
       attempt.signal.throwIfAborted();
       this.#attempt = undefined;
       this.#adopt(session);
     } catch (error) {
-      const { aborted, reason } = attempt.signal;
-      if (this.#attempt === attempt) this.#lose(aborted ? reason : error);
+      if (this.#attempt === attempt) this.#lose(error);
+    }
+  }
+
+  /** TCP, TLS and CONNECT at one address, within its time. */
+  async #open(candidate: Candidate, signal: AbortSignal): Promise<Session> {
+    const { clock } = this.#dependencies;
+    this.#candidate = candidate;
+    const overdue = new AbortController();
+    const waitMs = candidate.hasAlternatives ? addressMs : stepMs;
+    const fault = silentFault(`it does not answer within ${formatDuration(waitMs)}`, this.#parties());
+    const cancel = clock.after(waitMs, () => overdue.abort(fault));
+    const either = AbortSignal.any([signal, overdue.signal]);
+    try {
+      const socket = await dial(candidate, this.#options, this.#credentials, clock, either);
+      return await openSession(socket, this.#sessionOptions(), clock);
+    } catch (error) {
+      throw overdue.signal.aborted ? fault : error;
     } finally {
       cancel();
     }
@@ -281,6 +306,7 @@ export class Link {
     this.#proven = undefined;
     this.#bytesSentBefore += proven.session.bytesSent;
     const fault = proven.end(end, this.#state.kind === 'proving');
+    if (this.#candidate !== undefined) this.#brokers.left(this.#candidate, this.#useful);
     this.#lose(this.#isShort(end) ? shortFault(fault, this.#parties()) : fault);
   }
 

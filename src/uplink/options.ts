@@ -1,6 +1,6 @@
 export interface UplinkOptions {
-  /** `mqtts://host:port`. */
-  url: string;
+  /** `mqtts://host:port`; several are tried in turn, each at every address of its name. */
+  url: string | readonly string[];
   /** Path of the CA certificates (PEM) that the broker's certificate must chain to. */
   ca: string;
   /** The application protocol asked for in the TLS handshake (RFC 7301); undefined: none. */
