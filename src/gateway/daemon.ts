@@ -134,7 +134,8 @@ export class Daemon {
         return () => this.#tails.delete(listener);
       },
       reload: (by) => this.reload(by),
-      request: (method) => {
+      request: async (method, params, by) => {
+        if (method === 'spool-retry') return { silos: this.#running.retryQuarantined(siloOf(params), by) };
         throw new MerestoneError('ControlInvalid', `there is no method '${method}'`);
       },
       refused: (refusal) => this.#refused(refusal),
@@ -195,4 +196,12 @@ function summaryOf({ silos, buses }: ReloadResult): LogFields {
   const told = (outcomes: readonly { name: string; outcome: string }[]): string =>
     outcomes.map(({ name, outcome }) => `${name} ${outcome}`).join(', ');
   return { silos: told(silos), buses: told(buses) };
+}
+
+/** Which silo is meant; undefined: all. Throws ControlInvalid. */
+function siloOf(params: unknown): string | undefined {
+  if (params === undefined || params === null) return undefined;
+  const silo: unknown = typeof params === 'object' && 'silo' in params ? params.silo : undefined;
+  if (silo === undefined || typeof silo === 'string') return silo;
+  throw new MerestoneError('ControlInvalid', 'silo is the name of one');
 }

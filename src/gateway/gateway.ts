@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/error.ts';
+import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { version } from '../base/version.ts';
 import type { GatewayOptions } from '../config/options.ts';
@@ -85,6 +85,17 @@ export class Gateway {
   /** Has every silo note in its audit log what somebody did to the gateway that all of them share. */
   record(act: AuditAct): void {
     for (const silo of this.#silos.values()) silo.record(act);
+  }
+
+  /** Has the named silo, or each, send its quarantined batches once more, by `by`'s will; their names. Throws Usage. */
+  retryQuarantined(name: string | undefined, by: string): string[] {
+    const named = [...this.#silos.values()].filter((silo) => name === undefined || silo.name === name);
+    if (named.length === 0) {
+      const hint = `name one of ${[...this.#silos.keys()].join(', ')}`;
+      throw new MerestoneError('Usage', `there is no silo '${name}'`, { hint });
+    }
+    for (const silo of named) silo.record({ kind: 'retry', details: { by, batches: 0 } });
+    return named.map((silo) => silo.name);
   }
 
   /**

@@ -32,6 +32,8 @@ export interface AuditDetails {
   drop: LostBatches | { reason: string; samples: number; from: number; to: number };
   quarantine: LostBatches;
   export: { by: string; epoch: string; seqFrom: number; seqTo: number; batches: number };
+  /** Quarantined batches were put back in line, by a person or because the broker takes larger ones now. */
+  retry: { by: string; batches: number };
   shred: { by: string; epoch: string; batches: number; samples: number };
   'refused-certificate': { reason: string; fingerprintSha256: string | null };
   /** `times`: so many, where they were too many to be noted one by one. */

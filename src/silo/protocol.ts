@@ -50,9 +50,9 @@ export type FromSilo =
 /** `reload`: look at the certificate files again. */
 export type SiloMethod = 'reload';
 
-type ActKind = 'configuration' | 'device-identity' | 'refused-request';
+type ActKind = 'configuration' | 'device-identity' | 'refused-request' | 'retry';
 
-/** What reaches a silo from outside, for its audit log: acts of people, and what its devices say that they are. */
+/** What reaches a silo from outside, for its audit log (a `retry` is also carried out): acts of people, and what its devices say that they are. */
 export type AuditAct = { [Kind in ActKind]: { kind: Kind; details: AuditDetails[Kind] } }[ActKind];
 
 /** One end of the wall's only door, be it a MessagePort or a socket between two processes. */

@@ -1,11 +1,12 @@
 import { inBackground } from '../base/background.ts';
+import { Allowance } from '../base/allowance.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { releasedAtMs, version } from '../base/version.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus, SiloUsage, UplinkStatus } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage } from '../reading/status.ts';
 import type { Storage } from '../spool/storage.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
@@ -26,6 +27,7 @@ import type { QuotaBook } from './quota-book.ts';
 import { Quotas } from './quotas.ts';
 import { folderOf, openStorage } from './silo-storage.ts';
 import { Timekeeper, type TimeSources } from './timekeeper.ts';
+import { withOversize } from './uplink-status.ts';
 
 export interface RunningSiloDependencies {
   birth: SiloBirth;
@@ -63,6 +65,8 @@ export class RunningSilo {
   #described: SiloDevices;
   #identity: LoadedIdentity;
   #sessionSince: number;
+  #packetBytesMax = Infinity;
+  readonly #retries: Allowance;
   #isHeadCompared = false;
   /** The head was compared: events and checkpoints may go as well. */
   #isBegun = false;
@@ -99,6 +103,7 @@ export class RunningSilo {
     this.#journal = journal;
     this.#identity = identity;
     this.#sessionSince = clock.wallMs();
+    this.#retries = new Allowance({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
     const timekeeper = new Timekeeper(
       time,
       Math.max(identity.identity.notBefore, releasedAtMs),
@@ -220,7 +225,7 @@ export class RunningSilo {
   status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
     const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
     const { birth, clock } = this.#dependencies;
-    const uplink = this.#uplinkStatus();
+    const uplink = withOversize(this.#uplink.status(), this.#forwarder.oversize);
     const spool = this.#spool.status();
     const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
     return {
@@ -239,6 +244,14 @@ export class RunningSilo {
         dropped: { ...this.#dependencies.losses.totals },
       },
     };
+  }
+
+  /** Quarantined batches are sent once more. */
+  retryQuarantined(by: string): void {
+    const batches = this.#spool.retryRejected();
+    this.#journal.record('retry', { by, batches });
+    this.#dependencies.logger.info('quarantined batches are sent once more', { batches, by });
+    this.#forwarder.pump();
   }
 
   /** What an operator's act or a refusal means for this tenant, for good. */
@@ -299,22 +312,22 @@ export class RunningSilo {
     this.#intake.limitBatches(Math.max(0, batchBytesMax - overheadBytes));
     this.#forwarder.limitSize(bytesMax);
     this.#events.limitSize();
+    const isRaised = bytesMax > this.#packetBytesMax;
+    this.#packetBytesMax = bytesMax;
+    if (isRaised) this.#retryAfterRaise();
+  }
+
+  /** What was too large for a day may pass now. A limit that goes up and down is minded once an hour. */
+  #retryAfterRaise(): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    if (this.#spool.status().quarantined === 0 || !this.#retries.take(1, nowMs)) return;
+    this.retryQuarantined('the uplink: the broker takes larger packets');
   }
 
   /** The broker's limit of size is a quota that is not ours: the backend is told that batches wait for it. */
   #noteOversize(state: 'reached' | 'cleared', bytesMax: number): void {
     const limit = Number.isFinite(bytesMax) ? bytesMax : 0;
     this.#spool.note({ kind: 'quota', quota: 'broker-packet-bytes', limit, state });
-  }
-
-  #uplinkStatus(): UplinkStatus {
-    const status = this.#uplink.status();
-    const oversizeBatches = this.#forwarder.oversize;
-    if (oversizeBatches === 0) return status;
-    const which = oversizeBatches === 1 ? '1 batch is' : `${oversizeBatches} batches are`;
-    const limit = status.packetBytesMax === null ? '' : ` (${status.packetBytesMax} bytes)`;
-    const waits = `${which} larger than the broker takes${limit} and waits here; raise its limit, or lower batch.bytesMax`;
-    return { ...status, oversizeBatches, reason: [status.reason, waits].filter(Boolean).join('; ') };
   }
 
   #sessionReady(inflightMax: number): void {

@@ -220,9 +220,16 @@ export class Silo {
 
   #record(act: AuditAct): void {
     this.#settleRefusals();
+    if (act.kind === 'retry') return this.#retry(act.details.by);
     if (act.kind === 'configuration') return this.#note(act.kind, act.details);
     if (act.kind === 'device-identity') return this.#note(act.kind, act.details);
     if (this.#refusals.admit(act.details, this.#clock.monotonicMs())) this.#note(act.kind, act.details);
+  }
+
+  /** One without an identity has no batches of anybody's. */
+  #retry(by: string): void {
+    if (this.#stage.at === 'running') this.#stage.silo.retryQuarantined(by);
+    else this.#note('retry', { by, batches: 0 });
   }
 
   #settleRefusals(isLast = false): void {

@@ -2,7 +2,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { LostRun } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { epochNumberOf, seqOf } from './position.ts';
-import { countOf, has, withMember, withoutMember } from './runs.ts';
+import { ascending, countOf, has, withMember, withoutMember } from './runs.ts';
 import type { BatchRow } from './schema.ts';
 
 /** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */
@@ -38,6 +38,23 @@ export function reject(books: Books, draft: Draft, row: BatchRow, reason: string
   draft.rejected = withMember(draft.rejected, row.position);
   draft.quarantined += 1;
   books.outbox.note(draft, { kind: 'quarantined', reason, ...runOf(row) });
+}
+
+/** What the broker refused for good waits again, in its old place; how many batches. The way back from `reject`. */
+export function reinstateAll(books: Books, draft: Draft): number {
+  let batches = 0;
+  for (const position of ascending(draft.rejected)) {
+    const batch = books.read(position);
+    if (batch === undefined) {
+      condemn(books, draft, position);
+      continue;
+    }
+    draft.rejected = withoutMember(draft.rejected, position);
+    draft.waiting = withMember(draft.waiting, position);
+    draft.samplesWaiting += batch.row.samples;
+    batches += 1;
+  }
+  return batches;
 }
 
 /** Room is needed: a rejected batch, reported when it was rejected, goes. */

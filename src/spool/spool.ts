@@ -1,16 +1,16 @@
 import type { Cancel } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import { FaultState } from '../base/fault-state.ts';
-import { goodDisk } from '../reading/blank-status.ts';
 import type { SpoolStatus } from '../reading/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { EventBody, StreamEvent } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
-import { condemn } from './departure.ts';
+import { condemn, reinstateAll } from './departure.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { Dispatch, type LeasedBatch, type Verdicts } from './dispatch.ts';
 import { makeRoom, noRoom } from './eviction.ts';
+import { figuresOf } from './figures.ts';
 import { filesOf } from './files.ts';
 import { hold, letGo } from './held.ts';
 import { type EncodedSample, takeIn } from './intake.ts';
@@ -25,7 +25,7 @@ import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { quotaOf } from './quota.ts';
 import { Rotation } from './rotation.ts';
-import { ascending, countOf } from './runs.ts';
+import { ascending } from './runs.ts';
 import type { Durability } from './store.ts';
 
 export type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';
@@ -208,6 +208,11 @@ export class Spool {
     this.#dispatch.giveBack(released);
   }
 
+  /** What the broker refused for good waits again, on the medium when this returns; how many batches. */
+  retryRejected(): number {
+    return this.#commit((draft) => reinstateAll(this.#books, draft));
+  }
+
   /** Stores an event; it is on the medium when this returns. Throws as `enqueue` does. */
   note(event: EventBody): void {
     this.#commitEvent(event, (draft) => this.#books.outbox.note(draft, event));
@@ -306,26 +311,7 @@ export class Spool {
 
   status(): SpoolStatus {
     this.#books.assertOpen();
-    const { store, ledger } = this.#books;
-    const delivered = this.#dispatch.delivered();
-    const { head, waiting, samplesWaiting, events, quarantined, dropped } = ledger;
-    const position = this.#dispatch.oldest();
-    const oldest = position === undefined ? undefined : store.batchTime(position);
-    return {
-      epoch: head.epoch,
-      seq: head.seq,
-      batches: countOf(waiting) - delivered.batches,
-      samples: samplesWaiting - delivered.samples,
-      bytes: store.bytes(),
-      bytesInUse: this.bytesInUse(),
-      bytesMax: this.#options.bytesMax,
-      oldestAgeMs: oldest === undefined ? null : Math.max(0, this.#deps.clock.wallMs() - oldest),
-      quarantined,
-      dropped,
-      events: countOf(events),
-      bytesWritten: store.bytesWritten,
-      disk: goodDisk,
-    };
+    return figuresOf(this.#books, this.#dispatch, this.#options.bytesMax, this.#deps.clock.wallMs());
   }
 
   /** Idempotent; everything else throws SpoolClosed afterwards. */

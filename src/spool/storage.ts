@@ -162,6 +162,11 @@ export class Storage {
     return this.#attempt((disk) => disk.leaveIfSetBack(kept)) ?? false;
   }
 
+  /** As the spool's; none where its disk fails. */
+  retryRejected(): number {
+    return this.#attempt((disk) => disk.retryRejected()) ?? 0;
+  }
+
   beginLive(): void {
     this.#attempt((disk) => (disk.beginLive(), true));
   }
@@ -313,13 +318,7 @@ export class Storage {
     if (this.isFailing) return;
     if (!isTold) this.note(event);
     this.#pay();
-    for (
-      let payload = this.#held.take();
-      payload !== undefined && !this.isFailing;
-      payload = this.#held.take()
-    ) {
-      this.hold(payload);
-    }
+    while (!this.isFailing && this.#held.count > 0) this.hold(this.#held.take()!);
     this.onRecovered();
   }
 

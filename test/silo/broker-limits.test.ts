@@ -124,7 +124,7 @@ describe('a broker’s limit of size', () => {
       assert.equal(uplink!.lastAnswer, 'too-large');
       assert.match(
         uplink!.reason!,
-        /larger than the broker takes \(\d+ bytes\) and waits here; raise its limit, or lower batch\.bytesMax/,
+        /larger than the broker takes \(\d+ bytes\); raise its limit, or lower batch\.bytesMax/,
       );
       assert.equal(spool!.quarantined, 0);
       const warnings = live.log.filter(({ event }) => event.startsWith('batches are larger'));

@@ -104,6 +104,29 @@ describe('spool', () => {
     assert.equal(spool.status().quarantined, 2);
   });
 
+  it('puts what was quarantined back into its place, and keeps that over a restart', async (t) => {
+    const directory = temporaryDirectory(t);
+    let spool = await openTestSpool(directory);
+    t.after(() => spool.close());
+    for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
+    const keys = spool.lease(4, 'fifo').map(({ key }) => key);
+    const reason = 'larger than the broker took for a day';
+    spool.settle({
+      acked: [keys[3]!],
+      rejected: keys.slice(0, 2).map((key) => ({ ...key, reason })),
+      released: [keys[2]!],
+    });
+    assert.deepEqual([spool.status().batches, spool.status().samples], [1, 1]);
+    assert.equal(spool.retryRejected(), 2);
+    assert.equal(spool.retryRejected(), 0);
+    assert.deepEqual([spool.status().batches, spool.status().samples], [3, 3]);
+    spool.close();
+    spool = await openTestSpool(directory);
+    assert.deepEqual(seqs(spool.lease(4, 'fifo')), [1, 2, 3]);
+    spool.settle({ acked: keys.slice(0, 3) });
+    assert.deepEqual([spool.status().batches, spool.status().samples], [0, 0]);
+  });
+
   it('sends the newest first after an outage, then the backlog from its oldest on', async (t) => {
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());

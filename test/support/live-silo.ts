@@ -55,6 +55,11 @@ export class LiveSilo implements AsyncDisposable {
     });
   }
 
+  /** A person asks for the quarantined batches to be sent once more. */
+  retry(by: string): Promise<void> {
+    return this.#silo.handle({ type: 'record', act: { kind: 'retry', details: { by, batches: 0 } } });
+  }
+
   async reached(condition: (status: SiloStatus) => boolean, what: string): Promise<void> {
     await until(() => this.#status !== undefined && condition(this.#status), what).catch((error: Error) => {
       throw new Error(
