@@ -207,7 +207,7 @@ function configuration(
 ): string {
   const silo = (name: string, url: string, more: string): string => `  - name: ${name}
     identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
-    uplink: { url: '${url}', ca: ./ca.crt }
+    uplink: { url: '${url}', ca: ./ca.crt, order: fifo }
     batch: { linger: 50ms }
     memoryMax: 64MB
     isolation: ${isolation}
