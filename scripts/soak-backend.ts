@@ -2,11 +2,11 @@
  * What a hostile tenant costs the others of a shared backend: `merestone consume` behind a real Mosquitto, one tenant
  * whose batches flow, and one that sends a million messages which know the format and go against it.
  *
- *   node scripts/soak-backend.ts [--messages 1000000] [--rounds 20] [--bytes-max 1000000] [--seed N]
+ *   node scripts/soak-backend.ts [--messages 1000000] [--rounds 20] [--bytes-max 1000000] [--per-turn 4] [--seed N]
  *
  * Prints for each round the honest tenant's latency from publish to row, what of it was lost, and the consumer's
  * memory. Exits with 1 where a batch was lost, the consumer ended, the 99th percentile of all rounds' median is more
- * than twice what it was without the other, or memory grew from the first half to the second.
+ * than twice what it was without the other and more than 10 ms, or memory grew from the first half to the second.
  */
 import { parseArgs } from 'node:util';
 import { formatBytes } from '../src/base/quantity.ts';
@@ -17,6 +17,7 @@ const { values: settings } = parseArgs({
     messages: { type: 'string', default: '1000000' },
     rounds: { type: 'string', default: '20' },
     'bytes-max': { type: 'string', default: '1000000' },
+    'per-turn': { type: 'string', default: '4' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
@@ -24,6 +25,8 @@ const rounds = Number(settings.rounds);
 const perRound = Math.ceil(Number(settings.messages) / rounds);
 const everyMs = 20;
 const ratioMax = 2;
+/** Below this a machine's own noise decides. */
+const noiseMs = 10;
 const growthMax = 1.25;
 const roundMs = 3_600_000;
 
@@ -48,15 +51,17 @@ line('without', quiet, shared.takeResident());
 const loud: Measured[] = [];
 const memory: number[] = [];
 for (let round = 1; round <= rounds && shared.exitCode === undefined; round++) {
-  loud.push(await shared.measure(roundMs, everyMs, 8, perRound));
+  loud.push(await shared.measure(roundMs, everyMs, Number(settings['per-turn']), perRound));
   memory.push(shared.takeResident());
   line(`round ${round}`, loud.at(-1)!, memory.at(-1)!);
 }
 const lost = quiet.lost + loud.reduce((sum, each) => sum + each.lost, 0);
-const ratio = median(loud.map(({ p99 }) => p99)) / quiet.p99;
+const p99 = median(loud.map((each) => each.p99));
+const ratio = p99 / quiet.p99;
 const half = Math.ceil(memory.length / 2);
 const growth = Math.max(...memory.slice(half), 0) / Math.max(...memory.slice(0, half));
 process.stdout.write(
   `${shared.sentHostile} hostile messages; lost ${lost}; p99 ${ratio.toFixed(2)} times; memory ${growth.toFixed(2)} times\n`,
 );
-if (shared.exitCode !== undefined || lost > 0 || ratio > ratioMax || growth > growthMax) process.exitCode = 1;
+if (shared.exitCode !== undefined || lost > 0 || (ratio > ratioMax && p99 > noiseMs) || growth > growthMax)
+  process.exitCode = 1;

@@ -34,7 +34,7 @@ export interface RefusedMessage extends Origin {
 }
 
 /**
- * Messages as they came, kept in the state file: those of a tenant that sends faster than its turns come, and
+ * Messages as they came, kept in a file beside the state: those of a tenant that sends faster than its turns come, and
  * those that were refused, to be tried again by a later version. What is in here may be acknowledged.
  * Bounded for each tenant; what has no room is for the caller to tell.
  */

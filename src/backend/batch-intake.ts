@@ -1,8 +1,10 @@
 import { MerestoneError } from '../base/error.ts';
 import type { TelemetryBatch } from '../stream/batch.ts';
-import { decodeBatch } from '../stream/decoding.ts';
+import { inTurns, type Breathe } from '../base/steps.ts';
+import { decodeBatchSteps } from '../stream/decoding.ts';
 import type { Origin } from '../stream/topic.ts';
 import type { Arrival } from './arrival.ts';
+import { batchDigestSteps } from './chain-walk.ts';
 import type { Findings } from './findings.ts';
 import type { RowSink } from './row-sink.ts';
 import { rowsOf } from './row.ts';
@@ -29,21 +31,23 @@ export class BatchIntake {
     this.#parts = parts;
   }
 
-  async take(origin: Origin, arrival: Arrival): Promise<void> {
+  async take(origin: Origin, arrival: Arrival, breathe: Breathe): Promise<void> {
     const { store, findings } = this.#parts;
-    const { batch, payload } = decodeBatch(origin, arrival.payload, arrival.properties);
+    const steps = decodeBatchSteps(origin, arrival.payload, arrival.properties);
+    const { batch, payload } = await inTurns(steps, breathe);
+    const digest = await inTurns(batchDigestSteps(payload), breathe);
     const key = { ...origin, epoch: batch.epoch };
     const { seq } = batch;
     const ledger = store.stream(key);
-    const verdict = ledger.takeBatch(seq, payload, store.digestOf(key, seq));
+    const verdict = ledger.takeBatch(seq, digest, store.digestOf(key, seq));
     switch (verdict.kind) {
       case 'fresh':
         findings.tell(key, verdict.findings);
-        return this.#write(key, batch);
+        return this.#write(key, batch, breathe);
       case 'duplicate':
         return this.#noteDuplicate(ledger, seq);
       case 'other':
-        return this.#takeFork(key, ledger, batch, payload);
+        return this.#takeFork(key, ledger, { batch, digest }, breathe);
       case 'unknown':
         throw new MerestoneError('StreamInvalid', `batch ${seq} came long ago, and may be another one now`);
     }
@@ -53,28 +57,29 @@ export class BatchIntake {
   async #takeFork(
     key: StreamKey,
     first: StreamLedger,
-    batch: TelemetryBatch,
-    payload: Uint8Array,
+    { batch, digest }: { batch: TelemetryBatch; digest: string },
+    breathe: Breathe,
   ): Promise<void> {
     const { store, findings } = this.#parts;
     const { seq } = batch;
     for (let fork = 1; fork <= forksMax; fork++) {
       const forkKey = forkOf(key, fork);
       const ledger = store.stream(forkKey);
-      const { kind } = ledger.takeBatch(seq, payload, store.digestOf(forkKey, seq));
+      const { kind } = ledger.takeBatch(seq, digest, store.digestOf(forkKey, seq));
       if (kind === 'duplicate') return this.#noteDuplicate(first, seq);
       if (kind !== 'fresh') continue;
       findings.tell(key, ledger.judgeFork(seq, fork, first.verified.has(seq)));
-      return this.#write(forkKey, batch, fork);
+      return this.#write(forkKey, batch, breathe, fork);
     }
     throw new MerestoneError('StreamInvalid', `batch ${seq} came with more than ${forksMax + 1} contents`);
   }
 
-  async #write(key: StreamKey, batch: TelemetryBatch, fork?: number): Promise<void> {
+  async #write(key: StreamKey, batch: TelemetryBatch, breathe: Breathe, fork?: number): Promise<void> {
     const { store, sink } = this.#parts;
     const gateway = store.gateway(key);
-    const rows = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
-    await sink.write(rows);
+    const steps = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
+    const rows = await inTurns(steps, breathe);
+    await sink.write(rows, breathe);
     store.commit({ streams: [key], output: sink.mark() });
     this.counts.batches++;
     this.counts.samples += batch.samples.length;

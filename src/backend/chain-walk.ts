@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Steps } from '../base/steps.ts';
 import { chainLink } from '../stream/chain.ts';
 
 /** A place of the chain: `chain` is chain(seq), hex. */
@@ -52,8 +53,17 @@ const stretchesMax = 16;
 /** Digests held. A checkpoint frees those before it and comes every 500 batches: this is eight of them. */
 const digestsMax = 4096;
 
-export function batchDigest(payload: Uint8Array): string {
-  return createHash('sha256').update(payload).digest('hex');
+/** Bytes between two steps. */
+const stepBytes = 1024 * 1024;
+
+/** SHA-256 of a batch, hex. */
+export function* batchDigestSteps(payload: Uint8Array): Steps<string> {
+  const hash = createHash('sha256');
+  for (let from = 0; from < payload.length; from += stepBytes) {
+    hash.update(payload.subarray(from, from + stepBytes));
+    yield;
+  }
+  return hash.digest('hex');
 }
 
 /**

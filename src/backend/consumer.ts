@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError, type MerestoneError } from '../base/error.ts';
-import { decodeMeta, decodeStatus } from '../stream/decoding.ts';
+import { inTurns, type Breathe } from '../base/steps.ts';
+import { decodeMetaSteps, decodeStatus } from '../stream/decoding.ts';
 import { parseTopic, type Channel, type Origin } from '../stream/topic.ts';
 import type { Arrival } from './arrival.ts';
 import { BatchIntake } from './batch-intake.ts';
@@ -74,15 +75,15 @@ export class Consumer {
   /**
    * Resolves when the message is safe and may be acknowledged. Throws only where rows, state or evidence
    * cannot be written; whatever else a message provokes is a finding against its gateway, and the message is
-   * kept aside.
+   * kept aside. A large message is taken in slices: `breathe` says when another gateway's may go in between.
    */
-  async take(arrival: Arrival): Promise<void> {
+  async take(arrival: Arrival, breathe: Breathe = () => undefined): Promise<void> {
     this.#counts.messages++;
     const place = parseTopic(arrival.topic);
     if (place === undefined) return;
     const { channel, ...origin } = place;
     try {
-      await this.#takeFrom(channel, origin, arrival);
+      await this.#takeFrom(channel, origin, arrival, breathe);
     } catch (error) {
       this.#refuse(channel, origin, arrival, faultOf(error));
     }
@@ -108,8 +109,8 @@ export class Consumer {
     this.#findings.end();
   }
 
-  async #takeFrom(channel: Channel, origin: Origin, arrival: Arrival): Promise<void> {
-    if (channel === 'telemetry') return this.#batches.take(origin, arrival);
+  async #takeFrom(channel: Channel, origin: Origin, arrival: Arrival, breathe: Breathe): Promise<void> {
+    if (channel === 'telemetry') return this.#batches.take(origin, arrival, breathe);
     // A retained message that somebody cleared arrives empty.
     if (arrival.payload.length === 0) return;
     switch (channel) {
@@ -118,7 +119,7 @@ export class Consumer {
       case 'event':
         return this.#statements.takeEvent(origin, arrival);
       case 'meta':
-        return this.#takeMeta(origin, arrival);
+        return this.#takeMeta(origin, arrival, breathe);
       case 'status':
         return this.#takeStatus(origin, arrival);
       case 'canary':
@@ -147,9 +148,10 @@ export class Consumer {
     });
   }
 
-  #takeMeta(origin: Origin, { payload }: Arrival): void {
+  async #takeMeta(origin: Origin, { payload }: Arrival, breathe: Breathe): Promise<void> {
     const { store } = this.#parts;
-    store.gateway(origin).takeMeta(decodeMeta(origin, payload));
+    const meta = await inTurns(decodeMetaSteps(origin, payload), breathe);
+    store.gateway(origin).takeMeta(meta);
     store.commit({ meta: origin });
   }
 

@@ -1,5 +1,6 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
+import type { Breathe } from '../base/steps.ts';
 import { parseTopic, type Origin } from '../stream/topic.ts';
 import type { Arrival } from './arrival.ts';
 import type { AsideStore } from './aside-store.ts';
@@ -9,8 +10,8 @@ export interface DeliveriesParts {
   clock: Clock;
   /** Undefined: what was set aside would not outlive us, so nothing is. */
   aside: AsideStore | undefined;
-  /** Resolves when the message is safe. A rejection ends all work. */
-  take(arrival: Arrival): Promise<void>;
+  /** Resolves when the message is safe; asks `breathe` where another's may go in between. A rejection ends all work. */
+  take(arrival: Arrival, breathe: Breathe): Promise<void>;
   /** There is no room aside for a message of a tenant that sends faster than its turns come: it is let go. */
   onOverrun(origin: Origin, arrival: Arrival): void;
   /** It is over. */
@@ -23,8 +24,21 @@ export interface DeliveriesParts {
 export const windowMax = 256;
 const windowBytesMax = 32 * 1024 * 1024;
 
-/** Of one tenant, where others are heard too: brokers have as few as 20 messages in flight, for all of them. */
-const tenantWindowMax = 4;
+/**
+ * Of one tenant, where others are heard too: a part of what the broker was seen to have in flight (some have no more
+ * than 20, for all of them), and no fewer than this.
+ */
+const tenantWindowMin = 4;
+const tenantWindowShare = 0.5;
+/** Of what is in flight: so many may be safe and wait for an acknowledgement before theirs. */
+const blockedShare = 0.25;
+const tenantWindowBytesMax = 8 * 1024 * 1024;
+
+/** Of one message at a stretch; then who has had less goes in between. */
+const sliceMs = 2;
+
+/** Turns within turns. */
+const nestedMax = 4;
 
 interface Delivery {
   origin: Origin;
@@ -34,10 +48,10 @@ interface Delivery {
 }
 
 /**
- * Between broker and consumer: messages are read ahead, taken one at a time in fair turns of tenants and gateways,
- * and acknowledged in the order in which they came [MQTT-4.6.0-2], each when it is safe. All tenants share one
+ * Between broker and consumer: messages are read ahead, taken in fair turns of tenants and gateways (a large one in
+ * slices, between which who has had less goes first), and acknowledged in the order in which they came [MQTT-4.6.0-2], each when it is safe. All tenants share one
  * connection and its few messages in flight, so a tenant that sends faster than its turns come must not hold them:
- * beyond a few, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
+ * beyond a part of them, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
  * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead.
  */
 export class Deliveries {
@@ -46,11 +60,15 @@ export class Deliveries {
   /** Not acknowledged, in order of arrival. */
   readonly #window: Delivery[] = [];
   #windowBytes = 0;
+  /** Not acknowledged at once, at most: the broker has as many in flight, or more. */
+  #inFlightMax = 0;
   /** gateway → how many of its messages lie aside. */
   readonly #aside = new Map<string, number>();
   /** The tenant that was heard first; retained messages make all of them heard at once. */
   #firstTenant: string | undefined;
   #othersAreHeard = false;
+  /** Tenants whose turns are in progress. */
+  readonly #busy = new Set<string>();
   #wake: (() => void) | undefined;
   #roomWanted: (() => void)[] = [];
   /** Resolves when the last message was taken. */
@@ -75,6 +93,7 @@ export class Deliveries {
     this.#hear(tenant);
     this.#window.push(delivery);
     this.#windowBytes += arrival.payload.length;
+    this.#inFlightMax = Math.max(this.#inFlightMax, this.#window.length);
     this.#lanes.add(delivery.origin);
     if (this.#mustWaitAside(delivery)) this.#setAside(tenant);
     this.#acknowledge();
@@ -107,28 +126,47 @@ export class Deliveries {
   }
 
   async #takeOne(origin: Origin): Promise<void> {
-    const beganAt = this.#parts.clock.monotonicMs();
-    const delivery = this.#window.find(({ state, origin: { tenant, gateway } }) => {
-      return state === 'queued' && tenant === origin.tenant && gateway === origin.gateway;
-    });
-    if (delivery === undefined) {
-      await this.#takeFromAside(origin);
-    } else {
-      delivery.state = 'running';
-      await this.#parts.take(delivery.arrival);
-      delivery.state = 'safe';
-    }
-    // A turn of a message that was let go takes nothing.
-    this.#lanes.charge(origin, this.#parts.clock.monotonicMs() - beganAt);
+    const { clock } = this.#parts;
+    let sliceAt = clock.monotonicMs();
+    const charge = (): void => this.#lanes.charge(origin, clock.monotonicMs() - sliceAt);
+    const pause = async (): Promise<void> => {
+      charge();
+      await nextLoop();
+      await this.#takeBetween(origin);
+      sliceAt = clock.monotonicMs();
+    };
+    const breathe: Breathe = () => (clock.monotonicMs() - sliceAt < sliceMs ? undefined : pause());
+    this.#busy.add(origin.tenant);
+    await this.#takeFor(origin, breathe);
+    this.#busy.delete(origin.tenant);
+    charge();
     this.#acknowledge();
     this.#unblock();
   }
 
-  async #takeFromAside(origin: Origin): Promise<void> {
+  async #takeBetween({ tenant }: Origin): Promise<void> {
+    while (this.#busy.size < nestedMax && !this.#parts.signal.aborted) {
+      const other = this.#lanes.nextWithin(tenant, this.#busy);
+      if (other === undefined) return;
+      await this.#takeOne(other);
+    }
+  }
+
+  async #takeFor(origin: Origin, breathe: Breathe): Promise<void> {
+    const delivery = this.#window.find(({ state, origin: { tenant, gateway } }) => {
+      return state === 'queued' && tenant === origin.tenant && gateway === origin.gateway;
+    });
+    if (delivery === undefined) return this.#takeFromAside(origin, breathe);
+    delivery.state = 'running';
+    await this.#parts.take(delivery.arrival, breathe);
+    delivery.state = 'safe';
+  }
+
+  async #takeFromAside(origin: Origin, breathe: Breathe): Promise<void> {
     const { aside } = this.#parts;
     const found = aside?.oldest(origin);
     if (found === undefined) return;
-    await this.#parts.take(found.arrival);
+    await this.#parts.take(found.arrival, breathe);
     aside!.remove(origin, found.id, found.arrival);
     const name = `${origin.tenant}/${origin.gateway}`;
     const left = this.#aside.get(name)! - 1;
@@ -140,7 +178,11 @@ export class Deliveries {
   #mustWaitAside({ origin: { tenant, gateway } }: Delivery): boolean {
     if (this.#aside.has(`${tenant}/${gateway}`)) return true;
     if (this.#parts.aside === undefined || !this.#othersAreHeard) return false;
-    return this.#window.filter((each) => each.origin.tenant === tenant).length > tenantWindowMax;
+    const own = this.#window.filter((each) => each.origin.tenant === tenant);
+    const bytes = own.reduce((sum, { arrival }) => sum + arrival.payload.length, 0);
+    if (bytes > tenantWindowBytesMax && own.length > 1) return true;
+    const tenants = new Set(this.#window.map((each) => each.origin.tenant)).size;
+    return own.length > Math.max(tenantWindowMin, (this.#inFlightMax * tenantWindowShare) / tenants);
   }
 
   /** All that a tenant has in memory, so that what lies aside of a gateway is older than what comes next. */
@@ -160,12 +202,15 @@ export class Deliveries {
     this.#aside.set(name, (this.#aside.get(name) ?? 0) + 1);
   }
 
-  /** A message that waits for its turn must not hold back the acknowledgement of another tenant's. */
+  /** A message that waits for its turn must not hold back the acknowledgements of many of another tenant's. */
   #unblock(): void {
     for (let head = this.#window[0]; head?.state === 'queued'; head = this.#window[0]) {
       const { tenant } = head.origin;
-      const blocked = this.#window.some(({ state, origin }) => state === 'safe' && origin.tenant !== tenant);
-      if (!blocked || this.#parts.aside === undefined) return;
+      const blocked = this.#window.filter(
+        ({ state, origin }) => state === 'safe' && origin.tenant !== tenant,
+      );
+      if (blocked.length < Math.max(tenantWindowMin, this.#inFlightMax * blockedShare)) return;
+      if (this.#parts.aside === undefined) return;
       this.#setAside(tenant);
       this.#acknowledge();
     }

@@ -29,11 +29,28 @@ export class FairTurns {
 
   /** Whose turn it is, undefined where nothing waits; one thing of it waits no longer. */
   next(): string | undefined {
+    return this.#begin(this.#least(() => true));
+  }
+
+  /**
+   * In the midst of a turn of `name`: whose turn goes in between, as it has had less by now; none of `busy`, whose
+   * turns are in progress too.
+   */
+  nextWithin(name: string, busy: ReadonlySet<string>): string | undefined {
+    const limitMs = this.#accounts.get(name)?.finishMs ?? Infinity;
+    return this.#begin(this.#least((other, { finishMs }) => !busy.has(other) && finishMs < limitMs));
+  }
+
+  #least(admits: (name: string, account: Account) => boolean): [string, Account] | undefined {
     let found: [string, Account] | undefined;
     for (const entry of this.#accounts) {
-      if (entry[1].waiting > 0 && (found === undefined || entry[1].finishMs < found[1].finishMs))
-        found = entry;
+      if (entry[1].waiting === 0 || !admits(...entry)) continue;
+      if (found === undefined || entry[1].finishMs < found[1].finishMs) found = entry;
     }
+    return found;
+  }
+
+  #begin(found: [string, Account] | undefined): string | undefined {
     if (found === undefined) return undefined;
     const [name, account] = found;
     account.waiting--;
@@ -43,8 +60,8 @@ export class FairTurns {
 
   /** The turn of `name` took so long. */
   charge(name: string, ms: number): void {
-    const account = this.#accounts.get(name);
-    if (account === undefined) return;
+    const account = this.#accounts.get(name) ?? { finishMs: this.#virtualMs, waiting: 0 };
+    this.#accounts.set(name, account);
     account.finishMs = Math.max(account.finishMs, this.#virtualMs) + ms;
     this.#forgetEven();
   }

@@ -18,7 +18,15 @@ export class Lanes {
   }
 
   next(): Origin | undefined {
-    const tenant = this.#tenants.next();
+    return this.#of(this.#tenants.next());
+  }
+
+  /** In the midst of a turn of `tenant`: who goes in between; none of `busy`, whose turns are in progress too. */
+  nextWithin(tenant: string, busy: ReadonlySet<string>): Origin | undefined {
+    return this.#of(this.#tenants.nextWithin(tenant, busy));
+  }
+
+  #of(tenant: string | undefined): Origin | undefined {
     if (tenant === undefined) return undefined;
     return { tenant, gateway: this.#gateways.get(tenant)!.next()! };
   }

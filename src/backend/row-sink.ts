@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { sleep, systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
+import { inTurns, type Breathe, type Steps } from '../base/steps.ts';
 import { plainJson } from '../base/plain-text.ts';
 import type { Row } from './row.ts';
 import type { OutputMark } from './state-database.ts';
@@ -10,8 +11,8 @@ import type { StateStore } from './state-store.ts';
 
 /** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
 export interface RowSink {
-  /** `rows`: all of one batch, in its order. */
-  write(rows: readonly Row[]): Promise<void>;
+  /** `rows`: all of one batch, in its order. Asks `breathe` before it writes the first, not after. */
+  write(rows: readonly Row[], breathe?: Breathe): Promise<void>;
   /** How far the output is, where it can be cut back to there after a crash. */
   mark(): OutputMark | undefined;
   close(): Promise<void>;
@@ -20,15 +21,26 @@ export interface RowSink {
 /** A reader that is slower than we are makes a non-blocking pipe refuse: it is asked again this often. */
 const retryMs = 1;
 
+/** Rows between two steps. */
+const stepRows = 500;
+
+const goOn: Breathe = () => undefined;
+
 /** JSON that does nothing to a terminal either: a device's text may have any characters. */
-function formatRows(rows: readonly Row[]): string {
-  return rows.map((row) => `${plainJson(row)}\n`).join('');
+function* formatRows(rows: readonly Row[]): Steps<Buffer> {
+  const parts: Buffer[] = [];
+  for (let index = 0; index < rows.length; index += stepRows) {
+    const lines = rows.slice(index, index + stepRows).map((row) => `${plainJson(row)}\n`);
+    parts.push(Buffer.from(lines.join('')));
+    yield;
+  }
+  return Buffer.concat(parts);
 }
 
 /** Rows as NDJSON to standard output. Not through process.stdout, which blocks the whole process on a full pipe. */
 export function standardOutputSink(): RowSink {
   return {
-    write: (rows) => writeAll(1, Buffer.from(formatRows(rows))),
+    write: async (rows, breathe = goOn) => writeAll(1, await inTurns(formatRows(rows), breathe)),
     mark: () => undefined,
     close: async () => {},
   };
@@ -55,8 +67,8 @@ export async function openFileSink(path: string, store: StateStore): Promise<Fil
   const mark = (): OutputMark => ({ path, inode, bytes });
   store.commit({ output: mark() });
   return {
-    write: async (rows) => {
-      const text = Buffer.from(formatRows(rows));
+    write: async (rows, breathe = goOn) => {
+      const text = await inTurns(formatRows(rows), breathe);
       await writeAll(file.fd, text);
       bytes += text.length;
     },

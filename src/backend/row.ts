@@ -1,3 +1,4 @@
+import type { Steps } from '../base/steps.ts';
 import type { Quality } from '../reading/quality.ts';
 import type { Value } from '../reading/sample.ts';
 import type { TelemetryBatch } from '../stream/batch.ts';
@@ -27,10 +28,14 @@ export interface Row {
 
 export type UnitOf = (device: string, point: string) => string | null;
 
+/** Rows between two steps. */
+const stepRows = 2000;
+
 /** In the order of the batch; a sample's values before its qualities. */
-export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf, fork?: number): Row[] {
+export function* rowsOf(batch: TelemetryBatch, unitOf: UnitOf, fork?: number): Steps<Row[]> {
   const { tenant, gateway, epoch, seq } = batch;
   const rows: Row[] = [];
+  let stepAt = stepRows;
   for (const { device, ts, clock, values, quality } of batch.samples) {
     const time = new Date(ts).toISOString();
     const row = (point: string, value: Value | null, quality: Row['quality']): Row => {
@@ -43,6 +48,9 @@ export function rowsOf(batch: TelemetryBatch, unitOf: UnitOf, fork?: number): Ro
       rows.push(row(point, value, reasons.get(point) ?? 'good'));
     for (const [point, reason] of reasons)
       if (!Object.hasOwn(values, point)) rows.push(row(point, null, reason));
+    if (rows.length < stepAt) continue;
+    stepAt = rows.length + stepRows;
+    yield;
   }
   return rows;
 }

@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
+import { openAsideDatabase, type AsideDatabase } from './aside-database.ts';
 
 /*
  * One SQLite file, so that a consumer that starts again knows what it has written:
@@ -11,7 +12,6 @@ import { MerestoneError } from '../base/error.ts';
  *   meta      (tenant, gateway) → units of its points as JSON
  *   event     ids of the events that were told, so that none is told twice
  *   output    how far the row file is under this state
- *   aside     messages as they came: those that wait for their turn, and those that were refused (`reason`)
  * Each message is one transaction, committed after its rows were written and before it is acknowledged.
  */
 const schema = `
@@ -38,13 +38,9 @@ const schema = `
     UNIQUE (tenant, gateway, id)) STRICT;
   CREATE TABLE IF NOT EXISTS output (
     path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS aside (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, gateway TEXT NOT NULL, at INTEGER NOT NULL,
-    reason TEXT, topic TEXT NOT NULL, again INTEGER NOT NULL, properties TEXT NOT NULL, payload BLOB NOT NULL) STRICT;
-  CREATE INDEX IF NOT EXISTS aside_waiting ON aside (tenant, gateway, id) WHERE reason IS NULL;
 `;
 
-/** 2: `seen`, `folded`, `meta` and `aside`. What is new is made where it is missing, so that older ones are read too. */
+/** 2: `seen`, `folded` and `meta`. What is new is made where it is missing, so that older ones are read too. */
 const schemaVersion = 2;
 
 /** How far the row file is that a state goes with. */
@@ -54,11 +50,15 @@ export interface OutputMark {
   bytes: number;
 }
 
-/** Throws StateInvalid. */
-export function openStateDatabase(file: string): Database.Database {
+/** The state, and what is set aside beside it, which is held: one consumer a state. Throws StateInvalid. */
+export function openState(file: string): { state: Database.Database; aside: AsideDatabase } {
+  let aside: AsideDatabase | undefined;
   try {
-    return open(file);
+    // Two would each think that they alone remove duplicates.
+    aside = openAsideDatabase(file);
+    return { state: open(file), aside };
   } catch (cause) {
+    aside?.database.close();
     const held = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new MerestoneError('StateInvalid', held ? 'another consumer uses it' : reason, {
@@ -71,8 +71,6 @@ export function openStateDatabase(file: string): Database.Database {
 
 function open(file: string): Database.Database {
   const database = new Database(file, { timeout: 1000 });
-  // One consumer a file: two would each think that they alone remove duplicates.
-  database.pragma('locking_mode = EXCLUSIVE');
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = NORMAL');
   database.pragma('foreign_keys = ON');

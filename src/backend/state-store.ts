@@ -1,10 +1,11 @@
+import { Worker } from 'node:worker_threads';
 import type Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { Origin } from '../stream/topic.ts';
 import { AsideStore, type AsideLimits } from './aside-store.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
-import { openStateDatabase, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
+import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';
 
 /** Gateways held in memory, some 10 kB each; those beyond are read again when they are heard again. */
@@ -66,16 +67,25 @@ export interface StateListeners {
 
 export class StateStore {
   readonly aside: AsideStore;
+  /** Where messages went that were set aside and can no longer be read; undefined where there were none. */
+  readonly damagedAside: string | undefined;
+  readonly #file: string;
   readonly #database: Database.Database;
+  #checkpoints: Worker | undefined;
+  readonly #asideDatabase: Database.Database;
   readonly #statements: Statements;
   readonly #gateways = new Map<string, HeldGateway>();
   #listeners: StateListeners = {};
 
   /** `file`, or `:memory:` for a state that ends with the process. Throws StateInvalid. */
   constructor(file: string, asideLimits: AsideLimits) {
-    this.#database = openStateDatabase(file);
-    this.#statements = prepareStatements(this.#database);
-    this.aside = new AsideStore(this.#database, asideLimits);
+    const { state, aside } = openState(file);
+    this.#file = file;
+    this.#database = state;
+    this.#statements = prepareStatements(state);
+    this.#asideDatabase = aside.database;
+    this.damagedAside = aside.damaged;
+    this.aside = new AsideStore(aside.database, asideLimits);
   }
 
   listen(listeners: StateListeners): void {
@@ -150,7 +160,21 @@ export class StateStore {
     this.#gateways.delete(`${tenant}/${gateway}`);
   }
 
+  /** Leaves it to a thread of its own to write the log back; until it runs, and where it fails, that is done here. */
+  checkpointAside(): void {
+    if (this.#file === ':memory:') return;
+    const worker = new Worker(new URL('checkpoint-worker.ts', import.meta.url), {
+      workerData: { file: this.#file },
+    });
+    this.#checkpoints = worker;
+    worker.unref();
+    worker.once('online', () => this.#database.open && this.#database.pragma('wal_autocheckpoint = 16000'));
+    worker.once('error', () => this.#database.open && this.#database.pragma('wal_autocheckpoint = 1000'));
+  }
+
   close(): void {
+    this.#checkpoints?.postMessage('end');
+    this.#asideDatabase.close();
     this.#database.close();
   }
 

@@ -1,6 +1,5 @@
 import type { LostRun } from '../stream/event.ts';
 import {
-  batchDigest,
   ChainWalk,
   type ChainFinding,
   type ChainPlace,
@@ -124,9 +123,8 @@ export class StreamLedger {
     return { ...this.#chain.drainChanges(), arrived };
   }
 
-  /** `kept`: the digest that is kept of the batch of this number. */
-  takeBatch(seq: number, payload: Uint8Array, kept?: Uint8Array): BatchVerdict {
-    const digest = batchDigest(payload);
+  /** `digest`: SHA-256 of the batch, hex. `kept`: the digest that is kept of the batch of this number. */
+  takeBatch(seq: number, digest: string, kept?: Uint8Array): BatchVerdict {
     const before = this.#received.has(seq) ? this.#compare(seq, digest, kept) : 'fresh';
     if (before !== 'fresh') return { kind: before, findings: [] };
     const findings: LedgerFinding[] = [];

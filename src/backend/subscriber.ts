@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import { backoffMs } from '../base/backoff.ts';
@@ -72,7 +73,11 @@ export class Subscriber {
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
     this.#client = connect(clientOptions(options));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
-    this.#client.on('connect', () => this.#subscribe());
+    this.#client.on('connect', () => {
+      // Acknowledgements are small, and the broker sends no more until it has them.
+      (this.#client.stream as Partial<Socket>).setNoDelay?.(true);
+      this.#subscribe();
+    });
     this.#client.on('close', () => this.#connection++);
     this.#client.on('error', (error) => this.#lost(error));
     this.#client.on('reconnect', () => {

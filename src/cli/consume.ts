@@ -40,6 +40,11 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);
   const evidence = args.evidence === undefined ? undefined : new EvidenceLog(args.evidence, systemClock);
   const store = new StateStore(args.state ?? ':memory:', limits.aside);
+  store.checkpointAside();
+  if (store.damagedAside !== undefined) {
+    const message = `messages that were set aside cannot be read any more; they are in ${store.damagedAside}`;
+    notify({ severity: 'warning', kind: 'aside-damaged', message });
+  }
   if (args.replay) replay(store, notify);
   const sink = await openOutlet(args, store, notify);
   const { gapGraceMs } = limits;
@@ -59,8 +64,8 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     clock: systemClock,
     // A persistent session keeps for us what is not acknowledged; what we set aside in memory it would not.
     aside: args.state === undefined && options.clientId !== undefined ? undefined : store.aside,
-    take: async (arrival) => {
-      await consumer.take(arrival);
+    take: async (arrival, breathe) => {
+      await consumer.take(arrival, breathe);
       if (consumer.counts.rows >= limits.rowsMax) stop();
     },
     onOverrun: (origin, arrival) => consumer.takeOverrun(origin, arrival),

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
-import type { TelemetryBatch } from './batch.ts';
+import { atOnce, type Steps } from '../base/steps.ts';
+import type { PublishedSample, TelemetryBatch } from './batch.ts';
 import type { CheckpointClaims } from './checkpoint.ts';
 import { decodeContent } from './content-encoding.ts';
 import type { EventProof, StreamEvent } from './event.ts';
@@ -25,7 +26,7 @@ import {
   sampleSchema,
   statusSchema,
 } from './schema.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { parseStrictJson, parseStrictJsonSteps } from './strict-json.ts';
 import type { Origin } from './topic.ts';
 
 /** MQTT 5 user properties that a batch may carry beside its payload; a property sent twice is an array. */
@@ -48,27 +49,47 @@ export function decodeBatch(
   message: Uint8Array,
   properties: UserProperties = {},
 ): ReceivedBatch {
+  return atOnce(decodeBatchSteps(origin, message, properties));
+}
+
+/** The same in steps, as a batch may be large. */
+export function* decodeBatchSteps(
+  origin: Origin,
+  message: Uint8Array,
+  properties: UserProperties,
+): Steps<ReceivedBatch> {
   const encoding = properties['content-encoding'];
   const payload = decodeContent(message, encoding === undefined ? undefined : String(encoding));
-  const document = parseStrictJson(payload, documentLimits.telemetry);
+  yield;
+  const document = yield* parseStrictJsonSteps(payload, documentLimits.telemetry);
   let rows = 0;
-  const samples = takeList(document, 'samples', batchSamplesMax, (sample, place) => {
+  const samples = yield* takeList(document, 'samples', batchSamplesMax, (sample, place) => {
     rows += membersOf(sample, 'values', place) + membersOf(sample, 'quality', place);
     if (rows > batchRowsMax) throw invalid(`it has more than ${batchRowsMax} values and qualities`);
-    return isSample(sample) ? sample : check(sampleSchema, closed(sample, place), place);
+    const checked = isSample(sample) ? sample : check(sampleSchema, closed(sample, place), place());
+    holdTogether(checked);
+    return checked;
   });
-  const batch: TelemetryBatch = { ...check(batchSchema, closed(document, '')), samples };
-  for (const sample of batch.samples) {
-    for (const [point, quality] of Object.entries(sample.quality ?? {})) {
-      const hasValue = Object.hasOwn(sample.values, point);
-      if (hasValue && quality !== 'implausible')
-        throw invalid(`'${point}' has a value and a quality that says it was not read`);
-      if (!hasValue && quality === 'implausible') throw invalid(`'${point}' is implausible and has no value`);
-    }
-  }
+  const batch: TelemetryBatch = {
+    ...check(
+      batchSchema,
+      closed(document, () => ''),
+    ),
+    samples,
+  };
   holdToTopic(origin, batch, 'payload');
   holdToProperties(batch, properties);
   return { batch, payload };
+}
+
+/** A point has a value, or a quality that says why not, or is implausible and has both. */
+function holdTogether({ values, quality }: PublishedSample): void {
+  for (const [point, reason] of Object.entries(quality ?? {})) {
+    const hasValue = Object.hasOwn(values, point);
+    if (hasValue && reason !== 'implausible')
+      throw invalid(`'${point}' has a value and a quality that says it was not read`);
+    if (!hasValue && reason === 'implausible') throw invalid(`'${point}' is implausible and has no value`);
+  }
 }
 
 /** An event of a kind unknown to this version is `undefined`: it is well-formed and means nothing to us. */
@@ -104,12 +125,17 @@ export function decodeClaims(origin: Origin, payload: Uint8Array): CheckpointCla
 }
 
 export function decodeMeta(origin: Origin, message: Uint8Array): MetaDocument {
-  const document = parseStrictJson(message, documentLimits.meta);
+  return atOnce(decodeMetaSteps(origin, message));
+}
+
+/** The same in steps, as there may be many points. */
+export function* decodeMetaSteps(origin: Origin, message: Uint8Array): Steps<MetaDocument> {
+  const document = yield* parseStrictJsonSteps(message, documentLimits.meta);
   let points = 0;
-  const devices = takeList(document, 'devices', metaDevicesMax, (device, place) => {
+  const devices = yield* takeList(document, 'devices', metaDevicesMax, (device, place) => {
     points += itemsOf(device, 'points', place);
     if (points > metaPointsMax) throw invalid(`it has more than ${metaPointsMax} points`);
-    return check(deviceSchema, device, place);
+    return check(deviceSchema, device, place());
   });
   const meta: MetaDocument = { ...check(metaSchema, document), devices };
   holdToTopic(origin, meta, 'meta');
@@ -126,42 +152,53 @@ export function decodeStatus(origin: Origin, message: Uint8Array): StatusDocumen
  * Takes a list out of a document and checks it item by item, so that the first fault ends it: a schema would
  * collect the faults of a million items. The document keeps an empty list.
  */
-function takeList<Item>(
+function* takeList<Item>(
   document: unknown,
   member: string,
   itemsMax: number,
-  take: (item: unknown, place: string) => Item,
-): Item[] {
-  const count = itemsOf(document, member, '', itemsMax);
-  if (count === 0) return [];
+  take: (item: unknown, place: Place) => Item,
+): Steps<Item[]> {
+  if (itemsOf(document, member, () => '', itemsMax) === 0) return [];
   const holder = document as Record<string, unknown[]>;
-  const items = holder[member]!.map((item, index) => take(item, `${member}[${index}]`));
+  const items: Item[] = [];
+  for (const [index, item] of holder[member]!.entries()) {
+    items.push(take(item, () => `${member}[${index}]`));
+    if (index % stepItems === 0) yield;
+  }
   holder[member] = [];
   return items;
 }
 
+/** Where something stands; made into words only where there is a fault. */
+type Place = () => string;
+
+/** Items between two steps: one has up to 2,000 members. */
+const stepItems = 4;
+
 /** Items of a list, 0 where it is none: then its schema says so. */
-function itemsOf(holder: unknown, member: string, place: string, itemsMax = samplePointsMax): number {
+function itemsOf(holder: unknown, member: string, place: Place, itemsMax = samplePointsMax): number {
   const list = ownMember(holder, member);
   if (!Array.isArray(list)) return 0;
-  if (list.length > itemsMax) throw invalid(`${join(place, member)}: has more than ${itemsMax} items`);
+  if (list.length > itemsMax) throw invalid(`${join(place(), member)}: has more than ${itemsMax} items`);
   return list.length;
 }
 
-function membersOf(holder: unknown, member: string, place: string): number {
+function membersOf(holder: unknown, member: string, place: Place): number {
   const record = ownMember(holder, member);
   if (typeof record !== 'object' || record === null) return 0;
   const { length } = Object.keys(record);
-  if (length > samplePointsMax)
-    throw invalid(`${join(place, member)}: has more than ${samplePointsMax} points`);
+  if (length > samplePointsMax) {
+    throw invalid(`${join(place(), member)}: has more than ${samplePointsMax} points`);
+  }
   return length;
 }
 
 /** A document that may have no unknown members: a schema would name all of them. */
-function closed(document: unknown, place: string): unknown {
+function closed(document: unknown, place: Place): unknown {
   const { length } = typeof document === 'object' && document !== null ? Object.keys(document) : [];
   if (length <= knownMembersMax) return document;
-  throw invalid(`${place}${place && ': '}has ${length} members, most of them unknown`);
+  const where = place();
+  throw invalid(`${where}${where && ': '}has ${length} members, most of them unknown`);
 }
 
 function ownMember(holder: unknown, member: string): unknown {

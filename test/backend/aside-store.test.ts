@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -77,6 +77,24 @@ describe('messages set aside', () => {
     assert.equal(store.aside.release(), 9);
     assert.deepEqual([...store.aside.refused()], []);
     assert.equal(fill(acme), 4, 'released, they take no room of what is refused');
+    store.close();
+  });
+
+  it('that a power cut damaged are put away, and the state is as it was', () => {
+    const file = join(folder, 'cut.state');
+    const before = new StateStore(file, asideLimits);
+    before.commit({ event: { ...acme, id: 'e1' } });
+    for (let n = 0; n < 50; n++) before.aside.keepWaiting(acme, arrival(10_000), 1);
+    before.close();
+    const bytes = readFileSync(`${file}.aside`);
+    bytes.fill(0x55, 4096, 40_000);
+    writeFileSync(`${file}.aside`, bytes);
+    const store = new StateStore(file, asideLimits);
+    assert.match(store.damagedAside!, /cut\.state\.aside\.damaged-\d+$/);
+    assert.ok(existsSync(store.damagedAside!));
+    assert.deepEqual(store.aside.waiting(), []);
+    assert.ok(store.hasEvent({ ...acme, id: 'e1' }));
+    assert.ok(store.aside.keepWaiting(acme, arrival(10), 1));
     store.close();
   });
 });

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { batchDigest, ChainWalk, type ChainFinding } from '../../src/backend/chain-walk.ts';
+import { ChainWalk, type ChainFinding } from '../../src/backend/chain-walk.ts';
 import { SeqSet } from '../../src/backend/seq-set.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+
+function batchDigest(payload: Uint8Array): string {
+  return createHash('sha256').update(payload).digest('hex');
+}
 
 function stream(batches: number): SealedStream {
   return new SealedStream(origin).appendMany(batches);

@@ -21,15 +21,22 @@ class Bench {
   costMs: (tenant: string) => number = () => 1;
   /** Called within each turn. */
   onTake: (word: string) => void = () => {};
+  /** Called within each slice. */
+  onSlice: (word: string) => void = () => {};
   readonly deliveries: Deliveries;
 
   constructor(aside = true) {
     this.deliveries = new Deliveries({
       clock: this.clock,
       aside: aside ? this.store.aside : undefined,
-      take: async ({ topic, payload }) => {
+      take: async ({ topic, payload }, breathe) => {
         const [, tenant] = topic.split('/');
-        this.clock.advance(this.costMs(tenant!));
+        // In slices of a millisecond.
+        for (let left = this.costMs(tenant!); left > 0; left--) {
+          this.clock.advance(1);
+          this.onSlice(`${tenant} ${payload.toString().trim()}`);
+          await breathe();
+        }
         this.taken.push(`${tenant} ${payload.toString().trim()}`);
         this.onTake(this.taken.at(-1)!);
       },
@@ -187,5 +194,64 @@ describe('deliveries', () => {
     failing.offer('acme', 1);
     await failing.until(() => failing.failure !== undefined);
     assert.deepEqual(failing.acknowledged, []);
+  });
+
+  it('of one that is long in hand let others’ go in between, and never two of one tenant at once', async () => {
+    const bench = new Bench();
+    bench.costMs = (tenant) => (tenant === 'long' ? 500 : 1);
+    const inHand: string[] = [];
+    const waits: number[] = [];
+    let sent = 0;
+    let sentAt = 0;
+    bench.onSlice = (word) => {
+      if (word !== 'long 1') return;
+      // It comes while the long one is in hand.
+      if (sent === waits.length && sent < 50) {
+        sentAt = bench.clock.monotonicMs();
+        bench.offer('quiet', ++sent);
+        bench.offer('long', 1 + sent);
+      }
+    };
+    bench.onTake = (word) => {
+      inHand.push(word);
+      if (word.startsWith('quiet')) waits.push(bench.clock.monotonicMs() - sentAt);
+    };
+    bench.offer('long', 1);
+    await bench.until(() => bench.taken.length === 101);
+    assert.ok(Math.max(...waits) <= 4, String(Math.max(...waits)));
+    assert.deepEqual(inHand.slice(0, 51), [
+      ...Array.from({ length: 50 }, (_, n) => `quiet ${n + 1}`),
+      'long 1',
+    ]);
+    assert.deepEqual(
+      inHand.slice(51),
+      Array.from({ length: 50 }, (_, n) => `long ${n + 2}`),
+      'one after the other',
+    );
+    await bench.end();
+  });
+
+  it('of several that are long in hand share the time, and a short one waits for none', async () => {
+    const bench = new Bench();
+    const longs = ['a', 'b', 'c', 'd', 'e', 'f'];
+    bench.costMs = (tenant) => (longs.includes(tenant) ? 100 : 1);
+    for (let seq = 1; seq <= 5; seq++) for (const tenant of longs) bench.offer(tenant, seq);
+    let sentAt = 0;
+    const waits: number[] = [];
+    bench.onSlice = () => {
+      if (sentAt > 0 || waits.length >= 100) return;
+      sentAt = bench.clock.monotonicMs();
+      bench.offer('quiet', waits.length);
+    };
+    bench.onTake = (word) => {
+      if (!word.startsWith('quiet')) return;
+      waits.push(bench.clock.monotonicMs() - sentAt);
+      sentAt = 0;
+    };
+    await bench.until(() => waits.length === 100);
+    const sorted = waits.toSorted((a, b) => a - b);
+    assert.ok(sorted[50]! <= 8, `median ${sorted[50]}`);
+    await bench.until(() => bench.taken.length >= 130);
+    await bench.end();
   });
 });

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Client } from 'pg';
 import { connectAsync } from 'mqtt';
 import { openPostgresSink } from '../../src/backend/postgres-sink.ts';
+import { atOnce } from '../../src/base/steps.ts';
 import { rowsOf, type Row } from '../../src/backend/row.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import type { TelemetryBatch } from '../../src/stream/batch.ts';
@@ -19,7 +20,7 @@ const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 const schema = readFileSync(join(import.meta.dirname, '../../config/postgres.sql'), 'utf8');
 
 function rows(stream: SealedStream, seq: number): Row[] {
-  return rowsOf(JSON.parse(stream.payload(seq).toString()) as TelemetryBatch, () => 'W');
+  return atOnce(rowsOf(JSON.parse(stream.payload(seq).toString()) as TelemetryBatch, () => 'W'));
 }
 
 describe('rows in a real PostgreSQL', () => {

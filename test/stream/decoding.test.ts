@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { parse as parseYaml } from 'yaml';
+import { atOnce } from '../../src/base/steps.ts';
 import { rowsOf } from '../../src/backend/row.ts';
 import { MerestoneError } from '../../src/base/error.ts';
 import { decodeBatch, decodeEvent, decodeMeta, decodeStatus } from '../../src/stream/decoding.ts';
@@ -49,7 +50,7 @@ describe('a telemetry batch', () => {
     const { batch } = decodeBatch(origin, message);
     assert.deepEqual(batch.samples[0]?.quality, { voltage_l1: 'implausible', power: 'timeout' });
     assert.deepEqual(
-      rowsOf(batch, () => 'V').map(({ point, value, quality }) => [point, value, quality]),
+      atOnce(rowsOf(batch, () => 'V')).map(({ point, value, quality }) => [point, value, quality]),
       [
         ['voltage_l1', 230.4, 'implausible'],
         ['power', null, 'timeout'],

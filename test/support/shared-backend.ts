@@ -75,7 +75,10 @@ export class SharedBackend implements AsyncDisposable {
   static async start(seed: number, bytesMax: number): Promise<SharedBackend> {
     const folder = await mkdtemp(join(tmpdir(), 'shared-backend-'));
     const authority = await createAuthority('Test CA');
-    const broker = await Mosquitto.start({ authority, config: ['max_queued_messages 0'] });
+    const broker = await Mosquitto.start({
+      authority,
+      config: ['max_queued_messages 0', 'set_tcp_nodelay true'],
+    });
     const backend = await authority.issue({ organization: 'backend', commonName: 'backend' });
     await writeFile(join(folder, 'backend.crt'), backend.certificatePem);
     await writeFile(join(folder, 'backend.key'), backend.privateKeyPem);
