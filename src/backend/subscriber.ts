@@ -92,6 +92,8 @@ export class Subscriber {
     await within(closeMs, work);
     await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
+    // A connection that was being made meanwhile would be kept until the broker gives it up.
+    this.#client.stream.destroy();
   }
 
   #handle(packet: IPublishPacket, done: (error?: Error) => void): void {

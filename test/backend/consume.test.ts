@@ -323,6 +323,42 @@ describe('merestone consume, with a real Mosquitto', () => {
     assert.deepEqual(streams.find(({ epoch }) => epoch === stream.epoch)!.verified, [[1, batches]]);
   });
 
+  it('keeps what it refuses, lists it, and takes it again when it is told to', async () => {
+    const stream = freshStream(acme, 2);
+    const words = ['--state', join(folder, 'refused.state'), '--client-id', 'refusing'];
+    const first = consume(...words);
+    await first.connected();
+    await publish(acme, 'telemetry', stream.payload(1).toString().replace('"v":1', '"v":2'));
+    await publishBatches(stream, 2);
+    await until('the finding', () => first.notice('telemetry-refused'));
+    assert.equal(await first.end(), 0);
+    assert.equal(first.notice('telemetry-refused')!['kept'], true);
+    const listed = await runCommand([
+      'backend',
+      'refused',
+      '--state',
+      join(folder, 'refused.state'),
+      '--json',
+    ]);
+    const messages = JSON.parse(listed.stdout) as { topic: string; reason: string }[];
+    assert.deepEqual(
+      messages.map(({ topic, reason }) => [topic, reason.slice(0, 3)]),
+      [['t/acme/acme_gw-0001/telemetry', 'v: ']],
+    );
+    const page = await runCommand(['backend', 'refused', '--state', join(folder, 'refused.state')]);
+    assert.match(page.stdout, /^\d{4}-.*Z t\/acme\/acme_gw-0001\/telemetry \d+ B: v: .*\n$/);
+    const again = consume(...words, '--replay');
+    await until('the replay', () => again.notice('replay'));
+    await until('the finding again', () => again.notice('telemetry-refused'));
+    assert.equal(again.notice('replay')!['messages'], 1);
+    assert.equal(await again.end(), 0);
+    const [none, useless] = await Promise.all([
+      runCommand(['backend', 'refused', '--state', join(folder, 'none.state')]),
+      runCommand(['consume', ...access(), '--replay']),
+    ]);
+    assert.deepEqual([none.exitCode, useless.exitCode], [66, 64]);
+  });
+
   it('goes on by itself when the broker goes away, and gets what came meanwhile', async () => {
     const stream = freshStream(acme, 20);
     const running = consume('--client-id', 'patient');
