@@ -10,6 +10,8 @@ import { encodeMbap } from './mbap.ts';
 import { type AskedRequest, MbapReader, type ReceivedFrame } from './mbap-reader.ts';
 import { type Answer, describeWrongLength, parseAnswer } from './pdu.ts';
 
+const notModbus = 'what comes is not Modbus TCP; check host and port, or try modbus-rtu-over-tcp';
+
 /** The bytes of one frame pause no longer; what makes no frame by then is none. */
 const strayQuietMs = 100;
 /** Late answers are told from strange ones for so many requests. */
@@ -162,12 +164,13 @@ class TcpClient implements ModbusClient {
     this.#port.onReadable(() => this.#take());
     for (const frame of this.#reader.read(chunk, this.#asked)) this.#accept(frame);
     this.#cancelStray();
-    if (this.#pending.size === 0 || !this.#reader.isLost(this.#asked)) return;
+    const isLost = this.#reader.isLost(this.#asked);
+    this.#port.suspect(isLost ? notModbus : null);
+    if (this.#pending.size === 0 || !isLost) return;
     this.#cancelStray = this.#clock.after(strayQuietMs, () => {
       if (this.#pending.size === 0 || !this.#reader.isLost(this.#asked)) return;
-      const detail = 'what comes is not Modbus TCP; check host and port, or try modbus-rtu-over-tcp';
-      this.#finishAll({ kind: 'fault', fault: 'not-modbus', quality: 'invalid', detail });
-      this.#port.reset(detail);
+      this.#finishAll({ kind: 'fault', fault: 'not-modbus', quality: 'invalid', detail: notModbus });
+      this.#port.reset(notModbus);
     });
   }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -14,7 +15,10 @@ export interface Holder {
  */
 export async function findHolder(path: string, procRoot = '/proc'): Promise<Holder | null> {
   const device = await realpath(path).catch(() => path);
-  return holderOf((await findLocker(device, procRoot)) ?? (await findOpener(device, procRoot)), procRoot);
+  const locker = await findLocker(device, procRoot);
+  // A lock outlives who took it, in the hands of its children: flock(1) works like that.
+  const isThere = locker !== null && existsSync(join(procRoot, String(locker)));
+  return holderOf(isThere ? locker : ((await findOpener(device, procRoot)) ?? locker), procRoot);
 }
 
 /**

@@ -96,6 +96,8 @@ export interface Port {
   readonly uselessConnections: number;
   /** Which other process has the line open beside this one, in words; null where none is seen. It walks /proc. */
   findSharer(): Promise<string | null>;
+  /** What an end of this connection is put down to from now on; null: to what the system says. */
+  suspect(reason: string | null): void;
   /** Opens another connection in place of this one, at once. */
   renew(reason: string): void;
   /** Throws the connection away and opens another: for one that can no longer be made sense of. */
@@ -137,6 +139,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   let cancelIdle: Cancel = () => {};
   let waiting: (() => void) | null = null;
   let usedAt = 0;
+  let suspicion: string | null = null;
   let dropped = Promise.resolve();
 
   const enter = (event: PortEvent): void => {
@@ -172,7 +175,11 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
 
   /** The channel has ended by itself. */
   const end = (reason: string): void =>
-    enter(isConnection && session.isUseful ? { kind: 'idled', byPeer: true } : { kind: 'failed', reason });
+    enter(
+      isConnection && session.isUseful
+        ? { kind: 'idled', byPeer: true }
+        : { kind: 'failed', reason: suspicion ?? reason },
+    );
 
   const findSharer = async (): Promise<string | null> => {
     const holder = await channel?.findSharer?.().catch(() => null);
@@ -220,6 +227,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       return;
     }
     channel = opened;
+    suspicion = null;
     usedAt = clock.monotonicMs();
     session.opened(usedAt);
     enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
@@ -289,6 +297,9 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
       return session.useless;
     },
     findSharer,
+    suspect: (reason) => {
+      suspicion = reason;
+    },
     renew: (reason) => {
       logger.debug('port renewed', { reason });
       enter({ kind: 'renewed' });

@@ -60,11 +60,14 @@ async function explainRefusal(error: unknown, path: string, procRoot: string): P
       cause: error,
     });
   }
-  const hint = /permission/i.test(message)
-    ? { hint: "add the user of this program to the group 'dialout'" }
-    : {};
+  const isForbidden = /permission/i.test(message);
+  const hint = isForbidden ? { hint: "add the user of this program to the group 'dialout'" } : {};
   const details = { ...hint, retryable: true, cause: error };
-  return new MerestoneError('PortUnavailable', `cannot open ${path}: ${message}`, details);
+  // The binding says the path as well.
+  const why = isForbidden
+    ? 'permission denied'
+    : message.replace(/^Error: /, '').replace(/, cannot open .*$/, '');
+  return new MerestoneError('PortUnavailable', `cannot open ${path}: ${why}`, details);
 }
 
 async function setUp(opened: OpenLine, line: SerialLineOptions): Promise<void> {

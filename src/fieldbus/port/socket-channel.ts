@@ -6,6 +6,25 @@ import type { Channel, OpenChannel } from './port.ts';
 /** A peer that sends without being asked is cut off here: 64 of the largest answers (MBAP ADU, 260 bytes). */
 const pendingBytesMax = 64 * 260;
 
+const unreached = "check its power and cable, 'host' of the bus, and firewalls between";
+
+/** What a technician can act on, of the errors of connect(2) and getaddrinfo(3). */
+const socketErrors: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens at this port (ECONNREFUSED)',
+  ENOTFOUND:
+    "its name is not known to DNS (ENOTFOUND); check 'host' of the bus and the name server of this box",
+  EAI_AGAIN: 'no name server answers (EAI_AGAIN); check the network and the name server of this box',
+  EHOSTUNREACH:
+    "it does not answer in this network (EHOSTUNREACH); check its power and cable, 'host' of the bus and the network of this box",
+  ENETUNREACH:
+    "there is no way to this network (ENETUNREACH); check 'host' of the bus and the network of this box",
+  ETIMEDOUT: `it does not answer (ETIMEDOUT); ${unreached}`,
+};
+
+function describeSocketError({ code = '', message }: NodeJS.ErrnoException): string {
+  return socketErrors[code] ?? message;
+}
+
 /** A TCP connection as a channel. */
 export function socketChannel(endpoint: EndpointOptions): OpenChannel {
   const { host, port, connectTimeoutMs } = endpoint;
@@ -31,7 +50,7 @@ export function socketChannel(endpoint: EndpointOptions): OpenChannel {
       signal.addEventListener('abort', abort, { once: true });
       socket.setTimeout(connectTimeoutMs, () => {
         socket.destroy();
-        fail(`no connection within ${connectTimeoutMs} ms`);
+        fail(`no connection within ${connectTimeoutMs} ms; ${unreached}`);
       });
       const channel: Channel = {
         write: (data) => {
@@ -64,7 +83,7 @@ export function socketChannel(endpoint: EndpointOptions): OpenChannel {
       });
       socket.on('error', (error) => {
         reason = error.message;
-        fail(error.message);
+        fail(describeSocketError(error));
       });
       socket.on('close', () => {
         signal.removeEventListener('abort', abort);

@@ -7,13 +7,19 @@ const escapes: Readonly<Record<number, string>> = { 9: '\\t', 10: '\\n', 13: '\\
 export function excerptOf(bytes: Uint8Array): string {
   const shown = bytes.subarray(0, shownMax);
   const cut = bytes.length > shownMax ? '…' : '';
-  const printable = shown.reduce((count, byte) => count + (isText(byte) ? 1 : 0), 0);
-  if (printable * 5 < shown.length * 4) {
+  if (!isReadable(shown)) {
     return `${Buffer.from(shown.subarray(0, 16))
       .toString('hex')
       .replaceAll(/..(?=.)/g, '$& ')}${bytes.length > 16 ? '…' : ''}`;
   }
   return `"${[...shown].map(escaped).join('')}${cut}"`;
+}
+
+/** Whether what was said begins as text. */
+export function isReadable(bytes: Uint8Array): boolean {
+  const shown = bytes.subarray(0, shownMax);
+  const printable = shown.reduce((count, byte) => count + (isText(byte) ? 1 : 0), 0);
+  return printable * 5 >= shown.length * 4;
 }
 
 function isText(byte: number): boolean {

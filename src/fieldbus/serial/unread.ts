@@ -1,5 +1,5 @@
 import type { SerialDeviceOptions } from '../options.ts';
-import { excerptOf } from './excerpt.ts';
+import { excerptOf, isReadable } from './excerpt.ts';
 import { compilePattern } from './pattern.ts';
 
 /**
@@ -41,7 +41,7 @@ export class Unread {
     return kinds.find((kind) => this.#latest.has(kind));
   }
 
-  /** One line; undefined where nothing came. */
+  /** One line, with what to do after a semicolon; undefined where nothing came. */
   describe(): string | undefined {
     const { kind } = this;
     if (kind === undefined) return undefined;
@@ -50,7 +50,8 @@ export class Unread {
       const other = this.#others.find(({ matches }) => matches(bytes));
       if (other !== undefined) return `${this.#says(bytes)}: that is ${other.is}`;
     }
-    return `${this.#says(this.#latest.get(kind)!)}${this.#fault(kind)}`;
+    const bytes = this.#latest.get(kind)!;
+    return `${this.#says(bytes)}${this.#fault(kind)}; ${this.#hint(kind, bytes)}`;
   }
 
   #says(bytes: Uint8Array): string {
@@ -71,6 +72,32 @@ export class Unread {
         return `, which does not end as ${owner} says`;
       case 'noise':
         return `, which is no frame of ${owner}`;
+    }
+  }
+
+  #lenience(): string {
+    const isNmea = this.#device.protocol.checksum.kind === 'nmea-0183';
+    return isNmea
+      ? "'settings: { checksum: nmea-0183-optional }'"
+      : 'a profile for sensors that send none, if there is one';
+  }
+
+  /** Text that can be read came at the right rate; anything else may be noise. */
+  #hint(kind: UnreadKind, bytes: Uint8Array): string {
+    const isOwn = this.#device.profile === undefined;
+    const change = isOwn ? 'write the protocol as the sensor has it' : 'name the profile that fits it';
+    switch (kind) {
+      case 'unknown':
+        return `set the sensor to what ${isOwn ? 'its protocol' : 'the profile'} reads (unit, mode), or ${change}`;
+      case 'unchecked':
+        return isOwn
+          ? "have the sensor send it, or set 'checksum' of the protocol to none"
+          : `have the sensor send it, or use ${this.#lenience()}`;
+      case 'damaged':
+        return "check the line's wiring, termination, parity and data bits";
+      case 'unfinished':
+      case 'noise':
+        return isReadable(bytes) ? change : `check the line's baud rate, parity and data bits, or ${change}`;
     }
   }
 }

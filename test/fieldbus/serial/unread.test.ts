@@ -50,7 +50,10 @@ describe('a sensor that is asked and answers otherwise', () => {
   ]) {
     it(`is quoted: ${shown}`, async () => {
       const { reason, failures } = await askedOf('mt-sics', answer!);
-      assert.equal(reason, `it answers "${shown}", which no message of the profile takes`);
+      assert.equal(
+        reason,
+        `it answers "${shown}", which no message of the profile takes; set the sensor to what the profile reads (unit, mode), or name the profile that fits it`,
+      );
       assert.ok('unknown' in failures && 'timeout' in failures);
     });
   }
@@ -87,7 +90,10 @@ describe('a sensor that is asked and answers otherwise', () => {
     rig.answerWith(() => 'OL\r\n');
     rig.reader.opened();
     await rig.clock.advanceAsync(900);
-    assert.equal(rig.reader.status().reason, 'it answers "OL", which no message of its protocol takes');
+    assert.equal(
+      rig.reader.status().reason,
+      'it answers "OL", which no message of its protocol takes; set the sensor to what its protocol reads (unit, mode), or write the protocol as the sensor has it',
+    );
   });
 
   it('is good again, and says so, once it answers as it should', async () => {
@@ -136,7 +142,10 @@ describe('an IEC 62056-21 meter that is not of mode C', () => {
     const check = computeChecksum('xor', text(`${readout}\x03`), 'binary-big');
     const damaged = `\x02${readout.replace('678*', '679*')}\x03${Buffer.from(check).toString('latin1')}`;
     const reason = await reasonOf((sent) => (sent.startsWith('/?') ? '/ISK5MT172-0001\r\n' : damaged));
-    assert.match(reason ?? '', /^it answers "\\x020\.0\.0.*" with a wrong check sum$/);
+    assert.match(
+      reason ?? '',
+      /^it answers "\\x020\.0\.0.*" with a wrong check sum; check the line's wiring, termination/,
+    );
   });
 
   it('is read where it is', async () => {
@@ -205,7 +214,7 @@ describe('a sensor that sends by itself and otherwise', () => {
       ['pms5003', 0x24, 'a PMS5003ST; use profile pms5003st'],
       ['pms5003', 0x14, 'a PMS2003 or PMS3003; use profile pms3003'],
       ['pms5003t', 0x24, 'a PMS5003ST; use profile pms5003st'],
-      ['pms5003st', 0x1c, 'a PMS5003 (profile pms5003) or PMS5003T (profile pms5003t)'],
+      ['pms5003st', 0x1c, 'a PMS5003 or PMS5003T; use profile pms5003 or pms5003t'],
       ['pms3003', 0x24, 'a PMS5003ST; use profile pms5003st'],
     ] as const) {
       const { state, reason } = await heard(name, frame(length));
@@ -224,7 +233,10 @@ describe('a sensor that sends by itself and otherwise', () => {
   it('is told what comes at another baud rate', async () => {
     const { state, reason } = await heard('sds011', '\x00\xf8\x80\x00\xe6\x1e\x98');
     assert.equal(state, 'failing');
-    assert.equal(reason, 'it sends 00 f8 80 00 e6 1e 98, which is no frame of the profile');
+    assert.equal(
+      reason,
+      "it sends 00 f8 80 00 e6 1e 98, which is no frame of the profile; check the line's baud rate, parity and data bits, or name the profile that fits it",
+    );
   });
 
   it('is told what the line brings where others are on it', async () => {
@@ -236,7 +248,10 @@ describe('a sensor that sends by itself and otherwise', () => {
       await rig.clock.advanceAsync(1000);
       rig.say('B5\r\n');
     }
-    assert.equal(rig.reader.status().reason, 'the line brings "B5", which no message of its protocol takes');
+    assert.match(
+      rig.reader.status().reason ?? '',
+      /^the line brings "B5", which no message of its protocol takes; set the sensor/,
+    );
   });
 
   it('is silent once nothing comes any more', async () => {
