@@ -11,7 +11,7 @@ import { type LinkEvent, type LinkState, stableMs, transition } from './lifecycl
 import type { UplinkOptions } from './options.ts';
 import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
-import { type Parties, shortFault, silentFault } from './session-fault.ts';
+import { type Parties, refusingFault, shortFault, silentFault } from './session-fault.ts';
 import { SizeLimit } from './size-limit.ts';
 import type { BrokerTarget } from './target.ts';
 import type { SessionEnd, SessionOptions } from './wire.ts';
@@ -68,6 +68,8 @@ export class Link {
   #retainAvailable: boolean | null = null;
   /** Something was taken in this session, its status apart. */
   #useful = false;
+  /** Something was refused in this session. */
+  #denied = false;
   #shortSessions = 0;
   /** Outlives the sessions that it was learned in. */
   readonly #sizes = new SizeLimit();
@@ -161,6 +163,7 @@ export class Link {
       const delivered = await proven.deliver(message, 'thrifty', acknowledged);
       if (delivered.kind === 'answered' && delivered.reasonCode < 0x80 && !message.retain)
         this.#useful = true;
+      this.#noteDenial(delivered);
       if (delivered.kind !== 'unanswered') return delivered;
       await proven.session.ended;
       return { kind: 'unanswered', ...this.#fate };
@@ -296,6 +299,7 @@ export class Link {
     this.#proven = proven;
     this.#retainAvailable = session.retainAvailable;
     this.#useful = false;
+    this.#denied = false;
     this.#connects += 1;
     session.onEnded = (end) => this.#release(proven, end);
     this.#apply({ kind: 'connected' });
@@ -307,7 +311,12 @@ export class Link {
     this.#bytesSentBefore += proven.session.bytesSent;
     const fault = proven.end(end, this.#state.kind === 'proving');
     if (this.#candidate !== undefined) this.#brokers.left(this.#candidate, this.#useful);
-    this.#lose(this.#isShort(end) ? shortFault(fault, this.#parties()) : fault);
+    this.#lose(this.#isShort(end) ? this.#explainShort(fault) : fault);
+  }
+
+  #explainShort(fault: MerestoneError): MerestoneError {
+    const root = `${topicOf(this.#origin, 'status').replace(/[^/]+$/, '')}#`;
+    return this.#denied ? refusingFault(fault, root, this.#parties()) : shortFault(fault, this.#parties());
   }
 
   /** The third session in a row that the broker closed within seconds, without a word. */
@@ -362,8 +371,13 @@ export class Link {
   #announce(proven: ProvenSession, online: boolean): Promise<boolean> {
     return this.#dependencies.announce(online, async (message) => {
       const delivered = await proven.deliver(message, 'now');
+      this.#noteDenial(delivered);
       return delivered.kind === 'unanswered' ? { kind: 'unanswered', ...this.#fate } : delivered;
     });
+  }
+
+  #noteDenial(delivered: Delivered): void {
+    if (delivered.kind === 'answered' && delivered.reasonCode >= 0x80) this.#denied = true;
   }
 
   #parties(): Parties {

@@ -55,6 +55,11 @@ export function connackFault(
     case 0x9c:
     case 0x9d:
       return refused(...elsewhereWords(code, serverReference));
+    case 0x95:
+      return refused(
+        'it takes no packet as large as CONNECT with its will',
+        'raise its limit (Mosquitto: message_size_limit and max_packet_size)',
+      );
     case 0x9a:
       return refused(
         'it keeps no retained messages',
@@ -192,6 +197,29 @@ export function floodFault(bytes: number, { target }: Parties): MerestoneError {
       retryable: true,
     },
   );
+}
+
+/** The broker refuses what is published, and then closes the session. */
+export function refusingFault(cause: MerestoneError, root: string, { target }: Parties): MerestoneError {
+  return new MerestoneError('UplinkRefused', `${cause.message}, and before that it refused what was sent`, {
+    subject: target.name,
+    hint: `let this certificate write and read ${root} on the broker: 'merestone broker-policy' prints what it needs`,
+    cause,
+    retryable: true,
+  });
+}
+
+/** What answers is no MQTT broker: a web server, a proxy. `bytes`: what it answered CONNECT with. */
+export function noBrokerFault(bytes: Buffer, { target }: Parties): MerestoneError {
+  const said = bytes
+    .toString('latin1', 0, 24)
+    .replaceAll(/[^\x20-\x7e]+/g, ' ')
+    .trim();
+  return new MerestoneError('UplinkRefused', `what answers there is no MQTT broker: it says "${said}"`, {
+    subject: target.name,
+    hint: 'give uplink.url the host and port of MQTT over TLS, usually 8883',
+    retryable: true,
+  });
 }
 
 /** Sessions end within seconds of their beginning, again and again, and the broker does not say why. */

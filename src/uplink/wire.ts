@@ -8,6 +8,7 @@ import {
   floodFault,
   type Parties,
   silentFault,
+  noBrokerFault,
   unwelcomeFault,
 } from './session-fault.ts';
 
@@ -39,6 +40,7 @@ export class Wire {
   readonly closed: Promise<SessionEnd>;
   welcomed = false;
   readonly #guard = new FrameGuard(incomingBytesMax);
+  #isHeard = false;
   #fault: MerestoneError | undefined;
   #closedByPeer = true;
   #error: Error | undefined;
@@ -55,6 +57,8 @@ export class Wire {
     socket.once('close', () => resolve(this.#end()));
     // Before the parser, which would collect a packet of 256 MB until it is whole.
     socket.on('data', (bytes) => {
+      if (!this.#isHeard && !mayAnswerConnect(bytes)) this.hangUp(noBrokerFault(bytes, this.parties));
+      this.#isHeard = true;
       const tooLarge = this.#guard.tooLarge(bytes);
       if (tooLarge !== undefined) this.hangUp(floodFault(tooLarge, this.parties));
     });
@@ -97,6 +101,11 @@ export class Wire {
     if (this.#fault !== undefined) return this.#fault;
     return this.welcomed ? closedFault(this.#error, this.parties) : unwelcomeFault(this.#error, this.parties);
   }
+}
+
+/** CONNACK, DISCONNECT or AUTH, by the upper half of the first byte [MQTT5 2.1.2]. */
+function mayAnswerConnect(bytes: Buffer): boolean {
+  return [2, 14, 15].includes(bytes[0]! >> 4);
 }
 
 /** Nothing is subscribed to on MQTT 5; a broker that sends all the same need not have much in flight. */
