@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ErrorCode, MerestoneError } from '../base/error.ts';
 
@@ -6,6 +7,9 @@ export function inOurWords(file: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
   const verdict = verdictOn(codeOf(cause));
   if (verdict === undefined) return cause;
+  // SQLite says of some read-only disks that they do not read or write.
+  if (codeOf(cause).startsWith('SQLITE_IOERR') && verdict[0] === 'SpoolUnavailable' && isReadOnly(file))
+    return inOurWords(file, Object.assign(new Error(cause.message, { cause }), { code: 'EROFS' }));
   const [code, message, hint] = verdict;
   if (code === 'DiskFull') return diskFull(file, cause);
   return new MerestoneError(code, `${message} (${cause.message})`, {
@@ -38,6 +42,15 @@ export function isDiskFault(error: unknown): boolean {
     error.code === 'Io' ||
     (error.cause !== undefined && isDiskFault(error.cause))
   );
+}
+
+function isReadOnly(file: string): boolean {
+  try {
+    accessSync(dirname(file), constants.W_OK);
+    return false;
+  } catch (error) {
+    return error instanceof Error && codeOf(error) === 'EROFS';
+  }
 }
 
 function codeOf(error: Error): string {
