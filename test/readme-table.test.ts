@@ -41,7 +41,10 @@ function everyState(): GatewayStatus {
     batches: { published: 9, accepted: 5, refused: 3, noSubscribers: 1 },
   }));
   const disk = { state: 'failing' as const, reason: 'EROFS', sinceMs: 5 };
-  const failing = ['exception:2', 'implausible'].map((quality, index) => ({ name: `p${index}`, quality }));
+  const failing = ['exception:2', 'exception:10', 'exception:11', 'implausible'].map((quality, index) => ({
+    name: `p${index}`,
+    quality,
+  }));
   const points = { total: 3, valued: 2, good: 1, byQuality: { 'exception:2': 1, implausible: 1 }, failing };
   return gatewayStatus({
     silos: [

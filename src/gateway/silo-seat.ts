@@ -5,6 +5,7 @@ import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus } from '../reading/status.ts';
 import type { AuditAct, SiloBirth, SiloDevices } from '../silo/protocol.ts';
 import { Handover } from './handover.ts';
+import { LossWatch } from './loss-watch.ts';
 import type { QuotaEdge, SiloHost } from './silo-host.ts';
 
 type Host = Pick<
@@ -21,6 +22,9 @@ type Host = Pick<
   | 'status'
   | 'stop'
 >;
+/** Often enough to know what goes on. */
+const lookEveryMs = 1000;
+
 export type OpenHost = (birth: SiloBirth, handover: Handover) => Host;
 
 /**
@@ -32,12 +36,16 @@ export class SiloSeat {
   readonly #open: OpenHost;
   readonly #logger: Logger;
   readonly #handover: Handover;
+  readonly #clock: Clock;
+  readonly #losses = new LossWatch();
+  #lookedAtMs = -Infinity;
   #host: Host;
 
   constructor(birth: SiloBirth, open: OpenHost, clock: Clock, logger: Logger) {
     this.name = birth.options.name;
     this.#open = open;
     this.#logger = logger;
+    this.#clock = clock;
     const giveUp = (losses: Readonly<Record<string, number>>): void => this.#giveUp(losses);
     this.#handover = new Handover(() => clock.wallMs(), giveUp);
     this.#host = open(birth, this.#handover);
@@ -54,16 +62,27 @@ export class SiloSeat {
   /** Hands samples over; while the silo is away they wait, within a bound. */
   deliver(samples: Sample[]): void {
     this.#handover.deliver(samples);
+    const now = this.#clock.monotonicMs();
+    if (now - this.#lookedAtMs < lookEveryMs) return;
+    this.#lookedAtMs = now;
+    this.#losses.note(this.#dropped(this.#host.status()), now);
+  }
+
+  status(): SiloStatus {
+    const now = this.#clock.monotonicMs();
+    const status = this.#host.status();
+    const dropped = this.#dropped(status);
+    this.#losses.note(dropped, now);
+    return { ...status, samples: { ...status.samples, dropped }, dropping: this.#losses.recent(now) };
   }
 
   /** What the gateway gave up on its behalf counts among what was dropped, told or not. */
-  status(): SiloStatus {
-    const status = this.#host.status();
-    const dropped = { ...status.samples.dropped };
-    for (const [reason, samples] of Object.entries(this.#handover.untold)) {
-      dropped[reason] = (dropped[reason] ?? 0) + samples;
+  #dropped({ samples }: SiloStatus): Record<string, number> {
+    const dropped = { ...samples.dropped };
+    for (const [reason, count] of Object.entries(this.#handover.untold)) {
+      dropped[reason] = (dropped[reason] ?? 0) + count;
     }
-    return { ...status, samples: { ...status.samples, dropped } };
+    return dropped;
   }
 
   record(act: AuditAct): void {

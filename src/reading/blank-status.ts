@@ -56,6 +56,7 @@ export function blankSilo(name: string, isolation: SiloStatus['isolation']): Sil
     batches: { lingerMs: 0, unacceptedMs: null },
     clock: 'unknown',
     samples: { received: 0, stored: 0, published: 0, dropped: {} },
+    dropping: [],
     restarts: 0,
     isolation,
     usage: null,

@@ -108,6 +108,8 @@ export interface SiloStatus {
   /** Whether sample times can be trusted now. */
   clock: 'good' | 'unknown';
   samples: { received: number; stored: number; published: number; dropped: Record<string, number> };
+  /** Reasons for which samples were dropped within the last minute. */
+  dropping: string[];
   restarts: number;
   /** Which wall is around it: an isolate of the gateway's process, or a process of its own. */
   isolation: Isolation;

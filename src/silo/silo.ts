@@ -358,6 +358,7 @@ export class Silo {
         published: figures?.samples.published ?? 0,
         dropped: { ...this.#losses.totals },
       },
+      dropping: [], // the gateway sees it
       restarts: 0,
       isolation: this.#birth.options.isolation.kind,
       usage: this.#usage,

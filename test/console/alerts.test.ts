@@ -516,6 +516,7 @@ describe('config/prometheus-alerts.yaml', () => {
         '/south failing silo-refused 1',
         'acme/north degraded certificate 1',
         'acme/north degraded clock 1',
+        'acme/north degraded quarantined-batches 1',
         'acme/north degraded spool-full 1',
         'acme/north failing bus-lost 1',
         'acme/north failing device-silent 1',

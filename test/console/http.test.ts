@@ -98,13 +98,14 @@ describe('HTTP', () => {
     };
     assert.deepEqual([verdict, healthy], ['failing', false]);
     const expected = [
-      'silo north has had no session with its broker for 26.9 h: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; trying again in 12 s; data waits on the disk; check',
-      'silo south is refused, and stores and sends nothing: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303); put right',
-      'device boiler has given no value for 3.2 min: no answer within 1 s; ',
+      'silo north has had no session with its broker for 26.9 h: its uplink is waiting: connect ECONNREFUSED 192.0.2.1:8883; data waits on the disk; trying again in 12 s',
+      'silo south is refused, and stores and sends nothing: /etc/merestone/south.crt: the certificate ended on 2026-11-01; renew it (E303)',
+      'device boiler has given no value for 3.2 min: no answer within 1 s; <img src=x onerror=alert(1)>',
       'bus wind is lost: /dev/ttyUSB1 is not there: plugged out?; device mast is offline; plug the adapter in',
       'silo north has filled 94 % of its spool; bring the uplink back',
       'silo north has a certificate in the last third of its life: it ends on ',
       'silo north does not know the time; give the box NTP',
+      "silo north keeps 2 batches that its broker has refused again and again; have the broker take them (its log, its limits, its access list), then send them by 'merestone spool retry'",
       'device solar has 1 of 2 points that fail or are implausible: power (exception:2): illegal data address at 72; compare table and address',
     ];
     assert.equal(reasons.length, expected.length, body);

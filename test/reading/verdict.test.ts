@@ -12,6 +12,7 @@ import type {
   SiloStatus,
   UplinkStatus,
 } from '../../src/reading/status.ts';
+import { lossReasons } from '../../src/reading/loss.ts';
 import { findingKinds } from '../../src/reading/verdict/finding.ts';
 import { judge, judged, type Verdict } from '../../src/reading/verdict/verdict.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
@@ -42,6 +43,7 @@ const siloParts = {
   lived: [null, 0.66, 0.67, 1],
   clock: ['good', 'unknown'],
   quota: [null, 'uplink-bytes-per-day', 'samples-per-second'],
+  isLosing: [false, true],
 } as const;
 
 type SiloParts = ReturnType<typeof cross<typeof siloParts>>[number];
@@ -62,7 +64,8 @@ function siloOf(parts: SiloParts): SiloStatus {
     state: parts.state,
     forMs: parts.forMs,
     uplink,
-    spool: { ...blank.spool!, disk },
+    spool: { ...blank.spool!, disk, quarantined: parts.isLosing ? 2 : 0 },
+    dropping: parts.isLosing ? ['overrun'] : ['quota', 'restart'],
     batches: { lingerMs: 1000, unacceptedMs: parts.unacceptedMs },
     identity: parts.lived === null ? null : { ...blank.identity!, notBefore, notAfter: notBefore + 90 * day },
     clock: parts.clock,
@@ -89,6 +92,7 @@ function siloVerdict(parts: SiloParts): Verdict {
     hasSession &&
     parts.complaint === null &&
     parts.quota === null &&
+    !parts.isLosing &&
     parts.clock === 'good' &&
     (parts.lived === null || parts.lived < 2 / 3);
   return isGood ? 'good' : 'degraded';
@@ -333,6 +337,19 @@ describe('the verdict', () => {
       judge(statusOf([goodSilo], [overloaded])).reasons[0]!,
       /^bus rs485 is overloaded: 654 % of what it can carry is asked of it; read 'b' less often \('every'\), raise the baud rate/,
     );
+    for (const reason of lossReasons.filter((each) => !/quota|restart/.test(each)))
+      assert.match(
+        of({ dropping: [reason] }),
+        new RegExp(`^silo north is losing samples: .*\\(${reason}\\); `),
+      );
+    assert.equal(
+      judge(statusOf([{ ...goodSilo, dropping: ['quota', 'cpu-quota', 'restart'] }], [goodBus])).verdict,
+      'good',
+    );
+    assert.match(
+      of({ spool: { ...goodSilo.spool!, quarantined: 3 } }),
+      /^silo north keeps 3 batches that its broker has refused again and again; .*'merestone spool retry'/,
+    );
     const quotas: QuotaName[] = [
       'samples-per-second',
       'uplink-bytes-per-day',
@@ -379,6 +396,71 @@ describe('the verdict', () => {
       /^bus rs485 has 9 devices that give no value: d0, d1, d2 and 6 more/,
     );
     assert.equal(reasons({ devices: [...devices.slice(0, 3), deviceStatus('good')] }).length, 3);
+  });
+
+  it('takes what to do from the reason, where that says it, and nothing general beside it', () => {
+    const silent = { state: 'offline' as const, silentMs: 45_000, points: points.unread };
+    const remedyOf = (reason: string, kind = 'modbus-rtu'): string[] => {
+      const devices = [deviceStatus('boiler', { ...silent, reason })];
+      const [finding] = judge(statusOf([goodSilo], [busStatus('rs485', { kind, devices })])).findings;
+      return [finding!.what, finding!.remedy];
+    };
+    assert.deepEqual(remedyOf("unit 5 answers where 1 was asked; set 'unitId: 5'"), [
+      'has given no value for 45 s: unit 5 answers where 1 was asked',
+      "set 'unitId: 5'",
+    ]);
+    assert.deepEqual(remedyOf('it sends "a; b\\"; c", which is no frame of the profile; name another'), [
+      'has given no value for 45 s: it sends "a; b\\"; c", which is no frame of the profile',
+      'name another',
+    ]);
+    assert.match(remedyOf('it sends "a; b"')[1]!, /^check its power/);
+    for (const kind of ['modbus-tcp', 'modbus-rtu-over-tcp'])
+      assert.match(remedyOf('no answer within 1 s', kind)[1]!, /^check its power .*no other client holds/);
+    const lost = busStatus('rs485', { state: 'lost', reason: 'permission denied; join the group' });
+    assert.equal(
+      judge(statusOf([goodSilo], [lost])).reasons[0],
+      'bus rs485 is lost: permission denied; join the group',
+    );
+    const refused = { ...goodSilo, state: 'refused' as const, reason: 'n.crt: it is damaged; copy it again' };
+    assert.match(
+      judge(statusOf([refused], [goodBus])).reasons[0]!,
+      /sends nothing: n\.crt: it is damaged; copy it again$/,
+    );
+  });
+
+  it('says of no data that it waits on a disk that takes nothing', () => {
+    const disk = { state: 'failing' as const, reason: 'the disk is full; free space', sinceMs: 1000 };
+    const uplink = {
+      ...goodSilo.uplink!,
+      state: 'waiting' as const,
+      reason: 'x: closed; open it',
+      offlineMs: 60_000,
+    };
+    const of = (more: object): string =>
+      judge(statusOf([{ ...goodSilo, uplink, ...more }], [goodBus])).reasons.join('\n');
+    assert.match(of({}), /closed; data waits on the disk; open it/);
+    assert.match(of({ spool: { ...goodSilo.spool!, disk } }), /x: closed; open it/);
+    const batches = { lingerMs: 1000, unacceptedMs: 60_000 };
+    for (const lastAnswer of ['refused', 'no-subscribers', 'too-large', 'accepted'] as const) {
+      const taken = { ...goodSilo.uplink!, lastAnswer };
+      assert.doesNotMatch(
+        of({ spool: { ...goodSilo.spool!, disk }, uplink: taken, batches }),
+        /waits on the disk/,
+      );
+    }
+  });
+
+  it('tells no line of devices that answer, be it by exceptions', () => {
+    const refusing = {
+      state: 'failing' as const,
+      silentMs: 45_000,
+      points: points.none,
+      reason: 'exception 2',
+    };
+    const devices = ['a', 'b'].map((name) => deviceStatus(name, refusing));
+    const { reasons } = judge(statusOf([goodSilo], [busStatus('rs485', { devices })]));
+    assert.equal(reasons.length, 2);
+    for (const reason of reasons) assert.match(reason, /^device [ab] .*; compare table and address/);
   });
 
   it('says so where there is nothing to read, and where two silos claim one tenant', () => {

@@ -84,6 +84,7 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
     batches: { lingerMs: 1000, unacceptedMs: 20 },
     clock: 'good',
     samples: { received: 50_000, stored: 49_900, published: 48_000, dropped: {} },
+    dropping: [],
     restarts: 0,
     isolation: 'thread',
     usage: { cpuShare: 0.02, memoryBytes: 24_000_000, memoryBytesMax: 96_000_000 },

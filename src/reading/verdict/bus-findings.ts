@@ -1,7 +1,7 @@
 import { formatDuration } from '../../base/quantity.ts';
 import type { BusStatus } from '../status.ts';
-import { deviceRemarks } from './device-remarks.ts';
-import { because, type Finding, graceMs, type Remark, someOf, unknownState } from './finding.ts';
+import { deviceRemarks, isMute, isTcp } from './device-remarks.ts';
+import { because, type Finding, graceMs, inParts, type Remark, someOf, unknownState } from './finding.ts';
 import { percent } from './quota-words.ts';
 
 /** Its share of the first seconds says little. */
@@ -33,7 +33,7 @@ function lineRemarks(bus: BusStatus): Remark[] {
         {
           verdict: 'failing',
           kind: 'bus-lost',
-          what: because('is lost', reason) + offlineWith(bus),
+          what: because('is lost', inParts(reason).why) + offlineWith(bus),
           remedy: backRemedy(bus),
         },
       ];
@@ -51,7 +51,7 @@ function lineRemarks(bus: BusStatus): Remark[] {
         {
           verdict: forMs > graceMs ? 'failing' : 'degraded',
           kind: 'bus-opening',
-          what: because(`has been opening for ${formatDuration(forMs)}`, reason),
+          what: because(`has been opening for ${formatDuration(forMs)}`, inParts(reason).why),
           remedy: forMs > graceMs ? backRemedy(bus) : 'wait a moment',
         },
       ];
@@ -67,8 +67,10 @@ function offlineWith({ devices }: BusStatus): string {
   return devices.length === 1 ? `; device ${names} is offline` : `; devices ${names} are offline`;
 }
 
-function backRemedy({ kind }: BusStatus): string {
-  return kind === 'modbus-tcp' || kind === 'modbus-rtu-over-tcp'
+function backRemedy({ kind, reason }: BusStatus): string {
+  const { remedy } = inParts(reason);
+  if (remedy !== null) return remedy;
+  return isTcp(kind)
     ? 'see that the endpoint is on, and reached at the host and port that the bus names; polling goes on by itself'
     : 'plug the adapter in, end what else uses it, and name it by its /dev/serial/by-id/ path; polling goes on by itself';
 }
@@ -88,9 +90,11 @@ function loadRemarks({ load, devices, kind, state, forMs }: BusStatus): Remark[]
 }
 
 function deviceFindings(bus: BusStatus): Finding[] {
-  const told = bus.devices.map((device) => ({ device, remarks: deviceRemarks(device) }));
+  const told = bus.devices.map((device) => ({ device, remarks: deviceRemarks(device, bus.kind) }));
   const silent = told.filter(({ remarks }) => remarks.some(({ kind }) => kind === 'device-silent'));
-  const isWhole = silent.length > 1 && silent.length === told.length;
+  // Devices that answer, be it by exceptions, have a line.
+  const isWhole =
+    silent.length > 1 && silent.length === told.length && silent.every(({ device }) => isMute(device));
   const isGrouped = isWhole || silent.length > silentListedMax;
   const single = isGrouped ? told.filter((each) => !silent.includes(each)) : told;
   const findings = single.flatMap(({ device, remarks }) =>
@@ -100,7 +104,7 @@ function deviceFindings(bus: BusStatus): Finding[] {
 }
 
 function silentTogether(
-  { name }: BusStatus,
+  { name, kind }: BusStatus,
   silent: readonly { device: BusStatus['devices'][number]; remarks: Remark[] }[],
   isWhole: boolean,
 ): Finding {
@@ -109,13 +113,17 @@ function silentTogether(
   const counted = isWhole
     ? `has ${silent.length} devices, and none of them gives`
     : `has ${silent.length} devices that give no`;
-  const line =
-    'all at once means the line: its wiring (A and B), its baud rate and parity, the power of the devices';
+  const line = isTcp(kind)
+    ? 'all at once means the way to them: the endpoint at this host and port, its own settings, and the line behind it'
+    : 'all at once means the line: its wiring (A and B), its baud rate and parity, the power of the devices';
   return {
     verdict: 'failing',
     kind: 'device-silent',
     who: `bus ${name}`,
-    what: because(isWhole ? `${counted} a value: ${names}` : `${counted} value: ${names}`, device.reason),
+    what: because(
+      isWhole ? `${counted} a value: ${names}` : `${counted} value: ${names}`,
+      inParts(device.reason).why,
+    ),
     remedy: isWhole ? line : remarks[0]!.remedy,
     silos: [...new Set(silent.map((each) => each.device.silo))],
   };

@@ -1,31 +1,31 @@
 import { formatDuration } from '../../base/quantity.ts';
 import type { DeviceStatus, PointsStatus } from '../status.ts';
-import { because, limitMs, type Remark, someOf } from './finding.ts';
+import { because, inParts, limitMs, type Remark, someOf } from './finding.ts';
 
-/** What is wrong with a device whose bus is open. */
-export function deviceRemarks(device: DeviceStatus): Remark[] {
-  const whole = wholeDevice(device);
+/** What is wrong with a device whose bus, of this kind, is open. */
+export function deviceRemarks(device: DeviceStatus, busKind: string): Remark[] {
+  const whole = wholeDevice(device, busKind);
   const values = whole === undefined ? [...pointRemarks(device), ...lateRemarks(device)] : [whole];
   return [...values, ...identityRemarks(device)];
 }
 
 /** One sentence where it concerns all of the device's values; undefined where it gives some. */
-function wholeDevice(device: DeviceStatus): Remark | undefined {
-  const { state, reason, silentMs, everyMs, lastSampleAt } = device;
-  const why = reason ?? describePoints(device.points);
+function wholeDevice(device: DeviceStatus, busKind: string): Remark | undefined {
+  const { state, silentMs, everyMs, lastSampleAt } = device;
+  const { why, remedy } = wordsFor(device, busKind);
   if (isSilent(device)) {
     const ever = lastSampleAt === null ? 'has never given a value' : 'has given no value';
     const what = because(`${ever} for ${formatDuration(silentMs)}`, why);
-    return { verdict: 'failing', kind: 'device-silent', what, remedy: remedyOf(device) };
+    return { verdict: 'failing', kind: 'device-silent', what, remedy };
   }
   if (lastSampleAt === null) {
     const what = because('has given no value yet', why);
-    const remedy = `wait until ${formatDuration(limitMs(everyMs))} have passed; then: ${remedyOf(device)}`;
-    return { verdict: 'degraded', kind: 'device-starting', what, remedy };
+    const wait = `wait until ${formatDuration(limitMs(everyMs))} have passed; then: ${remedy}`;
+    return { verdict: 'degraded', kind: 'device-starting', what, remedy: wait };
   }
   if (state !== 'failing' && state !== 'offline') return undefined;
   const what = because(`gives no value now, the last one ${formatDuration(silentMs)} ago`, why);
-  return { verdict: 'degraded', kind: 'device-failing', what, remedy: remedyOf(device) };
+  return { verdict: 'degraded', kind: 'device-failing', what, remedy };
 }
 
 /**
@@ -49,11 +49,13 @@ function pointRemarks({ points, reason, identity }: DeviceStatus): Remark[] {
 }
 
 /** By its mean: a single poll that was late, as when the box was busy, makes nobody look. */
-function lateRemarks({ usualLatenessMs, everyMs }: DeviceStatus): Remark[] {
+function lateRemarks({ usualLatenessMs, everyMs, answerMs }: DeviceStatus): Remark[] {
   if (everyMs <= 0 || usualLatenessMs <= everyMs) return [];
   const what = `is read ${formatDuration(usualLatenessMs)} late, and its interval is ${formatDuration(everyMs)}`;
   const remedy =
-    "read it less often ('every'), or take load off its bus: slow or dead devices on it cost time";
+    answerMs !== null && answerMs > everyMs
+      ? `it takes ${formatDuration(answerMs)} to answer: read it less often ('every')`
+      : "read it less often ('every'), or take load off its bus: slow or dead devices on it cost time";
   return [{ verdict: 'degraded', kind: 'late', what, remedy }];
 }
 
@@ -77,15 +79,39 @@ function worstQuality({ byQuality }: PointsStatus): string[] {
     .map(([quality]) => quality);
 }
 
-/** By what its points say; where they only say that nothing came, by what came most of all the same. */
-function remedyOf({ points, failures }: DeviceStatus): string {
+/**
+ * Why it gives no value, and what to do: by what its points say, by the reason itself, or by what came most all the
+ * same. What exceptions and implausible values mean for a whole device is told here.
+ */
+function wordsFor(device: DeviceStatus, busKind: string): { why: string | null; remedy: string } {
+  const { points, reason } = device;
   const [quality = 'offline'] = worstQuality(points);
-  if (!silentQualities.has(quality)) return qualityRemedy(quality);
+  const own = inParts(reason);
+  if (own.remedy !== null && !/^(?:exception|implausible)/.test(quality))
+    return { why: own.why, remedy: own.remedy };
+  const why = reason ?? describePoints(points);
+  if (!silentQualities.has(quality)) return { why, remedy: qualityRemedy(quality) };
+  const kind = whatCame(device, quality);
+  return { why, remedy: kind === 'timeout' && isTcp(busKind) ? tcpSilence : qualityRemedy(kind) };
+}
+
+/** Whether nothing is known of it but that nothing comes. */
+export function isMute({ points, reason }: DeviceStatus): boolean {
+  const [quality = 'offline'] = worstQuality(points);
+  return silentQualities.has(quality) && inParts(reason).remedy === null;
+}
+
+/** The bus is a TCP connection, whatever may hang behind it. */
+export function isTcp(busKind: string): boolean {
+  return busKind === 'modbus-tcp' || busKind === 'modbus-rtu-over-tcp';
+}
+
+function whatCame({ failures }: DeviceStatus, quality: string): string {
   const [kind = quality] = Object.entries(failures)
     .filter(([name, times]) => times > 0 && tellingFailures.has(name))
     .sort(([, a], [, b]) => b - a)
     .map(([name]) => name);
-  return qualityRemedy(kind);
+  return Object.hasOwn(remedies, kind) ? kind : 'timeout';
 }
 
 const silentQualities: ReadonlySet<string> = new Set(['offline', 'timeout', 'stale']);
@@ -97,6 +123,9 @@ function qualityRemedy(quality: string): string {
   if (Object.hasOwn(remedies, quality)) return remedies[quality]!;
   return quality.startsWith('exception') ? remedies['exception']! : remedies['timeout']!;
 }
+
+const tcpSilence =
+  'check its power and its unitId, that no other client holds its only connection, and behind a gateway its wiring (A and B swapped) and the baud rate';
 
 /** Exceptions by Modbus V1.1b3 §7. */
 const remedies: Readonly<Record<string, string>> = {
@@ -111,6 +140,8 @@ const remedies: Readonly<Record<string, string>> = {
     'wrong profile, wordOrder, byteOrder or scale: compare with its display; where the value is true, widen min and max',
   exception:
     "compare table and address of these points with the device's own list: zero-based, and for this interface",
+  'exception:1': "read the other table (input in place of holding, or back), as the device's own list has it",
+  'exception:3': "lower 'registersMax' of the device: it refuses so many registers in one request",
   'exception:4': 'the device reports a fault of its own: see its display and its manual',
   'exception:6': "the device is busy: read it less often ('every')",
   'exception:10': 'the gateway in between has no way to the device: check its own settings',

@@ -14,6 +14,8 @@ export const findingKinds = [
   'certificate',
   'renewal',
   'clock',
+  'dropping',
+  'quarantined-batches',
   'quota',
   'bus-lost',
   'bus-opening',
@@ -62,6 +64,20 @@ export function limitMs(everyMs: number): number {
 /** `what: why`, or `what` alone. */
 export function because(what: string, why: string | null): string {
   return why === null || why === '' ? what : `${what}: ${why}`;
+}
+
+/** A reason in its parts: most of ours end, after a semicolon, in what to do. */
+export interface ReasonInParts {
+  why: string | null;
+  remedy: string | null;
+}
+
+/** Up to the first semicolon that is not part of a quotation. */
+const reasonParts = /^((?:"(?:[^"\\]|\\.)*"|[^";])+); (.+)$/s;
+
+export function inParts(reason: string | null): ReasonInParts {
+  const [, why = reason, remedy = null] = reasonParts.exec(reason ?? '') ?? [];
+  return { why, remedy };
 }
 
 /** A daemon of another version may have more states than we know. */

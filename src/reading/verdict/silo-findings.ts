@@ -1,7 +1,8 @@
 import { expiryRemedy } from '../../base/expiry.ts';
 import { formatDuration } from '../../base/quantity.ts';
 import type { SiloStatus, SpoolStatus } from '../status.ts';
-import { because, type Finding, type Remark, unknownState } from './finding.ts';
+import { because, type Finding, inParts, type Remark, unknownState } from './finding.ts';
+import { lossRemarks } from './loss-remarks.ts';
 import { quotaWords } from './quota-words.ts';
 import { uplinkRemarks } from './uplink-remarks.ts';
 
@@ -13,7 +14,11 @@ const renewalShare = 1 / 3;
 /** What is wrong with a silo at `nowMs` of the wall clock. */
 export function siloFindings(silo: SiloStatus, nowMs: number): Finding[] {
   const remarks = silo.state === 'running' ? runningRemarks(silo, nowMs) : [notRunning(silo)];
-  return remarks.map((remark) => ({ ...remark, who: `silo ${silo.name}`, silos: [silo.name] }));
+  return [...remarks, ...lossRemarks(silo)].map((remark) => ({
+    ...remark,
+    who: `silo ${silo.name}`,
+    silos: [silo.name],
+  }));
 }
 
 function runningRemarks(silo: SiloStatus, nowMs: number): Remark[] {
@@ -27,13 +32,14 @@ function runningRemarks(silo: SiloStatus, nowMs: number): Remark[] {
 }
 
 function notRunning({ state, reason, forMs }: SiloStatus): Remark {
+  const own = inParts(reason);
   switch (state) {
     case 'refused':
       return {
         verdict: 'failing',
         kind: 'silo-refused',
-        what: because('is refused, and stores and sends nothing', reason),
-        remedy: 'put right what the reason names; it is tried again every 10 s',
+        what: because('is refused, and stores and sends nothing', own.why),
+        remedy: own.remedy ?? 'put right what the reason names; it is tried again every 10 s',
       };
     case 'quarantined':
       return {
@@ -63,8 +69,8 @@ function notRunning({ state, reason, forMs }: SiloStatus): Remark {
       return {
         verdict: 'failing',
         kind: 'silo-starting',
-        what: because(`has been starting for ${formatDuration(forMs)}, and stores nothing yet`, reason),
-        remedy: 'wait a moment; where it stays so, the log says what it waits for',
+        what: because(`has been starting for ${formatDuration(forMs)}, and stores nothing yet`, own.why),
+        remedy: own.remedy ?? 'wait a moment; where it stays so, the log says what it waits for',
       };
     default:
       return unknownState(state);
@@ -75,13 +81,14 @@ function diskRemarks({ spool, quotas }: SiloStatus): Remark[] {
   if (spool === null) return [];
   const { disk } = spool;
   if (disk.state === 'failing') {
+    const { why, remedy } = inParts(disk.reason);
     const since = disk.sinceMs === null ? '' : ` for ${formatDuration(disk.sinceMs)}`;
     return [
       {
         verdict: 'failing',
         kind: 'disk',
-        what: because(`has had a disk that takes nothing${since}`, disk.reason),
-        remedy: 'free space on it, or replace a card that is worn out or read-only',
+        what: because(`has had a disk that takes nothing${since}`, why),
+        remedy: remedy ?? 'free space on it, or replace a card that is worn out or read-only',
       },
     ];
   }

@@ -1,12 +1,18 @@
 import { formatDuration } from '../../base/quantity.ts';
 import type { QuotaName, SiloStatus, UplinkStatus } from '../status.ts';
-import { because, limitMs, type Remark } from './finding.ts';
+import { because, inParts, limitMs, type Remark } from './finding.ts';
 
 /** Quotas that keep batches on the disk: then it is not the broker that does not take them. */
 const holding: ReadonlySet<QuotaName> = new Set(['uplink-bytes-per-day', 'cpu-share']);
 
-/** Whether a silo's batches arrive. */
+/** Whether a silo's batches arrive. Where its disk takes nothing, they do not wait there either. */
 export function uplinkRemarks(silo: SiloStatus): Remark[] {
+  const remarks = arrivalRemarks(silo);
+  if (silo.spool?.disk.state !== 'failing') return remarks;
+  return remarks.map((each) => ({ ...each, remedy: each.remedy.replace(/^[^;]* waits on the disk; /, '') }));
+}
+
+function arrivalRemarks(silo: SiloStatus): Remark[] {
   const { uplink, batches } = silo;
   const limit = limitMs(batches.lingerMs);
   if (uplink === null) return [noUplink(silo, limit)];
@@ -39,15 +45,18 @@ function noUplink({ forMs }: SiloStatus, limit: number): Remark {
 }
 
 function noSession({ state, reason }: UplinkStatus, ms: number, verdict: Remark['verdict']): Remark {
+  const { why, remedy } = inParts(reason);
+  const todo =
+    remedy ??
+    'check the network, the name and port in uplink.url, and that the broker runs and knows this certificate';
   return {
     verdict,
     kind: 'session',
     what: because(
       `has had no session with its broker for ${formatDuration(ms)}: its uplink is ${state}`,
-      reason,
+      why,
     ),
-    remedy:
-      'data waits on the disk; check the network, the name and port in uplink.url, and that the broker runs and knows this certificate',
+    remedy: `data waits on the disk; ${todo}`,
   };
 }
 

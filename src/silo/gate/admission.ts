@@ -93,6 +93,8 @@ function statusOf(from: UnknownRecord): SiloStatus {
       published: number(counts['published']),
       dropped: Object.fromEntries(entries(counts['dropped']).map(([name, count]) => [name, number(count)])),
     },
+    // The gateway knows these three by itself.
+    dropping: [],
     restarts: 0,
     isolation: 'thread',
     usage: null,

@@ -1,0 +1,42 @@
+import type { LossReason } from '../loss.ts';
+import type { SiloStatus } from '../status.ts';
+import type { Remark } from './finding.ts';
+
+/** Losses that go on. What a quota drops is told by the quota; a restart is over when it is told. */
+const words: Readonly<Partial<Record<LossReason, { why: string; remedy: string }>>> = {
+  overrun: {
+    why: 'it does not keep up with them (overrun)',
+    remedy: "read less often ('every'), or find out what takes the CPU or the disk of this box",
+  },
+  'no-identity': {
+    why: 'nothing proves whose they are (no-identity)',
+    remedy: "put its certificate right: 'merestone check' says what is wrong with it",
+  },
+  disk: {
+    why: 'no disk takes them (disk)',
+    remedy: 'free space on its disk, or replace a card that is worn out or read-only',
+  },
+  crash: { why: 'it crashed with them in its hands (crash)', remedy: 'the log says what it crashed of' },
+};
+
+/** Samples that are being lost, and batches that wait apart from the others. */
+export function lossRemarks({ dropping, spool }: SiloStatus): Remark[] {
+  const known = dropping.flatMap((reason) => words[reason as LossReason] ?? []);
+  const remarks = known.map(({ why, remedy }): Remark => {
+    const what = `is losing samples: ${why}`;
+    return { verdict: 'degraded', kind: 'dropping', what, remedy };
+  });
+  const batches = spool?.quarantined ?? 0;
+  if (batches === 0) return remarks;
+  const counted = batches === 1 ? '1 batch that its broker has' : `${batches} batches that its broker has`;
+  return [
+    ...remarks,
+    {
+      verdict: 'degraded',
+      kind: 'quarantined-batches',
+      what: `keeps ${counted} refused again and again`,
+      remedy:
+        "have the broker take them (its log, its limits, its access list), then send them by 'merestone spool retry'",
+    },
+  ];
+}
