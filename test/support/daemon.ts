@@ -34,11 +34,11 @@ export class Daemon {
   /** The daemon's log so far, one parsed JSON object a line. */
   readonly log: Record<string, unknown>[] = [];
 
-  constructor(config: string) {
+  /** `prefix`: words before the program's, such as those that take root's rights from it. */
+  constructor(config: string, prefix: readonly string[] = []) {
     this.config = config;
-    this.#child = spawn(process.execPath, [program, 'run', '--config', config], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const words = [...prefix, process.execPath, program, 'run', '--config', config];
+    this.#child = spawn(words[0]!, words.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout!).on('line', (line) =>
       this.log.push(JSON.parse(line) as Record<string, unknown>),
     );

@@ -67,8 +67,8 @@ export class Site implements AsyncDisposable {
     await writeFile(this.config, text.replace('stateDir: ./state', `stateDir: ${folder}`));
   }
 
-  startDaemon(): Daemon {
-    const daemon = new Daemon(this.config);
+  startDaemon(prefix: readonly string[] = []): Daemon {
+    const daemon = new Daemon(this.config, prefix);
     this.cleanUp(() => daemon.stop('SIGKILL'));
     return daemon;
   }
