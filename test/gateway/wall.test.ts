@@ -71,9 +71,13 @@ for (const kind of Object.keys(walls) as WallKind[]) {
     });
 
     it('is ended where it takes more than its share of CPU for long', async (test) => {
-      const host = await go(test, 'busy', { cpuShare: 0.1 });
+      // A share that it exceeds on a busy machine too, which gives it little.
+      const host = await go(test, 'busy', { cpuShare: 0.01 });
       await down(host);
-      assert.match(host.status().reason!, /took \d+ % of a core and may take 10 % \(quota.cpuShare\)/);
+      const reason = host.status().reason!;
+      assert.match(reason, /took \d+ % of a core and may take 1 % \(quota.cpuShare\)/);
+      const percent = Number(/took (\d+) %/.exec(reason)![1]);
+      assert.ok(percent >= 2 && percent <= 100, reason);
     });
 
     it('is left alone after five crashes, and says why', async (test) => {
