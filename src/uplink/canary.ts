@@ -5,6 +5,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { CanaryBudget } from './canary-budget.ts';
 import type { Session } from './session.ts';
+import { deniedHint } from './session-fault.ts';
 
 /** What became of a canary: it came back; it was thrown away where smaller ones come back; nothing comes back. */
 export type Proof = 'passed' | 'too-large' | 'lost';
@@ -245,7 +246,7 @@ export class Canary {
         'UplinkRefused',
         `${how} ${this.#topic}, so nothing proves that it takes our batches`,
         {
-          hint: `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`,
+          hint: deniedHint(root),
           retryable: true,
         },
       ),

@@ -169,11 +169,16 @@ export function deniedFault(cause: MerestoneError, origin: Origin, { target }: P
     `it hung up on the first message below ${root}: ${cause.message}`,
     {
       subject: target.name,
-      hint: `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`,
+      hint: deniedHint(root),
       cause,
       retryable: true,
     },
   );
+}
+
+/** What to do where the broker does not let us use our own topics, all of them below `root`. */
+export function deniedHint(root: string): string {
+  return `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`;
 }
 
 /** The broker hung up on a message larger than any that it took before in this session. */
