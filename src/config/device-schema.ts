@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { layoutKeys } from '../fieldbus/profile/modbus-schema.ts';
 import { protocolSchema } from '../fieldbus/profile/protocol-schema.ts';
 import { rangeKeys, rangesSchema } from '../fieldbus/profile/range-schema.ts';
 import { numberKey } from '../fieldbus/profile/scalars.ts';
@@ -42,15 +43,7 @@ const pointShape = z.strictObject({
     .optional()
     .describe('code of the SenML units registry (RFC 8428) where there is one'),
   every: duration('10ms', '7d', "how often it is read; the device's interval where absent").optional(),
-  length: z.int().min(1).max(125).optional().describe('registers of a string, or of a number of 48 bits: 3'),
-  half: z
-    .enum(['high', 'low'])
-    .optional()
-    .describe('for int16 and uint16: the value is one byte of the register'),
-  sign: z
-    .literal('magnitude')
-    .optional()
-    .describe('for signed integers: the highest bit is the sign, the rest the magnitude'),
+  ...layoutKeys,
   bit: z
     .int()
     .min(0)

@@ -41,6 +41,19 @@ const common = {
 };
 export const pointDefaultsSchema = z.strictObject(common);
 
+/** How a value lies in its registers, beside type and order; for points of the configuration too. */
+export const layoutKeys = {
+  length: z.int().min(1).max(125).optional().describe('registers of a string, or of a number of 48 bits: 3'),
+  half: z
+    .enum(['high', 'low'])
+    .optional()
+    .describe('for int16 and uint16: the value is one byte of the register'),
+  sign: z
+    .literal('magnitude')
+    .optional()
+    .describe('for signed integers: the highest bit is the sign, the rest the magnitude'),
+};
+
 export const modbusPointSchema = z.strictObject({
   ...common,
   name: pointName(),
@@ -68,15 +81,7 @@ export const modbusPointSchema = z.strictObject({
   ...rangeKeys,
   internal: z.literal(true).optional().describe('read for others to be scaled by, and not given out'),
   scaleFrom: z.string().optional().describe('point that holds the power of ten to scale by'),
-  length: z.int().min(1).max(125).optional().describe('registers of a string, or of a number of 48 bits: 3'),
-  half: z
-    .enum(['high', 'low'])
-    .optional()
-    .describe('for int16 and uint16: the value is one byte of the register'),
-  sign: z
-    .literal('magnitude')
-    .optional()
-    .describe('for signed integers: the highest bit is the sign, the rest the magnitude'),
+  ...layoutKeys,
   bit: z.int().min(0).max(15).optional(),
   bits: z.record(z.string().regex(/^([12]?\d|3[01])$/), z.string().min(1).max(64)).optional(),
   enum: z.record(numberKey(), z.string().min(1).max(64)).optional(),
