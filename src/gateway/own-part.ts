@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { exactJson } from '../base/exact-json.ts';
 import { isDeepStrictEqual } from 'node:util';
+import { exactJson } from '../base/exact-json.ts';
 import type { GatewayOptions } from '../config/options.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import type { SiloOptions } from '../silo/options.ts';

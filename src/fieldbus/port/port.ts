@@ -161,7 +161,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     }
     if (state.kind === 'open') {
       log.opened();
-      tellSharer().catch((error: unknown) => logger.debug('port sharer', { reason: describeError(error) }));
+      inBackground(tellSharer(), (error) => logger.debug('port sharer', { reason: describeError(error) }));
       watchIdle();
       if (waiting) channel?.watch();
     }
