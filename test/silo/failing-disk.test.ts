@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';
+import { randomFrom } from '../support/mutation.ts';
 import { SiloRig } from '../support/silo-rig.ts';
 import { Site } from '../support/site.ts';
 
@@ -31,13 +32,14 @@ describe('a silo whose disk', () => {
       const rig = await SiloRig.start(site.folder, { spool: { directory: join(disk.path, 'silo') } });
       await rig.pass(10, () => rig.feed(1));
       const mend = breakDisk(disk.path, () => disk.cutPower());
+      const random = randomFrom(1);
       // Entries for the audit log and noisy values that fill what room is left.
       await rig.pass(130, (second) => {
         if (second === 50) {
           const details = { by: 'root', method: 'reload', reason: 'no' };
           void rig.silo.handle({ type: 'record', act: { kind: 'refused-request', details } });
         }
-        return rig.feed(1, { noise: Math.random().toString(36).repeat(5000) });
+        return rig.feed(1, { noise: random().toString(36).repeat(5000) });
       });
       const { state, spool, samples } = rig.status;
       assert.equal(state, 'running');

@@ -1,5 +1,6 @@
 import type { ModbusUnit } from '../../src/simulator/register-image.ts';
 import { readTranscript } from './transcript.ts';
+import { randomFrom } from './mutation.ts';
 
 /** What a register that no transcript has is answered with. */
 export type Elsewhere = 'exception' | 'zero' | 'random';
@@ -14,7 +15,7 @@ export class GoldenImage implements ModbusUnit {
   readonly #elsewhere: Elsewhere;
   readonly #random: () => number;
 
-  constructor(profile: string, isTcp: boolean, elsewhere: Elsewhere = 'exception', random = Math.random) {
+  constructor(profile: string, isTcp: boolean, elsewhere: Elsewhere = 'exception', random = randomFrom(1)) {
     this.#elsewhere = elsewhere;
     this.#random = random;
     for (const { request, answer } of exchangesOf(profile, isTcp)) {

@@ -14,6 +14,7 @@ import type { DeviceStatus } from '../../../src/reading/status.ts';
 import type { ModbusUnit } from '../../../src/simulator/register-image.ts';
 import { type Elsewhere, GoldenImage } from '../../support/golden-image.ts';
 import { modbusDevice } from '../../support/modbus-options.ts';
+import { randomFrom } from '../../support/mutation.ts';
 import { builtInProfiles } from './built-in.ts';
 
 const profiles = profileNames([builtInProfiles])
@@ -63,15 +64,6 @@ function believed({ values, quality }: Sample): string[] {
   return Object.keys(values).filter((name) => quality?.[name] === undefined);
 }
 
-/** The same numbers every time. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** Meters whose maps are a part of each other's, register by register: neither is wrong for the other. */
 const kin = new Set(['eastron-sdm120', 'eastron-sdm230', 'eastron-sdm630']);
 const isKin = (a: string, b: string): boolean => a === b || (kin.has(a) && kin.has(b));
@@ -93,7 +85,7 @@ describe('a device under the profile of another', () => {
     it(`${name} gives no value that passes for good, but for zeros of a device that is all zeros there`, () => {
       for (const other of profiles.map((each) => each.name).filter((each) => !isKin(name, each))) {
         for (const elsewhere of elsewheres) {
-          const image = new GoldenImage(other, isTcp(other), elsewhere, seeded(other.length));
+          const image = new GoldenImage(other, isTcp(other), elsewhere, randomFrom(other.length));
           const { sample } = firstSample(name, image);
           const wrong = believed(sample).filter(
             (point) => ![0, false, ''].includes(sample.values[point]! as number),
@@ -121,7 +113,7 @@ describe('a device of random registers', () => {
       let values = 0;
       let wrong = 0;
       for (let run = 0; run < runs; run += 1) {
-        const random = seeded(run + 1);
+        const random = randomFrom(run + 1);
         const noise: ModbusUnit = {
           answer: (pdu) => {
             const quantity = (pdu[3]! << 8) | pdu[4]!;
