@@ -218,7 +218,9 @@ describe('a frame whose header announces another length', () => {
   const exceptions = [2, 3, 4, 5, 10, 255].flatMap((announced) =>
     [0, 1, Math.max(0, announced - 3)].map((extra) => ({ announced, extra })),
   );
-  for (const { announced, extra } of exceptions) {
+  // Byte-swapped, negative, and beyond every frame that there is.
+  const impossible = [0, 1, 256, 0x0300, 0xffff].map((announced) => ({ announced, extra: 0 }));
+  for (const { announced, extra } of [...exceptions, ...impossible]) {
     it(`an exception with length ${announced} and ${extra} bytes behind it costs that point alone`, async () => {
       const { clock, of, fieldbus, endpoint } = start((request, connection) => {
         if (request.pdu.readUInt16BE(1) !== 200) return connection.send(answerTo(request), 5);
@@ -245,6 +247,18 @@ describe('a frame whose header announces another length', () => {
     });
     await clock.advanceAsync(20_000);
     assert.ok(whole('d').length >= 20);
+    await fieldbus.stop();
+  });
+
+  it('an answer whose length is byte-swapped is taken by its own count', async () => {
+    const { clock, whole, fieldbus, endpoint } = start((request, connection) => {
+      const answer = answerTo(request);
+      answer.subarray(4, 6).reverse();
+      connection.send(answer, 5);
+    });
+    await clock.advanceAsync(20_000);
+    assert.ok(whole('d').length >= 20);
+    assert.equal(endpoint.connections.length, 1);
     await fieldbus.stop();
   });
 

@@ -111,6 +111,30 @@ describe('another unit id in the answer', () => {
   }
 });
 
+describe('a refusal in the name of another unit', () => {
+  const far = registerPoint('far', { table: 'holding', address: 200, type: 'uint16' });
+  const one = device(1);
+  const devices = [{ ...one, points: [...one.points, far] }];
+
+  for (const unitId of [0, 1, 255]) {
+    for (const code of [2, 11]) {
+      it(`${unitId}, exception ${code}: costs the point that it refuses alone`, async () => {
+        const answer = (request: HeardRequest): Uint8Array =>
+          request.pdu.readUInt16BE(1) === 200
+            ? mbapFrame(request.transactionId, unitId, request.pdu[0]! | 0x80, code)
+            : answerTo(request);
+        const { clock, of, fieldbus } = start(answer, {}, devices);
+        await clock.advanceAsync(20_000);
+        assert.ok(of('d').length >= 20);
+        for (const { values, quality } of of('d')) {
+          assert.deepEqual([values, quality], [{ p0: 0 }, { far: `exception:${code}` }]);
+        }
+        await fieldbus.stop();
+      });
+    }
+  }
+});
+
 describe('an answer of another length', () => {
   it('with four bytes a register is said so, in registers', async () => {
     const { clock, device, of, fieldbus } = start((request) => {

@@ -97,8 +97,10 @@ function nextFrame(bytes: Uint8Array, start: number, asked: Asked): Cut {
 /** What the header at `start` answers, where it is the header of an answer to something that was asked. */
 function expectedAt(bytes: Uint8Array, start: number, asked: Asked): AskedRequest | undefined {
   if (bytes.length - start < knownBytes) return undefined;
-  if (wordAt(bytes, start + 2) !== 0 || bytes[start + 4] !== 0) return undefined;
+  if (wordAt(bytes, start + 2) !== 0) return undefined;
   const known = asked(wordAt(bytes, start));
+  // No length is so large: where the unit is the one that was asked, it is the length that is wrong.
+  if (bytes[start + 4] !== 0 && known?.unitId !== bytes[start + headerBytes - 1]) return undefined;
   const functionCode = bytes[start + headerBytes]! & 0x7f;
   return known?.request.functionCode === functionCode ? known : undefined;
 }

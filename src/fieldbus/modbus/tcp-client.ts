@@ -193,12 +193,12 @@ class TcpClient implements ModbusClient {
 
   #answer(id: number, pending: Pending, { unitId, pdu }: ReceivedFrame, now: number): void {
     const { request, sentAtMs } = pending;
-    if (unitId !== pending.unitId && !this.#options.ignoreUnitId) {
+    const answer = parseAnswer(request, pdu);
+    if (unitId !== pending.unitId && !this.#passesForUnit(answer)) {
       this.#queue.answered(id, 0, now);
       const detail = `unit ${unitId} answers where ${pending.unitId} was asked; set 'unitId: ${unitId}', or 'ignoreUnitId: true' at the bus where it always says ${unitId}`;
       return this.#finish(id, { kind: 'fault', fault: 'wrong-unit', quality: 'invalid', detail });
     }
-    const answer = parseAnswer(request, pdu);
     const queuedMs = this.#heldFor(id, pending.unitId, answer, now);
     if (answer.kind === 'fault') {
       const words = answer.fault === 'wrong-length' ? describeWrongLength(request, pdu) : {};
@@ -207,6 +207,15 @@ class TcpClient implements ModbusClient {
     const answerMs = Math.max(0, now - sentAtMs - queuedMs);
     if (!isGatewaysWord(answer)) this.#times.inTime(pending.unitId, answerMs);
     this.#finish(id, { ...answer, answerMs, queuedMs });
+  }
+
+  /**
+   * Gateways and some devices refuse in the name of another unit. A refusal has no value that could be another
+   * device's, and the transaction id says whose it is.
+   */
+  #passesForUnit(answer: Answer): boolean {
+    const { ignoreUnitId, ignoreTransactionId } = this.#options;
+    return ignoreUnitId === true || (answer.kind === 'exception' && ignoreTransactionId !== true);
   }
 
   /** How long the answer waited for others, by what it says about the gateway. */
