@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { Client } from 'pg';
+import { Client, type ClientConfig } from 'pg';
+import { backoffMs } from '../base/backoff.ts';
+import { sleep, systemClock } from '../base/clock.ts';
 import { faultError, MerestoneError } from '../base/error.ts';
 import { hostFault } from '../base/host.ts';
+import type { Notice } from './notice.ts';
+import { checkIsolation } from './postgres-isolation.ts';
 import type { Row } from './row.ts';
 import type { RowSink } from './row-sink.ts';
 
@@ -10,6 +14,11 @@ const schemaFile = new URL('../../config/postgres.sql', import.meta.url);
 
 /** A server that does not answer a connection within this is not there. */
 const connectTimeoutMs = 10_000;
+
+/** A write that takes longer is told, and one that takes too long is tried over another connection. */
+const databaseLimits = { silenceMs: 5000, answerMs: 30_000 };
+const retry = { initialMs: 500, maxMs: 15_000, jitter: 0.5 };
+const closeMs = 2000;
 
 const columns: Record<string, [type: string, of: (row: Row, place: number) => unknown]> = {
   tenant: ['text', ({ tenant }) => tenant],
@@ -40,58 +49,153 @@ const insert = `
  * nothing, so that a crash neither loses nor doubles. The table is made where it is missing; one that does
  * not hold tenants apart is refused. Throws Usage, DatabaseRefused.
  */
-export async function openPostgresSink(url: string): Promise<RowSink> {
-  const client = new Client({ connectionString: checkedUrl(url), connectionTimeoutMillis: connectTimeoutMs });
-  let lost: Error | undefined;
-  client.on('error', (error) => {
-    lost = error;
-  });
+export async function openPostgresSink(
+  url: string,
+  notify: (notice: Notice) => void = () => {},
+  limits = databaseLimits,
+): Promise<RowSink> {
+  const config = {
+    connectionString: checkedUrl(url),
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    statement_timeout: limits.answerMs,
+    query_timeout: limits.answerMs,
+  };
   try {
-    await client.connect();
-    await prepare(client);
+    return new PostgresSink(config, await connected(config), notify, limits);
   } catch (cause) {
-    await client.end().catch(() => {});
     if (cause instanceof MerestoneError) throw cause;
     throw new MerestoneError('DatabaseRefused', `PostgreSQL: ${(cause as Error).message}`, {
       hint: 'check --postgres, and that config/postgres.sql was run and its grants made',
       cause,
     });
   }
-  return {
-    write: async (rows) => {
-      const values = Object.values(columns).map(([, of]) => rows.map(of));
+}
+
+/** A write that fails for the server's sake is tried again, over a new connection, until it is in. */
+class PostgresSink implements RowSink {
+  readonly #config: ClientConfig;
+  readonly #notify: (notice: Notice) => void;
+  readonly #limits: typeof databaseLimits;
+  readonly #over = new AbortController();
+  #client: Client | undefined;
+  /** Told once for each time that it is away. */
+  #isAway = false;
+
+  constructor(
+    config: ClientConfig,
+    client: Client,
+    notify: (notice: Notice) => void,
+    limits: typeof databaseLimits,
+  ) {
+    this.#config = config;
+    this.#client = client;
+    this.#notify = notify;
+    this.#limits = limits;
+  }
+
+  async write(rows: readonly Row[]): Promise<void> {
+    const values = Object.values(columns).map(([, of]) => rows.map(of));
+    for (let failures = 1; !this.#over.signal.aborted; failures++) {
       try {
-        if (lost !== undefined) throw lost;
-        await client.query(insert, values);
+        this.#client ??= await connected(this.#config);
+        await this.#insert(this.#client, values);
+        return this.#back();
       } catch (cause) {
+        if (this.#over.signal.aborted) break;
+        this.#leave();
         // A value that PostgreSQL has no room for is its sender's fault (Appendix A, class 22).
-        if (String((cause as { code?: unknown }).code).startsWith('22')) throw cause;
-        throw new MerestoneError('Io', `rows cannot be written: ${(cause as Error).message}`, {
-          hint: 'nothing is lost: what was not written is not acknowledged, and the broker sends it again',
-          cause,
-        });
+        if (codeOf(cause).startsWith('22')) throw cause;
+        if (cause instanceof MerestoneError) throw cause;
+        if (isLasting(cause)) throw notWritten(cause);
+        this.#away((cause as Error).message);
+        await sleep(systemClock, backoffMs(failures, retry, Math.random()), this.#over.signal);
       }
-    },
-    mark: () => undefined,
-    close: () => client.end(),
-  };
+    }
+    // It ends: what was not written is never acknowledged, and the broker sends it again.
+    return new Promise(() => {});
+  }
+
+  mark(): undefined {
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#over.abort();
+    const client = this.#client;
+    this.#client = undefined;
+    if (client === undefined) return;
+    const waiting = new AbortController();
+    const ended = this.#isAway ? undefined : client.end().catch(() => {});
+    await Promise.race([ended, sleep(systemClock, closeMs, waiting.signal)]);
+    waiting.abort();
+    hangUp(client);
+  }
+
+  async #insert(client: Client, values: unknown[][]): Promise<void> {
+    const cancel = systemClock.after(this.#limits.silenceMs, () => this.#away('it does not answer'));
+    try {
+      await client.query(insert, values);
+    } finally {
+      cancel();
+    }
+  }
+
+  #leave(): void {
+    if (this.#client !== undefined) hangUp(this.#client);
+    this.#client = undefined;
+  }
+
+  #away(reason: string): void {
+    if (this.#isAway) return;
+    this.#isAway = true;
+    const message = `PostgreSQL takes no rows (${reason}): messages are held back, not acknowledged; trying again`;
+    this.#notify({ severity: 'warning', kind: 'database-away', message });
+  }
+
+  #back(): void {
+    if (!this.#isAway) return;
+    this.#isAway = false;
+    this.#notify({ severity: 'info', kind: 'database-back', message: 'PostgreSQL takes rows again' });
+  }
 }
 
-async function prepare(client: Client): Promise<void> {
-  if ((await heldApart(client)) === undefined) await client.query(readFileSync(schemaFile, 'utf8'));
-  if (await heldApart(client)) return;
-  throw new MerestoneError('DatabaseRefused', 'merestone.reading has no forced row-level security', {
-    hint: 'run config/postgres.sql, so that no tenant can read another’s rows',
+/** A connection to a table that holds tenants apart. Throws what connecting throws, and DatabaseRefused. */
+async function connected(config: ClientConfig): Promise<Client> {
+  const client = new Client(config);
+  // What was lost is found by the next write.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    if (await checkIsolation(client)) return client;
+    await client.query(readFileSync(schemaFile, 'utf8'));
+    await checkIsolation(client);
+    return client;
+  } catch (error) {
+    hangUp(client);
+    throw error;
+  }
+}
+
+/** Without a word to a server that may not read it. */
+function hangUp(client: Client): void {
+  client.connection.stream.destroy();
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown }).code);
+}
+
+/** What trying again does not mend: no such table or column, no right, no such user or database (Appendix A). */
+function isLasting(error: unknown): boolean {
+  return /^(42|28|3D)...$/.test(codeOf(error));
+}
+
+function notWritten(cause: unknown): MerestoneError {
+  return new MerestoneError('Io', `rows cannot be written: ${(cause as Error).message}`, {
+    hint: 'nothing is lost: what was not written is not acknowledged, and the broker sends it again',
+    cause,
   });
-}
-
-/** Whether the table is under row-level security; undefined where there is none. */
-async function heldApart(client: Client): Promise<boolean | undefined> {
-  const { rows } = await client.query<{ held: boolean }>(
-    `SELECT relrowsecurity AND relforcerowsecurity AS held FROM pg_class
-     WHERE oid = to_regclass('merestone.reading')`,
-  );
-  return rows[0]?.held;
 }
 
 /** Tenants' data leaves the machine by TLS only, with the server's name checked. */

@@ -10,7 +10,7 @@ import { atOnce } from '../../src/base/steps.ts';
 import { rowsOf, type Row } from '../../src/backend/row.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import type { TelemetryBatch } from '../../src/stream/batch.ts';
-import { runCommand } from '../support/daemon.ts';
+import { eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { Postgres } from '../support/postgres.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
@@ -159,9 +159,131 @@ describe('rows in a real PostgreSQL', () => {
     const empty = (user: string, password: string): string =>
       postgres.url(user, password).replace(/postgres$/, 'empty');
     await assert.rejects(openPostgresSink(empty('writer', 'w')), { code: 'DatabaseRefused' });
-    const sink = await openPostgresSink(empty('postgres', 'secret'));
+    await admin.query("CREATE ROLE maker LOGIN PASSWORD 'm'; ALTER DATABASE empty OWNER TO maker");
+    await assert.rejects(openPostgresSink(postgres.url('postgres', 'secret')), /superuser or has BYPASSRLS/);
+    const sink = await openPostgresSink(empty('maker', 'm'));
     await sink.write(rows(new SealedStream(acme).appendMany(1), 1));
     await sink.close();
+  });
+
+  it('are not written where there is another way to other tenants’ rows', async () => {
+    const ways = [
+      [
+        'CREATE POLICY more ON merestone.reading USING (true)',
+        'DROP POLICY more ON merestone.reading',
+        /more ON/,
+      ],
+      [
+        'CREATE POLICY more ON merestone.access USING (true)',
+        'DROP POLICY more ON merestone.access',
+        /more ON/,
+      ],
+      [
+        'ALTER POLICY own_tenant ON merestone.reading USING (true)',
+        schema,
+        /more than their own rows: own_tenant/,
+      ],
+      [
+        'CREATE VIEW public.all_rows AS SELECT * FROM merestone.reading; GRANT SELECT ON public.all_rows TO acme_app',
+        'DROP VIEW public.all_rows',
+        /a view shows.*all_rows/,
+      ],
+      [
+        `CREATE MATERIALIZED VIEW public.kept AS SELECT * FROM merestone.reading;
+         CREATE VIEW public.of_kept AS SELECT tenant FROM public.kept; GRANT SELECT (tenant) ON public.of_kept TO PUBLIC`,
+        'DROP MATERIALIZED VIEW public.kept CASCADE',
+        /a view shows.*of_kept/,
+      ],
+      ['ALTER ROLE writer BYPASSRLS', 'ALTER ROLE writer NOBYPASSRLS', /superuser or has BYPASSRLS/],
+      [
+        'ALTER TABLE merestone.access DISABLE ROW LEVEL SECURITY',
+        'ALTER TABLE merestone.access ENABLE ROW LEVEL SECURITY',
+        /no forced row-level security/,
+      ],
+      [
+        'ALTER TABLE merestone.reading ALTER tenant SET STATISTICS 100',
+        schema,
+        /not as this version makes it/,
+      ],
+    ] as const;
+    for (const [make, undo, message] of ways) {
+      await admin.query(make);
+      await assert.rejects(
+        openPostgresSink(postgres.url('writer', 'w')),
+        { message, code: 'DatabaseRefused' },
+        make,
+      );
+      await admin.query(undo);
+    }
+    await admin.query(`CREATE VIEW public.fair WITH (security_invoker = true) AS SELECT * FROM merestone.reading;
+      GRANT SELECT ON public.fair TO acme_app`);
+    await (await openPostgresSink(postgres.url('writer', 'w'))).close();
+    await admin.query('DROP VIEW public.fair');
+  });
+
+  it('are seen by members of a group, and by no role that was made again', async () => {
+    await admin.query(`CREATE ROLE readers; GRANT USAGE ON SCHEMA merestone TO readers;
+      GRANT SELECT ON merestone.reading TO readers;
+      INSERT INTO merestone.access VALUES ('readers', 'beta');
+      CREATE ROLE member LOGIN PASSWORD 'x' IN ROLE readers`);
+    const tenantsOf = async (): Promise<unknown[]> => {
+      const session = await postgres.connect('member', 'x');
+      const { rows: found } = await session.query({
+        text: 'SELECT DISTINCT tenant FROM merestone.reading',
+        rowMode: 'array',
+      });
+      await session.end();
+      return found;
+    };
+    assert.deepEqual(await tenantsOf(), [['beta']]);
+    await admin.query(`INSERT INTO merestone.access VALUES ('member', 'acme');
+      DROP ROLE member; CREATE ROLE member LOGIN PASSWORD 'x';
+      GRANT USAGE ON SCHEMA merestone TO member; GRANT SELECT ON merestone.reading TO member`);
+    assert.deepEqual(await tenantsOf(), []);
+  });
+
+  it('are found by the index, and EXPLAIN tells nothing of another tenant', async () => {
+    await admin.query(`INSERT INTO merestone.reading
+      SELECT 'beta', 'beta_gw-0009', 'e', n, 0, 'd', 'p', now(), n, NULL, NULL, NULL, 'good', false
+      FROM generate_series(1, 20000) AS n; ANALYZE merestone.reading`);
+    const session = await postgres.connect('acme_app', 'acme');
+    const plan = async (where: string, options = ''): Promise<string> => {
+      const { rows: lines } = await session.query<{ 'QUERY PLAN': string }>(
+        `EXPLAIN (COSTS on ${options}) SELECT * FROM merestone.reading WHERE ${where}`,
+      );
+      return lines.map((line) => line['QUERY PLAN']).join('\n');
+    };
+    const point = "gateway = 'acme_gw-0001' AND device = 'main' AND point = 'power'";
+    assert.match(await plan(point), /Index Cond: \(\(tenant = ANY/);
+    const known = await plan("tenant = 'beta'");
+    assert.equal(known.replaceAll('beta', 'none'), await plan("tenant = 'none'"));
+    // How many lines the table of access has is told, and nothing of the rows.
+    const [reading = ''] = (await plan("tenant = 'beta'", ', ANALYZE on')).split('InitPlan');
+    assert.match(reading, /rows=0 loops=1/);
+    assert.doesNotMatch(reading, /Removed/);
+    await session.end();
+    await admin.query("DELETE FROM merestone.reading WHERE gateway = 'beta_gw-0009'");
+  });
+
+  it('wait, and are told of, while the server is gone or hangs', async () => {
+    const kinds: string[] = [];
+    const limits = { silenceMs: 100, answerMs: 1000 };
+    const sink = await openPostgresSink(postgres.url('writer', 'w'), ({ kind }) => kinds.push(kind), limits);
+    const stream = new SealedStream({ tenant: 'delta', gateway: 'delta_gw-0001' }).appendMany(2);
+    await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'writer'");
+    await sink.write(rows(stream, 1));
+    assert.deepEqual(kinds.splice(0), ['database-away', 'database-back']);
+    postgres.freeze();
+    const written = sink.write(rows(stream, 2));
+    await eventually('it is told', () => kinds.includes('database-away'));
+    postgres.thaw();
+    await written;
+    assert.deepEqual(kinds, ['database-away', 'database-back']);
+    await sink.close();
+    const { rows: found } = await admin.query(
+      "SELECT DISTINCT seq::int FROM merestone.reading WHERE tenant = 'delta' ORDER BY 1",
+    );
+    assert.deepEqual(found, [{ seq: 1 }, { seq: 2 }]);
   });
 
   it('go to another machine by verified TLS only', async () => {

@@ -59,6 +59,21 @@ export class Postgres implements AsyncDisposable {
     return client;
   }
 
+  /** The server and all of its sessions stop answering, as on a hung machine, until `thaw`. */
+  freeze(): void {
+    this.#signalAll('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#signalAll('SIGCONT');
+  }
+
+  #signalAll(signal: NodeJS.Signals): void {
+    const main = this.#child.pid!;
+    const list = spawnSync('ps', ['-o', 'pid=', '--ppid', String(main)], { encoding: 'utf8' }).stdout;
+    for (const pid of [main, ...list.split('\n').filter(Boolean).map(Number)]) process.kill(pid, signal);
+  }
+
   async close(): Promise<void> {
     const closed = once(this.#child, 'close');
     // Immediate shutdown: nothing in it is to be kept.

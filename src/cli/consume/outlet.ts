@@ -11,7 +11,7 @@ export async function openOutlet(
   store: StateStore,
   notify: (notice: Notice) => void,
 ): Promise<RowSink> {
-  if (postgres !== undefined) return openPostgresSink(postgres);
+  if (postgres !== undefined) return openPostgresSink(postgres, notify);
   if (output === '-') return standardOutputSink();
   const path = resolve(output);
   const sink = await openFileSink(path, store);
