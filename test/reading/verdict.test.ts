@@ -346,6 +346,8 @@ describe('the verdict', () => {
       judge(statusOf([{ ...goodSilo, dropping: ['quota', 'cpu-quota', 'restart'] }], [goodBus])).verdict,
       'good',
     );
+    const invented = ['toString', 'constructor', '__proto__', 'somewhere'];
+    assert.deepEqual(judge(statusOf([{ ...goodSilo, dropping: invented }], [goodBus])).reasons, []);
     assert.match(
       of({ spool: { ...goodSilo.spool!, quarantined: 3 } }),
       /^silo north keeps 3 batches that its broker has refused again and again; .*'merestone spool retry'/,

@@ -21,7 +21,10 @@ const words: Readonly<Partial<Record<LossReason, { why: string; remedy: string }
 
 /** Samples that are being lost, and batches that wait apart from the others. */
 export function lossRemarks({ dropping, spool }: SiloStatus): Remark[] {
-  const known = dropping.flatMap((reason) => words[reason as LossReason] ?? []);
+  // A silo may give reasons of its own making, `toString` too.
+  const known = dropping.flatMap((reason) =>
+    Object.hasOwn(words, reason) ? words[reason as LossReason]! : [],
+  );
   const remarks = known.map(({ why, remedy }): Remark => {
     const what = `is losing samples: ${why}`;
     return { verdict: 'degraded', kind: 'dropping', what, remedy };
