@@ -86,6 +86,19 @@ describe('what brokers answer', () => {
     ['a CONNACK 0x86', '5', connack5(0x86), /asks for a user name.*use_identity_as_username/],
     ['a CONNACK 0x89', '5', connack5(0x89), /too busy/],
     ['a CONNACK 0x9a', '5', connack5(0x9a), /keeps no retained messages/],
+    ['a CONNACK 0x95', '5', connack5(0x95), /no packet as large as CONNECT.*; raise its limit/],
+    [
+      'a web server',
+      '5',
+      [...Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+      /no MQTT broker: it says "HTTP\/1\.1 400 Bad Request"; give uplink\.url the host and port/,
+    ],
+    [
+      'a mail server, on MQTT 3.1.1',
+      '3.1.1',
+      [...Buffer.from('220 mail\xff\x00ESMTP')],
+      /no MQTT broker: it says "220 mail ESMTP"; give/,
+    ],
     ['a CONNACK 0x8a', '5', connack5(0x8a), /banned \(0x8a\)/],
     [
       'a CONNACK 0x9c with a server reference',
@@ -310,6 +323,20 @@ describe('what brokers answer', () => {
     assert.ok(rig.readies >= 3, `${rig.readies} sessions`);
     const lost = rig.log.filter(({ event }) => event === 'uplink lost').slice(0, 2);
     assert.ok(lost.every(({ fields }) => !String(fields['reason']).includes('second gateway')));
+  });
+
+  it('guesses at no second gateway where the broker refuses what is sent, and then hangs up', async () => {
+    await using rig = start((packet, peer) => {
+      if (packet.type === packetType.connect) peer.send(connack5(0));
+      if (packet.type !== packetType.publish) return;
+      const [high, low] = parsePublish(packet).packetId;
+      peer.send([0x40, 4, high, low, 0x87, 0]);
+      setTimeout(() => peer.hangUp(), 20);
+    });
+    await rig.reason(
+      /before that it refused what was sent; let this certificate write and read t\/acme\/acme_gw-0001\/# .*'merestone broker-policy'/,
+    );
+    assert.ok(rig.log.every(({ fields }) => !String(fields['reason']).includes('second gateway')));
   });
 
   it('survives a broker that sends what is no MQTT', async () => {
