@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { TLSSocket } from 'node:tls';
+import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import { backoffMs } from '../base/backoff.ts';
 import type { BrokerAddress } from '../base/broker-url.ts';
@@ -8,11 +9,13 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { UserProperties } from '../stream/decoding.ts';
 import type { Arrival } from './arrival.ts';
+import { BrokerDial } from './broker-dial.ts';
 import { documentLimits } from '../stream/limits.ts';
 import { windowMax } from './deliveries.ts';
 
 export interface SubscriberOptions {
-  broker: BrokerAddress;
+  /** Tried in turn. */
+  brokers: readonly [BrokerAddress, ...BrokerAddress[]];
   /** PEM: the CA of the broker, and our own certificate and key. */
   ca: Buffer;
   certificate: Buffer;
@@ -38,6 +41,9 @@ export interface SubscriberEvents {
 }
 
 const keepaliveSeconds = 60;
+/** A node that takes TCP and stays silent is left after this; the wait is told of before. */
+const connectMs = 10_000;
+const silenceMs = 3000;
 const retry = { initialMs: 1000, maxMs: 30_000, jitter: 0.5 };
 /** Retained `meta` comes at once after its subscription; its units belong on the first rows. */
 const metaHeadStartMs = 300;
@@ -57,6 +63,8 @@ const propertyTextMax = 256;
  */
 export class Subscriber {
   readonly #client: MqttClient;
+  readonly #dial: BrokerDial;
+  #cancelSilence: (() => void) | undefined;
   readonly #events: SubscriberEvents;
   readonly #topics: { meta: string[]; all: string[] };
   /** Counts connections: an acknowledgement for a message of an earlier one would hit another message's id. */
@@ -71,9 +79,12 @@ export class Subscriber {
     this.#events = events;
     const roots = options.tenants.length === 0 ? ['t/+/+'] : options.tenants.map((tenant) => `t/${tenant}/+`);
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
-    this.#client = connect(clientOptions(options));
+    const { ca, certificate: cert, privateKey: key } = options;
+    this.#dial = new BrokerDial(options.brokers, { ca, cert, key });
+    this.#client = new MqttClient(() => this.#connect(), clientOptions(options));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
     this.#client.on('connect', () => {
+      this.#cancelSilence?.();
       // Acknowledgements are small, and the broker sends no more until it has them.
       (this.#client.stream as Partial<Socket>).setNoDelay?.(true);
       this.#subscribe();
@@ -89,11 +100,27 @@ export class Subscriber {
   /** Takes no more messages, lets `work` with those in hand end and be acknowledged, and disconnects. */
   async close(work: Promise<void>): Promise<void> {
     this.#over = true;
+    this.#cancelSilence?.();
     await within(closeMs, work);
     await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
     // A connection that was being made meanwhile would be kept until the broker gives it up.
     this.#client.stream.destroy();
+  }
+
+  #connect(): TLSSocket {
+    const stream = this.#dial.dial();
+    stream.once('error', (error) => this.#client.emit('error', error));
+    const { current } = this.#dial;
+    this.#cancelSilence?.();
+    this.#cancelSilence = systemClock.after(silenceMs, () => this.#wait(`${current} does not answer so far`));
+    return stream;
+  }
+
+  #wait(reason: string): void {
+    if (this.#over || reason === this.#lastReason) return;
+    this.#lastReason = reason;
+    this.#events.onWaiting(reason);
   }
 
   #handle(packet: IPublishPacket, done: (error?: Error) => void): void {
@@ -152,21 +179,22 @@ export class Subscriber {
     if (this.#over) return;
     const hint = this.#everOnline ? undefined : lastingFault((error as { code?: unknown }).code);
     const reason = describeError(error);
-    if (hint === undefined && reason !== this.#lastReason) this.#events.onWaiting(reason);
-    this.#lastReason = reason;
+    this.#cancelSilence?.();
+    if (hint === undefined) this.#wait(`${this.#dial.current}: ${reason}`);
     if (hint !== undefined) this.#fail(new MerestoneError('BrokerRefused', reason, { hint, cause: error }));
   }
 
   #fail(error: unknown): void {
     if (this.#over) return;
     this.#over = true;
+    this.#cancelSilence?.();
     this.#client.end(true);
     this.#events.onFailed(error);
   }
 }
 
 function clientOptions(options: SubscriberOptions): IClientOptions {
-  const { broker, ca, certificate, privateKey, protocol, clientId, sessionExpirySeconds } = options;
+  const { protocol, clientId, sessionExpirySeconds } = options;
   const persistent = clientId !== undefined;
   const properties = {
     receiveMaximum: windowMax,
@@ -175,12 +203,7 @@ function clientOptions(options: SubscriberOptions): IClientOptions {
   };
   return {
     protocol: 'mqtts',
-    host: broker.host,
-    port: broker.port,
-    ca,
-    cert: certificate,
-    key: privateKey,
-    rejectUnauthorized: true,
+    connectTimeout: connectMs,
     protocolVersion: protocol === '5' ? 5 : 4,
     clientId: clientId ?? `merestone-consume-${randomUUID().slice(0, 8)}`,
     clean: !persistent,

@@ -77,7 +77,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     room: () => deliveries.room(),
     onOnline: () => {
       online = true;
-      notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url}` });
+      notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url.join(' or ')}` });
     },
     onWaiting: (reason) =>
       notify({ severity: 'warning', kind: 'waiting', message: `${reason}; trying again` }),
@@ -105,7 +105,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   if (failure !== undefined) throw failure;
   // A resumed session brings messages before we have subscribed anew.
   if (!online && consumer.counts.messages === 0) {
-    throw new MerestoneError('BrokerRefused', `no connection to ${args.url} was made`, {
+    throw new MerestoneError('BrokerRefused', `no connection to ${args.url.join(' or ')} was made`, {
       hint: 'see the reasons above, and whether the broker runs',
     });
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -372,6 +373,25 @@ describe('merestone consume, with a real Mosquitto', () => {
     await until('more rows', () => running.rows.length === 10);
     await until('a second time', () => running.kinds().filter((kind) => kind === 'connected').length === 2);
     assert.equal(await running.end(), 0);
+  });
+
+  it('says what it waits for, and leaves a node that takes TCP and stays silent', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const started = new Consume(['--url', `mqtts://127.0.0.1:${port}`, ...access()]);
+    running.push(started);
+    await started.connected();
+    const [first] = started.notices;
+    assert.deepEqual(first, {
+      severity: 'warning',
+      kind: 'waiting',
+      message: `127.0.0.1:${port} does not answer so far; trying again`,
+    });
+    assert.equal(await started.end(), 0);
+    for (const socket of sockets) socket.destroy();
+    silent.close();
   });
 
   it('ends quietly when nobody reads its rows any more', async () => {

@@ -1,6 +1,6 @@
 import type { AsideLimits } from '../../backend/aside-store.ts';
 import type { SubscriberOptions } from '../../backend/subscriber.ts';
-import { parseBrokerUrl } from '../../base/broker-url.ts';
+import { type BrokerAddress, parseBrokerUrl } from '../../base/broker-url.ts';
 import { faultError, MerestoneError } from '../../base/error.ts';
 import { parseDuration, parseSize } from '../../base/quantity.ts';
 import { isSegment } from '../../stream/segment.ts';
@@ -8,7 +8,7 @@ import { readInput } from '../input.ts';
 import { many, needed, text } from '../option.ts';
 
 export interface ConsumeArguments {
-  url: string;
+  url: string[];
   ca: string;
   certificate: string;
   'private-key': string;
@@ -29,7 +29,10 @@ export interface ConsumeArguments {
 }
 
 export const consumeOptions = {
-  url: needed('mqtts://HOST:PORT of the broker'),
+  url: {
+    ...many('mqtts://HOST:PORT of the broker; may be repeated, for nodes that are tried in turn'),
+    demandOption: true,
+  },
   ca: needed('CA of the broker (PEM)'),
   certificate: needed("the backend's certificate"),
   'private-key': needed('its private key'),
@@ -103,12 +106,11 @@ export function limitsOf(args: ConsumeArguments): Limits {
 
 /** Throws Usage, FileNotFound, FileUnreadable. */
 export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
-  const broker = parseBrokerUrl(args.url);
-  if ('fault' in broker) throw faultError('Usage', `--url is no mqtts:// address: ${broker.fault}`);
+  const [first = brokerOf(''), ...others] = args.url.map(brokerOf);
   const stranger = args.tenant.find((tenant) => !isSegment(tenant));
   if (stranger !== undefined) throw new MerestoneError('Usage', `'${stranger}' is no tenant`);
   return {
-    broker,
+    brokers: [first, ...others],
     ca: readInput(args.ca, 'CA certificate'),
     certificate: readInput(args.certificate, 'certificate'),
     privateKey: readInput(args['private-key'], 'private key'),
@@ -118,6 +120,12 @@ export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
     // Four bytes on the wire, of which the highest value means for ever (MQTT 5 §3.1.2.11.2).
     sessionExpirySeconds: Math.min(Math.ceil(duration(args, 'session-expiry') / 1000), 0xffff_ffff),
   };
+}
+
+function brokerOf(url: string): BrokerAddress {
+  const broker = parseBrokerUrl(url);
+  if ('fault' in broker) throw faultError('Usage', `--url is no mqtts:// address: ${broker.fault}`);
+  return broker;
 }
 
 function positive(args: ConsumeArguments, name: 'seconds' | 'count'): number | undefined {
