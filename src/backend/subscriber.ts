@@ -154,7 +154,12 @@ export class Subscriber {
     const subscribe = (topics: string[]) => this.#client.subscribeAsync(topics, { qos: 1 });
     subscribe(this.#topics.meta)
       .then(() => sleep(systemClock, metaHeadStartMs))
-      .then(() => (connection === this.#connection && !this.#over ? subscribe(this.#topics.all) : undefined))
+      .then(async () => {
+        if (connection !== this.#connection || this.#over) return undefined;
+        // Where subscriptions overlap, brokers may send a message twice (MQTT 5 §3.3.4), and some mistake one for another.
+        await this.#client.unsubscribeAsync(this.#topics.meta);
+        return subscribe(this.#topics.all);
+      })
       .then((granted) => {
         if (granted === undefined) return;
         this.#failures = 0;

@@ -64,7 +64,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
   it('brings both tenants’ readings to the backend, refuses the intruder, and leaves no trace', async () => {
     const run = start(process.execPath, [program, 'demo', '--seconds', '8', '--json']);
     const [code] = await run.exited;
-    assert.equal(code, 0, run.stderr());
+    assert.equal(code, 0, run.stderr() + run.stdout());
     const lines = run.stdout().trimEnd().split('\n');
     const summary = JSON.parse(lines.at(-1)!) as Summary;
     assert.equal(lines.length, 1, 'with --json, standard output is one document');

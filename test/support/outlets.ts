@@ -69,13 +69,16 @@ function assertAlike({ code, health, exitCode, json, text, page, metrics }: Outl
   for (const { who, what, remedy } of json.findings) {
     const line = ageless(`${who} ${what}`);
     assert.ok(ageless(text).includes(line), `${line}\n${text}`);
-    assert.ok(text.includes(remedy), remedy);
+    assert.ok(ageless(text).includes(ageless(remedy)), remedy);
   }
 }
 
-/** Ages and figures go on while everything is asked. */
+/** Ages and figures go on while everything is asked, and of devices that share a bus alike, now one is busiest, now another. */
 function ageless(text: string): string {
-  return text.replace(/\d[\d.,]*/g, 'N').replace(/\bN (ms|s|min|h)\b/g, 'N T');
+  return text
+    .replace(/\d[\d.,]*/g, 'N')
+    .replace(/\bN (ms|s|min|h)\b/g, 'N T')
+    .replace(/\bread '[^']+' less often/g, "read 'D' less often");
 }
 
 /** What a person reads on the page, after its first look at the gateway. */
