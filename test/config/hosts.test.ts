@@ -58,7 +58,7 @@ describe('hosts of the configuration', () => {
   });
 
   it('are refused by consume --url with the same words', () => {
-    const args = { url: 'mqtts://10.0.0.010', tenant: [] } as unknown as ConsumeArguments;
+    const args = { url: ['mqtts://10.0.0.010'], tenant: [] as string[] } as ConsumeArguments;
     assert.throws(() => subscriberOptionsOf(args), {
       code: 'Usage',
       message:
