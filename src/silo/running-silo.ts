@@ -314,7 +314,10 @@ export class RunningSilo {
     this.#events.limitSize();
     const isRaised = bytesMax > this.#packetBytesMax;
     this.#packetBytesMax = bytesMax;
-    if (isRaised) this.#retryAfterRaise();
+    if (!isRaised) return;
+    this.#retryAfterRaise();
+    // Each is sent once a session, and may have been too large until now.
+    if (this.#isBegun && this.#sender.ready) this.#publishRetained();
   }
 
   /** What was too large for a day may pass now. A limit that goes up and down is minded once an hour. */
@@ -356,10 +359,14 @@ export class RunningSilo {
 
   #beginSession(inflightMax: number): void {
     this.#isBegun = true;
-    this.#publishMeta();
-    for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
+    this.#publishRetained();
     this.#forwarder.sessionReady(inflightMax);
     this.#events.pump();
+  }
+
+  #publishRetained(): void {
+    this.#publishMeta();
+    for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
   }
 
   #publishMeta(): void {

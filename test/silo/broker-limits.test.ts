@@ -64,6 +64,8 @@ describe('a broker’s limit of size', () => {
     let arrived: TelemetryBatch[];
     let canaryBytes: number;
     let telemetryBytes: number;
+    /** The last word of each topic that came through. */
+    let kept: Set<string>;
 
     before(async () => {
       broker = await ScriptedBroker.start(authority, serve);
@@ -74,6 +76,7 @@ describe('a broker’s limit of size', () => {
       arrived = [];
       canaryBytes = 0;
       telemetryBytes = 0;
+      kept = new Set();
     });
 
     function serve(packet: RawPacket, peer: Peer): void {
@@ -85,6 +88,7 @@ describe('a broker’s limit of size', () => {
       if (topic.endsWith('/canary')) canaryBytes += rest.length;
       if (topic.endsWith('/telemetry')) telemetryBytes += rest.length;
       if (rest.length > bytesMax) return;
+      kept.add(topic.replace(/.*\//, ''));
       if (topic.endsWith('/telemetry')) arrived.push(JSON.parse(rest) as TelemetryBatch);
       if (topic.endsWith('/canary')) peer.send(publish(topic, rest));
     }
@@ -147,6 +151,21 @@ describe('a broker’s limit of size', () => {
       assert.deepEqual(numbers(arrived), allOf(live));
       assert.equal(live.status.spool!.quarantined, 0);
       assert.equal(live.status.uplink!.reason, null);
+    });
+
+    it('gets what it keeps, meta and checkpoint, once it takes their size', async () => {
+      bytesMax = 400;
+      await using live = await start(broker.url, '3.1.1', 40);
+      await feed(live, 1, 1);
+      await live.reached(
+        ({ uplink }) => /checkpoint is larger/.test(uplink?.reason ?? ''),
+        'it is too large',
+      );
+      assert.ok(!kept.has('checkpoint'));
+      bytesMax = Infinity;
+      await live.reached(({ uplink }) => uplink!.reason === null, 'nothing is too large any more');
+      assert.ok(kept.has('checkpoint'));
+      assert.ok(kept.has('meta'));
     });
 
     it('spends a bounded share of the bytes on proof', async () => {
