@@ -62,6 +62,10 @@ describe('a sensor that is asked and answers otherwise', () => {
     for (const [answer, weight] of [
       ['S S   12.345 kg\r\n', 12.345],
       ['S D    -12.34 g\n', -0.012_34],
+      ['S S -   12.34 kg\r\n', -12.34],
+      ['S S +   12.34 kg\r\n', 12.34],
+      ['S D  +12.5 g\r\n', 0.0125],
+      ['S D - 1.5 t\r\n', -1500],
     ] as const) {
       const rig = profileRig('mt-sics');
       rig.answerWith(() => answer);
