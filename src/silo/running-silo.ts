@@ -314,14 +314,12 @@ export class RunningSilo {
     this.#events.limitSize();
     const isRaised = bytesMax > this.#packetBytesMax;
     this.#packetBytesMax = bytesMax;
-    if (!isRaised) return;
-    this.#retryAfterRaise();
-    // Each is sent once a session, and may have been too large until now.
-    if (this.#isBegun && this.#sender.ready) this.#publishRetained();
+    if (isRaised) this.#sendAfterRaise();
   }
 
-  /** What was too large for a day may pass now. A limit that goes up and down is minded once an hour. */
-  #retryAfterRaise(): void {
+  /** What is sent once a session, or was too large for a day: the latter once an hour, for a limit that goes up and down. */
+  #sendAfterRaise(): void {
+    if (this.#isBegun && this.#sender.ready) this.#publishRetained();
     const nowMs = this.#dependencies.clock.monotonicMs();
     if (this.#spool.status().quarantined === 0 || !this.#retries.take(1, nowMs)) return;
     this.retryQuarantined('the uplink: the broker takes larger packets');
@@ -370,14 +368,9 @@ export class RunningSilo {
   }
 
   #publishMeta(): void {
-    const meta = encodeJson(this.#metaDocument());
-    const sent = this.#sender.publish({
-      channel: 'meta',
-      payload: meta,
-      retain: true,
-      contentType: 'application/json',
-    });
-    this.#inBackground('the meta document', sent);
+    const payload = encodeJson(this.#metaDocument());
+    const meta = { channel: 'meta', payload, retain: true, contentType: 'application/json' } as const;
+    this.#inBackground('the meta document', this.#sender.publish(meta));
   }
 
   #statusDocument(online: boolean): StatusDocument {
