@@ -23,6 +23,8 @@ export interface KeyPlace {
   silo?: string;
   /** Where systemd puts a unit's credentials (systemd.exec(5), LoadCredentialEncrypted=). */
   credentialsDirectory?: string | undefined;
+  /** False: where there is no key at all, none is made, and the wrapper that comes back opens nothing. */
+  mayMake?: boolean;
 }
 
 const credentialName = 'merestone-kek';
@@ -33,13 +35,16 @@ const wrapping = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM' } as const;
  * The key-encryption keys (EC P-256, PKCS#8 PEM) of a silo: those of its systemd credential, then those of
  * `key-encryption-key.pem` in `directory`. The first one wraps and each unwraps, so a new key is put before
  * the old one, or into a credential, and `spool rekey` moves what was wrapped. Where there is none at all,
- * the file is made. Throws KeyUnavailable.
+ * the file is made, unless `mayMake` is false. Throws KeyUnavailable.
  */
 export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): Promise<KeyWrapper> {
   const path = join(directory, fileName);
   const credential = credentialPath(place);
   const held = credential === undefined ? [] : readKeys(credential);
-  if (held.length === 0 && !existsSync(path)) createKeyFile(directory, path);
+  if (held.length === 0 && !existsSync(path)) {
+    if (place.mayMake === false) return lostKey(path);
+    createKeyFile(directory, path);
+  }
   const kept = held.length === 0 || existsSync(path) ? readPrivateFile(path) : [];
   const [wrappingKey] = [...held, ...kept] as [KeyObject, ...KeyObject[]];
   const keys = new Map<string, KeyObject>();
@@ -52,6 +57,13 @@ export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): P
       new CompactEncrypt(dataKey).setProtectedHeader({ ...wrapping, kid: keyId }).encrypt(publicKey),
     unwrap: (jwe) => unwrap(jwe, keys, path),
   };
+}
+
+/** Of a spool whose key is not here: it says so of whatever is wanted of it. */
+function lostKey(path: string): KeyWrapper {
+  const refuse = (): Promise<never> =>
+    Promise.reject(unavailable(path, 'the key-encryption key is not here'));
+  return { keyId: 'none', wrap: refuse, unwrap: refuse };
 }
 
 function credentialPath(place: KeyPlace): string | undefined {

@@ -136,6 +136,24 @@ describe('merestone spool', () => {
     writeFileSync(keyFile, next);
   });
 
+  it('makes no key where the key is lost, and changes nothing', async () => {
+    const keyFile = join(directory, 'key-encryption-key.pem');
+    const key = readFileSync(keyFile);
+    rmSync(keyFile);
+    const before = readdirSync(directory).sort();
+    for (const command of ['verify', 'rekey', 'export']) {
+      const { exitCode, stderr } = await spoolCommand(command);
+      assert.equal(exitCode, 77, command);
+      assert.match(stderr, /does not open|is not here/, command);
+      assert.deepEqual(readdirSync(directory).sort(), before, command);
+    }
+    const { spools } = JSON.parse((await spoolCommand('stats', '--json')).stdout) as { spools: object[] };
+    assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: false }]);
+    assert.deepEqual(readdirSync(directory).sort(), before);
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    assert.equal((await spoolCommand('verify')).exitCode, 0);
+  });
+
   it('shreds only when it is told twice, leaves an audit entry and a report for the cloud', async () => {
     const { exitCode, stderr } = await spoolCommand('shred');
     assert.equal(exitCode, 64);

@@ -41,7 +41,6 @@ export function spoolPlaces(args: PlaceArguments & { config: string }): SpoolPla
   const places = namedPlaces(args);
   for (const { directory } of places) {
     requireOwner(directory);
-    // Before a key is made for it.
     requireSpool(directory);
   }
   return places;
@@ -104,8 +103,12 @@ function statOf(path: string): { uid: number } | undefined {
   }
 }
 
+/** The key is never made here: a spool that is there was sealed with one. */
 export async function dependenciesOf({ directory, silo }: SpoolPlace): Promise<AtRestDependencies> {
-  const keys = await loadKeyWrapper(directory, silo === undefined ? {} : { silo });
+  const keys = await loadKeyWrapper(directory, {
+    ...(silo === undefined ? {} : { silo }),
+    mayMake: false,
+  });
   return { keys, clock: systemClock, logger: silentLogger };
 }
 
