@@ -1,9 +1,10 @@
 /**
  * What the spool must survive, in full numbers: kill -9 under load, power cuts on ext4 and xfs, flipped bits, a disk
- * that fills up and turns read-only while the clock jumps and the silo is restarted.
- * After each, everything stored must be there, acknowledged or told of.
+ * that fills up and turns read-only while the clock jumps and the silo is restarted; and a broker whose limits of size
+ * change under load. After each, everything stored must be there, acknowledged or told of.
  *
- *   scripts/soak [--kills 200] [--power-cuts 30] [--flips 10000] [--disk-steps 20000] [--seed N]
+ *   scripts/soak [--kills 200] [--power-cuts 30] [--flips 10000] [--disk-steps 20000]
+ *     [--broker-steps 4000] [--seed N]
  *
  * Power cuts need root and loop devices; where they cannot be had, it says so. Exit 1 where anything was lost.
  */
@@ -11,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { soakBroker } from '../test/support/broker-soak.ts';
 import { type FileSystem, makeDisk, whyNoDisk } from '../test/support/mount.ts';
 import { assertAllAccountedFor, Chronicle, writeUntil } from '../test/support/spool-crash.ts';
 import {
@@ -28,6 +30,7 @@ const { values: settings } = parseArgs({
     'power-cuts': { type: 'string', default: '30' },
     flips: { type: 'string', default: '10000' },
     'disk-steps': { type: 'string', default: '20000' },
+    'broker-steps': { type: 'string', default: '4000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
@@ -115,6 +118,21 @@ async function soakDiskFaults(count: number): Promise<void> {
   );
 }
 
+async function soakBrokerLimits(count: number): Promise<void> {
+  for (const protocol of ['5', '3.1.1'] as const) {
+    const sum = { samples: 0, batches: 0, repeats: 0, limitChanges: 0, quarantined: 0 };
+    for (let left = Math.ceil(count / 2); left > 0; left -= 500) {
+      const found = await soakBroker(protocol, Math.min(500, left), pick);
+      for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += found[name];
+    }
+    const { samples, batches, repeats, limitChanges, quarantined } = sum;
+    say(
+      `${limitChanges} changes of a broker's limits on MQTT ${protocol}: ${samples} samples in ${batches} batches, ` +
+        `all arrived; ${repeats} repeated under their number, ${quarantined} quarantines told and lifted`,
+    );
+  }
+}
+
 say(`seed ${settings.seed}`);
 try {
   await soakKills(Number(settings.kills));
@@ -122,6 +140,7 @@ try {
     await soakPowerCuts(kind, Math.ceil(Number(settings['power-cuts']) / 2));
   await soakFlips(Number(settings.flips));
   await soakDiskFaults(Number(settings['disk-steps']));
+  await soakBrokerLimits(Number(settings['broker-steps']));
 } finally {
   for (const cleanUp of cleanUps) cleanUp();
 }

@@ -12,17 +12,18 @@ export class LiveSilo implements AsyncDisposable {
   readonly #silo: Silo;
   readonly #clock: Clock;
   #status: SiloStatus | undefined;
-  #fed = 0;
+  #fed: number;
 
-  /** `folder` holds the silo's certificates, and takes its state. */
-  static async start(folder: string, clock: Clock, changes: SiloChanges): Promise<LiveSilo> {
-    const live = new LiveSilo(folder, clock, changes);
+  /** `folder` holds the silo's certificates, and takes its state. `fed`: samples that one before it was given. */
+  static async start(folder: string, clock: Clock, changes: SiloChanges, fed = 0): Promise<LiveSilo> {
+    const live = new LiveSilo(folder, clock, changes, fed);
     await live.#silo.start();
     return live;
   }
 
-  private constructor(folder: string, clock: Clock, changes: SiloChanges) {
+  private constructor(folder: string, clock: Clock, changes: SiloChanges, fed: number) {
     this.#clock = clock;
+    this.#fed = fed;
     const channel = {
       post: (message: FromSilo) => this.#hear(message),
       onMessage: () => {},
@@ -35,6 +36,11 @@ export class LiveSilo implements AsyncDisposable {
   get status(): SiloStatus {
     if (this.#status === undefined) throw new Error('no status yet');
     return this.#status;
+  }
+
+  /** Batches that the broker has taken, as far as it has said. */
+  get accepted(): number {
+    return this.#status?.uplink?.batches.accepted ?? 0;
   }
 
   /** Samples that it was given. */

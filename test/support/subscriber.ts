@@ -12,10 +12,21 @@ export class Subscriber {
   bytes = 0;
   readonly #client: MqttClient;
 
-  static async open(site: Site, url: string, clientId = 'backend'): Promise<Subscriber> {
+  /** `keepsSession`: over the broker's restarts too, so that it misses nothing. */
+  static async open(
+    site: Site,
+    url: string,
+    clientId = 'backend',
+    { keepsSession = false } = {},
+  ): Promise<Subscriber> {
     const client = await connectAsync(url, {
       protocolVersion: 5,
       clientId,
+      ...(keepsSession && {
+        clean: false,
+        reconnectPeriod: 100,
+        properties: { sessionExpiryInterval: 3600 },
+      }),
       ca: readFileSync(site.path('ca.crt')),
       cert: readFileSync(site.path('backend.crt')),
       key: readFileSync(site.path('backend.key')),
