@@ -81,7 +81,9 @@ export class EventForwarder {
     const delivered: string[] = [];
     let tooLarge: string[] = [];
     try {
-      const outcomes = await Promise.all(events.map((event) => this.#send(event)));
+      // All are signed before one goes: the one that is signed first is not always the first.
+      const proven = await Promise.all(events.map(({ payload }) => this.#prove(payload)));
+      const outcomes = await Promise.all(proven.map((payload) => this.#send(payload)));
       const idsOf = (kind: PublishOutcome['kind']): string[] =>
         events.filter((_, index) => outcomes[index] === kind).map(({ id }) => id);
       delivered.push(...idsOf('accepted'));
@@ -93,8 +95,7 @@ export class EventForwarder {
     return delivered.length > 0 || tooLarge.length > 0;
   }
 
-  async #send(event: LeasedEvent): Promise<PublishOutcome['kind']> {
-    const payload = await this.#prove(event.payload);
+  async #send(payload: Buffer): Promise<PublishOutcome['kind']> {
     const request = { channel: 'event', payload, contentType: 'application/json' } as const;
     return (await this.#dependencies.uplink.publish(request)).kind;
   }
