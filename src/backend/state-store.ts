@@ -163,7 +163,7 @@ export class StateStore {
   /** Leaves it to a thread of its own to write the log back; until it runs, and where it fails, that is done here. */
   checkpointAside(): void {
     if (this.#file === ':memory:') return;
-    const worker = new Worker(new URL('checkpoint-worker.ts', import.meta.url), {
+    const worker = new Worker(new URL('./checkpoint-worker.ts', import.meta.url), {
       workerData: { file: this.#file },
     });
     this.#checkpoints = worker;

@@ -5,7 +5,7 @@ import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
-import { listenLocally } from './local-socket.ts';
+import { listenLocally } from '../base/unix-socket.ts';
 import { peerOf } from './peer.ts';
 
 /** What the daemon does for those who may use its control socket. */

@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../reading/status.ts';
 import { judge } from '../reading/verdict/verdict.ts';
-import { listenLocally } from './local-socket.ts';
+import { listenLocally } from '../base/unix-socket.ts';
 import { isLoopback } from '../base/loopback.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
 

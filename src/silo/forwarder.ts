@@ -7,7 +7,7 @@ import type { BatchRef, LeasedBatch, Reach, Spool } from '../spool/spool.ts';
 import { telemetryRequest } from '../uplink/envelope.ts';
 import { messageOf, packetBytes } from '../uplink/message.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
-import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../uplink/rate.ts';
+import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../base/token-bucket.ts';
 import type { PublishOutcome, PublishRequest } from '../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../uplink/window.ts';
 import { asideMax, Delivery, type DeliveryVerdict } from './delivery.ts';

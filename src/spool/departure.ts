@@ -2,7 +2,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { LostRun } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { epochNumberOf, seqOf } from './position.ts';
-import { ascending, countOf, has, withMember, withoutMember } from './runs.ts';
+import { ascending, countOf, has, withMember, withoutMember } from '../base/ranges.ts';
 import type { BatchRow } from './schema.ts';
 
 /** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */

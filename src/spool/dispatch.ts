@@ -3,7 +3,7 @@ import type { Books, Draft } from './books.ts';
 import { condemn, deliver, reject } from './departure.ts';
 import { Lanes, type Order, type Reach } from './lanes.ts';
 import { seqOf } from './position.ts';
-import { ascending, has } from './runs.ts';
+import { ascending, has } from '../base/ranges.ts';
 import { decompress } from './sealed-batch.ts';
 
 export interface BatchRef {

@@ -5,7 +5,7 @@ import { condemn, discardRejected, drop } from './departure.ts';
 import type { Lanes } from './lanes.ts';
 import type { SpoolOptions } from './options.ts';
 import { pagesFor } from './quota.ts';
-import { ascending, has, type Runs } from './runs.ts';
+import { ascending, has, type Runs } from '../base/ranges.ts';
 
 /** Room that batches leave to events: a full spool must still be able to say what it drops. */
 export const eventBytesReserved = 64_000;

@@ -1,7 +1,7 @@
 import type { Books } from './books.ts';
 import type { Ledger } from './ledger.ts';
 import { epochNumberOf, seqOf } from './position.ts';
-import { ascending, countOf, type Runs, unionOf } from './runs.ts';
+import { ascending, countOf, type Runs, unionOf } from '../base/ranges.ts';
 import { decompress } from './sealed-batch.ts';
 
 /** A run of batches that were read out. */

@@ -2,7 +2,7 @@ import { goodDisk } from '../reading/blank-status.ts';
 import type { SpoolStatus } from '../reading/status.ts';
 import type { Books } from './books.ts';
 import type { Dispatch } from './dispatch.ts';
-import { countOf } from './runs.ts';
+import { countOf } from '../base/ranges.ts';
 
 /** What the status shows of a spool. */
 export function figuresOf(books: Books, dispatch: Dispatch, bytesMax: number, wallMs: number): SpoolStatus {

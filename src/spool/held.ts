@@ -2,7 +2,7 @@ import type { Books, Draft } from './books.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
 import type { Lanes } from './lanes.ts';
 import type { SpoolOptions } from './options.ts';
-import { withMember, withoutMember } from './runs.ts';
+import { withMember, withoutMember } from '../base/ranges.ts';
 import { sealBytes } from './seal.ts';
 
 // Samples that were taken before the clock was known: durable and sealed, in no batch and no chain yet.

@@ -6,7 +6,7 @@ import type { Lanes } from './lanes.ts';
 import { advance, currentEpochNumber } from './ledger.ts';
 import type { SpoolOptions } from './options.ts';
 import { positionOf } from './position.ts';
-import { withMember } from './runs.ts';
+import { withMember } from '../base/ranges.ts';
 import type { BatchRow } from './schema.ts';
 import { sealBatch } from './sealed-batch.ts';
 

@@ -2,7 +2,7 @@ import type { Books } from './books.ts';
 import { isDiskFault } from './disk-error.ts';
 import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
-import type { Runs } from './runs.ts';
+import type { Runs } from '../base/ranges.ts';
 
 /** A new data key seals from now on, and those that nothing is sealed with any more are destroyed. */
 export async function rotateKey(books: Books, wrapper: KeyWrapper): Promise<void> {

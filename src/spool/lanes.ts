@@ -1,4 +1,4 @@
-import { ascending, has, type Runs } from './runs.ts';
+import { ascending, has, type Runs } from '../base/ranges.ts';
 
 /**
  * More live batches than this waiting is an outage, not a busy second: at 10,000 readings a second, in

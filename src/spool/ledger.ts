@@ -1,6 +1,6 @@
 import type { Origin } from '../stream/topic.ts';
 import type { DataKey } from './keyring.ts';
-import { countOf, type Runs } from './runs.ts';
+import { countOf, type Runs } from '../base/ranges.ts';
 import type { BatchRow, LedgerRow } from './schema.ts';
 import { type CipherName, seal, unseal } from './seal.ts';
 

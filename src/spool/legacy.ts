@@ -8,7 +8,7 @@ import { positionOf } from './position.ts';
 import type { KeyRow } from './schema.ts';
 import { fastestCipher } from './seal.ts';
 import type { Store } from './store.ts';
-import { ulid } from './ulid.ts';
+import { ulid } from '../base/ulid.ts';
 
 /** What a new file takes over from those before it: rows that are in it already, and the news to report. */
 export interface Legacy

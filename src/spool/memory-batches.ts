@@ -9,7 +9,7 @@ import type { EncodedSample } from './intake.ts';
 import type { Head } from './ledger.ts';
 import type { SpoolOptions } from './options.ts';
 import { compress } from './sealed-batch.ts';
-import { ulid } from './ulid.ts';
+import { ulid } from '../base/ulid.ts';
 
 /** Samples that were given up, with the times of the first and the last. */
 export interface GivenUp {

@@ -2,7 +2,7 @@ import type { EventBody, StreamEvent } from '../stream/event.ts';
 import type { Origin } from '../stream/topic.ts';
 import { continueRun } from './event-run.ts';
 import type { LeasedEvent } from './outbox.ts';
-import { ulid } from './ulid.ts';
+import { ulid } from '../base/ulid.ts';
 
 /** Events are rare, and runs of losses are one event: this many tell of days. */
 const eventsMax = 256;

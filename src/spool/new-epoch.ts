@@ -6,8 +6,8 @@ import { decompress } from './sealed-batch.ts';
 import type { EncodedSample } from './intake.ts';
 import { currentEpochNumber, type Head } from './ledger.ts';
 import { positionOf, seqOf } from './position.ts';
-import { ascending } from './runs.ts';
-import { ulid } from './ulid.ts';
+import { ascending } from '../base/ranges.ts';
+import { ulid } from '../base/ulid.ts';
 
 /** A signed head of our own epoch, as somebody else kept it. */
 export type KeptHead = Pick<Head, 'epoch' | 'seq' | 'chain' | 'to'>;

@@ -9,7 +9,7 @@ import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } fro
 import { found, noLegacy } from './legacy.ts';
 import { positionOf } from './position.ts';
 import type { Quota } from './quota.ts';
-import { countOf, withMember } from './runs.ts';
+import { countOf, withMember } from '../base/ranges.ts';
 import { readWal } from './salvage/damaged-file.ts';
 import { salvage } from './salvage/salvage.ts';
 import { fastestCipher } from './seal.ts';

@@ -1,8 +1,8 @@
 import type { EventBody, StreamEvent } from '../stream/event.ts';
 import type { Books, Draft } from './books.ts';
 import { continueRun, lostReports } from './event-run.ts';
-import { ascending, countOf, difference, has, runsOf, withMember, withoutMember } from './runs.ts';
-import { ulid } from './ulid.ts';
+import { ascending, countOf, difference, has, runsOf, withMember, withoutMember } from '../base/ranges.ts';
+import { ulid } from '../base/ulid.ts';
 
 export interface LeasedEvent {
   id: string;

@@ -25,7 +25,7 @@ import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { quotaOf } from './quota.ts';
 import { Rotation } from './rotation.ts';
-import { ascending } from './runs.ts';
+import { ascending } from '../base/ranges.ts';
 import type { Durability } from './store.ts';
 
 export type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';

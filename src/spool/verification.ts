@@ -6,7 +6,7 @@ import type { EntryKind } from './entry.ts';
 import { filesAside } from './files.ts';
 import type { Head, Ledger } from './ledger.ts';
 import { epochNumberOf, seqOf } from './position.ts';
-import { ascending, countOf, has, type Runs, unionOf } from './runs.ts';
+import { ascending, countOf, has, type Runs, unionOf } from '../base/ranges.ts';
 import type { BatchRow } from './schema.ts';
 import { decompress } from './sealed-batch.ts';
 

@@ -3,7 +3,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { KeyWrapper } from '../../src/spool/spool.ts';
-import { ulid } from '../../src/spool/ulid.ts';
+import { ulid } from '../../src/base/ulid.ts';
 import type { StreamEvent } from '../../src/stream/event.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { directoryInMemory, openTestSpool, testKeys, testSample } from '../support/spool.ts';

@@ -7,7 +7,7 @@ import type { FromSilo, SiloBirth, ToSilo } from '../../src/silo/protocol.ts';
 import { siloSamples } from './silo-options.ts';
 import { until } from './until.ts';
 
-const entry = fileURLToPath(new URL('silo-entry.ts', import.meta.url));
+const entry = fileURLToPath(new URL('./silo-entry.ts', import.meta.url));
 
 /** A silo that can be killed: in a process of its own, by a clock that begins at `wallMs`. */
 export class KillableSilo {

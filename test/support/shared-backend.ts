@@ -100,7 +100,7 @@ export class SharedBackend implements AsyncDisposable {
       seed,
       bytesMax,
     };
-    const sender = new Worker(new URL('fuzz-sender.ts', import.meta.url), { workerData: order });
+    const sender = new Worker(new URL('./fuzz-sender.ts', import.meta.url), { workerData: order });
     await once(sender, 'message');
     const shared = new SharedBackend(folder, broker, client, sender);
     await shared.#consume();

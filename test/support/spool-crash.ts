@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { openTestSpool } from './spool.ts';
 import { drain, tellsOf } from './spool-damage.ts';
 
-const writer = fileURLToPath(new URL('spool-writer.ts', import.meta.url));
+const writer = fileURLToPath(new URL('./spool-writer.ts', import.meta.url));
 
 /** What writers said over several lives of one spool. */
 export class Chronicle {

@@ -11,7 +11,7 @@ import { limitsOf, type Patience } from '../../src/silo/gate/warden.ts';
 
 const siloProgram = join(import.meta.dirname, 'silo-door.ts');
 const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
-const rogueEntry = new URL('rogue-silo.ts', import.meta.url);
+const rogueEntry = new URL('./rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/worker.ts', import.meta.url);
 
 /** Stands in the environment of a silo's process, and is nothing that its isolate should see. */

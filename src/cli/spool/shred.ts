@@ -2,7 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
 import { plain } from '../../base/plain-text.ts';
 import { claimAtRest } from '../../spool/at-rest.ts';
-import { countOf } from '../../spool/runs.ts';
+import { countOf } from '../../base/ranges.ts';
 import { shred } from '../../spool/shredding.ts';
 import type { Origin } from '../../stream/topic.ts';
 import type { Command } from '../command.ts';

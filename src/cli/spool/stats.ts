@@ -4,7 +4,7 @@ import { formatBytes } from '../../base/quantity.ts';
 import { atRest, claimAtRest } from '../../spool/at-rest.ts';
 import { filesAside } from '../../spool/files.ts';
 import type { Ledger } from '../../spool/ledger.ts';
-import { countOf } from '../../spool/runs.ts';
+import { countOf } from '../../base/ranges.ts';
 import { spoolBytes } from '../../spool/files.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';

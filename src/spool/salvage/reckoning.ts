@@ -5,7 +5,7 @@ import { lostReports } from '../event-run.ts';
 import { currentEpochNumber, type Head } from '../ledger.ts';
 import type { Legacy } from '../legacy.ts';
 import { epochNumberOf, positionOf, seqOf } from '../position.ts';
-import { countOf, difference, has, type Runs, runsOf } from '../runs.ts';
+import { countOf, difference, has, type Runs, runsOf } from '../../base/ranges.ts';
 import type { Store } from '../store.ts';
 import type { Finds } from './salvage.ts';
 

@@ -5,7 +5,7 @@ import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../led
 import type { Legacy } from '../legacy.ts';
 import { epochNumberOf, seqOf } from '../position.ts';
 import { pagesFor } from '../quota.ts';
-import { has } from '../runs.ts';
+import { has } from '../../base/ranges.ts';
 import type { BatchRow, EntryRow, KeyRow } from '../schema.ts';
 import { openBatch } from '../sealed-batch.ts';
 import type { Store } from '../store.ts';

@@ -1,8 +1,8 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import path from 'node:path';
-import { MerestoneError } from '../base/error.ts';
-import { isAnswered } from '../base/socket-probe.ts';
+import { MerestoneError } from './error.ts';
+import { isAnswered } from './socket-probe.ts';
 
 /** Bytes of `sun_path` without its NUL, unix(7). */
 const socketPathBytesMax = 107;

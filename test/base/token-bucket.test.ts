@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { openBucket, spend, waitMs } from '../../src/uplink/rate.ts';
+import { openBucket, spend, waitMs } from '../../src/base/token-bucket.ts';
 
 describe('backlog rate', () => {
   it('lets one second’s worth go at once, then asks to wait', () => {

@@ -9,7 +9,7 @@ import {
   runsOf,
   withMember,
   withoutMember,
-} from '../../src/spool/runs.ts';
+} from '../../src/base/ranges.ts';
 
 const members = fc.uniqueArray(fc.integer({ min: 0, max: 40 }));
 const inOrder = (set: Iterable<number>): number[] => [...set].sort((a, b) => a - b);
