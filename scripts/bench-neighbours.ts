@@ -16,7 +16,7 @@ import {
   quietSilo,
   sitePlagues,
 } from '../test/support/neighbourhood.ts';
-import type { Isolation } from '../src/reading/status.ts';
+import type { Isolation } from '../src/status/status.ts';
 import { isolations } from '../test/support/site.ts';
 
 const ratioMax = 1.5;

@@ -18,7 +18,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { connect } from 'mqtt';
 import { connectControl } from '../src/console/control-client.ts';
 import { createAuthority } from '../src/simulator/certificates.ts';
-import type { GatewayStatus } from '../src/reading/status.ts';
+import type { GatewayStatus } from '../src/status/status.ts';
 import type { TelemetryBatch } from '../src/stream/batch.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';
 

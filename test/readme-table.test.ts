@@ -6,7 +6,7 @@ import { formatFault } from '../src/config/fault-line.ts';
 import type { SerialProtocol } from '../src/fieldbus/options.ts';
 import { protocolSchema } from '../src/fieldbus/profile/protocol-schema.ts';
 import { Unread } from '../src/fieldbus/serial/unread.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../src/reading/status.ts';
+import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../src/status/status.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus } from './support/status.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');

@@ -1,5 +1,5 @@
-import type { BusSiloStatus, QuotaStatus, SiloStatus } from '../reading/status.ts';
-import { percent, quotaWords } from '../reading/verdict/quota-words.ts';
+import type { BusSiloStatus, QuotaStatus, SiloStatus } from '../status/status.ts';
+import { percent, quotaWords } from '../status/verdict/quota-words.ts';
 import { backlogBytesMax } from '../silo/day-allowance.ts';
 
 /** Closer than this to its limit, a quota is worth a line. */

@@ -1,9 +1,9 @@
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../reading/status.ts';
-import { completed } from '../reading/blank-status.ts';
-import { percent } from '../reading/verdict/quota-words.ts';
-import { judge } from '../reading/verdict/verdict.ts';
+import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../status/status.ts';
+import { completed } from '../status/blank-status.ts';
+import { percent } from '../status/verdict/quota-words.ts';
+import { judge } from '../status/verdict/verdict.ts';
 import type { Style } from './output.ts';
 import { describeBusShare, describeQuotas } from './quota-report.ts';
 import { type Cell, layOut } from './table.ts';

@@ -1,9 +1,9 @@
 import { findControlSocket } from '../config/load.ts';
 import { connectControl } from '../console/control-client.ts';
-import type { GatewayStatus } from '../reading/status.ts';
+import type { GatewayStatus } from '../status/status.ts';
 import type { Command } from './command.ts';
 import { ExitCode } from '../base/exit-code.ts';
-import { judge, judged, type Verdict } from '../reading/verdict/verdict.ts';
+import { judge, judged, type Verdict } from '../status/verdict/verdict.ts';
 import { print, printJson, styler } from './output.ts';
 import { reportStatus } from './status-report.ts';
 

@@ -1,4 +1,4 @@
-import type { Judgement, Verdict } from '../reading/verdict/verdict.ts';
+import type { Judgement, Verdict } from '../status/verdict/verdict.ts';
 import type { Style } from './output.ts';
 
 type Paint = (style: Style, text: string) => string;

@@ -1,4 +1,4 @@
-import type { BusStatus, DeviceStatus } from '../reading/status.ts';
+import type { BusStatus, DeviceStatus } from '../status/status.ts';
 import { type Define, few, inSeconds, type Labels } from './metric-family.ts';
 
 /** Buses belong to nobody; their devices, and what a silo has of a bus, bear the silo's tenant. */

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { inBackground } from '../base/background.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { GatewayStatus } from '../reading/status.ts';
+import type { GatewayStatus } from '../status/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
 import { listenLocally } from '../base/unix-socket.ts';

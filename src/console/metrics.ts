@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { GatewayStatus } from '../reading/status.ts';
-import { judge } from '../reading/verdict/verdict.ts';
+import type { GatewayStatus } from '../status/status.ts';
+import { judge } from '../status/verdict/verdict.ts';
 import { putBuses } from './bus-metrics.ts';
 import { countersOf, gaugesOf } from './metric-family.ts';
 import { putSilos } from './silo-metrics.ts';

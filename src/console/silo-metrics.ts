@@ -1,5 +1,5 @@
 import { lossReasons } from '../reading/loss.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { SiloStatus } from '../status/status.ts';
 import { type Define, few, inSeconds, kindsMax } from './metric-family.ts';
 
 /** Prometheus sees a counter grow from what it had before: one that began with its first loss would hide it. */

@@ -1,5 +1,5 @@
-import type { Finding } from '../reading/verdict/finding.ts';
-import type { Judgement, Verdict } from '../reading/verdict/verdict.ts';
+import type { Finding } from '../status/verdict/finding.ts';
+import type { Judgement, Verdict } from '../status/verdict/verdict.ts';
 import type { Define } from './metric-family.ts';
 
 const numbers: Record<Verdict, number> = { good: 0, degraded: 1, failing: 2 };

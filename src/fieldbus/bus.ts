@@ -1,7 +1,7 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { BusStatus } from '../reading/status.ts';
+import type { BusStatus } from '../status/status.ts';
 import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';

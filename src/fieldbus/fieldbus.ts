@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { BusStatus } from '../reading/status.ts';
+import type { BusStatus } from '../status/status.ts';
 import { type Bus, startBus } from './bus.ts';
 import { channelOf } from './modbus/open-bus.ts';
 import type { IdentityListener } from './identity-notes.ts';

@@ -1,7 +1,7 @@
 import { Allowance } from '../base/allowance.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { IdentityCheckStatus } from '../reading/status.ts';
+import type { IdentityCheckStatus } from '../status/status.ts';
 import type { DeviceOptions } from './options.ts';
 
 /** A device says that it is another than its profile is for, or no longer does. */

@@ -1,5 +1,5 @@
 import type { Sample } from '../reading/sample.ts';
-import { type DeviceStatus, pointsListedMax, type PointsStatus } from '../reading/status.ts';
+import { type DeviceStatus, pointsListedMax, type PointsStatus } from '../status/status.ts';
 
 type Recorded = Pick<DeviceStatus, 'samples' | 'lastSampleAt' | 'silentMs' | 'points'>;
 

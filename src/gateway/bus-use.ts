@@ -1,4 +1,4 @@
-import type { BusStatus, SiloStatus } from '../reading/status.ts';
+import type { BusStatus, SiloStatus } from '../status/status.ts';
 
 /** A silo's status with what the gateway alone knows: its use of the bus where that is greatest. */
 export function withBusUse(silo: SiloStatus, buses: readonly BusStatus[]): SiloStatus {

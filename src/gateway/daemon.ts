@@ -13,7 +13,7 @@ import {
   startControlServer,
 } from '../console/control-server.ts';
 import { type HttpServer, startHttpServer } from '../console/http-server.ts';
-import { judged } from '../reading/verdict/verdict.ts';
+import { judged } from '../status/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';
 import type { ReloadReport, ReloadResult } from './reload-plan.ts';

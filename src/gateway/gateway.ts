@@ -10,7 +10,7 @@ import { type Fieldbus, startFieldbus } from '../fieldbus/fieldbus.ts';
 import { describeDevice } from '../fieldbus/description.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { GatewayStatus } from '../reading/status.ts';
+import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
 import { withBusUse } from './bus-use.ts';
 import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';

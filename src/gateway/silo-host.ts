@@ -4,7 +4,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
-import type { QuotaName, SiloStatus } from '../reading/status.ts';
+import type { QuotaName, SiloStatus } from '../status/status.ts';
 import type { Isolate, IsolateEnd } from '../silo/gate/isolate.ts';
 import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloMethod, ToSilo } from '../silo/protocol.ts';
 import type { Handover } from './handover.ts';

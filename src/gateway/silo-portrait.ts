@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
-import { blankSilo } from '../reading/blank-status.ts';
-import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import { blankSilo } from '../status/blank-status.ts';
+import type { SiloStatus, SiloUsage } from '../status/status.ts';
 import type { SiloBirth } from '../silo/protocol.ts';
 
 /**

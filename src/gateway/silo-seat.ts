@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus } from '../reading/status.ts';
+import type { SiloStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth, SiloDevices } from '../silo/protocol.ts';
 import { Handover } from './handover.ts';
 import { LossWatch } from './loss-watch.ts';

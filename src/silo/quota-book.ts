@@ -1,4 +1,4 @@
-import type { QuotaName, QuotaStatus } from '../reading/status.ts';
+import type { QuotaName, QuotaStatus } from '../status/status.ts';
 import type { SiloOptions } from './options.ts';
 
 /** A quota was reached or is clear again, as its event and its audit entry tell it. */

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
-import type { SiloUsage } from '../reading/status.ts';
+import type { SiloUsage } from '../status/status.ts';
 import type { Reach, SentCount, Spool } from '../spool/spool.ts';
 import { Admission, type RefusalReason } from './admission.ts';
 import { type CpuStage, govern } from './cpu-governor.ts';

@@ -6,7 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import { releasedAtMs, version } from '../base/version.ts';
 import type { LoadedIdentity } from '../identity/load.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage } from '../status/status.ts';
 import type { Storage } from '../spool/storage.ts';
 import type { EventBody } from '../stream/event.ts';
 import type { MetaDocument, StatusDocument } from '../stream/retained.ts';

@@ -6,7 +6,7 @@ import { createLogger, type Logger } from '../base/logger.ts';
 import { releasedAtMs } from '../base/version.ts';
 import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
-import type { SiloStatus, SiloUsage } from '../reading/status.ts';
+import type { SiloStatus, SiloUsage } from '../status/status.ts';
 import type { AuditDetails, AuditKind } from './audit-entry.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
 import { Journal } from './journal.ts';

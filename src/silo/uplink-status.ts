@@ -1,4 +1,4 @@
-import type { UplinkStatus } from '../reading/status.ts';
+import type { UplinkStatus } from '../status/status.ts';
 
 /** What the uplink says of itself, and how many batches wait because they are larger than the broker takes. */
 export function withOversize(status: UplinkStatus, oversizeBatches: number): UplinkStatus {

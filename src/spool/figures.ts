@@ -1,5 +1,5 @@
-import { goodDisk } from '../reading/blank-status.ts';
-import type { SpoolStatus } from '../reading/status.ts';
+import { goodDisk } from '../status/blank-status.ts';
+import type { SpoolStatus } from '../status/status.ts';
 import type { Books } from './books.ts';
 import type { Dispatch } from './dispatch.ts';
 import { countOf } from '../base/ranges.ts';

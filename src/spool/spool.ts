@@ -1,7 +1,7 @@
 import type { Cancel } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import { FaultState } from '../base/fault-state.ts';
-import type { SpoolStatus } from '../reading/status.ts';
+import type { SpoolStatus } from '../status/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { EventBody, StreamEvent } from '../stream/event.ts';

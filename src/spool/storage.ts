@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { SpoolStatus } from '../reading/status.ts';
+import type { SpoolStatus } from '../status/status.ts';
 import type { BatchKey } from '../stream/batch.ts';
 import type { CheckpointClaims } from '../stream/checkpoint.ts';
 import type { EventBody } from '../stream/event.ts';
@@ -19,7 +19,7 @@ import { MemoryHeld } from './memory-held.ts';
 import type { KeptHead } from './new-epoch.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { Owed } from './owed.ts';
-import { blankSpoolStatus } from './blank-status.ts';
+import { blankSpoolStatus } from '../status/blank-spool-status.ts';
 import type { Spool } from './spool.ts';
 
 export interface StorageDependencies {

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { UplinkStatus } from '../reading/status.ts';
+import type { UplinkStatus } from '../status/status.ts';
 import { type Channel, type Origin, topicOf } from '../stream/topic.ts';
 import type { UplinkCredentials } from './dial.ts';
 import type { LinkState } from './lifecycle.ts';

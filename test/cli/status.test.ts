@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
-import type { QuotaStatus } from '../../src/reading/status.ts';
+import type { QuotaStatus } from '../../src/status/status.ts';
 import { reportStatus } from '../../src/cli/status-report.ts';
 import { runCommand } from '../support/daemon.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';

@@ -12,7 +12,7 @@ import { reportStatus } from '../../src/cli/status-report.ts';
 import { ConfigRefused } from '../../src/config/refusal.ts';
 import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
 import { AuditLog } from '../../src/silo/audit.ts';
 import { runCommand } from '../support/daemon.ts';
 import { troubledStatus } from '../support/status.ts';

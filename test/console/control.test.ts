@@ -19,7 +19,7 @@ import {
   type Refusal,
   startControlServer,
 } from '../../src/console/control-server.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
 
 const isRoot = process.getuid!() === 0;
 const status = { version: '9.9.9', startedAt: 1, at: 3, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };

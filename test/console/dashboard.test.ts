@@ -9,7 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
 import { grafanaDashboard } from '../../scripts/grafana/dashboard.ts';
 import { metricsContentType, metricsOf } from '../../src/console/metrics.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
 import { promtool, rulesFile } from '../support/alert-rehearsal.ts';
 import { buildingStatus } from '../support/given-metrics.ts';
 import { type GrafanaPanel, queriesOf, readDashboard } from '../support/grafana.ts';

@@ -12,8 +12,8 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type HttpServer, startHttpServer } from '../../src/console/http-server.ts';
 import { lossReasons } from '../../src/reading/loss.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
-import { judged } from '../../src/reading/verdict/verdict.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
+import { judged } from '../../src/status/verdict/verdict.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
 
 interface Answer {

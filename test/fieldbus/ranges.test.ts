@@ -4,7 +4,7 @@ import { socketTiming } from '../../src/fieldbus/modbus/line-timing.ts';
 import type { ModbusPointOptions } from '../../src/fieldbus/options.ts';
 import { PolledDevice } from '../../src/fieldbus/schedule/polled-device.ts';
 import type { Sample } from '../../src/reading/sample.ts';
-import type { DeviceStatus } from '../../src/reading/status.ts';
+import type { DeviceStatus } from '../../src/status/status.ts';
 import { modbusDevice, registerPoint } from '../support/modbus-options.ts';
 import { createRig, sensor } from './serial/rig.ts';
 

@@ -6,7 +6,7 @@ import type { OpenChannel } from '../../src/fieldbus/port/port.ts';
 import { SampleRecord } from '../../src/fieldbus/sample-record.ts';
 import type { ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { Quality } from '../../src/reading/quality.ts';
-import { pointsListedMax } from '../../src/reading/status.ts';
+import { pointsListedMax } from '../../src/status/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-options.ts';
 import { meters, simulateFieldbus } from '../support/simulated-fieldbus.ts';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createLogger, formatText } from '../../src/base/logger.ts';
 import { metricsOf } from '../../src/console/metrics.ts';
 import { reportStatus } from '../../src/cli/status-report.ts';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { SiloStatus } from '../../src/status/status.ts';
 import { admit } from '../../src/silo/gate/admission.ts';
 import { admitFromDoor } from '../../src/silo/gate/door-admission.ts';
 import { gatewayStatus, siloStatus } from '../support/status.ts';

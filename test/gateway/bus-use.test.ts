@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { withBusUse } from '../../src/gateway/bus-use.ts';
-import type { QuotaStatus } from '../../src/reading/status.ts';
+import type { QuotaStatus } from '../../src/status/status.ts';
 import { busStatus, siloStatus } from '../support/status.ts';
 
 const share: QuotaStatus = { quota: 'bus-share', limit: 0.5, used: 0, state: 'clear' };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { SiloStatus } from '../../src/status/status.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually } from '../support/daemon.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';

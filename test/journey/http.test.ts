@@ -6,7 +6,7 @@ import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { GatewayStatus, SiloStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus, SiloStatus } from '../../src/status/status.ts';
 import {
   isolatePlagues,
   Neighbourhood,

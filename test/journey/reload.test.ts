@@ -5,7 +5,7 @@ import { chmod } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import type { DeviceStatus, Isolation, SiloStatus } from '../../src/reading/status.ts';
+import type { DeviceStatus, Isolation, SiloStatus } from '../../src/status/status.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';

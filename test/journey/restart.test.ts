@@ -5,7 +5,7 @@ import type { Daemon } from '../support/daemon.ts';
 import { eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
-import type { Isolation } from '../../src/reading/status.ts';
+import type { Isolation } from '../../src/status/status.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
 const units = 10;

@@ -6,7 +6,7 @@ import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import type { Row } from '../../src/backend/row.ts';
-import type { Isolation } from '../../src/reading/status.ts';
+import type { Isolation } from '../../src/status/status.ts';
 import type { TelemetryBatch } from '../../src/stream/batch.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 

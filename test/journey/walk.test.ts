@@ -9,7 +9,7 @@ import { eventually, runCommand } from '../support/daemon.ts';
 import { startLibmodbus, startPymodbus } from '../support/modbus-servers.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { bytesOf, inOrder } from '../support/register-bytes.ts';
-import type { Isolation } from '../../src/reading/status.ts';
+import type { Isolation } from '../../src/status/status.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
 type Order = 'big' | 'little';

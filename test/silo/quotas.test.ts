@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { before, describe, it, type TestContext } from 'node:test';
 import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
-import type { QuotaName, QuotaStatus } from '../../src/reading/status.ts';
+import type { QuotaName, QuotaStatus } from '../../src/status/status.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
 import { Journal } from '../../src/silo/journal.ts';
 import { LossAccount } from '../../src/silo/loss-account.ts';

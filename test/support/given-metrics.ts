@@ -1,5 +1,5 @@
 import { metricsOf } from '../../src/console/metrics.ts';
-import type { GatewayStatus } from '../../src/reading/status.ts';
+import type { GatewayStatus } from '../../src/status/status.ts';
 import { type Family, parseExposition } from './exposition.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from './status.ts';
 

@@ -1,6 +1,6 @@
 import type { IsolateEnd, IsolateListener } from '../../src/silo/gate/isolate.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
-import type { SiloUsage } from '../../src/reading/status.ts';
+import type { SiloUsage } from '../../src/status/status.ts';
 
 /** Keeps what is heard of an isolate. */
 export class HeardIsolate implements IsolateListener {

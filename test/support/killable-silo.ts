@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../src/base/clock.ts';
-import type { QuotaName, QuotaStatus, SiloStatus } from '../../src/reading/status.ts';
+import type { QuotaName, QuotaStatus, SiloStatus } from '../../src/status/status.ts';
 import type { FromSilo, SiloBirth, ToSilo } from '../../src/silo/protocol.ts';
 import { siloSamples } from './silo-options.ts';
 import { until } from './until.ts';

@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/base/clock.ts';
 import type { LogRecord } from '../../src/base/logger.ts';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { SiloStatus } from '../../src/status/status.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import { Silo } from '../../src/silo/silo.ts';
 import { siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect, type MqttClient } from 'mqtt';
 import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
-import type { GatewayStatus, Isolation } from '../../src/reading/status.ts';
+import type { GatewayStatus, Isolation } from '../../src/status/status.ts';
 import type { TelemetryBatch } from '../../src/stream/batch.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';

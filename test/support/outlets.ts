@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Judgement } from '../../src/reading/verdict/verdict.ts';
+import type { Judgement } from '../../src/status/verdict/verdict.ts';
 import { runCommand } from './daemon.ts';
 
 /** What everything that tells the verdict of one daemon says of it. */

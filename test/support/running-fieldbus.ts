@@ -3,7 +3,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { type Fieldbus, type FieldbusDependencies, startFieldbus } from '../../src/fieldbus/fieldbus.ts';
 import type { BusOptions, DeviceOptions } from '../../src/fieldbus/options.ts';
 import type { Sample } from '../../src/reading/sample.ts';
-import type { DeviceStatus } from '../../src/reading/status.ts';
+import type { DeviceStatus } from '../../src/status/status.ts';
 
 /** A fieldbus on the real clock, and the samples that it delivered. */
 export interface RunningFieldbus extends AsyncDisposable {

@@ -1,5 +1,5 @@
 import type { OpenIsolate } from '../../src/gateway/open-isolate.ts';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { SiloStatus } from '../../src/status/status.ts';
 import type { Isolate, IsolateEnd, IsolateListener } from '../../src/silo/gate/isolate.ts';
 import type { FromSilo, ToSilo } from '../../src/silo/protocol.ts';
 import { siloStatus } from './status.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
-import type { SiloStatus } from '../../src/reading/status.ts';
+import type { SiloStatus } from '../../src/status/status.ts';
 import { type AuditEntry, decodeEntry } from '../../src/silo/audit-entry.ts';
 import { auditDirectory, listSegments } from '../../src/silo/audit-segment.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';

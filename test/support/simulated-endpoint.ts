@@ -3,7 +3,7 @@ import { type Fieldbus, startFieldbus } from '../../src/fieldbus/fieldbus.ts';
 import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { Channel, OpenChannel } from '../../src/fieldbus/port/port.ts';
 import type { Sample } from '../../src/reading/sample.ts';
-import type { BusStatus, DeviceStatus } from '../../src/reading/status.ts';
+import type { BusStatus, DeviceStatus } from '../../src/status/status.ts';
 import { FakeClock } from './fake-clock.ts';
 import { mbapFrame } from './modbus-frames.ts';
 

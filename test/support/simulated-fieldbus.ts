@@ -3,7 +3,7 @@ import { type Fieldbus, type FieldbusOptions, startFieldbus } from '../../src/fi
 import type { BusOptions, BusShares, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { ShareEvent } from '../../src/fieldbus/schedule/silo-use.ts';
 import type { Sample } from '../../src/reading/sample.ts';
-import type { BusSiloStatus, DeviceStatus } from '../../src/reading/status.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../src/status/status.ts';
 import { RegisterImage } from '../../src/simulator/register-image.ts';
 import { FakeClock } from './fake-clock.ts';
 import { modbusDevice, registerPoint } from './modbus-options.ts';

@@ -1,5 +1,5 @@
-import { blankDevice } from '../../src/reading/blank-status.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../../src/reading/status.ts';
+import { blankDevice } from '../../src/status/blank-status.ts';
+import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../../src/status/status.ts';
 
 const dayMs = 86_400_000;
 

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { createLogger, type LogRecord } from '../../src/base/logger.ts';
-import type { UplinkStatus } from '../../src/reading/status.ts';
+import type { UplinkStatus } from '../../src/status/status.ts';
 import type { UplinkOptions } from '../../src/uplink/options.ts';
 import {
   type PublishOutcome,

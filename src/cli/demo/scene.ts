@@ -1,4 +1,4 @@
-import type { DeviceStatus, GatewayStatus, SiloStatus } from '../../reading/status.ts';
+import type { DeviceStatus, GatewayStatus, SiloStatus } from '../../status/status.ts';
 import type { Cast } from './cast.ts';
 import type { Row } from '../../backend/row.ts';
 import type { Quality } from '../../reading/quality.ts';

@@ -1,7 +1,7 @@
 import { Allowance } from '../../base/allowance.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus, IdentityCheckStatus } from '../../reading/status.ts';
+import type { DeviceStatus, IdentityCheckStatus } from '../../status/status.ts';
 import type { Outcome, StrayKind } from '../modbus/client.ts';
 import { isOfTheGateway } from '../modbus/exception.ts';
 import { requestOf } from '../modbus/identity-check.ts';

@@ -1,5 +1,5 @@
 import { backoffMs } from '../../base/backoff.ts';
-import type { IdentityCheckStatus } from '../../reading/status.ts';
+import type { IdentityCheckStatus } from '../../status/status.ts';
 import type { Outcome } from '../modbus/client.ts';
 import { isAboutTheRequest } from '../modbus/exception.ts';
 import { findingOf } from '../modbus/identity-check.ts';

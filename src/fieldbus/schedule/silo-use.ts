@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
-import type { BusSiloStatus } from '../../reading/status.ts';
+import type { BusSiloStatus } from '../../status/status.ts';
 import type { BusShares } from '../options.ts';
 import { averagedOverMs } from './allowance.ts';
 import { Minute } from './minute.ts';

@@ -1,6 +1,6 @@
 import { CountingAllowance } from '../../base/allowance.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { DeviceStatus } from '../../reading/status.ts';
+import type { DeviceStatus } from '../../status/status.ts';
 
 type State = DeviceStatus['state'];
 

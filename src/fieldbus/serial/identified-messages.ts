@@ -1,5 +1,5 @@
 import type { Quality } from '../../reading/quality.ts';
-import type { IdentityCheckStatus } from '../../reading/status.ts';
+import type { IdentityCheckStatus } from '../../status/status.ts';
 import type { FrameIdentity } from '../options.ts';
 import type { MessageReader, Telegram } from './messages.ts';
 import { compilePattern } from './pattern.ts';

@@ -3,7 +3,7 @@ import { inBackground } from '../../base/background.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { BusSiloStatus, DeviceStatus } from '../../reading/status.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../status/status.ts';
 import { isSameDevice } from '../device-equality.ts';
 import { type IdentityListener, identityNotes } from '../identity-notes.ts';
 import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';

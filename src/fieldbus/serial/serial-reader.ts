@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus, IdentityCheckStatus } from '../../reading/status.ts';
+import type { DeviceStatus, IdentityCheckStatus } from '../../status/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 import { identifiedMessages } from './identified-messages.ts';
 import type { SerialLine } from './line.ts';

@@ -6,7 +6,7 @@ import type {
   SiloStatus,
   SpoolStatus,
   UplinkStatus,
-} from '../../reading/status.ts';
+} from '../../status/status.ts';
 import type { FromSilo } from '../protocol.ts';
 import {
   entries,

@@ -1,4 +1,4 @@
-import type { SiloUsage } from '../../reading/status.ts';
+import type { SiloUsage } from '../../status/status.ts';
 import type { FromSilo } from '../protocol.ts';
 import { admit } from './admission.ts';
 import { isRecord, number, record, text } from './admitted-values.ts';

@@ -1,4 +1,4 @@
-import type { SiloUsage } from '../../reading/status.ts';
+import type { SiloUsage } from '../../status/status.ts';
 import type { FromSilo, ToSilo } from '../protocol.ts';
 
 /** One life of a silo behind its wall, seen from the gateway: a thread, or a process of its own. */

@@ -1,4 +1,4 @@
-import type { SiloUsage } from '../../reading/status.ts';
+import type { SiloUsage } from '../../status/status.ts';
 import type { SiloOptions } from '../options.ts';
 
 /** What a silo's isolate may take of the box. */

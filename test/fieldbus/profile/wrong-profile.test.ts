@@ -10,7 +10,7 @@ import { IdentifiedDevice } from '../../../src/fieldbus/schedule/identified-devi
 import { PolledDevice } from '../../../src/fieldbus/schedule/polled-device.ts';
 import { SunSpecDevice } from '../../../src/fieldbus/schedule/sunspec-device.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
-import type { DeviceStatus } from '../../../src/reading/status.ts';
+import type { DeviceStatus } from '../../../src/status/status.ts';
 import type { ModbusUnit } from '../../../src/simulator/register-image.ts';
 import { type Elsewhere, GoldenImage } from '../../support/golden-image.ts';
 import { modbusDevice } from '../../support/modbus-options.ts';

@@ -1,5 +1,5 @@
 import type { Sample } from '../../../src/reading/sample.ts';
-import type { IdentityCheckStatus } from '../../../src/reading/status.ts';
+import type { IdentityCheckStatus } from '../../../src/status/status.ts';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
 import { createSerialReader, type SiloTime } from '../../../src/fieldbus/serial/serial-reader.ts';

@@ -1,5 +1,5 @@
-import { goodDisk } from '../reading/blank-status.ts';
-import type { SpoolStatus } from '../reading/status.ts';
+import { goodDisk } from './blank-status.ts';
+import type { SpoolStatus } from './status.ts';
 
 /** Of a spool that could not be opened yet. */
 export function blankSpoolStatus(epoch: string, bytesMax: number): SpoolStatus {

@@ -1,4 +1,4 @@
-import type { LossReason } from '../loss.ts';
+import type { LossReason } from '../../reading/loss.ts';
 import type { SiloStatus } from '../status.ts';
 import type { Remark } from './finding.ts';
 

@@ -11,10 +11,10 @@ import type {
   QuotaName,
   SiloStatus,
   UplinkStatus,
-} from '../../src/reading/status.ts';
+} from '../../src/status/status.ts';
 import { lossReasons } from '../../src/reading/loss.ts';
-import { findingKinds } from '../../src/reading/verdict/finding.ts';
-import { judge, judged, type Verdict } from '../../src/reading/verdict/verdict.ts';
+import { findingKinds } from '../../src/status/verdict/finding.ts';
+import { judge, judged, type Verdict } from '../../src/status/verdict/verdict.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from '../support/status.ts';
 
 const now = Date.UTC(2026, 10, 28);
