@@ -19,7 +19,7 @@ import { connect } from 'mqtt';
 import { connectControl } from '../src/console/control-client.ts';
 import { createAuthority } from '../src/simulator/certificates.ts';
 import type { GatewayStatus } from '../src/status/status.ts';
-import type { TelemetryBatch } from '../src/stream/batch.ts';
+import type { TelemetryBatch } from '../src/messages/telemetry.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';
 
 const registersPerUnit = 125;

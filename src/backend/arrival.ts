@@ -1,4 +1,4 @@
-import type { UserProperties } from '../stream/decoding.ts';
+import type { UserProperties } from '../messages/decoding.ts';
 
 /** A message as the broker brought it. */
 export interface Arrival {

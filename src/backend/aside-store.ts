@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 
 /** What of one tenant may lie aside. A row costs some bytes beside its payload, and is counted with them. */

@@ -1,8 +1,8 @@
 import { MerestoneError } from '../base/error.ts';
-import type { TelemetryBatch } from '../stream/batch.ts';
+import type { TelemetryBatch } from '../messages/telemetry.ts';
 import { inTurns, type Breathe } from '../base/steps.ts';
-import { decodeBatchSteps } from '../stream/decoding.ts';
-import type { Origin } from '../stream/topic.ts';
+import { decodeBatchSteps } from '../messages/decoding.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 import { batchDigestSteps } from './chain-walk.ts';
 import type { Findings } from './findings.ts';

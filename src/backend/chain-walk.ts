@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Steps } from '../base/steps.ts';
-import { chainLink } from '../stream/chain.ts';
+import { chainLink } from '../messages/hash-chain.ts';
 
 /** A place of the chain: `chain` is chain(seq), hex. */
 export interface ChainPlace {

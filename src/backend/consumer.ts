@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError, type MerestoneError } from '../base/error.ts';
 import { inTurns, type Breathe } from '../base/steps.ts';
-import { decodeMetaSteps, decodeStatus } from '../stream/decoding.ts';
-import { parseTopic, type Channel, type Origin } from '../stream/topic.ts';
+import { decodeMetaSteps, decodeStatus } from '../messages/decoding.ts';
+import { parseTopic, type Channel, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 import { BatchIntake } from './batch-intake.ts';
 import type { EvidenceLog } from './evidence.ts';

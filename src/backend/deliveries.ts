@@ -1,7 +1,7 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import type { Breathe } from '../base/steps.ts';
-import { parseTopic, type Origin } from '../stream/topic.ts';
+import { parseTopic, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 import type { AsideStore } from './aside-store.ts';
 import { Lanes } from './lanes.ts';

@@ -1,5 +1,5 @@
 import { formatDuration } from '../base/quantity.ts';
-import type { LostRun, StreamEvent } from '../stream/event.ts';
+import type { LostRun, StreamEvent } from '../messages/event.ts';
 import type { Notice, Severity } from './notice.ts';
 import { formatRanges } from './seq-set.ts';
 import type { StreamKey } from './state-store.ts';

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
-import { isSegment } from '../stream/segment.ts';
-import type { Origin } from '../stream/topic.ts';
+import { isSegment } from '../messages/segment.ts';
+import type { Origin } from '../messages/topic.ts';
 import { firstPrev, type EvidenceLine } from './evidence.ts';
 
 /** A line is an event with its proof at most, in JSON in JSON; only an earlier version wrote longer ones. */

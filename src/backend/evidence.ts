@@ -3,7 +3,7 @@ import { appendFileSync, closeSync, ftruncateSync, fstatSync, mkdirSync, openSyn
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
-import type { Channel, Origin } from '../stream/topic.ts';
+import type { Channel, Origin } from '../messages/topic.ts';
 import { EvidenceBudget } from './evidence-budget.ts';
 
 /*

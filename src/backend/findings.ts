@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import { describeFinding } from './description.ts';
 import type { EvidenceEntry, EvidenceLog } from './evidence.ts';
 import { NoticeLimit } from './notice-limit.ts';

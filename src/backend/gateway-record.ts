@@ -1,5 +1,5 @@
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { MetaDocument, StatusDocument } from '../stream/retained.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import type { MetaDocument, StatusDocument } from '../messages/retained.ts';
 
 /** Epochs remembered as over: a spool file's life is months, so this is years. */
 const supersededMax = 32;

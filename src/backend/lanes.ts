@@ -1,4 +1,4 @@
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import { FairTurns } from './fair-turns.ts';
 
 /** Turns in two levels: tenants share the consumer's time evenly, and a tenant's gateways share the tenant's. */

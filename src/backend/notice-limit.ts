@@ -1,6 +1,6 @@
 import { Allowance } from '../base/allowance.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { Notice } from './notice.ts';
 
 /** Lines about one gateway: an outage of many gaps passes, and who sends nonsense all day fills no disk with them. */

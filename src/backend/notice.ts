@@ -1,5 +1,5 @@
 import { plain } from '../base/plain-text.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 
 /**
  * - `info`: what a healthy stream does

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describeError } from '../base/error.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { StreamEvent } from '../stream/event.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import type { StreamEvent } from '../messages/event.ts';
+import type { Origin } from '../messages/topic.ts';
 import { gatewaysIn, readLines, type ReadLine } from './evidence-reader.ts';
 import type { EvidenceLine } from './evidence.ts';
 import { EpochAccounts, type EpochReport } from './report-epoch.ts';

@@ -1,7 +1,7 @@
 import type { Steps } from '../base/steps.ts';
 import type { Quality } from '../reading/quality.ts';
 import type { Value } from '../reading/sample.ts';
-import type { TelemetryBatch } from '../stream/batch.ts';
+import type { TelemetryBatch } from '../messages/telemetry.ts';
 
 /** One value of one point at one instant, with what is said against it, or why there is none. */
 export interface Row {

@@ -1,8 +1,8 @@
 import { createHash, X509Certificate, type KeyObject } from 'node:crypto';
 import { compactVerify, decodeProtectedHeader, type CompactJWSHeaderParameters } from 'jose';
 import { MerestoneError } from '../base/error.ts';
-import { certificatesMax } from '../stream/limits.ts';
-import type { Origin } from '../stream/topic.ts';
+import { certificatesMax } from '../messages/document-limits.ts';
+import type { Origin } from '../messages/topic.ts';
 
 export interface Signer extends Origin {
   /** SHA-256 of the certificate, hex. */

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
-import type { BatchKey } from '../stream/batch.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { BatchKey } from '../messages/telemetry.ts';
+import type { Origin } from '../messages/topic.ts';
 import { AsideStore, type AsideLimits } from './aside-store.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';

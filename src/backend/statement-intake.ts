@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { StreamEvent } from '../stream/event.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import type { StreamEvent } from '../messages/event.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 import { describeEvent } from './description.ts';
 import type { Findings } from './findings.ts';

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { MerestoneError } from '../base/error.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import { decodeClaims, decodeEvent, decodeProof } from '../stream/decoding.ts';
-import type { EventProof, StreamEvent } from '../stream/event.ts';
-import { checkpointBytesMax, proofBytesMax } from '../stream/limits.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import { decodeClaims, decodeEvent, decodeProof } from '../messages/decoding.ts';
+import type { EventProof, StreamEvent } from '../messages/event.ts';
+import { checkpointBytesMax, proofBytesMax } from '../messages/document-limits.ts';
+import type { Origin } from '../messages/topic.ts';
 import { verifySigned, type Signed, type Signer, type Statement, type VouchFor } from './signature.ts';
 
 /*

@@ -1,4 +1,4 @@
-import type { LostRun } from '../stream/event.ts';
+import type { LostRun } from '../messages/event.ts';
 import {
   ChainWalk,
   type ChainFinding,

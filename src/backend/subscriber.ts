@@ -7,10 +7,10 @@ import { backoffMs } from '../base/backoff.ts';
 import type { BrokerAddress } from '../base/broker-url.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
-import type { UserProperties } from '../stream/decoding.ts';
+import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
 import { BrokerDial } from './broker-dial.ts';
-import { documentLimits } from '../stream/limits.ts';
+import { documentLimits } from '../messages/document-limits.ts';
 import { windowMax } from './deliveries.ts';
 
 export interface SubscriberOptions {

@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import { parseCertificate, type Certificate } from '../identity/certificate.ts';
 import { parsePem, readIdentityFile } from '../identity/pem.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
-import { isSegment } from '../stream/segment.ts';
+import { isSegment } from '../messages/segment.ts';
 
 /** A verification takes as long as the key is large; no CA has a larger one. */
 const rsaBitsMax = 8192;

@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import { isSegment } from '../stream/segment.ts';
+import { isSegment } from '../messages/segment.ts';
 import type { Certificate, NameAttribute } from './certificate.ts';
 import { Tag } from './der.ts';
 import { clientAuth, KeyUsage } from './key-usage.ts';

@@ -8,7 +8,7 @@ import {
   SubjectAlternativeNameExtension,
 } from '@peculiar/x509';
 import { MerestoneError } from '../base/error.ts';
-import { isSegment } from '../stream/segment.ts';
+import { isSegment } from '../messages/segment.ts';
 import { clientAuth } from './key-usage.ts';
 import { encodePrivateKey } from './private-key.ts';
 

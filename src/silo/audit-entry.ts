@@ -1,4 +1,4 @@
-import { chainNext } from '../stream/chain.ts';
+import { chainNext } from '../messages/hash-chain.ts';
 
 interface LostBatches {
   reason: string;

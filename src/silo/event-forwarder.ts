@@ -6,7 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { LeasedEvent, Spool } from '../spool/spool.ts';
 import type { PublishOutcome } from '../uplink/uplink.ts';
-import type { EventProof, StreamEvent } from '../stream/event.ts';
+import type { EventProof, StreamEvent } from '../messages/event.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */

@@ -4,7 +4,7 @@ import { FaultState } from '../base/fault-state.ts';
 import type { Logger } from '../base/logger.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { EncodedSample, Spool } from '../spool/spool.ts';
-import { batchRowsMax } from '../stream/limits.ts';
+import { batchRowsMax } from '../messages/document-limits.ts';
 import { Batcher } from './batcher.ts';
 import type { SiloOptions } from './options.ts';
 import type { Timekeeper, UndatedSample } from './timekeeper.ts';

@@ -2,8 +2,8 @@ import { readAnchors } from '../identity/certificate-file.ts';
 import type { IdentityOptions } from '../identity/options.ts';
 import { readSignature } from '../identity/signature.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import type { Origin } from '../messages/topic.ts';
 
 /** What is live waits for this at the start of the first session. */
 export const keptHeadWaitMs = 1500;

@@ -1,4 +1,4 @@
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import { messageOf, packetBytes } from '../uplink/message.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import type { Uplink } from '../uplink/uplink.ts';

@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { loadKeyWrapper } from '../identity/key-encryption-key.ts';
 import { Spool } from '../spool/spool.ts';
 import { Storage } from '../spool/storage.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { LossAccount } from './loss-account.ts';
 import type { SiloOptions } from './options.ts';
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Sample } from '../reading/sample.ts';
-import type { PublishedSample } from '../stream/batch.ts';
+import type { PublishedSample } from '../messages/telemetry.ts';
 import { judgeClock } from './clock-trust.ts';
 
 /**

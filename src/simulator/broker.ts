@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { Aedes, type Client } from 'aedes';
-import { isSegment } from '../stream/segment.ts';
-import type { Origin } from '../stream/topic.ts';
+import { isSegment } from '../messages/segment.ts';
+import type { Origin } from '../messages/topic.ts';
 
 export interface BrokerOptions {
   /** PEM texts: the broker's own certificate and key, and the CA of its clients. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from './entry.ts';
 import type { DataKey, Keyring } from './keyring.ts';
 import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger, type SentCount } from './ledger.ts';

@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import type { LostRun } from '../stream/event.ts';
+import type { LostRun } from '../messages/event.ts';
 import type { Books, Draft } from './books.ts';
 import { epochNumberOf, seqOf } from './position.ts';
 import { ascending, countOf, has, withMember, withoutMember } from '../base/ranges.ts';

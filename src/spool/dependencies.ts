@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { KeyWrapper } from './keyring.ts';
 
 export interface SpoolDependencies {

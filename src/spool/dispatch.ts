@@ -1,4 +1,4 @@
-import type { BatchKey } from '../stream/batch.ts';
+import type { BatchKey } from '../messages/telemetry.ts';
 import type { Books, Draft } from './books.ts';
 import { condemn, deliver, reject } from './departure.ts';
 import { Lanes, type Order, type Reach } from './lanes.ts';

@@ -1,4 +1,4 @@
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { Keyring, KeySource } from './keyring.ts';
 import type { EntryRow } from './schema.ts';
 import { type CipherName, seal, unseal } from './seal.ts';

@@ -1,5 +1,5 @@
-import { chainStart } from '../stream/chain.ts';
-import type { EventBody, LostRun } from '../stream/event.ts';
+import { chainStart } from '../messages/hash-chain.ts';
+import type { EventBody, LostRun } from '../messages/event.ts';
 import type { Head } from './ledger.ts';
 
 /** One event for both where `next` continues the run that `earlier` reports; else undefined. */

@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import { type BatchKey, encodeBatch } from '../stream/batch.ts';
+import { type BatchKey, encodeBatch } from '../messages/telemetry.ts';
 import type { Books, Draft } from './books.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
 import type { Lanes } from './lanes.ts';

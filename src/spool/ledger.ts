@@ -1,4 +1,4 @@
-import type { Origin } from '../stream/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { DataKey } from './keyring.ts';
 import { countOf, type Runs } from '../base/ranges.ts';
 import type { BatchRow, LedgerRow } from './schema.ts';

@@ -1,5 +1,5 @@
-import type { EventBody } from '../stream/event.ts';
-import { chainStart } from '../stream/chain.ts';
+import type { EventBody } from '../messages/event.ts';
+import { chainStart } from '../messages/hash-chain.ts';
 import { Books } from './books.ts';
 import type { SpoolDependencies } from './dependencies.ts';
 import { type DataKey, Keyring, mintKey, wrapKey } from './keyring.ts';

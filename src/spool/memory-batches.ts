@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
-import { type BatchKey, encodeBatch } from '../stream/batch.ts';
-import { chainNext, chainStart } from '../stream/chain.ts';
-import type { CheckpointClaims } from '../stream/checkpoint.ts';
-import type { EventBody, LostRun } from '../stream/event.ts';
-import type { Origin } from '../stream/topic.ts';
+import { type BatchKey, encodeBatch } from '../messages/telemetry.ts';
+import { chainNext, chainStart } from '../messages/hash-chain.ts';
+import type { CheckpointClaims } from '../messages/checkpoint.ts';
+import type { EventBody, LostRun } from '../messages/event.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { BatchRef, LeasedBatch, Verdicts } from './dispatch.ts';
 import type { EncodedSample } from './intake.ts';
 import type { Head } from './ledger.ts';

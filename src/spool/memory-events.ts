@@ -1,5 +1,5 @@
-import type { EventBody, StreamEvent } from '../stream/event.ts';
-import type { Origin } from '../stream/topic.ts';
+import type { EventBody, StreamEvent } from '../messages/event.ts';
+import type { Origin } from '../messages/topic.ts';
 import { continueRun } from './event-run.ts';
 import type { LeasedEvent } from './outbox.ts';
 import { ulid } from '../base/ulid.ts';

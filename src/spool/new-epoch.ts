@@ -1,5 +1,5 @@
-import { chainStart } from '../stream/chain.ts';
-import type { TelemetryBatch } from '../stream/batch.ts';
+import { chainStart } from '../messages/hash-chain.ts';
+import type { TelemetryBatch } from '../messages/telemetry.ts';
 import type { Books, Draft } from './books.ts';
 import { condemn, deliver } from './departure.ts';
 import { decompress } from './sealed-batch.ts';

@@ -1,4 +1,4 @@
-import type { EventBody, StreamEvent } from '../stream/event.ts';
+import type { EventBody, StreamEvent } from '../messages/event.ts';
 import type { Books, Draft } from './books.ts';
 import { continueRun, lostReports } from './event-run.ts';
 import { ascending, countOf, difference, has, runsOf, withMember, withoutMember } from '../base/ranges.ts';

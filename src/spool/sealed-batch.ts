@@ -1,6 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { chainNext } from '../stream/chain.ts';
-import type { Origin } from '../stream/topic.ts';
+import { chainNext } from '../messages/hash-chain.ts';
+import type { Origin } from '../messages/topic.ts';
 import type { DataKey, KeySource } from './keyring.ts';
 import { seqOf } from './position.ts';
 import type { BatchRow } from './schema.ts';

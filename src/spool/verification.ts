@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
-import type { TelemetryBatch } from '../stream/batch.ts';
-import { chainNext } from '../stream/chain.ts';
+import type { TelemetryBatch } from '../messages/telemetry.ts';
+import { chainNext } from '../messages/hash-chain.ts';
 import type { Books } from './books.ts';
 import type { EntryKind } from './entry.ts';
 import { filesAside } from './files.ts';

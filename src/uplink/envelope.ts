@@ -1,4 +1,4 @@
-import { type BatchKey, encodeBatch } from '../stream/batch.ts';
+import { type BatchKey, encodeBatch } from '../messages/telemetry.ts';
 import { messageOf, packetBytes } from './message.ts';
 import type { UplinkOptions } from './options.ts';
 import type { PublishRequest } from './uplink.ts';

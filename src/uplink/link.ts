@@ -4,7 +4,7 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
-import { type Origin, topicOf } from '../stream/topic.ts';
+import { type Origin, topicOf } from '../messages/topic.ts';
 import { Brokers, type Candidate } from './brokers.ts';
 import { dial, type UplinkCredentials } from './dial.ts';
 import { type LinkEvent, type LinkState, stableMs, transition } from './lifecycle.ts';

@@ -1,5 +1,5 @@
 import type { UplinkOptions } from './options.ts';
-import { type Origin, topicOf } from '../stream/topic.ts';
+import { type Origin, topicOf } from '../messages/topic.ts';
 import type { Message } from './session.ts';
 import type { PublishRequest } from './uplink.ts';
 

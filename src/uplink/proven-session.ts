@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
-import { type Origin, topicOf } from '../stream/topic.ts';
+import { type Origin, topicOf } from '../messages/topic.ts';
 import { Canary, type Haste, type Proof } from './canary.ts';
 import { packetBytes } from './message.ts';
 import { packetTooLarge } from './reason-code.ts';

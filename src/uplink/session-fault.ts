@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import { type Origin, topicOf } from '../stream/topic.ts';
+import { type Origin, topicOf } from '../messages/topic.ts';
 import { refusalWords } from './dial-fault.ts';
 import { clip } from './fault-words.ts';
 import { describeReasonCode } from './reason-code.ts';

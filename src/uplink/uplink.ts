@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { UplinkStatus } from '../status/status.ts';
-import { type Channel, type Origin, topicOf } from '../stream/topic.ts';
+import { type Channel, type Origin, topicOf } from '../messages/topic.ts';
 import type { UplinkCredentials } from './dial.ts';
 import type { LinkState } from './lifecycle.ts';
 import { Link, type Verdict } from './link.ts';

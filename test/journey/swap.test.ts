@@ -7,7 +7,7 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import type { Row } from '../../src/backend/row.ts';
 import type { Isolation } from '../../src/status/status.ts';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
 /** Two tenants on one bus; what each device's rows must be called is known from its name. */

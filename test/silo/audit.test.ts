@@ -14,7 +14,7 @@ import { AuditLog, type AuditLimits } from '../../src/silo/audit.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';
 import { decodeEntry } from '../../src/silo/audit-entry.ts';
 import { verifyAudit, type AuditVerdict } from '../../src/silo/audit-verification.ts';
-import { chainNext } from '../../src/stream/chain.ts';
+import { chainNext } from '../../src/messages/hash-chain.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
 import type { Holder } from '../support/pki.ts';

@@ -7,7 +7,7 @@ import { Intake, type IntakeDependencies } from '../../src/silo/intake.ts';
 import type { SiloOptions } from '../../src/silo/options.ts';
 import { Timekeeper } from '../../src/silo/timekeeper.ts';
 import type { Spool } from '../../src/spool/spool.ts';
-import { batchRowsMax } from '../../src/stream/limits.ts';
+import { batchRowsMax } from '../../src/messages/document-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { openTestSpool, temporaryDirectory } from '../support/spool.ts';
 

@@ -12,7 +12,7 @@ import { Quotas } from '../../src/silo/quotas.ts';
 import { Timekeeper } from '../../src/silo/timekeeper.ts';
 import type { Spool } from '../../src/spool/spool.ts';
 import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
-import type { StreamEvent } from '../../src/stream/event.ts';
+import type { StreamEvent } from '../../src/messages/event.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { SiloRig } from '../support/silo-rig.ts';
 import { nextNoon, type SiloChanges } from '../support/silo-options.ts';

@@ -3,7 +3,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { LeasedBatch } from '../../src/spool/spool.ts';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { drain } from '../support/spool-damage.ts';
 import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { chainNext, chainStart } from '../../src/stream/chain.ts';
-import type { EventBody, StreamEvent } from '../../src/stream/event.ts';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import { chainNext, chainStart } from '../../src/messages/hash-chain.ts';
+import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import type { Spool } from '../../src/spool/spool.ts';
 import { acme, openTestSpool, temporaryDirectory, testKeys, testSample } from '../support/spool.ts';
 

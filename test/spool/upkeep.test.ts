@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { KeyWrapper } from '../../src/spool/spool.ts';
 import { ulid } from '../../src/base/ulid.ts';
-import type { StreamEvent } from '../../src/stream/event.ts';
+import type { StreamEvent } from '../../src/messages/event.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { directoryInMemory, openTestSpool, testKeys, testSample } from '../support/spool.ts';
 import { drain } from '../support/spool-damage.ts';

@@ -3,7 +3,7 @@ import { Consumer, type ConsumerParts } from '../../src/backend/consumer.ts';
 import type { Notice } from '../../src/backend/notice.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
-import { topicOf, type Channel, type Origin } from '../../src/stream/topic.ts';
+import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
 import { asideLimits } from './aside-limits.ts';
 import { FakeClock } from './fake-clock.ts';
 

@@ -1,6 +1,6 @@
 import { gatewaysIn, readLines } from '../../src/backend/evidence-reader.ts';
 import type { EvidenceLine } from '../../src/backend/evidence.ts';
-import type { Origin } from '../../src/stream/topic.ts';
+import type { Origin } from '../../src/messages/topic.ts';
 
 /** All that is kept under `folder`, in memory, for tests of little evidence. */
 export function readEvidence(

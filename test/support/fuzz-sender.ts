@@ -4,7 +4,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { connectAsync } from 'mqtt';
 import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner } from '../../src/identity/signer.ts';
-import { topicOf, type Origin } from '../../src/stream/topic.ts';
+import { topicOf, type Origin } from '../../src/messages/topic.ts';
 import { StreamFuzz } from './stream-fuzz.ts';
 
 export interface FuzzOrder {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect, type MqttClient } from 'mqtt';
 import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
 import type { GatewayStatus, Isolation } from '../../src/status/status.ts';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';
 import { startPlantProcess } from './plant.ts';

@@ -1,11 +1,11 @@
 import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner, type Signer } from '../../src/identity/signer.ts';
 import type { Authority } from '../../src/simulator/certificates.ts';
-import { encodeBatch, type PublishedSample } from '../../src/stream/batch.ts';
-import { chainNext, chainStart } from '../../src/stream/chain.ts';
-import type { CheckpointClaims } from '../../src/stream/checkpoint.ts';
-import type { EventBody, StreamEvent } from '../../src/stream/event.ts';
-import type { Origin } from '../../src/stream/topic.ts';
+import { encodeBatch, type PublishedSample } from '../../src/messages/telemetry.ts';
+import { chainNext, chainStart } from '../../src/messages/hash-chain.ts';
+import type { CheckpointClaims } from '../../src/messages/checkpoint.ts';
+import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
+import type { Origin } from '../../src/messages/topic.ts';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 
 export const epochs = ['01JD3W5V2K0000000000000000', '01JD3W5V2K0000000000000001'] as const;

@@ -9,7 +9,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { Worker } from 'node:worker_threads';
 import type { Row } from '../../src/backend/row.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
-import { topicOf } from '../../src/stream/topic.ts';
+import { topicOf } from '../../src/messages/topic.ts';
 import type { FuzzOrder } from './fuzz-sender.ts';
 import { Mosquitto } from './mosquitto.ts';
 import { SealedStream } from './sealed-stream.ts';

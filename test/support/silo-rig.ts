@@ -8,7 +8,7 @@ import { auditDirectory, listSegments } from '../../src/silo/audit-segment.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import { Silo } from '../../src/silo/silo.ts';
 import { Spool } from '../../src/spool/spool.ts';
-import type { StreamEvent } from '../../src/stream/event.ts';
+import type { StreamEvent } from '../../src/messages/event.ts';
 import { FakeClock } from './fake-clock.ts';
 import { nextNoon, siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
 import { acme } from './spool.ts';

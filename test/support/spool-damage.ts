@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Spool } from '../../src/spool/spool.ts';
-import type { EventBody, StreamEvent } from '../../src/stream/event.ts';
+import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
 import { directoryInMemory, openTestSpool, testSample } from './spool.ts';
 
 /** A spool's files, and what they owe: to be delivered as it was, or to be told of. */

@@ -1,4 +1,4 @@
-import { encodeBatch } from '../../src/stream/batch.ts';
+import { encodeBatch } from '../../src/messages/telemetry.ts';
 import type { EncodedSample } from '../../src/spool/spool.ts';
 import { acme } from './spool.ts';
 

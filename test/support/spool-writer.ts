@@ -2,7 +2,7 @@
 // `S epoch seq sha256` when a batch is stored, `A epoch seq` when one was acknowledged.
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { encodeBatch } from '../../src/stream/batch.ts';
+import { encodeBatch } from '../../src/messages/telemetry.ts';
 import { openTestSpool, testSample } from './spool.ts';
 
 const [directory, seed = '1'] = process.argv.slice(2);

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { SpoolOptions } from '../../src/spool/options.ts';
 import { type EncodedSample, type KeyWrapper, Spool, type SpoolDependencies } from '../../src/spool/spool.ts';
-import type { PublishedSample } from '../../src/stream/batch.ts';
+import type { PublishedSample } from '../../src/messages/telemetry.ts';
 
 /** Stands for identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
 export function testKeys(secret: string): KeyWrapper {

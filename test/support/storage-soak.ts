@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { LeasedBatch } from '../../src/spool/spool.ts';
 import { Storage } from '../../src/spool/storage.ts';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type Disk, fillDisk } from './mount.ts';
 import { acme, openTestSpool, testSample } from './spool.ts';

@@ -1,5 +1,5 @@
 import { zstdCompressSync } from 'node:zlib';
-import type { Channel, Origin } from '../../src/stream/topic.ts';
+import type { Channel, Origin } from '../../src/messages/topic.ts';
 import { mutations, randomFrom } from './mutation.ts';
 import { SealedStream } from './sealed-stream.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { connectAsync, type MqttClient } from 'mqtt';
-import type { TelemetryBatch } from '../../src/stream/batch.ts';
-import type { StreamEvent } from '../../src/stream/event.ts';
+import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
+import type { StreamEvent } from '../../src/messages/event.ts';
 import type { Site } from './site.ts';
 
 /** Hears everything that a broker is sent, with the site's backend certificate. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Canary } from '../../src/uplink/canary.ts';
 import type { Answer, Message } from '../../src/uplink/session.ts';
-import { channels } from '../../src/stream/topic.ts';
+import { channels } from '../../src/messages/topic.ts';
 import { packetBytes } from '../../src/uplink/message.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

@@ -1,4 +1,4 @@
-import type { Channel } from '../../stream/topic.ts';
+import type { Channel } from '../../messages/topic.ts';
 import { json, read, written } from './policy.ts';
 import type { PolicyWriter } from './policy.ts';
 import type { Credential } from './roster.ts';

@@ -1,4 +1,4 @@
-import { topicOf } from '../../stream/topic.ts';
+import { topicOf } from '../../messages/topic.ts';
 import { everything, lines, read, written } from './policy.ts';
 import type { PolicyWriter } from './policy.ts';
 

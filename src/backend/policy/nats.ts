@@ -1,5 +1,5 @@
-import { topicOf } from '../../stream/topic.ts';
-import type { Origin } from '../../stream/topic.ts';
+import { topicOf } from '../../messages/topic.ts';
+import type { Origin } from '../../messages/topic.ts';
 import { subjectRefusals } from './roster.ts';
 import { lines, read, written } from './policy.ts';
 import type { PolicyWriter } from './policy.ts';

@@ -1,5 +1,5 @@
-import { topicOf } from '../../stream/topic.ts';
-import type { Channel, Origin } from '../../stream/topic.ts';
+import { topicOf } from '../../messages/topic.ts';
+import type { Channel, Origin } from '../../messages/topic.ts';
 import type { Gateway } from './roster.ts';
 import { subjectRefusals } from './roster.ts';
 import { json, lines, read, written } from './policy.ts';

@@ -1,7 +1,7 @@
 import { reportOn } from '../../backend/report.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { ExitCode } from '../../base/exit-code.ts';
-import { isSegment } from '../../stream/segment.ts';
+import { isSegment } from '../../messages/segment.ts';
 import { formatReport } from './report-text.ts';
 import type { Command } from '../command.ts';
 import { loadGatewayTrust } from '../gateway-trust.ts';

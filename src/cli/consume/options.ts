@@ -3,7 +3,7 @@ import type { SubscriberOptions } from '../../backend/subscriber.ts';
 import { type BrokerAddress, parseBrokerUrl } from '../../base/broker-url.ts';
 import { faultError, MerestoneError } from '../../base/error.ts';
 import { parseDuration, parseSize } from '../../base/quantity.ts';
-import { isSegment } from '../../stream/segment.ts';
+import { isSegment } from '../../messages/segment.ts';
 import { readInput } from '../input.ts';
 import { many, needed, text } from '../option.ts';
 

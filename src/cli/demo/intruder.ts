@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import mqtt from 'mqtt';
 import { systemClock } from '../../base/clock.ts';
-import { encodeBatch } from '../../stream/batch.ts';
-import { topicOf } from '../../stream/topic.ts';
+import { encodeBatch } from '../../messages/telemetry.ts';
+import { topicOf } from '../../messages/topic.ts';
 import { cast } from './cast.ts';
 import type { Stage } from './stage.ts';
 

@@ -10,7 +10,7 @@ import type { AuditDetails, AuditKind } from '../../silo/audit-entry.ts';
 import { AuditLog } from '../../silo/audit.ts';
 import { type AtRestDependencies, type AtRestOptions, requireSpool } from '../../spool/at-rest.ts';
 import { filesOf } from '../../spool/files.ts';
-import type { Origin } from '../../stream/topic.ts';
+import type { Origin } from '../../messages/topic.ts';
 import { silosOf } from '../silo-choice.ts';
 
 export interface PlaceArguments {

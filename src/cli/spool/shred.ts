@@ -4,7 +4,7 @@ import { plain } from '../../base/plain-text.ts';
 import { claimAtRest } from '../../spool/at-rest.ts';
 import { countOf } from '../../base/ranges.ts';
 import { shred } from '../../spool/shredding.ts';
-import type { Origin } from '../../stream/topic.ts';
+import type { Origin } from '../../messages/topic.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
 import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';

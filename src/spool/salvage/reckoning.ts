@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { chainStart } from '../../stream/chain.ts';
-import type { EventBody, LostRun } from '../../stream/event.ts';
+import { chainStart } from '../../messages/hash-chain.ts';
+import type { EventBody, LostRun } from '../../messages/event.ts';
 import { lostReports } from '../event-run.ts';
 import { currentEpochNumber, type Head } from '../ledger.ts';
 import type { Legacy } from '../legacy.ts';

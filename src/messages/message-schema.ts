@@ -10,7 +10,7 @@ import {
   unitTextMax,
   valueTextMax,
   wordsTextMax,
-} from './limits.ts';
+} from './document-limits.ts';
 
 /** The documents of the topics, as a reader holds them to the contract; config/asyncapi.yaml is made of these. */
 

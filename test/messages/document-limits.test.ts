@@ -8,7 +8,7 @@ import {
   decodeEvent,
   decodeMeta,
   decodeStatus,
-} from '../../src/stream/decoding.ts';
+} from '../../src/messages/decoding.ts';
 import {
   batchRowsMax,
   batchSamplesMax,
@@ -21,10 +21,10 @@ import {
   unitTextMax,
   valueTextMax,
   wordsTextMax,
-} from '../../src/stream/limits.ts';
+} from '../../src/messages/document-limits.ts';
 import fc from 'fast-check';
-import { isSample } from '../../src/stream/sample-check.ts';
-import { sampleSchema } from '../../src/stream/schema.ts';
+import { isSample } from '../../src/messages/sample-check.ts';
+import { sampleSchema } from '../../src/messages/message-schema.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };

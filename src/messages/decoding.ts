@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
 import { atOnce, type Steps } from '../base/steps.ts';
-import type { PublishedSample, TelemetryBatch } from './batch.ts';
+import type { PublishedSample, TelemetryBatch } from './telemetry.ts';
 import type { CheckpointClaims } from './checkpoint.ts';
 import { decodeContent } from './content-encoding.ts';
 import type { EventProof, StreamEvent } from './event.ts';
@@ -12,7 +12,7 @@ import {
   metaDevicesMax,
   metaPointsMax,
   samplePointsMax,
-} from './limits.ts';
+} from './document-limits.ts';
 import type { MetaDocument, StatusDocument } from './retained.ts';
 import { isSample } from './sample-check.ts';
 import {
@@ -25,7 +25,7 @@ import {
   proofSchema,
   sampleSchema,
   statusSchema,
-} from './schema.ts';
+} from './message-schema.ts';
 import { parseStrictJson, parseStrictJsonSteps } from './strict-json.ts';
 import type { Origin } from './topic.ts';
 

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { atOnce, type Steps } from '../base/steps.ts';
-import { depthMax, digitsMax, nameTextMax, type DocumentLimits } from './limits.ts';
+import { depthMax, digitsMax, nameTextMax, type DocumentLimits } from './document-limits.ts';
 
 /** Digits from which on an integer may be more than a double holds (2^53 has 16). */
 const suspiciousDigits = 16;

@@ -1,6 +1,6 @@
 import { constants, zstdDecompressSync } from 'node:zlib';
 import { MerestoneError } from '../base/error.ts';
-import { documentLimits } from './limits.ts';
+import { documentLimits } from './document-limits.ts';
 
 /** RFC 8878 §3.1.1. No JSON text begins with it, so that it tells on MQTT 3.1.1 too, which has no properties. */
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);

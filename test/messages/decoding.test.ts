@@ -5,8 +5,8 @@ import { parse as parseYaml } from 'yaml';
 import { atOnce } from '../../src/base/steps.ts';
 import { rowsOf } from '../../src/backend/row.ts';
 import { MerestoneError } from '../../src/base/error.ts';
-import { decodeBatch, decodeEvent, decodeMeta, decodeStatus } from '../../src/stream/decoding.ts';
-import type { UserProperties } from '../../src/stream/decoding.ts';
+import { decodeBatch, decodeEvent, decodeMeta, decodeStatus } from '../../src/messages/decoding.ts';
+import type { UserProperties } from '../../src/messages/decoding.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 import { mutations } from '../support/mutation.ts';
 

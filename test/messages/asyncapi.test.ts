@@ -11,7 +11,7 @@ import {
   eventSchema,
   metaSchema,
   statusSchema,
-} from '../../src/stream/schema.ts';
+} from '../../src/messages/message-schema.ts';
 import {
   batchRowsMax,
   certificatesMax,
@@ -19,15 +19,15 @@ import {
   digitsMax,
   documentLimits,
   metaPointsMax,
-} from '../../src/stream/limits.ts';
-import { channels } from '../../src/stream/topic.ts';
+} from '../../src/messages/document-limits.ts';
+import { channels } from '../../src/messages/topic.ts';
 import {
   decodeBatch,
   decodeClaims,
   decodeEvent,
   decodeMeta,
   decodeStatus,
-} from '../../src/stream/decoding.ts';
+} from '../../src/messages/decoding.ts';
 
 type Json = Record<string, unknown>;
 interface Message {

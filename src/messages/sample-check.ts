@@ -1,6 +1,6 @@
-import type { PublishedSample } from './batch.ts';
-import { nameTextMax, valueTextMax } from './limits.ts';
-import { qualityPattern } from './schema.ts';
+import type { PublishedSample } from './telemetry.ts';
+import { nameTextMax, valueTextMax } from './document-limits.ts';
+import { qualityPattern } from './message-schema.ts';
 
 /** As `ms` of the schema. */
 const msMax = 253_402_300_799_999;
