@@ -2,10 +2,10 @@ import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
 import type { Certificate } from './certificate.ts';
 import { orderChain } from './chain-order.ts';
-import { checkTime, findChain } from './chain.ts';
+import { checkTime, findChain } from './certificate-chain.ts';
 import type { IdentityOptions } from './options.ts';
 import { checkPrivateKey, readPrivateKey } from './private-key.ts';
-import { readClaim } from './profile.ts';
+import { readClaim } from './certificate-profile.ts';
 import { quote } from './quote.ts';
 
 /** Everything there is to say about a certificate, good or not. */

@@ -3,13 +3,13 @@ import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
 import { orderChain } from './chain-order.ts';
 import type { Certificate } from './certificate.ts';
-import { verifyMaterial } from './load.ts';
-import type { LoadedIdentity } from './load.ts';
+import { verifyMaterial } from './load-identity.ts';
+import type { LoadedIdentity } from './load-identity.ts';
 import type { IdentityOptions } from './options.ts';
 import { readPrivateKey } from './private-key.ts';
-import { readClaim } from './profile.ts';
-import { replaceFile } from './replacement.ts';
-import { readSource } from './source.ts';
+import { readClaim } from './certificate-profile.ts';
+import { replaceFile } from './file-replacement.ts';
+import { readSource } from './identity-source.ts';
 
 export interface InstallationRequest {
   /** Where the identity belongs; `trust` is what it is checked against. */

@@ -1,7 +1,7 @@
 import type { Certificate } from './certificate.ts';
-import { checkTime, findChain } from './chain.ts';
-import { readClaim } from './profile.ts';
-import type { Claim } from './profile.ts';
+import { checkTime, findChain } from './certificate-chain.ts';
+import { readClaim } from './certificate-profile.ts';
+import type { Claim } from './certificate-profile.ts';
 
 export interface Evidence {
   /** The gateway's own certificate. */

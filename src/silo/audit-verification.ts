@@ -1,7 +1,7 @@
 import { describeError } from '../base/error.ts';
 import type { Certificate } from '../identity/certificate.ts';
-import { readClaim } from '../identity/profile.ts';
-import { readSignature } from '../identity/signature.ts';
+import { readClaim } from '../identity/certificate-profile.ts';
+import { readSignature } from '../identity/signature-value.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
 import { chainNext, chainStart } from '../messages/hash-chain.ts';
 import type { Origin } from '../messages/topic.ts';

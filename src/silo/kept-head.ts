@@ -1,6 +1,6 @@
 import { readAnchors } from '../identity/certificate-file.ts';
 import type { IdentityOptions } from '../identity/options.ts';
-import { readSignature } from '../identity/signature.ts';
+import { readSignature } from '../identity/signature-value.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
 import type { CheckpointClaims } from '../messages/checkpoint.ts';
 import type { Origin } from '../messages/topic.ts';

@@ -4,7 +4,7 @@ import { type Clock, sleep } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { releasedAtMs, version } from '../base/version.ts';
-import type { LoadedIdentity } from '../identity/load.ts';
+import type { LoadedIdentity } from '../identity/load-identity.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../status/status.ts';
 import type { Storage } from '../spool/storage.ts';

@@ -4,7 +4,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import { FaultState } from '../base/fault-state.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { releasedAtMs } from '../base/version.ts';
-import { loadIdentity, type LoadedIdentity } from '../identity/load.ts';
+import { loadIdentity, type LoadedIdentity } from '../identity/load-identity.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../status/status.ts';
 import type { AuditDetails, AuditKind } from './audit-entry.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import { AuditLog } from '../../src/silo/audit.ts';
 import { auditDirectory } from '../../src/silo/audit-segment.ts';
 import { runCommand } from '../support/daemon.ts';

@@ -21,9 +21,9 @@ import { MerestoneError } from '../../src/base/error.ts';
 import type { ErrorCode } from '../../src/base/error.ts';
 import { installIdentity } from '../../src/identity/installation.ts';
 import type { Installation } from '../../src/identity/installation.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import type { IdentityOptions } from '../../src/identity/options.ts';
-import { createRequest } from '../../src/identity/request.ts';
+import { createRequest } from '../../src/identity/certificate-request.ts';
 import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
 import type { Holder } from '../support/pki.ts';
 

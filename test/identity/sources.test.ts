@@ -8,7 +8,7 @@ import { afterEach, before, beforeEach, describe, it } from 'node:test';
 import { MerestoneError } from '../../src/base/error.ts';
 import { inspectIdentity } from '../../src/identity/inspection.ts';
 import { installIdentity } from '../../src/identity/installation.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 import { attribute, der, makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
 import type { Holder } from '../support/pki.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import fc from 'fast-check';
 import { parseCertificate, type Certificate } from '../../src/identity/certificate.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import type { Signer } from '../../src/identity/signer.ts';
 import { AuditLog, type AuditLimits } from '../../src/silo/audit.ts';
 import type { AuditEntry } from '../../src/silo/audit-entry.ts';

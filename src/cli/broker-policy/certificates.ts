@@ -6,8 +6,8 @@ import { MerestoneError } from '../../base/error.ts';
 import { readAnchors, readCertificates } from '../../identity/certificate-file.ts';
 import { orderChain } from '../../identity/chain-order.ts';
 import type { Certificate } from '../../identity/certificate.ts';
-import { checkTime, findChain } from '../../identity/chain.ts';
-import { readClaim } from '../../identity/profile.ts';
+import { checkTime, findChain } from '../../identity/certificate-chain.ts';
+import { readClaim } from '../../identity/certificate-profile.ts';
 
 const certificateExtensions: ReadonlySet<string> = new Set(['.crt', '.cer', '.pem']);
 

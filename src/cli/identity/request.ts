@@ -38,7 +38,7 @@ const command: Command<RequestArguments> = {
     output: { type: 'string', requiresArg: true, describe: 'write the request here, not to standard output' },
   },
   handler: async (args) => {
-    const { createRequest } = await import('../../identity/request.ts');
+    const { createRequest } = await import('../../identity/certificate-request.ts');
     const path = args['private-key'] ?? siloOf(args.config, args.silo).identity.privateKey;
     const { tenant, gateway, 'trust-domain': trustDomain } = args;
     const { privateKeyPem, requestPem } = await createRequest({ tenant, gateway, trustDomain });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MerestoneError } from '../../src/base/error.ts';
 import type { ErrorCode } from '../../src/base/error.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 import {
   clientAuth,

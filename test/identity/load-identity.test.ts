@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { compactVerify } from 'jose';
 import { MerestoneError } from '../../src/base/error.ts';
 import type { ErrorCode } from '../../src/base/error.ts';
-import { loadIdentity } from '../../src/identity/load.ts';
+import { loadIdentity } from '../../src/identity/load-identity.ts';
 import { TenantIdentity } from '../../src/identity/tenant-identity.ts';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 import { createAuthority, makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
