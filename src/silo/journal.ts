@@ -6,9 +6,9 @@ import type { Logger } from '../base/logger.ts';
 import type { Signer } from '../identity/signer.ts';
 import type { EventBody, StreamEvent } from '../messages/event.ts';
 import type { Origin } from '../messages/topic.ts';
-import { auditDirectory } from './audit-segment.ts';
-import type { AuditDetails, AuditKind } from './audit-entry.ts';
-import { AuditLog } from './audit.ts';
+import { auditDirectory } from '../audit/audit-segment.ts';
+import type { AuditDetails, AuditKind } from '../audit/audit-entry.ts';
+import { AuditLog } from '../audit/audit-log.ts';
 
 export interface JournalDependencies {
   /** Null for what happens before a silo has an identity. */

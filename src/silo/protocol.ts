@@ -3,7 +3,7 @@ import type { LossReason } from '../reading/loss.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { QuotaName, SiloStatus, SiloUsage } from '../status/status.ts';
-import type { AuditDetails } from './audit-entry.ts';
+import type { AuditDetails } from '../audit/audit-entry.ts';
 import type { SiloOptions } from './options.ts';
 
 /** What a silo is born with. */

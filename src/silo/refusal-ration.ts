@@ -1,4 +1,4 @@
-import type { AuditDetails } from './audit-entry.ts';
+import type { AuditDetails } from '../audit/audit-entry.ts';
 
 type Refusal = AuditDetails['refused-request'];
 

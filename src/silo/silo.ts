@@ -7,7 +7,7 @@ import { releasedAtMs } from '../base/version.ts';
 import { loadIdentity, type LoadedIdentity } from '../identity/load-identity.ts';
 import { readingsOf, type Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../status/status.ts';
-import type { AuditDetails, AuditKind } from './audit-entry.ts';
+import type { AuditDetails, AuditKind } from '../audit/audit-entry.ts';
 import { type ClockTrust, judgeClock } from './clock-trust.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from './loss-account.ts';

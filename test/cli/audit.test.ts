@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadIdentity } from '../../src/identity/load-identity.ts';
-import { AuditLog } from '../../src/silo/audit.ts';
-import { auditDirectory } from '../../src/silo/audit-segment.ts';
+import { AuditLog } from '../../src/audit/audit-log.ts';
+import { auditDirectory } from '../../src/audit/audit-segment.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
 

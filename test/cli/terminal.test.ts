@@ -13,7 +13,7 @@ import { ConfigRefused } from '../../src/config/refusal.ts';
 import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
-import { AuditLog } from '../../src/silo/audit.ts';
+import { AuditLog } from '../../src/audit/audit-log.ts';
 import { runCommand } from '../support/daemon.ts';
 import { troubledStatus } from '../support/status.ts';
 

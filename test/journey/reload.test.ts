@@ -6,7 +6,7 @@ import { userInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
 import type { DeviceStatus, Isolation, SiloStatus } from '../../src/status/status.ts';
-import type { AuditEntry } from '../../src/silo/audit-entry.ts';
+import type { AuditEntry } from '../../src/audit/audit-entry.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { before, describe, it, type TestContext } from 'node:test';
 import { createLogger, type LogRecord, silentLogger } from '../../src/base/logger.ts';
 import type { QuotaName, QuotaStatus } from '../../src/status/status.ts';
-import type { AuditEntry } from '../../src/silo/audit-entry.ts';
+import type { AuditEntry } from '../../src/audit/audit-entry.ts';
 import { Journal } from '../../src/silo/journal.ts';
 import { LossAccount } from '../../src/silo/loss-account.ts';
 import { QuotaBook, type QuotaEdge } from '../../src/silo/quota-book.ts';

@@ -1,7 +1,7 @@
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
-import { auditDirectory } from '../../silo/audit-segment.ts';
+import { auditDirectory } from '../../audit/audit-segment.ts';
 import { silosOf } from '../silo-choice.ts';
 
 export interface PlaceArguments {

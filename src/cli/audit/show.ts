@@ -1,6 +1,6 @@
 import { plain, plainDocument } from '../../base/plain-text.ts';
-import { decodeEntry, type AuditEntry } from '../../silo/audit-entry.ts';
-import { listSegments, readLines } from '../../silo/audit-segment.ts';
+import { decodeEntry, type AuditEntry } from '../../audit/audit-entry.ts';
+import { listSegments, readLines } from '../../audit/audit-segment.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';

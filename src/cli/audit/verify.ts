@@ -1,7 +1,7 @@
 import { ExitCode } from '../../base/exit-code.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { readAnchors } from '../../identity/certificate-file.ts';
-import { verifyAudit, type AuditVerdict } from '../../silo/audit-verification.ts';
+import { verifyAudit, type AuditVerdict } from '../../audit/audit-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';

@@ -10,10 +10,10 @@ import fc from 'fast-check';
 import { parseCertificate, type Certificate } from '../../src/identity/certificate.ts';
 import { loadIdentity } from '../../src/identity/load-identity.ts';
 import type { Signer } from '../../src/identity/signer.ts';
-import { AuditLog, type AuditLimits } from '../../src/silo/audit.ts';
-import type { AuditEntry } from '../../src/silo/audit-entry.ts';
-import { decodeEntry } from '../../src/silo/audit-entry.ts';
-import { verifyAudit, type AuditVerdict } from '../../src/silo/audit-verification.ts';
+import { AuditLog, type AuditLimits } from '../../src/audit/audit-log.ts';
+import type { AuditEntry } from '../../src/audit/audit-entry.ts';
+import { decodeEntry } from '../../src/audit/audit-entry.ts';
+import { verifyAudit, type AuditVerdict } from '../../src/audit/audit-verification.ts';
 import { chainNext } from '../../src/messages/hash-chain.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
@@ -279,7 +279,7 @@ async function appendUntilKilled(count: number): Promise<number> {
       process.stdout.write(seq + '\\n');
     }
     function seqLength() { return 10 + Math.floor(Math.random() * 300); }`;
-  const module = new URL('../../src/silo/audit.ts', import.meta.url).href;
+  const module = new URL('../../src/audit/audit-log.ts', import.meta.url).href;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, module, directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
