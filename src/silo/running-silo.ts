@@ -7,7 +7,7 @@ import { releasedAtMs, version } from '../base/version.ts';
 import type { LoadedIdentity } from '../identity/load-identity.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../status/status.ts';
-import type { Storage } from '../spool/storage.ts';
+import type { Storage } from '../spool/failover/failover-spool.ts';
 import type { EventBody } from '../messages/event.ts';
 import type { MetaDocument, StatusDocument } from '../messages/retained.ts';
 import type { Origin } from '../messages/topic.ts';

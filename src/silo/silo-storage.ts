@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { loadKeyWrapper } from '../identity/key-encryption-key.ts';
 import { Spool } from '../spool/spool.ts';
-import { Storage } from '../spool/storage.ts';
+import { Storage } from '../spool/failover/failover-spool.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { LossAccount } from './loss-account.ts';
 import type { SiloOptions } from './options.ts';

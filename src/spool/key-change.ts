@@ -1,7 +1,7 @@
-import type { Books } from './books.ts';
-import { isDiskFault } from './disk-error.ts';
-import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './keyring.ts';
-import type { Ledger } from './ledger.ts';
+import type { Books } from './state/transaction.ts';
+import { isDiskFault } from './storage/disk-error.ts';
+import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './sealing/keyring.ts';
+import type { Ledger } from './state/ledger.ts';
 import type { Runs } from '../base/ranges.ts';
 
 /** A new data key seals from now on, and those that nothing is sealed with any more are destroyed. */

@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
-import { filesAside } from '../../src/spool/files.ts';
+import { filesAside } from '../../src/spool/storage/layout.ts';
 import {
   assertNothingLostUnreported,
   type Damage,

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { LeasedBatch } from '../../src/spool/spool.ts';
-import { Storage } from '../../src/spool/storage.ts';
+import { Storage } from '../../src/spool/failover/failover-spool.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type Disk, fillDisk } from './mount.ts';

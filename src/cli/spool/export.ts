@@ -1,5 +1,5 @@
-import { atRest } from '../../spool/at-rest.ts';
-import { exportedRuns, payloads } from '../../spool/export.ts';
+import { atRest } from '../../spool/offline/offline-spool.ts';
+import { exportedRuns, payloads } from '../../spool/offline/batch-export.ts';
 import type { Command } from '../command.ts';
 import { print, remark } from '../output.ts';
 import {

@@ -8,8 +8,12 @@ import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
-import { type AtRestDependencies, type AtRestOptions, requireSpool } from '../../spool/at-rest.ts';
-import { filesOf } from '../../spool/files.ts';
+import {
+  type AtRestDependencies,
+  type AtRestOptions,
+  requireSpool,
+} from '../../spool/offline/offline-spool.ts';
+import { filesOf } from '../../spool/storage/layout.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { silosOf } from '../silo-choice.ts';
 

@@ -1,5 +1,5 @@
 import { plainDocument } from '../../base/plain-text.ts';
-import { atRest } from '../../spool/at-rest.ts';
+import { atRest } from '../../spool/offline/offline-spool.ts';
 import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';

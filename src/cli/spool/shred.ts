@@ -1,9 +1,9 @@
 import { basename, dirname, resolve } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
 import { plain } from '../../base/plain-text.ts';
-import { claimAtRest } from '../../spool/at-rest.ts';
+import { claimAtRest } from '../../spool/offline/offline-spool.ts';
 import { countOf } from '../../base/ranges.ts';
-import { shred } from '../../spool/shredding.ts';
+import { shred } from '../../spool/offline/shredding.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';

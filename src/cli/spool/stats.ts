@@ -1,11 +1,11 @@
 import { MerestoneError } from '../../base/error.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { formatBytes } from '../../base/quantity.ts';
-import { atRest, claimAtRest } from '../../spool/at-rest.ts';
-import { filesAside } from '../../spool/files.ts';
-import type { Ledger } from '../../spool/ledger.ts';
+import { atRest, claimAtRest } from '../../spool/offline/offline-spool.ts';
+import { filesAside } from '../../spool/storage/layout.ts';
+import type { Ledger } from '../../spool/state/ledger.ts';
 import { countOf } from '../../base/ranges.ts';
-import { spoolBytes } from '../../spool/files.ts';
+import { spoolBytes } from '../../spool/storage/layout.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import {

@@ -1,7 +1,7 @@
 import { ExitCode } from '../../base/exit-code.ts';
 import { plainDocument } from '../../base/plain-text.ts';
-import { atRest } from '../../spool/at-rest.ts';
-import { type SpoolVerdict, verify } from '../../spool/verification.ts';
+import { atRest } from '../../spool/offline/offline-spool.ts';
+import { type SpoolVerdict, verify } from '../../spool/offline/spool-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';

@@ -1,0 +1,52 @@
+import { describeError } from '../base/error.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Books } from './state/transaction.ts';
+import { rekey, rotateKey } from './key-change.ts';
+import type { KeyWrapper } from './sealing/keyring.ts';
+
+/** A rotation that fails is tried again this much later; the old key seals as well meanwhile. */
+const retryMs = 60_000;
+
+/** Sees that no data key seals for longer than its period. */
+export class Rotation {
+  readonly #books: Books;
+  readonly #periodMs: number;
+  readonly #logger: Logger;
+  #keys: KeyWrapper;
+  #underWay: Promise<void> | undefined;
+  #notBeforeMs = -Infinity;
+
+  constructor(books: Books, keys: KeyWrapper, periodMs: number, logger: Logger) {
+    this.#books = books;
+    this.#keys = keys;
+    this.#periodMs = periodMs;
+    this.#logger = logger;
+  }
+
+  /** One at a time: whoever asks during one waits for that one. */
+  rotate(): Promise<void> {
+    this.#underWay ??= rotateKey(this.#books, this.#keys).finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  /** Begins one where it is time to, and returns at once. */
+  rotateWhenDue(): void {
+    const { clock, keyring } = this.#books;
+    const age = clock.wallMs() - keyring.current.since;
+    // A key from the future was made while the clock was wrong, and would never grow old.
+    const isDue = age >= this.#periodMs || age < 0;
+    if (!isDue || this.#underWay !== undefined || clock.monotonicMs() < this.#notBeforeMs) return;
+    this.#notBeforeMs = clock.monotonicMs() + retryMs;
+    this.rotate().catch((error: unknown) => {
+      this.#logger.warn('spool: the data key could not be changed', { reason: describeError(error) });
+    });
+  }
+
+  async rekey(newKeys: KeyWrapper): Promise<void> {
+    await this.#underWay;
+    await rekey(this.#books, newKeys);
+    this.#keys = newKeys;
+  }
+}

@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import type { Clock } from '../../base/clock.ts';
+import { MerestoneError } from '../../base/error.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Books } from '../state/transaction.ts';
+import { filesOf, type SpoolFiles } from '../storage/layout.ts';
+import type { KeyWrapper } from '../sealing/keyring.ts';
+import { type Ledger, readLedger } from '../state/ledger.ts';
+import { holdLock } from '../storage/lock.ts';
+import { openWhole } from '../recovery/open.ts';
+import { quotaOf } from '../storage/page-budget.ts';
+import { Store } from '../storage/database.ts';
+import { readTestimony } from '../state/high-water-mark.ts';
+
+export interface AtRestOptions {
+  directory: string;
+  bytesMax: number;
+}
+
+export interface AtRestDependencies {
+  keys: KeyWrapper;
+  clock: Clock;
+  logger: Logger;
+}
+
+/**
+ * Works on the spool that stands in a folder while no daemon has it, whosever it is: the key that opens it
+ * is what proves the right to. Nothing is repaired, set aside or begun. Throws FileNotFound where there is
+ * none, SpoolHeld, SpoolDamaged, KeyUnavailable, SpoolUnavailable.
+ */
+export async function atRest<T>(
+  { directory, bytesMax }: AtRestOptions,
+  deps: AtRestDependencies,
+  work: (books: Books) => T | Promise<T>,
+): Promise<T> {
+  const files = requireSpool(directory);
+  const lock = holdLock(directory);
+  try {
+    const quota = quotaOf(bytesMax);
+    const testimony = readTestimony(files.witness);
+    const { tenant, gateway } = claimIn(files, quota);
+    const ofTheirs = { ...deps, origin: { tenant, gateway } };
+    const books = await openWhole({ files, quota, deps: ofTheirs, testimony, onDamage: () => {} });
+    try {
+      return await work(books);
+    } finally {
+      books.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+/**
+ * What a spool says of itself, with no key to prove it; undefined where it is too damaged to say.
+ * Throws FileNotFound, SpoolHeld, SpoolUnavailable.
+ */
+export function claimAtRest({ directory, bytesMax }: AtRestOptions): Ledger | undefined {
+  const files = requireSpool(directory);
+  const lock = holdLock(directory);
+  try {
+    return claimIn(files, quotaOf(bytesMax));
+  } catch (error) {
+    if (error instanceof MerestoneError && error.code === 'SpoolDamaged') return undefined;
+    throw error;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Throws FileNotFound where there is none. */
+export function requireSpool(directory: string): SpoolFiles {
+  const files = filesOf(directory);
+  if (existsSync(files.database)) return files;
+  throw new MerestoneError('FileNotFound', 'there is no spool in this folder', { subject: directory });
+}
+
+function claimIn(files: SpoolFiles, quota: ReturnType<typeof quotaOf>): Ledger {
+  const store = new Store(files, quota);
+  try {
+    const row = store.ledger();
+    const ledger = row && readLedger(row);
+    if (ledger !== undefined) return ledger;
+  } finally {
+    store.close();
+  }
+  throw new MerestoneError('SpoolDamaged', 'the spool has no ledger that can be read', {
+    subject: files.database,
+    hint: 'start the daemon: it salvages what is sound',
+  });
+}

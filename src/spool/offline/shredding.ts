@@ -1,0 +1,40 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { filesAside, filesOf, walOf } from '../storage/layout.ts';
+import { flush, overwrite } from '../storage/disk.ts';
+import type { Ledger } from '../state/ledger.ts';
+import { holdLock } from '../storage/lock.ts';
+import { encodeTestimony, readTestimony } from '../state/high-water-mark.ts';
+
+/**
+ * Destroys the spool in a folder for good, damaged files that were set aside included: the database first,
+ * which has the wrapped keys, every byte overwritten and flushed, then deleted. What is left is the witness,
+ * so that the next epoch reports the end of this one. Needs no key. `record` is called first, with the
+ * files that are to go, while nobody else can have the spool. Throws SpoolHeld, SpoolUnavailable, what
+ * `record` throws, and what the disk throws.
+ */
+export function shred(
+  directory: string,
+  claim: Ledger | undefined,
+  record: (files: readonly string[]) => void,
+): string[] {
+  const files = filesOf(directory);
+  const lock = holdLock(directory);
+  try {
+    const witnessed = readTestimony(files.witness);
+    const last = claim && { epoch: claim.head.epoch, seq: claim.head.seq, nextEntry: claim.nextEntry };
+    const testimony = witnessed ?? last;
+    const aside = filesAside(directory).flatMap((file) => [file, walOf(file)]);
+    const doomed = [files.database, files.wal, files.reserve, ...aside].filter((file) => existsSync(file));
+    record(doomed);
+    for (const file of doomed) overwrite(file);
+    for (const file of doomed) rmSync(file);
+    rmSync(files.building, { recursive: true, force: true });
+    if (testimony !== undefined) {
+      writeFileSync(files.witness, encodeTestimony({ ...testimony, isShredded: true }), { flush: true });
+    }
+    flush(directory);
+    return doomed;
+  } finally {
+    lock.release();
+  }
+}

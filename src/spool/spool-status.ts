@@ -1,0 +1,29 @@
+import { goodDisk } from '../status/blank-status.ts';
+import type { SpoolStatus } from '../status/status.ts';
+import type { Books } from './state/transaction.ts';
+import type { Dispatch } from './batches/leases.ts';
+import { countOf } from '../base/ranges.ts';
+
+/** What the status shows of a spool. */
+export function figuresOf(books: Books, dispatch: Dispatch, bytesMax: number, wallMs: number): SpoolStatus {
+  const { store, ledger } = books;
+  const delivered = dispatch.delivered();
+  const { head, waiting, samplesWaiting, events, quarantined, dropped } = ledger;
+  const position = dispatch.oldest();
+  const oldest = position === undefined ? undefined : store.batchTime(position);
+  return {
+    epoch: head.epoch,
+    seq: head.seq,
+    batches: countOf(waiting) - delivered.batches,
+    samples: samplesWaiting - delivered.samples,
+    bytes: store.bytes(),
+    bytesInUse: store.bytes() - store.freeBytes(),
+    bytesMax,
+    oldestAgeMs: oldest === undefined ? null : Math.max(0, wallMs - oldest),
+    quarantined,
+    dropped,
+    events: countOf(events),
+    bytesWritten: store.bytesWritten,
+    disk: goodDisk,
+  };
+}

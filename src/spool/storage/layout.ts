@@ -1,0 +1,80 @@
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { sizeOf } from './disk.ts';
+
+/** What stands in a spool's folder; every path absolute. */
+export interface SpoolFiles {
+  directory: string;
+  /** The batches; with its WAL beside it while it is open, and after a crash. */
+  database: string;
+  wal: string;
+  /** Held while a process has the spool open (lock.ts). */
+  lock: string;
+  /** How far the spool had come (witness.ts). */
+  witness: string;
+  /** Room that is let go when the disk is full (reserve.ts). */
+  reserve: string;
+  /** A folder where a salvage is under way; worth nothing until its database moves up. */
+  building: string;
+}
+
+export function filesOf(directory: string): SpoolFiles {
+  const database = join(directory, 'spool.sqlite');
+  return {
+    directory,
+    database,
+    wal: walOf(database),
+    lock: join(directory, 'spool.lock'),
+    witness: join(directory, 'spool.witness'),
+    reserve: join(directory, 'spool.reserve'),
+    building: join(directory, 'building'),
+  };
+}
+
+export function walOf(database: string): string {
+  return `${database}-wal`;
+}
+
+/** Of the files that hold batches; what was set aside is apart. */
+export function spoolBytes(directory: string): number {
+  const { database, wal } = filesOf(directory);
+  return sizeOf(database) + sizeOf(wal);
+}
+
+/** Damaged files that were set aside, the last one last; nobody but the user ever deletes one. */
+export function filesAside(directory: string): string[] {
+  return asideIn(directory).map(({ name }) => join(directory, name));
+}
+
+/**
+ * Gives the database a name of its own, under which the next opening salvages it; an open one stays open.
+ * `wal` is what the WAL was before SQLite saw it, and dropped from it what does not check.
+ */
+export function setAside(files: SpoolFiles, wal?: Buffer): string {
+  const aside = nextAside(files);
+  if (wal !== undefined) writeFileSync(walOf(aside), wal, { flush: true, mode: 0o600 });
+  renameSync(files.database, aside);
+  return aside;
+}
+
+/** The same for a WAL whose database is gone. */
+export function setAsideWal(files: SpoolFiles): string {
+  const aside = nextAside(files);
+  writeFileSync(aside, '', { mode: 0o600 });
+  renameSync(files.wal, walOf(aside));
+  return aside;
+}
+
+function nextAside({ directory }: SpoolFiles): string {
+  const number = 1 + (asideIn(directory).at(-1)?.number ?? 0);
+  return join(directory, `spool-damaged-${number}.sqlite`);
+}
+
+function asideIn(directory: string): { name: string; number: number }[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const numbered = names.flatMap((name) => {
+    const number = /^spool-damaged-(\d+)\.sqlite$/.exec(name)?.[1];
+    return number === undefined ? [] : [{ name, number: Number(number) }];
+  });
+  return numbered.sort((a, b) => a.number - b.number);
+}
