@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/logger.ts';
 import { startUplink } from '../src/uplink/uplink.ts';
-import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../src/uplink/window.ts';
+import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../src/uplink/publish-window.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';
 import { TcpProxy } from '../test/support/tcp-proxy.ts';
 

@@ -1,5 +1,5 @@
 import type { Origin } from '../messages/topic.ts';
-import { messageOf, packetBytes } from '../uplink/message.ts';
+import { messageOf, packetBytes } from '../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 import type { Uplink } from '../uplink/uplink.ts';
 

@@ -11,7 +11,7 @@ import type { Storage } from '../spool/failover/failover-spool.ts';
 import type { EventBody } from '../messages/event.ts';
 import type { MetaDocument, StatusDocument } from '../messages/retained.ts';
 import type { Origin } from '../messages/topic.ts';
-import { telemetryOverheadBytes } from '../uplink/envelope.ts';
+import { telemetryOverheadBytes } from '../uplink/telemetry-message.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../uplink/uplink.ts';
 import { Acceptance } from './acceptance.ts';
 import { Checkpointer } from './checkpointer.ts';

@@ -1,5 +1,5 @@
 import { clip, type FaultWords, type SentChain, type TlsError } from './fault-words.ts';
-import type { BrokerTarget } from './target.ts';
+import type { BrokerTarget } from './broker-target.ts';
 
 const whoAnswers = 'if the file was right before, find out who answers at this address';
 

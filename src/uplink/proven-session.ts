@@ -3,12 +3,12 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
 import { Canary, type Haste, type Proof } from './canary.ts';
-import { packetBytes } from './message.ts';
+import { packetBytes } from './mqtt-message.ts';
 import { packetTooLarge } from './reason-code.ts';
 import type { Answer, Message, Session } from './session.ts';
 import { deniedFault, type Parties, sizeFault } from './session-fault.ts';
 import type { SizeLimit } from './size-limit.ts';
-import type { SessionEnd } from './wire.ts';
+import type { SessionEnd } from './mqtt-connection.ts';
 
 /** What became of a message, proof included. */
 export type Delivered =

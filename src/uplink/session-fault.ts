@@ -1,10 +1,10 @@
 import { MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
-import { refusalWords } from './dial-fault.ts';
+import { refusalWords } from './connect-fault.ts';
 import { clip } from './fault-words.ts';
 import { describeReasonCode } from './reason-code.ts';
 import type { UplinkOptions } from './options.ts';
-import type { BrokerTarget } from './target.ts';
+import type { BrokerTarget } from './broker-target.ts';
 
 /** Who speaks to whom, for the words of a fault. */
 export interface Parties {

@@ -4,9 +4,9 @@ import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
-import { packetBytes } from './message.ts';
+import { packetBytes } from './mqtt-message.ts';
 import { closedFault, connackFault, qosFault, silentFault } from './session-fault.ts';
-import { type SessionEnd, type SessionOptions, Wire } from './wire.ts';
+import { type SessionEnd, type SessionOptions, Wire } from './mqtt-connection.ts';
 
 export interface Message {
   topic: string;

@@ -2,15 +2,15 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { UplinkStatus } from '../status/status.ts';
 import { type Channel, type Origin, topicOf } from '../messages/topic.ts';
-import type { UplinkCredentials } from './dial.ts';
-import type { LinkState } from './lifecycle.ts';
-import { Link, type Verdict } from './link.ts';
-import { messageOf, packetBytes } from './message.ts';
+import type { UplinkCredentials } from './tls-connect.ts';
+import type { LinkState } from './connection-state.ts';
+import { Link, type Verdict } from './broker-connection.ts';
+import { messageOf, packetBytes } from './mqtt-message.ts';
 import type { UplinkOptions } from './options.ts';
 import { describeReasonCode, noMatchingSubscribers, success } from './reason-code.ts';
 import type { Message, Session } from './session.ts';
 
-export type { UplinkCredentials } from './dial.ts';
+export type { UplinkCredentials } from './tls-connect.ts';
 
 export interface PublishRequest {
   channel: Channel;

@@ -3,7 +3,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { Canary } from '../../src/uplink/canary.ts';
 import type { Answer, Message } from '../../src/uplink/session.ts';
 import { channels } from '../../src/messages/topic.ts';
-import { packetBytes } from '../../src/uplink/message.ts';
+import { packetBytes } from '../../src/uplink/mqtt-message.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const topic = 't/acme/acme_gw-0001/canary';

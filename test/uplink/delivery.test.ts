@@ -4,7 +4,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Authority, IssuedCertificate } from '../../src/simulator/certificates.ts';
 import { createAuthority } from '../../src/simulator/certificates.ts';
-import { telemetryRequest } from '../../src/uplink/envelope.ts';
+import { telemetryRequest } from '../../src/uplink/telemetry-message.ts';
 import type { PublishOutcome } from '../../src/uplink/uplink.ts';
 import { Mosquitto, mosquittoAcl } from '../support/mosquitto.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';

@@ -5,16 +5,16 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
-import { Brokers, type Candidate } from './brokers.ts';
-import { dial, type UplinkCredentials } from './dial.ts';
-import { type LinkEvent, type LinkState, stableMs, transition } from './lifecycle.ts';
+import { Brokers, type Candidate } from './broker-list.ts';
+import { dial, type UplinkCredentials } from './tls-connect.ts';
+import { type LinkEvent, type LinkState, stableMs, transition } from './connection-state.ts';
 import type { UplinkOptions } from './options.ts';
 import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
 import { type Parties, refusingFault, shortFault, silentFault } from './session-fault.ts';
 import { SizeLimit } from './size-limit.ts';
-import type { BrokerTarget } from './target.ts';
-import type { SessionEnd, SessionOptions } from './wire.ts';
+import type { BrokerTarget } from './broker-target.ts';
+import type { SessionEnd, SessionOptions } from './mqtt-connection.ts';
 
 /** What became of a publish, proof included. */
 export type Verdict =

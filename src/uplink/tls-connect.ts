@@ -9,10 +9,10 @@ import {
 } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { readAuthorities } from './authorities.ts';
-import { dialFault } from './dial-fault.ts';
+import { dialFault } from './connect-fault.ts';
 import { clip, type SentChain } from './fault-words.ts';
 import type { UplinkOptions } from './options.ts';
-import type { Candidate } from './brokers.ts';
+import type { Candidate } from './broker-list.ts';
 
 export interface UplinkCredentials {
   /** The client certificate, with its intermediates where there are any. */

@@ -8,7 +8,7 @@ import {
   stableMs,
   transition,
   unstableFailuresMax,
-} from '../../src/uplink/lifecycle.ts';
+} from '../../src/uplink/connection-state.ts';
 
 const states: Record<string, LinkState> = {
   connecting: { kind: 'connecting', failures: 2, reason: 'before' },

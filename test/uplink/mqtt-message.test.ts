@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import type { IPublishPacket } from 'mqtt';
-import { packetBytes } from '../../src/uplink/message.ts';
+import { packetBytes } from '../../src/uplink/mqtt-message.ts';
 
 const mqttPacket = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet') as {
   generate(packet: IPublishPacket, options: { protocolVersion: number }): Buffer;

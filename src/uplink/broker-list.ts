@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { MerestoneError } from '../base/error.ts';
-import { dialFault } from './dial-fault.ts';
-import { type BrokerTarget, parseTarget } from './target.ts';
+import { dialFault } from './connect-fault.ts';
+import { type BrokerTarget, parseTarget } from './broker-target.ts';
 
 /** One address of one of the brokers: where a connection goes. */
 export interface Candidate extends BrokerTarget {

@@ -1,5 +1,5 @@
 import { type BatchKey, encodeBatch } from '../messages/telemetry.ts';
-import { messageOf, packetBytes } from './message.ts';
+import { messageOf, packetBytes } from './mqtt-message.ts';
 import type { UplinkOptions } from './options.ts';
 import type { PublishRequest } from './uplink.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../../src/uplink/window.ts';
+import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../../src/uplink/publish-window.ts';
 
 interface LinkModel {
   roundTripMs: (atMs: number) => number;

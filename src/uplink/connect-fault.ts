@@ -1,7 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { brokerCertificateWords } from './broker-certificate.ts';
 import type { FaultWords, SentChain, TlsError } from './fault-words.ts';
-import type { BrokerTarget } from './target.ts';
+import type { BrokerTarget } from './broker-target.ts';
 import { alertWords } from './tls-alert.ts';
 
 /** What went wrong before there was a TLS connection, in a technician's words. */

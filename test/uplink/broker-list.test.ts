@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { MerestoneError } from '../../src/base/error.ts';
 import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
-import { Brokers, type Candidate } from '../../src/uplink/brokers.ts';
+import { Brokers, type Candidate } from '../../src/uplink/broker-list.ts';
 import { packetType, parsePublish, ScriptedBroker } from '../support/scripted-broker.ts';
 import { gatewayRequest, hurried, Rig } from './rig.ts';
 
