@@ -36,9 +36,9 @@ describe('the rooms of src', () => {
     seeded.set('src/gateway/seeded.ts', "import { loadIdentity } from '../silo/silo.ts';\n");
     assert.deepEqual(importViolations(seeded), [
       'src/spool/seeded.ts imports src/uplink/uplink.ts',
-      'src/base/seeded.ts imports src/silo/silo.ts',
+      'src/base/seeded.ts imports src/silo/tenant/silo.ts',
     ]);
-    assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/silo.ts']);
+    assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/tenant/silo.ts']);
   });
 });
 

@@ -1,6 +1,6 @@
 import type { BusSiloStatus, QuotaStatus, SiloStatus } from '../status/status.ts';
 import { percent, quotaWords } from '../status/verdict/quota-words.ts';
-import { backlogBytesMax } from '../silo/day-allowance.ts';
+import { backlogBytesMax } from '../silo/tenant/quota/daily-bytes.ts';
 
 /** Closer than this to its limit, a quota is worth a line. */
 const nearShare = 0.9;

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import { createLogger } from '../base/logger.ts';
-import { keepDoor } from '../silo/gate/doorkeeper.ts';
+import { keepDoor } from '../silo/process/server.ts';
 import type { Command } from './command.ts';
 import { endOnFault, firstSignal, writeRecord } from './daemon-process.ts';
 

@@ -14,10 +14,10 @@ import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
 import { withBusUse } from './bus-use.ts';
 import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';
-import type { OpenIsolate } from './open-isolate.ts';
+import type { OpenIsolate } from '../silo/host/open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
-import { SiloHost } from './silo-host.ts';
-import { type OpenHost, SiloSeat } from './silo-seat.ts';
+import { SiloHost } from '../silo/host/silo-host.ts';
+import { type OpenHost, SiloSeat } from '../silo/host/supervisor.ts';
 
 export interface GatewayDependencies {
   clock: Clock;

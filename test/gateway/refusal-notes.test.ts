@@ -4,7 +4,7 @@ import { MerestoneError } from '../../src/base/error.ts';
 import { ConfigRefused } from '../../src/config/refusal.ts';
 import { RefusalNotes } from '../../src/gateway/refusal-notes.ts';
 import type { AuditAct } from '../../src/silo/protocol.ts';
-import { RefusalRation } from '../../src/silo/refusal-ration.ts';
+import { RefusalRation } from '../../src/silo/tenant/refusal-limit.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('refused requests in the audit logs', () => {

@@ -32,7 +32,7 @@ describe('V8’s inspector', () => {
       await site.configure(`silos:\n${siloEntry('north', 'mqtts://127.0.0.1:1', '', 'process')}`);
       const { pid, output, stop } = start([...words, 'run', '--config', site.config]);
       await eventually('the silo runs', () => output().includes('silo runs'));
-      const silo = childrenOf(pid).find((child) => commandOf(child).includes('src/silo/process.ts'))!;
+      const silo = childrenOf(pid).find((child) => commandOf(child).includes('src/silo/process/entry.ts'))!;
       for (const process of [pid, silo]) await assertShut(process);
       assert.equal(await stop(), 0, output());
       assert.doesNotMatch(output(), /Debugger/);

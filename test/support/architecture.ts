@@ -71,7 +71,7 @@ const timersAllowed = [
   'src/base/socket-probe.ts',
   'src/cli/',
   'src/console/control-client.ts',
-  'src/silo/gate/turned-away.ts',
+  'src/silo/process/refused-connections.ts',
   'src/simulator/',
   'src/uplink/canary.ts',
 ];

@@ -1,4 +1,4 @@
-import type { IsolateEnd, IsolateListener } from '../../src/silo/gate/isolate.ts';
+import type { IsolateEnd, IsolateListener } from '../../src/silo/host/isolate.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import type { SiloUsage } from '../../src/status/status.ts';
 

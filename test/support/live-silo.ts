@@ -2,7 +2,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import type { LogRecord } from '../../src/base/logger.ts';
 import type { SiloStatus } from '../../src/status/status.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
-import { Silo } from '../../src/silo/silo.ts';
+import { Silo } from '../../src/silo/tenant/silo.ts';
 import { siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
 import { until } from './until.ts';
 

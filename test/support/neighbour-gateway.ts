@@ -3,9 +3,9 @@ import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
 import { readConfig } from '../../src/config/reader.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
-import { openIsolate, type OpenIsolate } from '../../src/gateway/open-isolate.ts';
-import { ThreadIsolate } from '../../src/silo/gate/thread-isolate.ts';
-import { limitsOf } from '../../src/silo/gate/warden.ts';
+import { openIsolate, type OpenIsolate } from '../../src/silo/host/open-isolate.ts';
+import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
+import { limitsOf } from '../../src/silo/host/watchdog.ts';
 import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbourhood.ts';
 import { plaguePatience, possessedEntry } from './possession.ts';
 

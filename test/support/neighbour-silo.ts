@@ -1,7 +1,7 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
-import { keepDoor } from '../../src/silo/gate/doorkeeper.ts';
+import { keepDoor } from '../../src/silo/process/server.ts';
 import type { IsolatePlague } from './neighbourhood.ts';
 import { plaguePatience, possessedEntry } from './possession.ts';
 

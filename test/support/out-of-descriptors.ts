@@ -1,6 +1,6 @@
 import { openSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
-import { connectProcess, spawnProcess } from '../../src/silo/gate/process-isolate.ts';
+import { connectProcess, spawnProcess } from '../../src/silo/host/process-isolate.ts';
 import { HeardIsolate } from './heard-isolate.ts';
 
 /** A gateway that can open no more files: how each kind of process ends then, on its standard output. */

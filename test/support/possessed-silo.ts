@@ -1,5 +1,5 @@
 import { BroadcastChannel } from 'node:worker_threads';
-import '../../src/silo/worker.ts';
+import '../../src/silo/tenant/worker.ts';
 import type { IsolatePlague } from './neighbourhood.ts';
 
 /**

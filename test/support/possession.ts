@@ -1,4 +1,4 @@
-import type { Patience } from '../../src/silo/gate/warden.ts';
+import type { Patience } from '../../src/silo/host/watchdog.ts';
 
 /** A silo that can be driven mad, behind either wall, and how long its warden bears with it. */
 export const possessedEntry = new URL('./possessed-silo.ts', import.meta.url);

@@ -1,6 +1,6 @@
-import type { OpenIsolate } from '../../src/gateway/open-isolate.ts';
+import type { OpenIsolate } from '../../src/silo/host/open-isolate.ts';
 import type { SiloStatus } from '../../src/status/status.ts';
-import type { Isolate, IsolateEnd, IsolateListener } from '../../src/silo/gate/isolate.ts';
+import type { Isolate, IsolateEnd, IsolateListener } from '../../src/silo/host/isolate.ts';
 import type { FromSilo, ToSilo } from '../../src/silo/protocol.ts';
 import { siloStatus } from './status.ts';
 

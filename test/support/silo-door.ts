@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
-import { keepDoor } from '../../src/silo/gate/doorkeeper.ts';
+import { keepDoor } from '../../src/silo/process/server.ts';
 
 /**
  * `merestone silo` with another silo behind its door: SOCKET GATEWAY-UID ENTRY PATIENCE (JSON). Its log is on its

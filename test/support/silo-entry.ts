@@ -2,7 +2,7 @@
 import type { Clock } from '../../src/base/clock.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import type { FromSilo, ToSilo } from '../../src/silo/protocol.ts';
-import { Silo } from '../../src/silo/silo.ts';
+import { Silo } from '../../src/silo/tenant/silo.ts';
 
 const aheadMs = Number(process.argv[2]);
 const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs };

@@ -6,7 +6,7 @@ import type { SiloStatus } from '../../src/status/status.ts';
 import { type AuditEntry, decodeEntry } from '../../src/audit/audit-entry.ts';
 import { auditDirectory, listSegments } from '../../src/audit/audit-segment.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
-import { Silo } from '../../src/silo/silo.ts';
+import { Silo } from '../../src/silo/tenant/silo.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import type { StreamEvent } from '../../src/messages/event.ts';
 import { FakeClock } from './fake-clock.ts';

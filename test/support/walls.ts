@@ -4,15 +4,15 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { OpenIsolate } from '../../src/gateway/open-isolate.ts';
-import { connectProcess } from '../../src/silo/gate/process-isolate.ts';
-import { ThreadIsolate } from '../../src/silo/gate/thread-isolate.ts';
-import { limitsOf, type Patience } from '../../src/silo/gate/warden.ts';
+import type { OpenIsolate } from '../../src/silo/host/open-isolate.ts';
+import { connectProcess } from '../../src/silo/host/process-isolate.ts';
+import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
+import { limitsOf, type Patience } from '../../src/silo/host/watchdog.ts';
 
 const siloProgram = join(import.meta.dirname, 'silo-door.ts');
 const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
 const rogueEntry = new URL('./rogue-silo.ts', import.meta.url);
-const realEntry = new URL('../../src/silo/worker.ts', import.meta.url);
+const realEntry = new URL('../../src/silo/tenant/worker.ts', import.meta.url);
 
 /** Stands in the environment of a silo's process, and is nothing that its isolate should see. */
 const processSecret = 'of the process alone';

@@ -1,0 +1,55 @@
+import type { Cancel, Clock } from '../../base/clock.ts';
+
+/** Requests are answered within a turn of the silo's loop; a disk may hold that up for some seconds. */
+const timeoutMs = 10_000;
+
+interface PendingRequest {
+  resolve(): void;
+  reject(error: Error): void;
+  cancelTimeout: Cancel;
+}
+
+/** What a silo was asked and has not answered yet. */
+export class PendingRequests {
+  readonly #clock: Clock;
+  /** Why there will be no answer, as it is when that is known. */
+  readonly #unanswered: () => Error;
+  readonly #pending = new Map<number, PendingRequest>();
+  #id = 0;
+
+  constructor(clock: Clock, unanswered: () => Error) {
+    this.#clock = clock;
+    this.#unanswered = unanswered;
+  }
+
+  /** `send` is given the request's id. */
+  ask(send: (id: number) => void): Promise<void> {
+    this.#id += 1;
+    const id = this.#id;
+    return new Promise((resolve, reject) => {
+      const cancelTimeout = this.#clock.after(timeoutMs, () => this.reject(id, this.#unanswered()));
+      this.#pending.set(id, { resolve, reject, cancelTimeout });
+      send(id);
+    });
+  }
+
+  resolve(id: number): void {
+    this.#take(id)?.resolve();
+  }
+
+  reject(id: number, error: Error): void {
+    this.#take(id)?.reject(error);
+  }
+
+  /** Nobody is there to answer any more. */
+  rejectAll(): void {
+    for (const id of Array.from(this.#pending.keys())) this.reject(id, this.#unanswered());
+  }
+
+  #take(id: number): PendingRequest | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    pending?.cancelTimeout();
+    return pending;
+  }
+}

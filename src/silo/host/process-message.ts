@@ -1,0 +1,52 @@
+import type { SiloUsage } from '../../status/status.ts';
+import type { FromSilo } from '../protocol.ts';
+import { admit } from './message-admission.ts';
+import { isRecord, number, record, text } from './admitted-values.ts';
+
+/** A sentence; what is longer came from somebody who wants to fill a log. */
+const reasonMax = 500;
+
+/** What a silo's process says of itself, besides what its isolate says. */
+export type FromDoor =
+  /** The gateway is let in: its first word, and once a second, as a sign of life. */
+  | { type: 'here' }
+  /** The gateway is not let in: instead of `here`. */
+  | { type: 'away'; reason: string }
+  | { type: 'usage'; usage: SiloUsage }
+  /** Why the life of this connection ends. */
+  | { type: 'fault'; reason: string }
+  /** It was told by somebody else to go: the gateway says `stop` after its last sample. */
+  | { type: 'leaving' };
+
+/** The same for a silo's process as `admit` for its isolate. */
+export function admitFromDoor(message: unknown): FromDoor | FromSilo | string {
+  if (!isRecord(message)) return admit(message);
+  switch (message['type']) {
+    case 'here':
+      return { type: 'here' };
+    case 'leaving':
+      return { type: 'leaving' };
+    case 'away':
+      return { type: 'away', reason: reasonOf(message['reason']) };
+    case 'fault':
+      return { type: 'fault', reason: reasonOf(message['reason']) };
+    case 'usage':
+      return { type: 'usage', usage: usageOf(record(message['usage'])) };
+    default:
+      return admit(message);
+  }
+}
+
+/** Why an isolate ends, in its own words: a text, or an error as it came out of a thread. */
+export function reasonOf(value: unknown): string {
+  const reason = text(typeof value === 'string' ? value : record(value)['message'], reasonMax);
+  return reason === '' ? 'it did not say why' : reason;
+}
+
+function usageOf({ cpuShare, memoryBytes, memoryBytesMax }: Record<string, unknown>): SiloUsage {
+  return {
+    cpuShare: number(cpuShare),
+    memoryBytes: number(memoryBytes),
+    memoryBytesMax: number(memoryBytesMax),
+  };
+}

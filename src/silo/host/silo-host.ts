@@ -1,0 +1,332 @@
+import { backoffMs } from '../../base/backoff.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { describeError, MerestoneError } from '../../base/error.ts';
+import { formatDuration } from '../../base/quantity.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { DeviceDescription } from '../../reading/point.ts';
+import type { QuotaName, SiloStatus } from '../../status/status.ts';
+import type { Isolate, IsolateEnd } from './isolate.ts';
+import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloMethod, ToSilo } from '../protocol.ts';
+import type { Handover } from './sample-queue.ts';
+import { LogAllowance } from './log-allowance.ts';
+import { openIsolate, type OpenIsolate } from './open-isolate.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { SiloPortrait } from './silo-status.ts';
+
+/** A silo that crashes this often within the window is left alone for a while. */
+const crashesMax = 5;
+const crashWindowMs = 600_000;
+/** That while, and twice as long each time it is left alone again soon after. */
+const quarantinePause = { initialMs: 600_000, maxMs: 4 * 3_600_000, jitter: 0.1 };
+const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
+/** One that lives shorter than this and takes leave unasked, again and again, is as good as crashed. */
+const shortLifeMs = 60_000;
+/** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
+const actsMax = 100;
+
+type Stage =
+  | { at: 'running'; isolate: Isolate; sinceMs: number }
+  | { at: 'pausing'; cancel: Cancel }
+  | { at: 'quarantined'; cancel: Cancel }
+  | { at: 'stopping'; isolate: Isolate; gone: Promise<void> }
+  | { at: 'stopped' };
+
+export interface SiloHostDependencies {
+  clock: Clock;
+  logger: Logger;
+  openIsolate?: OpenIsolate | undefined;
+}
+
+export type QuotaEdge = Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>;
+
+/**
+ * Keeps one silo's isolate alive from outside the wall: starts it, gives it no more than it can take, starts
+ * it anew after a crash. It knows the silo's label and figures, and none of its keys or data.
+ */
+export class SiloHost {
+  readonly name: string;
+  #birth: SiloBirth;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #open: OpenIsolate;
+  readonly #logAllowance: LogAllowance;
+  readonly #requests: PendingRequests;
+  readonly #handover: Handover;
+  #stage: Stage = { at: 'stopped' };
+  readonly #portrait: SiloPortrait;
+  #acts: AuditAct[] = [];
+  /** Quotas that are kept outside of the silo and are reached now. */
+  readonly #reached = new Map<QuotaName, QuotaEdge>();
+  /** Why the isolate is about to end. */
+  #fault: string | null = null;
+  #crashedAtMs: number[] = [];
+  /** How often in a row it was left alone. */
+  #quarantines = 0;
+  /** Starts in a row that found nobody. */
+  #absences = 0;
+  #stopDone: (() => void) | undefined;
+  /** The isolate is given samples. */
+  #isTaking = false;
+  /** It takes leave by itself, and is given nothing any more. */
+  #isLeaving = false;
+
+  constructor(
+    birth: SiloBirth,
+    handover: Handover,
+    { clock, logger, openIsolate: open = openIsolate }: SiloHostDependencies,
+  ) {
+    this.name = birth.options.name;
+    this.#birth = birth;
+    this.#handover = handover;
+    this.#clock = clock;
+    this.#logger = logger.with({ silo: this.name });
+    this.#open = open;
+    this.#logAllowance = new LogAllowance(clock.monotonicMs());
+    this.#requests = new PendingRequests(clock, () => this.#unreachable());
+    this.#portrait = new SiloPortrait(birth, clock);
+  }
+
+  get devices(): DeviceDescription[] {
+    return this.#birth.devices;
+  }
+
+  /** Quotas that are kept outside of the silo and are reached now, for whoever takes this one's place. */
+  get reached(): QuotaEdge[] {
+    return [...this.#reached.values()];
+  }
+
+  start(): void {
+    this.#fault = null;
+    this.#isLeaving = false;
+    try {
+      const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
+        message: (message) => this.#receive(message),
+        usage: (usage) => this.#portrait.measured(usage),
+        leaving: () => {
+          this.#isLeaving = true;
+          this.#handover.shut();
+        },
+        fault: (reason) => {
+          this.#fault ??= reason;
+        },
+        ended: (end) => this.#ended(end),
+      });
+      this.#stage = { at: 'running', isolate, sinceMs: this.#clock.monotonicMs() };
+    } catch (error) {
+      // No thread, no process, no descriptor left: that is the box's trouble, and may pass.
+      this.#fault = describeError(error);
+      return this.#ended('absent');
+    }
+    this.#post({ type: 'start', birth: this.#birth });
+  }
+
+  /** One that is left alone after crashes is given another try; for any other it does nothing. */
+  revive(): void {
+    if (this.#stage.at !== 'quarantined') return;
+    this.#stage.cancel();
+    this.#quarantines = 0;
+    this.#tryAgain();
+  }
+
+  status(): SiloStatus {
+    return this.#portrait.status;
+  }
+
+  /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
+  record(act: AuditAct): void {
+    if (this.#isServing) return this.#post({ type: 'record', act });
+    if (this.#acts.length < actsMax) this.#acts.push(act);
+    else this.#logger.warn('an act is not in the audit log: too many wait', { kind: act.kind });
+  }
+
+  /** A quota that is kept outside of the silo was reached, or is clear again; one that is not there is told later. */
+  quota(edge: QuotaEdge): void {
+    if (edge.state === 'reached') this.#reached.set(edge.quota, edge);
+    else this.#reached.delete(edge.quota);
+    if (this.#isServing) this.#post({ type: 'quota', ...edge });
+  }
+
+  /** Its devices are others now: it is told of them, or starts with them. */
+  describe({ devices, configSha256 }: SiloDevices): void {
+    this.#birth = { ...this.#birth, devices, configSha256 };
+    this.#post({ type: 'devices', devices, configSha256 });
+  }
+
+  /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
+  async request(method: SiloMethod): Promise<void> {
+    if (this.#stage.at !== 'running') throw this.#unreachable();
+    return this.#requests.ask((id) => this.#post({ type: 'request', id, method }));
+  }
+
+  /** Whoever waits for an answer waits no longer. */
+  hurry(): void {
+    this.#requests.rejectAll();
+  }
+
+  /** Resolves when the isolate is gone; by force after `deadlineMs`. */
+  async stop(deadlineMs: number): Promise<void> {
+    const stage = this.#stage;
+    if (stage.at === 'stopping') return stage.gone;
+    if (stage.at === 'pausing' || stage.at === 'quarantined') stage.cancel();
+    if (stage.at !== 'running') {
+      this.#stage = { at: 'stopped' };
+      return;
+    }
+    this.#handover.shut();
+    this.#reportLosses();
+    const { isolate } = stage;
+    const gone = new Promise<void>((resolve) => {
+      this.#stopDone = resolve;
+    });
+    this.#post({ type: 'stop' });
+    this.#stage = { at: 'stopping', isolate, gone };
+    const cancel = this.#clock.after(deadlineMs, () => {
+      this.#logger.error('silo did not stop in time and is ended', { deadlineMs });
+      isolate.end();
+    });
+    await gone;
+    cancel();
+  }
+
+  #post(message: ToSilo): void {
+    if (this.#stage.at === 'running') this.#stage.isolate.post(message);
+  }
+
+  #receive(message: FromSilo): void {
+    this.#absences = 0;
+    switch (message.type) {
+      case 'credit':
+        if (!this.#handover.settle(message.readings)) this.#condemn('it asked for a credit that is none');
+        return;
+      case 'status':
+        this.#show(message.status);
+        return this.#reportLosses();
+      case 'reply':
+        return this.#requests.resolve(message.id);
+      case 'log':
+        return this.#log(message);
+      case 'stopped':
+        return;
+    }
+  }
+
+  #reportLosses(): void {
+    if (!this.#isTaking) return;
+    for (const { samples, from, to, reason } of this.#handover.takeLosses()) {
+      this.#post({ type: 'lost', reason, samples, from, to });
+    }
+  }
+
+  /** It has said what it is, and takes what it is told. */
+  get #isServing(): boolean {
+    return this.#stage.at === 'running' && ['running', 'refused'].includes(this.#portrait.status.state);
+  }
+
+  #show(status: SiloStatus): void {
+    const wasServing = this.#isServing;
+    if (!this.#portrait.show(status)) return this.#condemn('it gave itself out as another tenant or gateway');
+    if (this.#stage.at !== 'running') return;
+    if (!wasServing && this.#isServing) this.#tellWhatWaited();
+    this.#setDoor(status, this.#stage.isolate);
+  }
+
+  /** Samples go to a silo that runs under its tenant's name, and to no other. */
+  #setDoor({ state, tenant }: SiloStatus, isolate: Isolate): void {
+    if (this.#isLeaving) return;
+    const wasTaking = this.#isTaking;
+    this.#isTaking = state === 'running' && tenant !== null;
+    if (state === 'refused') return this.#handover.close('no-identity');
+    if (state !== 'running' || tenant === null) return this.#handover.shut();
+    if (wasTaking) return;
+    this.#handover.open({
+      tenant,
+      give: (samples) => isolate.post({ type: 'samples', samples }),
+      isCongested: () => isolate.isCongested,
+    });
+  }
+
+  #tellWhatWaited(): void {
+    for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
+    for (const edge of this.#reached.values()) this.#post({ type: 'quota', ...edge });
+  }
+
+  #condemn(reason: string): void {
+    this.#fault = reason;
+    this.#isLeaving = true;
+    this.#handover.shut();
+    if (this.#stage.at === 'running') this.#stage.isolate.end();
+  }
+
+  #log({ level, event, fields }: Extract<FromSilo, { type: 'log' }>): void {
+    const { pass, suppressed } = this.#logAllowance.take(this.#clock.monotonicMs());
+    if (suppressed > 0) this.#logger.warn('log lines left out', { lines: suppressed });
+    if (pass) this.#logger[level](event, fields);
+  }
+
+  #ended(end: IsolateEnd): void {
+    this.#requests.rejectAll();
+    this.#portrait.gone();
+    this.#isTaking = false;
+    this.#handover.giveUpInHand();
+    if (this.#stage.at === 'stopping') {
+      this.#stage = { at: 'stopped' };
+      this.#portrait.down('stopped', null);
+      return this.#stopDone?.();
+    }
+    const livedMs = this.#stage.at === 'running' ? this.#clock.monotonicMs() - this.#stage.sinceMs : 0;
+    this.#handover.shut();
+    switch (end) {
+      case 'crashed':
+        this.#portrait.restarted();
+        return this.#crashed(livedMs);
+      case 'left':
+        this.#portrait.restarted();
+        if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
+        this.#fault ??= 'it took leave unasked, as soon as it was there';
+        return this.#crashed(livedMs);
+      case 'absent':
+        this.#absences += 1;
+        return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
+    }
+  }
+
+  #crashed(livedMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const reason = this.#fault ?? 'it went by itself';
+    this.#crashedAtMs = [...this.#crashedAtMs.filter((at) => nowMs - at < crashWindowMs), nowMs];
+    if (this.#crashedAtMs.length < crashesMax) {
+      return this.#pause(this.#crashedAtMs.length, `crashed: ${reason}`);
+    }
+    if (livedMs >= quarantinePause.maxMs) this.#quarantines = 0;
+    this.#quarantines += 1;
+    const pauseMs = backoffMs(this.#quarantines, quarantinePause, Math.random());
+    this.#stage = { at: 'quarantined', cancel: this.#clock.after(pauseMs, () => this.#tryAgain()) };
+    this.#handover.close('crash');
+    const times = `crashed ${crashesMax} times in ten minutes`;
+    const again = `it is tried again after ${formatDuration(Math.round(pauseMs / 60_000) * 60_000)}, or by 'merestone reload'`;
+    this.#setDown('quarantined', `${times}; the last time: ${reason}; ${again}`);
+  }
+
+  #tryAgain(): void {
+    this.#crashedAtMs = [];
+    this.#handover.shut();
+    this.start();
+  }
+
+  #pause(attempt: number, reason: string): void {
+    const pauseMs = backoffMs(attempt, restartPause, Math.random());
+    this.#setDown('restarting', reason);
+    this.#stage = { at: 'pausing', cancel: this.#clock.after(pauseMs, () => this.start()) };
+  }
+
+  #setDown(state: SiloStatus['state'], reason: string): void {
+    if (this.#portrait.down(state, reason)) this.#logger.error('silo is down', { state, reason });
+  }
+
+  #unreachable(): MerestoneError {
+    return new MerestoneError('SiloCrashed', `it is ${this.#portrait.status.state} and does not answer`, {
+      subject: this.name,
+      retryable: true,
+    });
+  }
+}

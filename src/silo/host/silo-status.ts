@@ -1,0 +1,69 @@
+import type { Clock } from '../../base/clock.ts';
+import { blankSilo } from '../../status/blank-status.ts';
+import type { SiloStatus, SiloUsage } from '../../status/status.ts';
+import type { SiloBirth } from '../protocol.ts';
+
+/**
+ * What the gateway shows of a silo: what it says of itself, under the name that the gateway gave it, with what was
+ * measured from outside. A silo serves one tenant and gateway for good: once named, they stay.
+ */
+export class SiloPortrait {
+  readonly #clock: Clock;
+  #status: SiloStatus;
+  /** When its state became what it is. */
+  #sinceMs: number;
+
+  constructor({ options }: SiloBirth, clock: Clock) {
+    const { name, isolation, batch } = options;
+    this.#clock = clock;
+    this.#sinceMs = clock.monotonicMs();
+    this.#status = {
+      ...blankSilo(name, isolation.kind),
+      batches: { lingerMs: batch.lingerMs, unacceptedMs: null },
+    };
+  }
+
+  get status(): SiloStatus {
+    return { ...this.#status, forMs: Math.round(this.#clock.monotonicMs() - this.#sinceMs) };
+  }
+
+  /** False, and nothing is taken over, where it gives itself out as another. */
+  show(said: SiloStatus): boolean {
+    const { name, tenant, gateway, usage, isolation, restarts } = this.#status;
+    if (differs(tenant, said.tenant) || differs(gateway, said.gateway)) return false;
+    const origin = { tenant: said.tenant ?? tenant, gateway: said.gateway ?? gateway };
+    this.#change({ ...said, ...origin, name, usage, isolation, restarts });
+    return true;
+  }
+
+  measured(usage: SiloUsage): void {
+    this.#status = { ...this.#status, usage };
+  }
+
+  restarted(): void {
+    this.#status = { ...this.#status, restarts: this.#status.restarts + 1 };
+  }
+
+  /** The isolate is gone: what it said last of its session is no longer so. */
+  gone(): void {
+    const { uplink } = this.#status;
+    const closed = uplink && { ...uplink, state: 'closed' as const, inflight: 0 };
+    this.#status = { ...this.#status, usage: null, uplink: closed };
+  }
+
+  /** True where that is news. */
+  down(state: SiloStatus['state'], reason: string | null): boolean {
+    const isNews = this.#status.state !== state || this.#status.reason !== reason;
+    this.#change({ ...this.#status, state, reason });
+    return isNews;
+  }
+
+  #change(status: SiloStatus): void {
+    if (status.state !== this.#status.state) this.#sinceMs = this.#clock.monotonicMs();
+    this.#status = status;
+  }
+}
+
+function differs(was: string | null, is: string | null): boolean {
+  return was !== null && is !== null && was !== is;
+}

@@ -1,0 +1,147 @@
+import { Worker } from 'node:worker_threads';
+import { inBackground } from '../../base/background.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { ToSilo } from '../protocol.ts';
+import { admit } from './message-admission.ts';
+import { reasonOf } from './process-message.ts';
+import type { Isolate, IsolateListener } from './isolate.ts';
+import { outwardBytesMax } from './line-channel.ts';
+import { messageSize } from './message-size.ts';
+import { TalkRation } from './message-limit.ts';
+import { type IsolateLimits, lookEveryMs, type Patience, Warden } from './watchdog.ts';
+
+/** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
+const maxYoungGenerationSizeMb = 6;
+
+const siloEntry = new URL('../tenant/worker.ts', import.meta.url);
+
+export interface ThreadIsolateOptions {
+  name: string;
+  limits: IsolateLimits;
+  clock: Clock;
+  /** What runs in it, and how long its faults are borne, where a test brings a silo gone mad. */
+  rogue?: { entry: URL; patience: Patience };
+}
+
+/**
+ * A silo in an isolate of its own: its own heap, event loop and environment, and one port. What it takes is
+ * measured from here, and one that takes too much, or hangs, is ended from here.
+ */
+export class ThreadIsolate implements Isolate {
+  /** A thread's port has no measure; the handover's bound is what holds there. */
+  readonly isCongested = false;
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #listener: IsolateListener;
+  readonly #warden: Warden;
+  readonly #ration: TalkRation;
+  #heardAtMs: number;
+  #left = false;
+  /** It is being ended: what is still in its port is not heard. */
+  #isOver = false;
+  #measuring = false;
+  #cancelLook: Cancel;
+
+  constructor({ name, limits, clock, rogue }: ThreadIsolateOptions, listener: IsolateListener) {
+    const { CREDENTIALS_DIRECTORY: credentials } = process.env;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#heardAtMs = clock.monotonicMs();
+    this.#ration = new TalkRation(this.#heardAtMs);
+    this.#warden = new Warden(limits, this.#heardAtMs, rogue?.patience);
+    this.#worker = new Worker(rogue?.entry ?? siloEntry, {
+      name: `silo ${name}`,
+      // Its own environment: what stands in the gateway's is nobody's business in there.
+      env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(limits.memoryBytesMax / 1e6),
+        maxYoungGenerationSizeMb,
+      },
+      // Or a silo could print lines into the gateway's log that look like anybody's.
+      stdout: true,
+      stderr: true,
+    });
+    // Nobody reads it, and it passes through this thread all the same.
+    for (const output of [this.#worker.stdout, this.#worker.stderr]) {
+      output.on('data', (bytes: Buffer) => {
+        this.#hears(bytes.length);
+      });
+    }
+    this.#worker.on('message', (message: unknown) => this.#receive(message));
+    this.#worker.on('error', (error: unknown) => this.#threw(error));
+    this.#worker.once('exit', () => this.#exited());
+    this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
+  }
+
+  post(message: ToSilo): void {
+    this.#ration.given();
+    this.#worker.postMessage(message);
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#cancelLook();
+    inBackground(this.#worker.terminate(), (error) => this.#listener.fault(reasonOf(error)));
+  }
+
+  #receive(message: unknown): void {
+    if (this.#isOver || !this.#hears(messageSize(message, outwardBytesMax))) return;
+    const admitted = admit(message);
+    if (typeof admitted === 'string') return this.#condemn(admitted);
+    if (admitted.type === 'stopped') this.#left = true;
+    this.#listener.message(admitted);
+  }
+
+  /** Whether it may say so much more; one that may not is ended before it can fill this process's memory. */
+  #hears(bytes: number): boolean {
+    if (this.#isOver) return false;
+    this.#heardAtMs = this.#clock.monotonicMs();
+    const fault = this.#ration.heard(bytes, this.#heardAtMs);
+    if (fault !== undefined) this.#condemn(fault);
+    return fault === undefined;
+  }
+
+  /** Anything can be thrown, null as well. */
+  #threw(error: unknown): void {
+    if (!this.#isOver) this.#listener.fault(reasonOf(error));
+  }
+
+  #look(): void {
+    this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
+    const fault = this.#warden.silence(this.#heardAtMs, this.#clock.monotonicMs());
+    if (fault !== undefined) return this.#condemn(fault);
+    if (!this.#measuring) inBackground(this.#measure(), (error) => this.#condemn(reasonOf(error)));
+  }
+
+  /** V8 answers even for an isolate that runs in circles; for one that waits for a disk, when it is back. */
+  async #measure(): Promise<void> {
+    this.#measuring = true;
+    try {
+      const [cpu, heap] = await Promise.all([this.#worker.cpuUsage(), this.#worker.getHeapStatistics()]);
+      if (this.#isOver) return;
+      const look = {
+        cpuMs: (cpu.user + cpu.system) / 1000,
+        memoryBytes: heap.used_heap_size + heap.external_memory,
+      };
+      const { usage, fault } = this.#warden.look(look, this.#clock.monotonicMs());
+      this.#listener.usage(usage);
+      this.post({ type: 'usage', usage });
+      if (fault !== undefined) this.#condemn(fault);
+    } catch {
+      // It has ended; 'exit' says so.
+    }
+    this.#measuring = false;
+  }
+
+  #condemn(reason: string): void {
+    this.#listener.fault(reason);
+    this.end();
+  }
+
+  #exited(): void {
+    this.#isOver = true;
+    this.#cancelLook();
+    this.#worker.removeAllListeners();
+    this.#listener.ended(this.#left ? 'left' : 'crashed');
+  }
+}

@@ -1,0 +1,126 @@
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { inBackground } from '../../base/background.ts';
+import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
+import { describeError, MerestoneError } from '../../base/error.ts';
+import type { Logger } from '../../base/logger.ts';
+import { prepareProof, provenPeer } from '../../base/peer-credentials.ts';
+import { isAnswered } from '../../base/socket-probe.ts';
+import { Life, type LifeDependencies } from './connection.ts';
+import { StrangerNotes } from './refused-peer-log.ts';
+import { TurnedAway } from './refused-connections.ts';
+
+const strangerReason = 'only the gateway may speak to a silo';
+/** Whoever comes and goes before the kernel is asked who it was. */
+const faultLines: AllowanceLimits = { perSecond: 1 / 60, burst: 5 };
+
+export interface DoorkeeperOptions {
+  /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
+  listen: string;
+  /** The only user that is let in: the gateway's, as it is when somebody knocks. */
+  gatewayUid: () => number;
+}
+
+export interface Doorkeeper {
+  /** Ends the life that is on, with leave, and stops listening. */
+  close(): Promise<void>;
+}
+
+/**
+ * The door of a silo that is a process of its own: whoever knocks must be the gateway's user, as the kernel says
+ * (SO_PEERCRED, unix(7)), and one at a time. Throws Io where it can't listen, DaemonRunning where another silo
+ * does.
+ */
+export async function keepDoor(
+  { listen, gatewayUid }: DoorkeeperOptions,
+  { logger, ...dependencies }: Omit<LifeDependencies, 'begun' | 'ended'> & { logger: Logger },
+): Promise<Doorkeeper> {
+  const { clock } = dependencies;
+  const away = new TurnedAway();
+  const faults = new Allowance(faultLines, clock.monotonicMs());
+  let life: Life | undefined;
+  let isClosing = false;
+  let closed: (() => void) | undefined;
+  const notes = new StrangerNotes(
+    { clock, logger },
+    strangerReason,
+    (details) => life?.post({ type: 'record', act: { kind: 'refused-request', details } }) ?? false,
+  );
+
+  const admit = (socket: Socket): void => {
+    const { uid, pid } = provenPeer(socket);
+    if (uid !== gatewayUid()) {
+      inBackground(notes.knocked(uid, pid), (error) => {
+        logger.warn('a stranger is not noted', { reason: describeError(error) });
+      });
+      return away.add(socket, strangerReason);
+    }
+    if (life !== undefined) return away.add(socket, 'another gateway is connected to this silo');
+    if (isClosing) return away.add(socket, 'this silo is leaving');
+    logger.info('gateway connected', { pid });
+    life = new Life(socket, {
+      ...dependencies,
+      begun: () => notes.begun(),
+      ended: () => {
+        life = undefined;
+        logger.info('gateway left');
+        closed?.();
+      },
+    });
+  };
+
+  prepareProof();
+  const server = createServer((socket) => {
+    try {
+      admit(socket);
+    } catch (error) {
+      const reason = describeError(error);
+      if (faults.take(1, clock.monotonicMs())) logger.warn('a connection is refused', { reason });
+      away.add(socket, reason);
+    }
+  });
+  await open(server, listen);
+
+  return {
+    close: async () => {
+      isClosing = true;
+      server.close();
+      away.endAll();
+      notes.close();
+      if (life === undefined) return;
+      await new Promise<void>((resolve) => {
+        closed = resolve;
+        life?.leave();
+      });
+    },
+  };
+}
+
+async function open(server: Server, listen: string): Promise<void> {
+  try {
+    const found = lstatSync(listen, { throwIfNoEntry: false });
+    if (found !== undefined && !found.isSocket()) throw new Error('something else stands there');
+    if (found !== undefined && (await isAnswered(listen))) {
+      throw new MerestoneError('DaemonRunning', 'another silo answers here', {
+        subject: listen,
+        hint: 'stop it first, or give this one a socket of its own',
+      });
+    }
+    rmSync(listen, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(listen, resolve);
+    });
+    // accept(2) fails while there are no descriptors left; the gateway then tries again.
+    server.on('error', () => {});
+    // Whoever reaches the folder may knock; who is let in, the kernel's word on the peer decides.
+    chmodSync(listen, 0o666);
+  } catch (error) {
+    if (error instanceof MerestoneError) throw error;
+    throw new MerestoneError('Io', `the silo's socket cannot be made (${describeError(error)})`, {
+      subject: listen,
+      hint: 'choose a path in a folder that this user may write; systemd makes /run/merestone-silo/NAME',
+      cause: error,
+    });
+  }
+}

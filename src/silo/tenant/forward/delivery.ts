@@ -1,0 +1,121 @@
+import { backoffMs } from '../../../base/backoff.ts';
+
+/** What becomes of one publish, whatever the protocol calls it. */
+export type DeliveryOutcome =
+  | 'accepted'
+  /** The broker answered that it does not take this one. */
+  | 'refused'
+  /** It was taken and thrown away, since nobody subscribes. */
+  | 'no-subscribers'
+  /** It was larger than the broker takes, for as long as that was waited for. */
+  | 'impossible'
+  /** The session ended before the answer. */
+  | 'unsettled';
+
+/** `ack`: leaves the spool. `reject`: quarantine. `release`: back in line. `aside`: tried again later, others first. */
+export type DeliveryVerdict = 'ack' | 'reject' | 'release' | 'aside';
+
+interface Strikes {
+  count: number;
+  retryAtMs: number;
+  /** Batches accepted when the first strike fell: more since then means that others pass. */
+  acceptedBefore: number;
+}
+
+/** So many refusals, with others passing meanwhile, show that it is the batch and not the broker. */
+export const strikesMax = 5;
+/** More batches than this refused at once: it is the broker, not a batch. */
+export const asideMax = 16;
+/** Sessions lost in a row without one accepted batch, after which one batch at a time shows which one is to blame. */
+const lossesBeforeProbing = 2;
+
+const pauseOptions = { initialMs: 1000, maxMs: 60_000, jitter: 0.3 };
+
+/**
+ * Tells a batch that the broker will never take from a broker that takes nothing: decides each outcome,
+ * how many may be in flight, and until when to pause. Pure but for its counters.
+ */
+export class Delivery {
+  readonly #strikes = new Map<string, Strikes>();
+  readonly #random: () => number;
+  #accepted = 0;
+  #failuresInRow = 0;
+  #lossesInRow = 0;
+  #pausedUntilMs = 0;
+
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
+  get pausedUntilMs(): number {
+    return this.#pausedUntilMs;
+  }
+
+  /** A batch is suspected of ending the session: they go one by one, each proven before the next. */
+  get isProbing(): boolean {
+    return this.#lossesInRow >= lossesBeforeProbing;
+  }
+
+  /** Batches in flight at most: one by one while a batch is suspected of ending the session. */
+  window(most: number): number {
+    return this.isProbing ? 1 : most;
+  }
+
+  /** `alone`: nothing else was in flight, so a lost session speaks of this batch. */
+  decide(id: string, outcome: DeliveryOutcome, nowMs: number, alone: boolean): DeliveryVerdict {
+    switch (outcome) {
+      case 'accepted':
+        this.#accepted += 1;
+        this.#failuresInRow = 0;
+        this.#lossesInRow = 0;
+        this.#strikes.delete(id);
+        return 'ack';
+      case 'impossible':
+        this.#strikes.delete(id);
+        return 'reject';
+      case 'no-subscribers':
+        this.#pause(nowMs);
+        return 'release';
+      case 'refused':
+        return this.#strike(id, nowMs);
+      case 'unsettled':
+        return alone && this.isProbing ? this.#strike(id, nowMs) : 'release';
+    }
+  }
+
+  /** The session ended with batches in flight. */
+  sessionLost(): void {
+    this.#lossesInRow += 1;
+  }
+
+  /** When a batch that was put aside is due again. */
+  retryAtMs(id: string): number {
+    return this.#strikes.get(id)?.retryAtMs ?? 0;
+  }
+
+  /** All that was aside goes back in line: it is the broker. */
+  forgive(): void {
+    this.#strikes.clear();
+  }
+
+  #strike(id: string, nowMs: number): DeliveryVerdict {
+    const strikes = this.#strikes.get(id) ?? { count: 0, retryAtMs: 0, acceptedBefore: this.#accepted };
+    strikes.count += 1;
+    const othersPass = this.#accepted > strikes.acceptedBefore;
+    if (strikes.count >= strikesMax && othersPass) {
+      this.#strikes.delete(id);
+      return 'reject';
+    }
+    strikes.retryAtMs = nowMs + backoffMs(strikes.count, pauseOptions, this.#random());
+    this.#strikes.set(id, strikes);
+    this.#pause(nowMs);
+    return 'aside';
+  }
+
+  /** One failure among successes costs nothing; a run of them costs growing pauses. */
+  #pause(nowMs: number): void {
+    this.#failuresInRow += 1;
+    if (this.#failuresInRow === 1) return;
+    this.#pausedUntilMs = nowMs + backoffMs(this.#failuresInRow - 1, pauseOptions, this.#random());
+  }
+}

@@ -1,0 +1,349 @@
+import type { Cancel, Clock } from '../../../base/clock.ts';
+import { inBackground } from '../../../base/background.ts';
+import { describeError } from '../../../base/error.ts';
+import { FaultState } from '../../../base/fault-state.ts';
+import type { Logger } from '../../../base/logger.ts';
+import type { BatchRef, LeasedBatch, Reach, Spool } from '../../../spool/spool.ts';
+import { telemetryRequest } from '../../../uplink/telemetry-message.ts';
+import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
+import type { UplinkOptions } from '../../../uplink/options.ts';
+import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../../../base/token-bucket.ts';
+import type { PublishOutcome, PublishRequest } from '../../../uplink/uplink.ts';
+import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../../../uplink/publish-window.ts';
+import { asideMax, Delivery, type DeliveryVerdict } from './delivery.ts';
+import type { Sender } from './metered-uplink.ts';
+import { Oversize } from './oversize.ts';
+
+export interface ForwarderDependencies {
+  clock: Clock;
+  logger: Logger;
+  spool: Pick<Spool, 'beginLive' | 'lease' | 'settle' | 'status'>;
+  uplink: Sender;
+  options: UplinkOptions;
+  /** Which batches may go now, as the quotas have it. */
+  reach(): Reach | 'none';
+  /** So many samples were taken by the broker for good. */
+  delivered(samples: number): void;
+  /** Batches wait that are larger than the broker takes, or none does any more. */
+  oversize?(state: 'reached' | 'cleared', bytesMax: number): void;
+}
+
+/** Verdicts are settled together: one commit for all that came in this long. */
+const settleDelayMs = 20;
+
+/** A disk that takes nothing is tried again this often; nothing more is leased meanwhile. */
+const settleRetryMs = 1000;
+
+/** Batches that a quota holds back are asked for again this often. */
+const reachCheckMs = 1000;
+
+/** What the broker has acknowledged and still has to prove (MQTT 3.1.1): nothing more goes out beyond this. */
+const unprovenBytesMax = 8_000_000;
+
+/** More of them than this, and the backlog stays where it is: it would all be read for nothing. */
+const oversizeMax = 20_000;
+
+/** Why a batch stays where it is, and when to ask again. */
+interface Hold {
+  by: 'reach' | 'rate';
+  waitMs: number;
+}
+
+/** Moves batches from the spool to the broker, several in flight, and settles what the broker said of each. */
+export class Forwarder {
+  readonly #dependencies: ForwarderDependencies;
+  readonly #delivery = new Delivery();
+  readonly #inflight = new Set<string>();
+  /** Refused batches that are tried again later, while others go first. At most `asideMax`. */
+  readonly #aside = new Map<string, LeasedBatch>();
+  /** Acknowledged, not proven, and no longer in flight: bytes. */
+  readonly #unproven = new Map<string, number>();
+  readonly #oversize: Oversize;
+  /** Payload of the largest that was accepted. */
+  #acceptedBytesMax = 0;
+  #verdicts = emptyVerdicts();
+  /** Grows and shrinks with the link's round trip; a new session starts it anew. */
+  #window: PublishWindow = openWindow(1, 0);
+  /** What was stored up to here when the session began is backlog; what comes after is live. */
+  #backlogEnd: BatchRef = { epoch: '', seq: 0 };
+  #backlogRate: TokenBucket | undefined;
+  #ready = false;
+  readonly #settling: FaultState;
+  #cancelSettle: Cancel | undefined;
+  #cancelPump: Cancel | undefined;
+
+  constructor(dependencies: ForwarderDependencies) {
+    this.#dependencies = dependencies;
+    this.#settling = new FaultState('settling what was sent', dependencies);
+    const { clock, logger } = dependencies;
+    this.#oversize = new Oversize({
+      clock,
+      logger,
+      release: (refs) => this.#putBack(refs),
+      reject: (refs, reason) => this.#giveUp(refs, reason),
+      report: (state, bytesMax) => dependencies.oversize?.(state, bytesMax),
+    });
+    const { backlogBytesPerSecond } = dependencies.options;
+    if (backlogBytesPerSecond !== undefined) {
+      this.#backlogRate = openBucket(backlogBytesPerSecond, clock.monotonicMs());
+    }
+  }
+
+  sessionReady(inflightMax: number): void {
+    this.#ready = true;
+    this.#oversize.sessionReady();
+    const { epoch, seq } = this.#dependencies.spool.status();
+    this.#backlogEnd = { epoch, seq };
+    this.#dependencies.spool.beginLive();
+    this.#window = openWindow(inflightMax, this.#dependencies.clock.monotonicMs());
+    this.pump();
+  }
+
+  sessionLost(): void {
+    if (this.#ready && this.#inflight.size + this.#unproven.size > 0) this.#delivery.sessionLost();
+    this.#ready = false;
+    this.#oversize.sessionLost();
+  }
+
+  /** Batches that wait because they are larger than the broker takes. */
+  get oversize(): number {
+    return this.#oversize.count;
+  }
+
+  /** What the broker takes, in bytes of a whole packet: what waited and fits goes back in line. */
+  limitSize(bytesMax: number): void {
+    this.#oversize.limit(bytesMax);
+  }
+
+  /** Fills the window with what is due. */
+  pump(): void {
+    this.#cancelPump?.();
+    this.#cancelPump = undefined;
+    if (!this.#ready) return;
+    const { clock, spool, options } = this.#dependencies;
+    const nowMs = clock.monotonicMs();
+    const waitMs = this.#delivery.pausedUntilMs - nowMs;
+    const reach = this.#reach();
+    if (waitMs > 0 || reach === 'none') {
+      this.#pumpIn(waitMs > 0 ? waitMs : reachCheckMs);
+      return;
+    }
+    const free = this.#free();
+    if (free <= 0) return;
+    const due = this.#takeDue(nowMs, free);
+    for (const batch of due) this.#publish(batch);
+    const fresh = free > due.length ? spool.lease(free - due.length, options.order, reach) : [];
+    const { heldBack, hold } = this.#sendInReach(fresh, reach, nowMs);
+    if (hold !== undefined) {
+      spool.settle({ released: heldBack.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
+      this.#pumpIn(hold.waitMs);
+    } else if (reach === 'live' || (fresh.length === 0 && this.#aside.size > 0)) {
+      this.#pumpIn(reachCheckMs);
+    }
+  }
+
+  #reach(): Reach | 'none' {
+    const reach = this.#dependencies.reach();
+    return reach === 'all' && this.#oversize.count >= oversizeMax ? 'live' : reach;
+  }
+
+  #free(): number {
+    const unprovenBytes = [...this.#unproven.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (unprovenBytes >= unprovenBytesMax) return 0;
+    const busy = this.#inflight.size + (this.#delivery.isProbing ? this.#unproven.size : 0);
+    return this.#delivery.window(windowSize(this.#window)) - busy;
+  }
+
+  #pumpIn(ms: number): void {
+    this.#cancelPump = this.#dependencies.clock.after(ms, () => this.pump());
+  }
+
+  /** Settles what has been answered; what was not stays in the spool. */
+  close(): void {
+    this.#ready = false;
+    this.#cancelPump?.();
+    this.#oversize.close();
+    this.#releaseAside();
+    this.#settle();
+  }
+
+  /**
+   * Sends in order; gives what has to stay, and why. Once what may go is no longer what it was, all the rest
+   * stays and is asked for anew; once the backlog is at its rate, the rest of it stays, and all under fifo.
+   */
+  #sendInReach(
+    batches: readonly LeasedBatch[],
+    reach: Reach,
+    nowMs: number,
+  ): { heldBack: LeasedBatch[]; hold: Hold | undefined } {
+    let hold: Hold | undefined;
+    const heldBack = batches.filter((batch) => {
+      const itsHold = this.#holdOf(batch, reach, nowMs, hold);
+      if (itsHold === undefined) this.#publish(batch);
+      else hold = itsHold;
+      return itsHold !== undefined;
+    });
+    return { heldBack, hold };
+  }
+
+  /** What holds this one, where `before` holds one before it. One that nothing holds is paid for. */
+  #holdOf(batch: LeasedBatch, reach: Reach, nowMs: number, before: Hold | undefined): Hold | undefined {
+    if (before?.by === 'reach') return before;
+    if (this.#reach() !== reach) return { by: 'reach', waitMs: 0 };
+    const { epoch, seq } = batch.key;
+    const isBacklog = batch.durable && (epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq);
+    if (before !== undefined && (isBacklog || this.#dependencies.options.order === 'fifo')) return before;
+    if (!isBacklog || this.#backlogRate === undefined) return undefined;
+    const waitMs = waitMsOf(this.#backlogRate, nowMs);
+    if (waitMs > 0) return { by: 'rate', waitMs };
+    this.#backlogRate = spend(this.#backlogRate, batch.compressed.length, nowMs);
+    return undefined;
+  }
+
+  #takeDue(nowMs: number, count: number): LeasedBatch[] {
+    const due = [...this.#aside].filter(([id]) => this.#delivery.retryAtMs(id) <= nowMs).slice(0, count);
+    for (const [id] of due) this.#aside.delete(id);
+    return due.map(([, batch]) => batch);
+  }
+
+  #publish(batch: LeasedBatch): void {
+    const { clock, uplink, options } = this.#dependencies;
+    const id = identify(batch.key);
+    const request = telemetryRequest(batch, options.compression);
+    this.#inflight.add(id);
+    const sentAtMs = clock.monotonicMs();
+    const inflight = this.#inflight.size;
+    const answered = (): void => {
+      this.#inflight.delete(id);
+      this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
+    };
+    const acknowledged = (): void => {
+      answered();
+      this.#unproven.set(id, request.payload.length);
+      this.pump();
+    };
+    const concluded = uplink.publish(request, acknowledged).then((outcome) => {
+      const isMeasured = outcome.kind !== 'unsettled' && outcome.kind !== 'too-large';
+      if (isMeasured && this.#inflight.has(id)) answered();
+      this.#inflight.delete(id);
+      this.#unproven.delete(id);
+      this.#conclude(id, batch, request, outcome);
+    });
+    inBackground(concluded, (error) => this.#settling.fail(describeError(error)));
+  }
+
+  #conclude(id: string, batch: LeasedBatch, request: PublishRequest, outcome: PublishOutcome): void {
+    const { epoch, seq } = batch.key;
+    const ref: BatchRef = { epoch, seq };
+    const verdict = this.#decide(id, request, outcome);
+    switch (verdict) {
+      case 'ack':
+        this.#verdicts.acked.push(ref);
+        this.#acceptedBytesMax = Math.max(this.#acceptedBytesMax, request.payload.length);
+        this.#dependencies.delivered(batch.samples);
+        break;
+      case 'reject':
+        this.#verdicts.rejected.push({ ...ref, reason: describeOutcome(outcome) });
+        break;
+      case 'release':
+        this.#verdicts.released.push(ref);
+        break;
+      case 'hold':
+        this.#hold(id, ref, request);
+        break;
+      case 'aside':
+        this.#aside.set(id, batch);
+        if (this.#aside.size > asideMax) this.#releaseAside();
+        break;
+    }
+    this.#settleSoon();
+  }
+
+  /** `hold`: it is larger than the broker takes, and waits until that changes. */
+  #decide(id: string, request: PublishRequest, outcome: PublishOutcome): DeliveryVerdict | 'hold' {
+    if (outcome.kind === 'too-large') return 'hold';
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    // A peer that hung up with nothing else in flight speaks of this batch.
+    const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
+    const verdict = this.#delivery.decide(id, outcome.kind, nowMs, alone);
+    const isLargest = request.payload.length > this.#acceptedBytesMax;
+    if (verdict !== 'reject' || outcome.kind !== 'unsettled' || !isLargest) return verdict;
+    // Smaller ones pass and this one ends the session: it is the size that the broker does not bear.
+    this.#dependencies.uplink.tooLarge(request);
+    return 'hold';
+  }
+
+  #hold(id: string, ref: BatchRef, request: PublishRequest): void {
+    const { tenant = '', gateway = '' } = request.userProperties ?? {};
+    const message = messageOf(request, { tenant, gateway }, this.#dependencies.options.protocol);
+    this.#oversize.hold(id, ref, packetBytes(message));
+  }
+
+  #putBack(refs: readonly BatchRef[]): void {
+    this.#verdicts.released.push(...refs);
+    this.#settleSoon();
+  }
+
+  #giveUp(refs: readonly BatchRef[], reason: string): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    for (const ref of refs) {
+      const verdict = this.#delivery.decide(identify(ref), 'impossible', nowMs, false);
+      if (verdict === 'reject') this.#verdicts.rejected.push({ ...ref, reason });
+    }
+    this.#settleSoon();
+  }
+
+  #settleSoon(): void {
+    this.#cancelSettle ??= this.#dependencies.clock.after(settleDelayMs, () => this.#settle());
+  }
+
+  /** So many refusals at once speak of the broker: all go back in line. */
+  #releaseAside(): void {
+    for (const { key } of this.#aside.values())
+      this.#verdicts.released.push({ epoch: key.epoch, seq: key.seq });
+    this.#aside.clear();
+    this.#delivery.forgive();
+  }
+
+  #settle(): void {
+    this.#cancelSettle?.();
+    this.#cancelSettle = undefined;
+    const { clock, spool } = this.#dependencies;
+    try {
+      spool.settle(this.#verdicts);
+    } catch (error) {
+      this.#settling.fail(describeError(error));
+      this.#cancelSettle = clock.after(settleRetryMs, () => this.#settle());
+      return;
+    }
+    this.#settling.clear();
+    this.#verdicts = emptyVerdicts();
+    this.pump();
+  }
+}
+
+interface OpenVerdicts {
+  acked: BatchRef[];
+  rejected: (BatchRef & { reason: string })[];
+  released: BatchRef[];
+}
+
+function emptyVerdicts(): OpenVerdicts {
+  return { acked: [], rejected: [], released: [] };
+}
+
+function identify(key: { epoch: string; seq: number }): string {
+  return `${key.epoch}/${key.seq}`;
+}
+
+function describeOutcome(outcome: PublishOutcome): string {
+  switch (outcome.kind) {
+    case 'refused':
+      return `the broker refused it again and again: ${outcome.reason}`;
+    case 'accepted':
+    case 'too-large':
+    case 'no-subscribers':
+    case 'unsettled':
+      return 'it ended the session again and again';
+  }
+}

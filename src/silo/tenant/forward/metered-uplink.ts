@@ -1,0 +1,40 @@
+import type { Origin } from '../../../messages/topic.ts';
+import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
+import type { UplinkOptions } from '../../../uplink/options.ts';
+import type { Uplink } from '../../../uplink/uplink.ts';
+
+/** What sends: the uplink without its life. */
+export type Sender = Pick<Uplink, 'publish' | 'ready' | 'tooLarge'>;
+
+/** `sent` hears the bytes of each MQTT packet before it goes, less where it did not go after all. */
+export function metered(
+  sender: Sender,
+  { protocol }: UplinkOptions,
+  origin: Origin,
+  sent: (bytes: number) => void,
+): Sender {
+  return {
+    publish: async (request, acknowledged) => {
+      const bytes = packetBytes(messageOf(request, origin, protocol));
+      sent(bytes);
+      const outcome = await sender.publish(request, acknowledged);
+      if (outcome.kind === 'too-large' && outcome.wasSent !== true) sent(-bytes);
+      return outcome;
+    },
+    tooLarge: (request) => sender.tooLarge(request),
+    get ready() {
+      return sender.ready;
+    },
+  };
+}
+
+/** Not ready while `isOpen` says no. */
+export function gated(sender: Sender, isOpen: () => boolean): Sender {
+  return {
+    publish: (request, acknowledged) => sender.publish(request, acknowledged),
+    tooLarge: (request) => sender.tooLarge(request),
+    get ready() {
+      return sender.ready && isOpen();
+    },
+  };
+}

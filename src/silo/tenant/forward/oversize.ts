@@ -1,0 +1,111 @@
+import type { Cancel, Clock } from '../../../base/clock.ts';
+import type { Logger } from '../../../base/logger.ts';
+import type { BatchRef } from '../../../spool/spool.ts';
+
+export interface OversizeDependencies {
+  clock: Clock;
+  logger: Logger;
+  /** They fit now: back in line. */
+  release: (refs: readonly BatchRef[]) => void;
+  /** They were too large for a day. */
+  reject: (refs: readonly BatchRef[], reason: string) => void;
+  /** The first one waits, or the last one does no more. */
+  report: (state: 'reached' | 'cleared', bytesMax: number) => void;
+}
+
+/** So long has the broker, while it was there, not taken a size: then it is not going to. */
+export const givenUpMs = 86_400_000;
+const checkMs = 600_000;
+
+interface Held {
+  ref: BatchRef;
+  bytes: number;
+  sinceOnlineMs: number;
+}
+
+/**
+ * Batches that are larger than the broker takes. They stay leased, so that others go past them, until it takes
+ * more, or until they were larger than every limit that it had in a day: a limit may be a mistake of an hour.
+ * A few dozen bytes each.
+ */
+export class Oversize {
+  readonly #dependencies: OversizeDependencies;
+  readonly #held = new Map<string, Held>();
+  #bytesMax = Infinity;
+  /** Time with a session: without one no limit is seen. */
+  #onlineMs = 0;
+  #onlineSinceMs: number | undefined;
+  #cancelCheck: Cancel | undefined;
+
+  constructor(dependencies: OversizeDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  get count(): number {
+    return this.#held.size;
+  }
+
+  sessionReady(): void {
+    this.#onlineSinceMs ??= this.#dependencies.clock.monotonicMs();
+  }
+
+  sessionLost(): void {
+    this.#onlineMs = this.#online();
+    this.#onlineSinceMs = undefined;
+  }
+
+  /** `bytes` of the whole packet. */
+  hold(id: string, ref: BatchRef, bytes: number): void {
+    const { logger, report, release } = this.#dependencies;
+    // The limit was lifted while this one was on its way.
+    if (bytes <= this.#bytesMax) return release([ref]);
+    this.#held.set(id, { ref, bytes, sinceOnlineMs: this.#online() });
+    if (this.#held.size > 1) return;
+    this.#checkLater();
+    logger.warn('batches are larger than the broker takes, and wait', { bytes, bytesMax: this.#bytesMax });
+    report('reached', this.#bytesMax);
+  }
+
+  /** What the broker takes now. */
+  limit(bytesMax: number): void {
+    this.#bytesMax = bytesMax;
+    const fitting = this.#take(({ bytes }) => bytes <= bytesMax);
+    if (fitting.length > 0) this.#dependencies.release(fitting);
+  }
+
+  close(): void {
+    this.#cancelCheck?.();
+  }
+
+  #checkLater(): void {
+    this.#cancelCheck?.();
+    this.#cancelCheck = this.#dependencies.clock.after(checkMs, () => this.#check());
+  }
+
+  #check(): void {
+    this.#checkLater();
+    if (this.#onlineSinceMs === undefined) return;
+    const onlineMs = this.#online();
+    const givenUp = this.#take(({ sinceOnlineMs }) => onlineMs - sinceOnlineMs >= givenUpMs);
+    const reason = `larger than the broker took for a day (${this.#bytesMax} bytes)`;
+    if (givenUp.length > 0) this.#dependencies.reject(givenUp, reason);
+  }
+
+  #online(): number {
+    if (this.#onlineSinceMs === undefined) return this.#onlineMs;
+    return this.#onlineMs + this.#dependencies.clock.monotonicMs() - this.#onlineSinceMs;
+  }
+
+  #take(isWanted: (held: Held) => boolean): BatchRef[] {
+    const taken = [...this.#held].filter(([, held]) => isWanted(held));
+    for (const [id] of taken) this.#held.delete(id);
+    if (taken.length > 0 && this.#held.size === 0) this.#clear();
+    return taken.map(([, { ref }]) => ref);
+  }
+
+  #clear(): void {
+    this.#cancelCheck?.();
+    this.#dependencies.logger.info('no batch is larger than the broker takes any more', {});
+    this.#dependencies.report('cleared', this.#bytesMax);
+  }
+}

@@ -1,0 +1,13 @@
+import type { UplinkStatus } from '../../../status/status.ts';
+
+/** What the uplink says of itself, and how many batches wait because they are larger than the broker takes. */
+export function withOversize(status: UplinkStatus, oversizeBatches: number): UplinkStatus {
+  if (oversizeBatches === 0) return status;
+  const wait =
+    oversizeBatches === 1
+      ? '1 batch waits here: it is larger than the broker takes'
+      : `${oversizeBatches} batches wait here: they are larger than the broker takes`;
+  const limit = status.packetBytesMax === null ? '' : ` (${status.packetBytesMax} bytes)`;
+  const reasons = [status.reason, `${wait}${limit}; raise its limit, or lower batch.bytesMax`];
+  return { ...status, oversizeBatches, reason: reasons.filter((reason) => reason !== null).join('; ') };
+}

@@ -1,0 +1,174 @@
+import { renameSync } from 'node:fs';
+import type { Clock } from '../../base/clock.ts';
+import { describeError, MerestoneError } from '../../base/error.ts';
+import { FaultState } from '../../base/fault-state.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Signer } from '../../identity/signer.ts';
+import type { EventBody, StreamEvent } from '../../messages/event.ts';
+import type { Origin } from '../../messages/topic.ts';
+import { auditDirectory } from '../../audit/audit-segment.ts';
+import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
+import { AuditLog } from '../../audit/audit-log.ts';
+
+export interface JournalDependencies {
+  /** Null for what happens before a silo has an identity. */
+  origin: Origin | null;
+  clock: Clock;
+  logger: Logger;
+  /** Sends an entry off the box as well; absent where there is no way yet. */
+  note?: (event: EventBody) => void;
+}
+
+/** Entries that wait for a disk: a site in order makes that many in a week. */
+const waitingMax = 500;
+
+/** What happened, when (ms since 1970 UTC), and whether its entry is sent off the box as well. */
+interface WaitingEntry {
+  kind: AuditKind;
+  details: AuditDetails[AuditKind];
+  at: number;
+  isNews: boolean;
+}
+
+/**
+ * Keeps a silo's audit log, and sends its entries off the box, so that the evidence is not on it alone. It never
+ * throws for the disk: an audit log that cannot be written must not stop the data. Entries wait in memory for the
+ * disk, with the time when they happened.
+ */
+export class Journal {
+  readonly #directory: string;
+  readonly #dependencies: JournalDependencies;
+  readonly #state: FaultState;
+  #log: AuditLog | undefined;
+  #waiting: WaitingEntry[] = [];
+  #lost = 0;
+
+  /** `owner` is the folder whose audit log it is. A damaged log is set aside, never continued. */
+  static open(owner: string, dependencies: JournalDependencies): Journal {
+    const journal = new Journal(owner, dependencies);
+    journal.#writeWaiting();
+    return journal;
+  }
+
+  /** Notes one thing in the log of a silo that has no identity. */
+  static noteUnidentified<Kind extends AuditKind>(
+    owner: string,
+    dependencies: Omit<JournalDependencies, 'origin'>,
+    kind: Kind,
+    details: AuditDetails[Kind],
+  ): void {
+    const journal = Journal.open(owner, { ...dependencies, origin: null });
+    journal.record(kind, details);
+    journal.close();
+  }
+
+  private constructor(owner: string, dependencies: JournalDependencies) {
+    this.#directory = auditDirectory(owner);
+    this.#dependencies = dependencies;
+    this.#state = new FaultState('the audit log', dependencies);
+  }
+
+  record<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): void {
+    this.#add({ kind, details, at: this.#now(), isNews: true });
+  }
+
+  /** What the spool reported by itself: it is kept here once the cloud has it and the spool lets it go. */
+  recordDelivered(event: StreamEvent): void {
+    const entry = entryOf(event);
+    if (entry !== undefined) this.#add({ ...entry, at: this.#now(), isNews: false });
+  }
+
+  /** Signs the head, where something stands unsigned. Never rejects for the disk. */
+  async sign(signer: Signer): Promise<void> {
+    if (!this.#writeWaiting()) return;
+    try {
+      await this.#log?.sign(signer);
+    } catch (error) {
+      this.#state.fail(describeError(error));
+    }
+  }
+
+  close(): void {
+    const unwritten = this.#waiting.length + this.#lost;
+    if (unwritten > 0)
+      this.#dependencies.logger.error('audit entries are lost with the disk', { entries: unwritten });
+    this.#log?.close();
+    this.#log = undefined;
+  }
+
+  #add(entry: WaitingEntry): void {
+    this.#waiting.push(entry);
+    if (this.#waiting.length > waitingMax) {
+      this.#waiting.shift();
+      this.#lost += 1;
+    }
+    this.#writeWaiting();
+  }
+
+  /** Writes what waits, oldest first; false where the disk takes no more. */
+  #writeWaiting(): boolean {
+    try {
+      this.#log ??= this.#openLog();
+      for (let entry = this.#waiting[0]; entry !== undefined; entry = this.#waiting[0]) {
+        this.#write(this.#log, entry);
+      }
+    } catch (error) {
+      this.#state.fail(describeError(error));
+      return false;
+    }
+    if (this.#state.clear() && this.#lost > 0) {
+      this.#dependencies.logger.error('audit entries are lost: too many waited', { entries: this.#lost });
+      this.#lost = 0;
+    }
+    return true;
+  }
+
+  #write(log: AuditLog, { kind, details, at, isNews }: WaitingEntry): void {
+    const entry = log.append(kind, details, at);
+    this.#waiting.shift();
+    if (isNews) this.#dependencies.note?.({ kind: 'audit', entry });
+  }
+
+  #openLog(): AuditLog {
+    const { origin, clock, logger } = this.#dependencies;
+    try {
+      return AuditLog.open(this.#directory, { origin, clock });
+    } catch (error) {
+      if (!(error instanceof MerestoneError) || error.code !== 'AuditDamaged') throw error;
+      const aside = `${this.#directory}.damaged-${Math.round(clock.wallMs())}`;
+      logger.error('the audit log is damaged and set aside', { reason: describeError(error), aside });
+      renameSync(this.#directory, aside);
+      return AuditLog.open(this.#directory, { origin, clock });
+    }
+  }
+
+  #now(): number {
+    return Math.round(this.#dependencies.clock.wallMs());
+  }
+}
+
+function entryOf(
+  event: StreamEvent,
+):
+  | { kind: 'drop'; details: AuditDetails['drop'] }
+  | { kind: 'quarantine'; details: AuditDetails['quarantine'] }
+  | undefined {
+  switch (event.kind) {
+    case 'dropped':
+    case 'quarantined': {
+      const { reason, batches, samples, epoch, seqFrom, seqTo } = event;
+      const details = { reason, batches, samples, epoch, seqFrom, seqTo };
+      return event.kind === 'dropped' ? { kind: 'drop', details } : { kind: 'quarantine', details };
+    }
+    case 'samples-dropped': {
+      const { reason, samples, from, to } = event;
+      return { kind: 'drop', details: { reason, samples, from, to } };
+    }
+    case 'epoch-started':
+    case 'identity-changed':
+    case 'storage-failed':
+    case 'quota':
+    case 'audit':
+      return undefined;
+  }
+}

@@ -1,0 +1,38 @@
+import type { Clock } from '../../base/clock.ts';
+import { LogRation } from './log-limit.ts';
+import type { FromSilo } from '../protocol.ts';
+
+/**
+ * What leaves the isolate, in no more messages than it takes, since they are counted outside (gate/talk-ration.ts):
+ * one credit for all that one message of samples settled, however small the batches, and log lines by ration.
+ */
+export class Outgoing {
+  readonly #send: (message: FromSilo) => void;
+  readonly #clock: Clock;
+  readonly #logRation: LogRation;
+  #credit = 0;
+
+  constructor(send: (message: FromSilo) => void, clock: Clock) {
+    this.#send = send;
+    this.#clock = clock;
+    this.#logRation = new LogRation(clock.monotonicMs());
+  }
+
+  post(message: FromSilo): void {
+    if (message.type === 'credit') {
+      if (this.#credit === 0) queueMicrotask(() => this.#settle());
+      this.#credit += message.readings;
+      return;
+    }
+    this.#settle();
+    if (message.type !== 'log') return this.#send(message);
+    for (const line of this.#logRation.pass(message, this.#clock.monotonicMs())) this.#send(line);
+  }
+
+  #settle(): void {
+    if (this.#credit === 0) return;
+    const readings = this.#credit;
+    this.#credit = 0;
+    this.#send({ type: 'credit', readings });
+  }
+}

@@ -1,0 +1,181 @@
+import type { Clock } from '../../../base/clock.ts';
+import { describeError } from '../../../base/error.ts';
+import type { Logger } from '../../../base/logger.ts';
+import { readingsOf, type Sample } from '../../../reading/sample.ts';
+import type { SiloUsage } from '../../../status/status.ts';
+import type { Reach, SentCount, Spool } from '../../../spool/spool.ts';
+import { Admission, type RefusalReason } from './sample-admission.ts';
+import { type CpuStage, govern } from './cpu-governor.ts';
+import { DayAllowance } from './daily-bytes.ts';
+import type { Journal } from '../journal.ts';
+import type { LossAccount } from '../../loss-account.ts';
+import type { QuotaOptions } from '../../options.ts';
+import type { QuotaBook, QuotaEdge } from './quota-edges.ts';
+import { RateMeter } from './rate-quota.ts';
+import type { Timekeeper } from '../ingest/timekeeper.ts';
+
+export interface QuotasDependencies {
+  book: QuotaBook;
+  clock: Clock;
+  logger: Logger;
+  spool: Pick<Spool, 'bytesInUse' | 'isShortOfDisk' | 'keepSent' | 'note' | 'sent' | 'status'>;
+  journal: Journal;
+  timekeeper: Timekeeper;
+  losses: LossAccount;
+  /** So many readings are dropped for good: as many more may follow. */
+  settled: (readings: number) => void;
+}
+
+/**
+ * A kill or a power cut makes the day's count forget less than this share of the allowance, mostly much less,
+ * since deliveries take the count along. It costs a hundred commits a day.
+ */
+const forgottenShareMax = 0.01;
+/** Measurements come once a second; a gateway that is silent for so long has stopped to measure. */
+const usageStaleMs = 30_000;
+/** A disk that takes no event for now is asked again; both edges of each quota are worth keeping. */
+const untoldMax = 10;
+
+/**
+ * Holds a silo to its quotas: what is let in, what may go out, and what is told of it. Samples over a quota
+ * are dropped and counted, batches over it wait on disk.
+ */
+export class Quotas {
+  readonly #deps: QuotasDependencies;
+  readonly #cpuShareMax: number | undefined;
+  readonly #bytesPerDay: number;
+  readonly #admission: Admission;
+  readonly #meter = new RateMeter();
+  readonly #day: DayAllowance | undefined;
+  #saved: SentCount;
+  #stage: CpuStage = { at: 'free' };
+  #measuredAtMs = -Infinity;
+  #droppedBatches: number;
+  #untold: QuotaEdge[] = [];
+
+  constructor(options: QuotaOptions, deps: QuotasDependencies) {
+    const { samplesPerSecond, uplinkBytesPerDay, cpuShare } = options;
+    this.#deps = deps;
+    this.#cpuShareMax = cpuShare;
+    this.#bytesPerDay = uplinkBytesPerDay ?? Infinity;
+    this.#admission = new Admission(samplesPerSecond, deps.clock.monotonicMs());
+    this.#day =
+      uplinkBytesPerDay === undefined ? undefined : new DayAllowance(uplinkBytesPerDay, deps.spool.sent);
+    this.#saved = deps.spool.sent ?? { day: 0, bytes: 0 };
+    this.#droppedBatches = deps.spool.status().dropped;
+  }
+
+  /** Those of the samples that may come in; the others are dropped here. */
+  admit(samples: readonly Sample[]): readonly Sample[] {
+    const { book, clock } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    this.#meter.count(samples.length);
+    const share = this.#stage.at === 'thinning' ? this.#stage.admit : 1;
+    const { admitted, refused } = this.#admission.sort(samples, share, nowMs);
+    for (const { reason, samples: dropped } of refused) {
+      if (reason === 'quota') book.hold('samples-per-second', nowMs);
+      this.#drop(reason, dropped);
+    }
+    return admitted;
+  }
+
+  /** Which batches may be sent now. */
+  reach(): Reach | 'none' {
+    this.#turnDay();
+    const reach = this.#day?.reach() ?? 'all';
+    return reach === 'all' && this.#stage.at !== 'free' ? 'live' : reach;
+  }
+
+  /** Whether events and checkpoints may be sent now. */
+  takesEvidence(): boolean {
+    this.#turnDay();
+    return this.#day?.takesEvidence() ?? true;
+  }
+
+  /** So many bytes go out. */
+  sent(bytes: number): void {
+    if (this.#day === undefined) return;
+    this.#turnDay();
+    this.#day.spend(bytes);
+    const { count } = this.#day;
+    const forgotten = count.day === this.#saved.day ? count.bytes - this.#saved.bytes : Infinity;
+    this.#keep(count, forgotten < forgottenShareMax * this.#bytesPerDay ? 'along' : 'now');
+  }
+
+  /** A batch found no room in the spool. */
+  refused(): void {
+    if (!this.#deps.spool.isShortOfDisk) this.#deps.book.hold('spool-bytes', this.#deps.clock.monotonicMs());
+  }
+
+  observe({ cpuShare }: SiloUsage): void {
+    const { book, clock, logger } = this.#deps;
+    book.use('cpu-share', cpuShare);
+    if (this.#cpuShareMax === undefined) return;
+    const before = this.#stage;
+    this.#measuredAtMs = clock.monotonicMs();
+    this.#stage = govern(before, cpuShare, this.#cpuShareMax, this.#measuredAtMs);
+    if (this.#stage.at !== before.at) logger.info('share of CPU', { stage: this.#stage.at, cpuShare });
+  }
+
+  /** Once a second: brings the book up to date, and tells what was reached or is clear again. */
+  tick(): void {
+    const { book, clock, spool } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    this.#meter.turn();
+    book.use('samples-per-second', this.#meter.perSecond);
+    if (nowMs - this.#measuredAtMs > usageStaleMs) this.#stage = { at: 'free' };
+    book.stand('cpu-share', this.#stage.at !== 'free');
+    this.#turnDay();
+    book.use('uplink-bytes-per-day', this.#day?.count.bytes ?? 0);
+    book.stand('uplink-bytes-per-day', this.#day?.reach() === 'none');
+    book.use('spool-bytes', spool.bytesInUse());
+    const { dropped } = spool.status();
+    if (dropped > this.#droppedBatches && !spool.isShortOfDisk) book.hold('spool-bytes', nowMs);
+    this.#droppedBatches = dropped;
+    this.#untold = [...this.#untold, ...book.review(nowMs)].slice(-untoldMax);
+    this.#tell();
+  }
+
+  /** Saves the day's count. */
+  close(): void {
+    if (this.#day !== undefined) this.#keep(this.#day.count, 'now');
+  }
+
+  #turnDay(): void {
+    const { clock, timekeeper } = this.#deps;
+    this.#day?.turn(clock.wallMs(), timekeeper.mode === 'good');
+  }
+
+  #drop(reason: RefusalReason, samples: readonly Sample[]): void {
+    const { losses, settled } = this.#deps;
+    const times = [samples[0]!.wallMs, samples.at(-1)!.wallMs];
+    losses.add({ reason, samples: samples.length, from: Math.min(...times), to: Math.max(...times) });
+    settled(samples.reduce((sum, sample) => sum + readingsOf(sample), 0));
+  }
+
+  /** Where the disk refuses, the count goes on in memory, and is tried again a step later. */
+  #keep(count: SentCount, when: 'along' | 'now'): void {
+    const { spool, logger } = this.#deps;
+    if (when === 'now') this.#saved = count;
+    try {
+      spool.keepSent(count, when);
+    } catch (error) {
+      logger.warn("the day's count is not saved", { reason: describeError(error) });
+    }
+  }
+
+  #tell(): void {
+    const { spool, journal, logger } = this.#deps;
+    for (let edge = this.#untold[0]; edge !== undefined; edge = this.#untold[0]) {
+      try {
+        spool.note({ kind: 'quota', ...edge });
+      } catch (error) {
+        logger.error('a quota is not told of yet', { ...edge, reason: describeError(error) });
+        return;
+      }
+      journal.record('quota', edge);
+      logger.warn('quota', { ...edge });
+      this.#untold.shift();
+    }
+  }
+}

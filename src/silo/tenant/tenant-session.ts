@@ -1,0 +1,396 @@
+import { inBackground } from '../../base/background.ts';
+import { Allowance } from '../../base/allowance.ts';
+import { type Clock, sleep } from '../../base/clock.ts';
+import { describeError } from '../../base/error.ts';
+import type { Logger } from '../../base/logger.ts';
+import { releasedAtMs, version } from '../../base/version.ts';
+import type { LoadedIdentity } from '../../identity/load-identity.ts';
+import type { Sample } from '../../reading/sample.ts';
+import type { SiloStatus, SiloUsage } from '../../status/status.ts';
+import type { Storage } from '../../spool/failover/failover-spool.ts';
+import type { EventBody } from '../../messages/event.ts';
+import type { MetaDocument, StatusDocument } from '../../messages/retained.ts';
+import type { Origin } from '../../messages/topic.ts';
+import { telemetryOverheadBytes } from '../../uplink/telemetry-message.ts';
+import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
+import { Acceptance } from './forward/acceptance.ts';
+import { Checkpointer } from './forward/checkpointer.ts';
+import { EventForwarder } from './forward/event-forwarder.ts';
+import { Forwarder } from './forward/forwarder.ts';
+import { Intake } from './ingest/intake.ts';
+import { Journal } from './journal.ts';
+import { keptHeadWaitMs, readKeptHead } from './retained-head.ts';
+import type { LossAccount } from '../loss-account.ts';
+import { gated, metered, type Sender } from './forward/metered-uplink.ts';
+import type { SiloBirth, SiloDevices } from '../protocol.ts';
+import type { QuotaBook } from './quota/quota-edges.ts';
+import { Quotas } from './quota/quotas.ts';
+import { folderOf, openStorage } from './silo-storage.ts';
+import { Timekeeper, type TimeSources } from './ingest/timekeeper.ts';
+import { withOversize } from './forward/uplink-status.ts';
+
+export interface RunningSiloDependencies {
+  birth: SiloBirth;
+  identity: LoadedIdentity;
+  clock: Clock;
+  time: TimeSources;
+  logger: Logger;
+  losses: LossAccount;
+  book: QuotaBook;
+  settled: (readings: number) => void;
+}
+
+/** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */
+const uplinkStopMs = 2500;
+/** What no disk took is sent within this, where there is a session: else it is lost. */
+const memoryStopMs = 1500;
+const memoryStopStepMs = 20;
+
+/** A silo with a verified identity: everything in it bears that one tenant's name. */
+export class RunningSilo {
+  readonly origin: Origin;
+  readonly #dependencies: RunningSiloDependencies;
+  readonly #spool: Storage;
+  readonly #journal: Journal;
+  readonly #timekeeper: Timekeeper;
+  readonly #intake: Intake;
+  readonly #forwarder: Forwarder;
+  readonly #events: EventForwarder;
+  readonly #checkpointers: readonly Checkpointer[];
+  readonly #uplink: Uplink;
+  /** The uplink, by the quotas' count. */
+  readonly #sender: Sender;
+  readonly #quotas: Quotas;
+  readonly #acceptance: Acceptance;
+  #described: SiloDevices;
+  #identity: LoadedIdentity;
+  #sessionSince: number;
+  #packetBytesMax = Infinity;
+  readonly #retries: Allowance;
+  #isHeadCompared = false;
+  /** The head was compared: events and checkpoints may go as well. */
+  #isBegun = false;
+  #stored = 0;
+  #delivered = 0;
+
+  static async open(dependencies: RunningSiloDependencies): Promise<RunningSilo> {
+    const { birth, identity, clock, logger } = dependencies;
+    const { tenantId, gatewayId } = identity.identity;
+    const origin = { tenant: tenantId, gateway: gatewayId };
+    const spool = await openStorage(birth.options, origin, dependencies);
+    try {
+      const note = (event: EventBody): void => spool.note(event);
+      const journal = Journal.open(folderOf(birth.options, origin), { origin, clock, logger, note });
+      return new RunningSilo(dependencies, origin, spool, journal);
+    } catch (error) {
+      spool.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    dependencies: RunningSiloDependencies,
+    origin: Origin,
+    spool: Storage,
+    journal: Journal,
+  ) {
+    const { birth, identity, clock, time, logger, losses, book, settled } = dependencies;
+    const { uplink: uplinkOptions, quota } = birth.options;
+    this.origin = origin;
+    this.#dependencies = dependencies;
+    this.#described = birth;
+    this.#spool = spool;
+    this.#journal = journal;
+    this.#identity = identity;
+    this.#sessionSince = clock.wallMs();
+    this.#retries = new Allowance({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
+    const timekeeper = new Timekeeper(
+      time,
+      Math.max(identity.identity.notBefore, releasedAtMs),
+      spool.newestTs ?? 0,
+    );
+    this.#timekeeper = timekeeper;
+    this.#quotas = new Quotas(quota, { book, clock, logger, spool, journal, timekeeper, losses, settled });
+    this.#uplink = startUplink(
+      uplinkOptions,
+      origin,
+      identity,
+      { status: (online) => encodeJson(this.#statusDocument(online)) },
+      {
+        onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
+        onSizeLimit: (limits) => this.#limitSize(limits),
+        onLost: () => this.#forwarder.sessionLost(),
+      },
+      { clock, logger },
+    );
+    this.#acceptance = new Acceptance({ seq: spool.status().seq, waiting: 0, accepted: 0 });
+    this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes) => this.#quotas.sent(bytes));
+    const wiring = { clock, logger, spool, uplink: this.#sender };
+    const evidence = {
+      ...wiring,
+      uplink: gated(this.#sender, () => this.#isBegun && this.#quotas.takesEvidence()),
+    };
+    this.#forwarder = new Forwarder({
+      ...wiring,
+      options: uplinkOptions,
+      reach: () => this.#quotas.reach(),
+      delivered: (samples) => {
+        this.#delivered += samples;
+      },
+      oversize: (state, bytesMax) => this.#noteOversize(state, bytesMax),
+    });
+    this.#events = new EventForwarder({
+      ...evidence,
+      signer: () => this.#identity.signer,
+      delivered: (event) => journal.recordDelivered(event),
+    });
+    const signing = { clock, uplink: evidence.uplink, signer: () => this.#identity.signer };
+    this.#checkpointers = [
+      new Checkpointer({ ...signing, spool, retain: true }),
+      // Retained, it would stand in the way of the one that outlives this process.
+      new Checkpointer({ ...signing, spool: spool.memory, retain: false }),
+    ];
+    this.#intake = new Intake(birth.options, {
+      clock,
+      logger,
+      spool,
+      timekeeper,
+      settled,
+      stored: (samples) => {
+        this.#stored += samples;
+        this.#forwarder.pump();
+      },
+      refused: () => this.#quotas.refused(),
+    });
+    spool.onRecovered = () => this.#spoolRecovered();
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    const { fingerprintSha256 } = identity.identity;
+    journal.record('start', { version, configSha256: birth.configSha256, fingerprintSha256 });
+  }
+
+  admit(samples: readonly Sample[]): void {
+    this.#intake.admit(this.#quotas.admit(samples));
+  }
+
+  /** What its isolate takes, as it was measured from outside. */
+  observe(usage: SiloUsage): void {
+    this.#quotas.observe(usage);
+  }
+
+  /** Its devices are others now; the session, the spool and all counts go on. */
+  describe(described: SiloDevices): void {
+    this.#described = described;
+    if (this.#uplink.status().state === 'online') this.#publishMeta();
+  }
+
+  /** A renewed certificate of the same tenant and gateway takes over; the spool and its stream go on. */
+  renew(identity: LoadedIdentity): void {
+    const previous = this.#identity.identity;
+    this.#identity = identity;
+    this.#timekeeper.raiseFloor(identity.identity.notBefore);
+    this.#uplink.replaceCredentials(identity);
+    const { fingerprintSha256, notAfter } = identity.identity;
+    const previousFingerprintSha256 = previous.fingerprintSha256;
+    const change = { fingerprintSha256, previousFingerprintSha256, notAfter };
+    this.#spool.note({ kind: 'identity-changed', ...change });
+    this.#journal.record('identity', change);
+    this.#inBackground(
+      'a new data key',
+      this.#spool.rotateKey().then(() => this.#sign(true)),
+    );
+  }
+
+  /** Once a second: the clock, the quotas, the chain's signature. */
+  tick(): void {
+    if (this.#timekeeper.check()) {
+      this.#dependencies.logger.info('clock', { mode: this.#timekeeper.mode });
+      this.#intake.timeModeChanged();
+    }
+    this.#spool.tick();
+    this.#quotas.tick();
+    this.#inBackground('the checkpoint', this.#sign());
+    this.#events.pump();
+  }
+
+  /** Tells of what was dropped since the last call. */
+  reportLosses(): void {
+    const { losses } = this.#dependencies;
+    for (const loss of losses.take()) {
+      const { reason, samples } = loss;
+      const [from, to] = [Math.round(loss.from), Math.round(loss.to)];
+      this.#spool.note({ kind: 'samples-dropped', reason, samples, from, to });
+    }
+  }
+
+  status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
+    const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
+    const { birth, clock } = this.#dependencies;
+    const uplink = withOversize(this.#uplink.status(), this.#forwarder.oversize);
+    const spool = this.#spool.status();
+    const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
+    return {
+      identity: { fingerprintSha256, notBefore, notAfter, warnings: [...warnings] },
+      uplink,
+      spool,
+      batches: {
+        lingerMs: birth.options.batch.lingerMs,
+        unacceptedMs: this.#acceptance.unacceptedMs(counts, clock.monotonicMs()),
+      },
+      clock: this.#timekeeper.mode === 'good' ? 'good' : 'unknown',
+      samples: {
+        received: 0,
+        stored: this.#stored,
+        published: this.#delivered,
+        dropped: { ...this.#dependencies.losses.totals },
+      },
+    };
+  }
+
+  /** Quarantined batches are sent once more. */
+  retryQuarantined(by: string): void {
+    const batches = this.#spool.retryRejected();
+    this.#journal.record('retry', { by, batches });
+    this.#dependencies.logger.info('quarantined batches are sent once more', { batches, by });
+    this.#forwarder.pump();
+  }
+
+  /** What an operator's act or a refusal means for this tenant, for good. */
+  get journal(): Journal {
+    return this.#journal;
+  }
+
+  /** Signs the audit log's head, where something in it stands unsigned. */
+  async signJournal(): Promise<void> {
+    await this.#journal.sign(this.#identity.signer);
+  }
+
+  /**
+   * Stores what came, signs the head, takes leave of the broker and closes the spool. What no disk takes is sent
+   * before, as far as the broker takes it.
+   */
+  async stop(reason: string): Promise<void> {
+    this.#intake.close();
+    this.reportLosses();
+    this.#journal.record('stop', { reason });
+    await this.signJournal();
+    await this.#emptyMemory();
+    this.#events.close();
+    await this.#sign(true).catch((error: unknown) => this.#warn('the checkpoint', error));
+    await this.#uplink.stop(uplinkStopMs);
+    this.#forwarder.close();
+    this.#quotas.close();
+    this.#spool.giveUpMemory();
+    this.reportLosses();
+    this.#journal.close();
+    this.#spool.close();
+  }
+
+  async #emptyMemory(): Promise<void> {
+    const { clock } = this.#dependencies;
+    const untilMs = clock.monotonicMs() + memoryStopMs;
+    while (this.#spool.isHoldingInMemory && this.#sender.ready && clock.monotonicMs() < untilMs) {
+      this.#forwarder.pump();
+      this.#events.pump();
+      await sleep(clock, memoryStopStepMs);
+    }
+  }
+
+  /** What waited for the disk goes on: undated samples, and batches of this moment. */
+  #spoolRecovered(): void {
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    this.#forwarder.pump();
+  }
+
+  async #sign(force = false): Promise<void> {
+    for (const each of this.#checkpointers) await each.check(force);
+  }
+
+  /** New batches keep below what the broker takes, and stored ones that are larger wait until it takes more. */
+  #limitSize({ bytesMax, batchBytesMax }: SizeLimits): void {
+    const stream = { ...this.origin, epoch: this.#spool.epoch };
+    const overheadBytes = telemetryOverheadBytes(stream, this.#dependencies.birth.options.uplink);
+    this.#intake.limitBatches(Math.max(0, batchBytesMax - overheadBytes));
+    this.#forwarder.limitSize(bytesMax);
+    this.#events.limitSize();
+    const isRaised = bytesMax > this.#packetBytesMax;
+    this.#packetBytesMax = bytesMax;
+    if (isRaised) this.#sendAfterRaise();
+  }
+
+  /** What is sent once a session, or was too large for a day: the latter once an hour, for a limit that goes up and down. */
+  #sendAfterRaise(): void {
+    if (this.#isBegun && this.#sender.ready) this.#publishRetained();
+    const nowMs = this.#dependencies.clock.monotonicMs();
+    if (this.#spool.status().quarantined === 0 || !this.#retries.take(1, nowMs)) return;
+    this.retryQuarantined('the uplink: the broker takes larger packets');
+  }
+
+  /** The broker's limit of size is a quota that is not ours: the backend is told that batches wait for it. */
+  #noteOversize(state: 'reached' | 'cleared', bytesMax: number): void {
+    const limit = Number.isFinite(bytesMax) ? bytesMax : 0;
+    this.#spool.note({ kind: 'quota', quota: 'broker-packet-bytes', limit, state });
+  }
+
+  #sessionReady(inflightMax: number): void {
+    this.#sessionSince = this.#dependencies.clock.wallMs();
+    if (this.#isHeadCompared) return this.#beginSession(inflightMax);
+    // Once: a broker may end the session where we may not read our own checkpoint.
+    this.#isHeadCompared = true;
+    const connects = this.#uplink.status().connects;
+    const compared = this.#compareHead().then(() => {
+      if (this.#sender.ready && this.#uplink.status().connects === connects) this.#beginSession(inflightMax);
+    });
+    this.#inBackground('the comparison with the retained checkpoint', compared);
+  }
+
+  /** Before anything is sent: a folder that was set back would give numbers again that were given before. */
+  async #compareHead(): Promise<void> {
+    try {
+      const jws = await this.#uplink.retained('checkpoint', keptHeadWaitMs);
+      if (jws === undefined) return;
+      const { identity } = this.#dependencies.birth.options;
+      this.#spool.leaveIfSetBack(await readKeptHead(jws, this.origin, identity));
+    } catch (error) {
+      this.#warn('the comparison with the retained checkpoint', error);
+    }
+  }
+
+  #beginSession(inflightMax: number): void {
+    this.#isBegun = true;
+    this.#publishRetained();
+    this.#forwarder.sessionReady(inflightMax);
+    this.#events.pump();
+  }
+
+  #publishRetained(): void {
+    this.#publishMeta();
+    for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
+  }
+
+  #publishMeta(): void {
+    const payload = encodeJson(this.#metaDocument());
+    const meta = { channel: 'meta', payload, retain: true, contentType: 'application/json' } as const;
+    this.#inBackground('the meta document', this.#sender.publish(meta));
+  }
+
+  #statusDocument(online: boolean): StatusDocument {
+    return { v: 1, ...this.origin, online, since: this.#sessionSince, version, epoch: this.#spool.epoch };
+  }
+
+  #metaDocument(): MetaDocument {
+    const { devices, configSha256 } = this.#described;
+    return { v: 1, ...this.origin, at: this.#dependencies.clock.wallMs(), version, configSha256, devices };
+  }
+
+  #inBackground(what: string, work: Promise<unknown>): void {
+    inBackground(work, (error) => this.#warn(what, error));
+  }
+
+  #warn(what: string, error: unknown): void {
+    this.#dependencies.logger.warn(`${what} failed`, { reason: describeError(error) });
+  }
+}
+
+function encodeJson(document: MetaDocument | StatusDocument): Buffer {
+  return Buffer.from(JSON.stringify(document));
+}

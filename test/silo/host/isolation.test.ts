@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { systemClock } from '../../../src/base/clock.ts';
+import { createLogger, type LogRecord, silentLogger } from '../../../src/base/logger.ts';
+import { Handover } from '../../../src/silo/host/sample-queue.ts';
+import { SiloHost } from '../../../src/silo/host/silo-host.ts';
+import type { SiloBirth } from '../../../src/silo/protocol.ts';
+import { siloOptions } from '../../support/silo-options.ts';
+import { until } from '../../support/until.ts';
+import { type Wall, type WallKind, walls } from '../../support/walls.ts';
+
+function birthOf(name: string, memoryMbMax = 64): SiloBirth {
+  return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
+}
+
+for (const kind of Object.keys(walls) as WallKind[]) {
+  describe(`a silo gone mad, behind a ${kind}`, { concurrency: 3 }, () => {
+    async function go(
+      test: TestContext,
+      madness: string,
+      more: { cpuShare?: number; log?: LogRecord[]; opened?: Wall[] } = {},
+    ): Promise<SiloHost> {
+      const { log = [], opened = [], ...quota } = more;
+      const wall = await walls[kind]('rogue');
+      opened.push(wall);
+      const birth = birthOf(madness);
+      const options = { ...birth.options, quota };
+      const host = new SiloHost({ ...birth, options }, new Handover(Date.now), {
+        clock: systemClock,
+        logger: createLogger((record) => log.push(record), 'debug'),
+        openIsolate: wall.open,
+      });
+      test.after(async () => {
+        await host.stop(2000);
+        await wall[Symbol.asyncDispose]();
+      });
+      host.start();
+      return host;
+    }
+
+    const down = (host: SiloHost): Promise<void> =>
+      until(() => host.status().restarts > 0, 'it was ended and comes back');
+
+    it('is watched: what it takes is in the status', async (test) => {
+      const host = await go(test, 'sane');
+      await until(() => host.status().usage !== null, 'a measurement');
+      const { memoryBytes, memoryBytesMax, cpuShare } = host.status().usage!;
+      assert.equal(memoryBytesMax, 64_000_000);
+      assert.ok(memoryBytes > 1_000_000 && memoryBytes < 64_000_000, String(memoryBytes));
+      assert.ok(cpuShare >= 0 && cpuShare < 1.2, String(cpuShare));
+      assert.equal(host.status().restarts, 0);
+    });
+
+    it('is ended where its heap grows without end', async (test) => {
+      const host = await go(test, 'heap-leak');
+      await down(host);
+      assert.match(host.status().reason!, /memory/);
+    });
+
+    it('is ended where its buffers grow without end, which no heap limit sees', async (test) => {
+      const host = await go(test, 'buffer-leak');
+      await down(host);
+      assert.match(host.status().reason!, /took \d+ MB of memory and may take 64 MB \(memoryMax\)/);
+    });
+
+    it('is ended where it runs in circles', async (test) => {
+      const host = await go(test, 'loop');
+      await down(host);
+      assert.match(host.status().reason!, /hung: no sign of life for 3 s/);
+    });
+
+    it('is ended where it takes more than its share of CPU for long', async (test) => {
+      // A share that it exceeds on a busy machine too, which gives it little.
+      const host = await go(test, 'busy', { cpuShare: 0.01 });
+      await down(host);
+      const reason = host.status().reason!;
+      assert.match(reason, /took \d+ % of a core and may take 1 % \(quota.cpuShare\)/);
+      const percent = Number(/took (\d+) %/.exec(reason)![1]);
+      assert.ok(percent >= 2 && percent <= 100, reason);
+    });
+
+    it('is left alone after five crashes, and says why', async (test) => {
+      const host = await go(test, 'crash');
+      await until(() => host.status().state === 'quarantined', 'quarantine', 60_000);
+      assert.match(host.status().reason!, /crashed 5 times in ten minutes; the last time: gone mad/);
+    });
+
+    it('cannot drown the log, nor write into it under another name', async (test) => {
+      const log: LogRecord[] = [];
+      const host = await go(test, 'log-chatter', { log });
+      await until(() => log.some(({ event }) => event === 'log lines left out'), 'more than is taken');
+      const lines = log.filter(({ event }) => event === 'help');
+      assert.ok(lines.length < 1000, `${lines.length} lines`);
+      assert.equal(host.status().restarts, 0);
+      assert.deepEqual([...new Set(lines.map(({ fields }) => fields['silo']))], ['log-chatter']);
+      assert.ok(lines.every(({ fields }) => !('time' in fields) && !('level' in fields)));
+      assert.ok(lines.every(({ fields }) => String(fields['reason']).length < 3000));
+    });
+
+    for (const madness of ['endless-log', 'print-flood', 'log-flood']) {
+      it(`is ended where it says too much, before it fills the memory (${madness})`, async (test) => {
+        const host = await go(test, madness);
+        const before = process.memoryUsage().rss;
+        await until(() => host.status().state === 'quarantined', 'five ends', 60_000);
+        assert.match(host.status().reason!, /said more than (1 MB|100 things) a second/);
+        const grown = process.memoryUsage().rss - before;
+        assert.ok(grown < 500_000_000, `${Math.round(grown / 1e6)} MB`);
+      });
+    }
+
+    it('is ended where it throws what is no error', async (test) => {
+      const host = await go(test, 'throws-null');
+      await down(host);
+      assert.match(host.status().reason!, /crashed/);
+    });
+
+    it('cannot give itself out as another', async (test) => {
+      const host = await go(test, 'impostor');
+      await until(() => host.status().tenant === 'acme', 'the first tenant');
+      const { name, restarts } = host.status();
+      assert.deepEqual({ name, restarts }, { name: 'impostor', restarts: 0 });
+      await down(host);
+      assert.match(host.status().reason!, /gave itself out as another tenant/);
+      assert.equal(host.status().tenant, 'acme');
+    });
+
+    it('sees nothing of the gateway’s environment', async (test) => {
+      process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
+      test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
+      const log: LogRecord[] = [];
+      const opened: Wall[] = [];
+      await go(test, 'environment', { log, opened });
+      await until(() => log.some(({ event }) => event === 'environment'), 'what it sees');
+      const { fields } = log.find(({ event }) => event === 'environment')!;
+      const [environment, words] = JSON.parse(String(fields['seen'])) as [object, string[]];
+      assert.deepEqual(environment, {});
+      // Nor of the process that it is in, which has one as this one has.
+      const { pid } = opened[0]!.process ?? process;
+      if (pid !== process.pid) {
+        assert.match(readFileSync(`/proc/${pid}/environ`, 'utf8'), /MERESTONE_TEST_SECRET=/);
+      }
+      assert.equal(words.length, 2);
+      assert.ok(words[1]!.endsWith('rogue-silo.ts'));
+    });
+
+    for (const madness of ['garbage', 'greedy']) {
+      it(`is ended where it says what no silo says (${madness})`, async (test) => {
+        const host = await go(test, madness);
+        await down(host);
+        assert.match(host.status().reason!, /said something that no silo says|a credit that is none/);
+      });
+    }
+
+    it('fills neither memory nor status', async (test) => {
+      const host = await go(test, 'big-talker');
+      await until(() => host.status().reason !== null, 'a status');
+      assert.ok(host.status().reason!.length < 3000);
+      assert.ok(Object.keys(host.status().samples.dropped).length <= 32);
+    });
+
+    it('is none of its neighbour’s business', async (test) => {
+      const neighbour = await go(test, 'sane');
+      const mad = await Promise.all(
+        ['crash', 'loop', 'buffer-leak', 'log-flood'].map((each) => go(test, each)),
+      );
+      await until(
+        () => mad.slice(0, 3).every((host) => host.status().restarts > 0),
+        'all of them ended',
+        60_000,
+      );
+      assert.equal(neighbour.status().restarts, 0);
+      assert.equal(neighbour.status().state, 'running');
+    });
+  });
+}
+
+describe('a silo that asks for more memory at once than it may ever have', () => {
+  it('takes its own process with it, and nobody else’s', async (test) => {
+    const wall = await walls.process('rogue');
+    test.after(() => wall[Symbol.asyncDispose]());
+    const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: wall.open };
+    const host = new SiloHost(birthOf('huge-array'), new Handover(Date.now), dependencies);
+    test.after(() => host.stop(2000));
+    host.start();
+    await until(() => host.status().restarts > 0, 'its end');
+    assert.match(host.status().reason!, /crashed/);
+  });
+});

@@ -1,0 +1,376 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { createLogger, type LogFields, silentLogger } from '../../../src/base/logger.ts';
+import type { OpenIsolate } from '../../../src/silo/host/open-isolate.ts';
+import { SiloHost } from '../../../src/silo/host/silo-host.ts';
+import { type OpenHost, SiloSeat } from '../../../src/silo/host/supervisor.ts';
+import type { Sample } from '../../../src/reading/sample.ts';
+import type { AuditAct, SiloBirth } from '../../../src/silo/protocol.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { type ScriptedIsolate, scriptedIsolates } from '../../support/scripted-isolate.ts';
+import { siloOptions } from '../../support/silo-options.ts';
+
+const birth: SiloBirth = { options: siloOptions('north'), devices: [], configSha256: '' };
+const act: AuditAct = {
+  kind: 'configuration',
+  details: { configSha256: 'b', previousConfigSha256: 'a', changes: ['quota'], by: 'alice' },
+};
+const stopMs = 4000;
+/** Longer than any pause between two lives. */
+const longMs = 60_000;
+
+describe('a silo seen from the gateway', () => {
+  let clock: FakeClock;
+  let isolates: ScriptedIsolate[];
+  let open: OpenIsolate;
+  let seat: SiloSeat;
+  /** What the log says was given up. */
+  let given: LogFields[];
+  const last = (): ScriptedIsolate => isolates.at(-1)!;
+  const deliver = (count: number): void =>
+    seat.deliver(
+      Array.from(
+        { length: count },
+        (_, at): Sample => ({
+          device: 'd',
+          wallMs: at + 1,
+          monotonicMs: 0,
+          values: { v: 1 },
+        }),
+      ),
+    );
+  /** What was given up, in the status or told to the isolate, which would count it from then on. */
+  const dropped = (): Record<string, number> => {
+    const total = { ...seat.status().samples.dropped };
+    for (const { reason, samples } of isolates.flatMap((isolate) => isolate.toldOf('lost'))) {
+      total[reason] = (total[reason] ?? 0) + samples;
+    }
+    return total;
+  };
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    const scripted = scriptedIsolates();
+    ({ isolates, open } = scripted);
+    const openHost: OpenHost = (own, handover) =>
+      new SiloHost(own, handover, { clock, logger: silentLogger, openIsolate: (...words) => open(...words) });
+    given = [];
+    const logger = createLogger(({ fields }) => given.push(fields), 'warn');
+    seat = new SiloSeat(birth, openHost, clock, logger);
+    seat.start();
+  });
+
+  /** Another host, up to the moment when the old one is gone and the new one started. */
+  async function replace(meanwhile: () => void = () => {}): Promise<void> {
+    const previous = last();
+    const done = seat.replace(birth, act, stopMs);
+    meanwhile();
+    previous.goes('left');
+    await done;
+  }
+
+  describe('is given samples', () => {
+    it('once it runs under a name, and not at its first word', () => {
+      deliver(3);
+      last().says({ type: 'log', level: 'info', event: 'hello', fields: {} });
+      last().is({ state: 'starting' });
+      assert.equal(last().samples, 0);
+      last().runs('acme');
+      deliver(2);
+      assert.equal(last().samples, 5);
+    });
+
+    it('that waited in pieces, in their order', () => {
+      deliver(1200);
+      last().runs('acme');
+      assert.deepEqual(last().pieces, [500, 500, 200]);
+      const times = last()
+        .toldOf('samples')
+        .flatMap(({ samples }) => samples.map(({ wallMs }) => wallMs));
+      assert.deepEqual(
+        times,
+        Array.from({ length: 1200 }, (_, at) => at + 1),
+      );
+    });
+
+    it('again after a crash, those that came meanwhile; what it had in hand is counted', () => {
+      last().runs('acme');
+      deliver(4);
+      last().goes('crashed');
+      deliver(2);
+      clock.advance(longMs);
+      assert.equal(isolates.length, 2);
+      last().runs('acme');
+      assert.equal(last().samples, 2);
+      last().runs('acme');
+      const [lost] = last().toldOf('lost');
+      assert.deepEqual([lost?.reason, lost?.samples], ['crash', 4]);
+    });
+
+    it('and only what it had in hand at a crash is counted as lost, however long the stream was', () => {
+      last().runs('acme');
+      deliver(10);
+      for (let turn = 0; turn < 1000; turn += 1) {
+        deliver(10);
+        last().says({ type: 'credit', readings: 10 });
+      }
+      last().says({ type: 'credit', readings: 3 });
+      last().goes('crashed');
+      assert.equal(dropped()['crash'], 10);
+    });
+
+    it('again after a refusal that is over', () => {
+      last().runs('acme');
+      last().is({ state: 'refused', reason: 'expired' });
+      deliver(3);
+      last().runs('acme');
+      deliver(1);
+      assert.deepEqual(last().pieces, [1]);
+    });
+
+    it('no more while it takes leave by itself: they wait for its next life', () => {
+      last().runs('acme');
+      last().leaves();
+      deliver(5);
+      last().runs('acme');
+      assert.equal(last().samples, 0);
+      clock.advance(longMs);
+      last().goes('left');
+      clock.advance(longMs);
+      last().runs('acme');
+      assert.equal(last().samples, 5);
+      assert.deepEqual(dropped(), {});
+    });
+  });
+
+  describe('is never given what was taken for another tenant', () => {
+    it('where its files were swapped while it was down', () => {
+      last().runs('acme');
+      last().goes('crashed');
+      deliver(6);
+      clock.advance(longMs);
+      const thief = last();
+      thief.says({ type: 'log', level: 'info', event: 'hello', fields: {} });
+      thief.runs('borealis');
+      assert.deepEqual([thief.samples, thief.isEnded], [0, true]);
+      assert.match(seat.status().reason!, /another tenant/);
+      assert.equal(seat.status().tenant, 'acme');
+    });
+
+    it('where the same tenant comes as another gateway', () => {
+      last().runs('acme');
+      last().is({ state: 'running', tenant: 'acme', gateway: 'acme_gw-0002' });
+      assert.ok(isolates[0]!.isEnded);
+    });
+
+    it('where its configuration now names another: that much is lost, and counted', async () => {
+      last().runs('acme');
+      await replace(() => deliver(4));
+      last().runs('borealis');
+      assert.equal(last().samples, 0);
+      deliver(1);
+      assert.equal(last().samples, 1);
+      assert.deepEqual(last().toldOf('lost'), [], 'it was told how much the other lost');
+      assert.deepEqual(given, [{ silo: 'north', restart: 4 }]);
+    });
+
+    it('where it is refused: nothing goes to one that has proved nothing', async () => {
+      last().runs('acme');
+      await replace(() => deliver(4));
+      last().is({ state: 'refused', reason: 'no certificate' });
+      deliver(3);
+      assert.equal(last().samples, 0);
+      assert.equal(dropped()['no-identity'], 7);
+    });
+
+    it('over a host that never proved anything', async () => {
+      last().runs('acme');
+      await replace(() => deliver(4));
+      await replace(() => deliver(1));
+      last().runs('borealis');
+      assert.deepEqual(given, [{ silo: 'north', restart: 5 }]);
+      assert.deepEqual(
+        isolates.map(({ samples }) => samples),
+        [0, 0, 0],
+      );
+    });
+  });
+
+  describe('has no more in hand than a bound', () => {
+    it('and the rest is counted', () => {
+      last().runs('acme');
+      for (let turn = 0; turn < 110; turn += 1) deliver(1000);
+      assert.equal(last().samples, 100_000);
+      assert.equal(dropped()['overrun'], 10_000);
+      last().says({ type: 'credit', readings: 100_000 });
+      deliver(1);
+      assert.equal(last().samples, 100_001);
+    });
+
+    it('nor where it is away', () => {
+      for (let turn = 0; turn < 110; turn += 1) deliver(1000);
+      last().runs('acme');
+      assert.equal(last().samples, 100_000);
+      assert.equal(dropped()['overrun'], 10_000);
+    });
+
+    it('nor where it reads nothing', () => {
+      last().runs('acme');
+      last().isCongested = true;
+      deliver(7);
+      assert.equal(last().samples, 0);
+      assert.equal(dropped()['overrun'], 7);
+    });
+
+    it('and is ended where it settles what it was never given', () => {
+      last().runs('acme');
+      deliver(2);
+      last().says({ type: 'credit', readings: 3 });
+      assert.ok(last().isEnded);
+      assert.match(seat.status().reason!, /credit that is none/);
+    });
+  });
+
+  describe('that is not there', () => {
+    it('is waited for, whatever it takes to open it', () => {
+      const working = open;
+      open = () => {
+        throw new Error('no descriptors left');
+      };
+      last().goes('crashed');
+      clock.advance(longMs);
+      assert.equal(isolates.length, 1);
+      assert.match(seat.status().reason!, /no descriptors left/);
+      assert.equal(seat.status().state, 'restarting');
+      open = working;
+      clock.advance(longMs);
+      assert.equal(isolates.length, 2);
+    });
+
+    it('is told of other devices while it runs, and starts with them after a crash', () => {
+      last().runs('acme');
+      const devices = [{ name: 'annexe', points: [] }];
+      seat.describe({ devices, configSha256: 'b' });
+      assert.equal(isolates.length, 1);
+      assert.deepEqual(last().toldOf('devices'), [{ type: 'devices', devices, configSha256: 'b' }]);
+      assert.deepEqual(seat.devices, devices);
+      last().goes('crashed');
+      seat.describe({ devices: [], configSha256: 'c' });
+      clock.advance(longMs);
+      assert.equal(isolates.length, 2);
+      const [start] = last().toldOf('start');
+      assert.deepEqual([start!.birth.devices, start!.birth.configSha256], [[], 'c']);
+      assert.deepEqual(last().toldOf('devices'), []);
+    });
+
+    it('is left alone after five crashes, and what waited is counted; a reload gives it another try', () => {
+      last().runs('acme');
+      for (let crash = 1; crash <= 5; crash += 1) {
+        deliver(1);
+        last().goes('crashed');
+        if (crash < 5) clock.advance(longMs);
+      }
+      assert.equal(seat.status().state, 'quarantined');
+      deliver(10);
+      assert.equal(dropped()['crash'], 15);
+      assert.equal(seat.status().uplink?.state ?? 'closed', 'closed');
+      void seat.lookAgain();
+      last().runs('acme');
+      deliver(2);
+      assert.equal(last().samples, 2);
+      assert.equal(isolates.length, 6);
+    });
+
+    it('is tried again by itself after ten minutes, and after twice as long each time', () => {
+      const minuteMs = 60_000;
+      const crashes = (): void => {
+        for (let crash = 1; crash <= 5; crash += 1) {
+          last().runs('acme');
+          last().goes('crashed');
+          if (crash < 5) clock.advance(longMs);
+        }
+        assert.equal(seat.status().state, 'quarantined');
+      };
+      for (const minutes of [10, 20, 40, 80, 160, 240, 240]) {
+        crashes();
+        assert.match(seat.status().reason!, /it is tried again after .*, or by 'merestone reload'/);
+        const before = isolates.length;
+        clock.advance(minutes * minuteMs * 0.9 - 1);
+        assert.equal(isolates.length, before, `${minutes}`);
+        clock.advance(minutes * minuteMs * 0.1 + 1);
+        assert.equal(isolates.length, before + 1, `${minutes}`);
+      }
+      last().runs('acme');
+      assert.equal(seat.status().state, 'running');
+      deliver(2);
+      assert.equal(last().samples, 2);
+    });
+
+    it('is left alone, too, where it takes leave unasked as soon as it is there', () => {
+      for (let life = 1; life <= 5; life += 1) {
+        last().runs('acme');
+        last().goes('left');
+        if (life < 5) clock.advance(longMs);
+      }
+      assert.equal(seat.status().state, 'quarantined');
+    });
+
+    it('is told at its return of quotas that are reached and of acts', () => {
+      last().runs('acme');
+      seat.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
+      last().goes('crashed');
+      seat.record(act);
+      clock.advance(longMs);
+      assert.deepEqual(last().toldOf('quota'), []);
+      last().runs('acme');
+      assert.equal(last().toldOf('quota').length, 1);
+      assert.deepEqual(
+        last()
+          .toldOf('record')
+          .map((message) => message.act),
+        [act],
+      );
+      seat.quota({ quota: 'bus-share', limit: 0.2, state: 'cleared' });
+      last().goes('crashed');
+      clock.advance(longMs);
+      last().runs('acme');
+      assert.deepEqual(last().toldOf('quota'), []);
+    });
+  });
+
+  it('is told that it is held at a quota after a reload, too', async () => {
+    last().runs('acme');
+    seat.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
+    await replace();
+    last().runs('acme');
+    assert.deepEqual(
+      last()
+        .toldOf('quota')
+        .map(({ state }) => state),
+      ['reached'],
+    );
+  });
+
+  it("notes an act in the log of whose silo it was, or in the new one's where nobody was there", async () => {
+    last().runs('acme');
+    await replace();
+    assert.equal(isolates[0]!.toldOf('record').length, 1);
+    last().runs('acme');
+    assert.equal(last().toldOf('record').length, 0);
+    last().goes('crashed');
+    await seat.replace(birth, act, stopMs);
+    last().runs('acme');
+    assert.equal(last().toldOf('record').length, 1);
+  });
+
+  it('stops once, however often it is asked, and by force after its time', async () => {
+    last().runs('acme');
+    const stops = [seat.stop(stopMs), seat.stop(stopMs)];
+    assert.equal(last().isEnded, false);
+    clock.advance(stopMs);
+    await Promise.all(stops);
+    assert.ok(last().isEnded);
+    assert.equal(seat.status().state, 'stopped');
+    assert.equal(isolates.length, 1);
+  });
+});

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { systemClock } from '../../../src/base/clock.ts';
+import { createLogger, type LogRecord } from '../../../src/base/logger.ts';
+import { connectProcess } from '../../../src/silo/host/process-isolate.ts';
+import { StrangerNotes } from '../../../src/silo/process/refused-peer-log.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { HeardIsolate } from '../../support/heard-isolate.ts';
+import { siloOptions, siloSamples } from '../../support/silo-options.ts';
+import { until } from '../../support/until.ts';
+import { SiloProcess } from '../../support/walls.ts';
+
+/** Of nobody: no user of this machine has it. A door for it takes this test for a stranger. */
+const strangerUid = 61_201;
+const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
+const birth = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
+
+interface Knock {
+  socket: Socket;
+  heard: string;
+  open: boolean;
+}
+
+/** One who stays as long as he can, trickling: his end stays open when the other one is shut. */
+function knock(test: TestContext, path: string): Knock {
+  const socket = connect({ path, allowHalfOpen: true });
+  const one: Knock = { socket, heard: '', open: true };
+  const trickle = setInterval(() => socket.writable && socket.write('x'), 50);
+  socket.on('data', (bytes) => (one.heard += bytes.toString()));
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    clearInterval(trickle);
+    one.open = false;
+  });
+  test.after(() => socket.destroy());
+  return one;
+}
+
+const refused = (silo: SiloProcess): number =>
+  silo.log.filter(({ event }) => event === 'stranger refused').length;
+
+describe('strangers at a silo’s door', () => {
+  it('are gone soon, whatever they do, and few are held at once', async (test) => {
+    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await silo.start();
+    const crowd = Array.from({ length: 100 }, () => knock(test, silo.socket));
+    await until(() => crowd.every(({ open }) => !open), 'all gone');
+    const told = crowd.filter(({ heard }) => heard.includes('"away"'));
+    assert.ok(told.length >= 1 && told.length <= 8, `${told.length} were told why`);
+  });
+
+  it('cost a few lines of its log', async (test) => {
+    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await silo.start();
+    for (let round = 0; round < 3; round += 1) {
+      const crowd = Array.from({ length: 20 }, () => knock(test, silo.socket));
+      await until(() => crowd.every(({ open }) => !open), 'all gone');
+    }
+    assert.equal(refused(silo), 5);
+    await silo.stop('SIGTERM');
+    const rest = silo.log.filter(({ event }) => event === 'strangers refused');
+    assert.deepEqual(
+      rest.map(({ users, times }) => [users, times]),
+      [[String(process.getuid!()), 55]],
+    );
+  });
+
+  it('do not hold up its end', async (test) => {
+    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await silo.start();
+    const stranger = knock(test, silo.socket);
+    await until(() => stranger.heard !== '', 'it is turned away');
+    await silo.stop('SIGTERM');
+    await until(() => !stranger.open, 'it is gone');
+  });
+
+  it('are in the audit log, where they came while no gateway was there', {
+    skip: needsRoot,
+  }, async (test) => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    const program = `require('node:net').connect(process.argv[1]).on('error', () => {}).resume();`;
+    spawnSync(process.execPath, ['-e', program, silo.socket], { uid: strangerUid, gid: strangerUid });
+    await until(() => refused(silo) === 1, 'a word in the log');
+    const heard = new HeardIsolate();
+    const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
+    test.after(() => isolate.end());
+    isolate.post({ type: 'start', birth });
+    const recorded = (): object | undefined =>
+      heard.messages.find((message) => message.type === 'log' && message.event === 'recorded');
+    await until(() => recorded() !== undefined, 'its note');
+    assert.deepEqual(recorded(), {
+      type: 'log',
+      level: 'info',
+      event: 'recorded',
+      fields: {
+        kind: 'refused-request',
+        details: JSON.stringify({
+          by: String(strangerUid),
+          method: 'connect',
+          reason: 'only the gateway may speak to a silo',
+        }),
+      },
+    });
+  });
+
+  it('who knock without end are told of once a minute, and kept within a bound', async () => {
+    const clock = new FakeClock();
+    const log: LogRecord[] = [];
+    const noted: { times?: number }[] = [];
+    let isThere = false;
+    const notes = new StrangerNotes(
+      { clock, logger: createLogger((record) => log.push(record), 'debug') },
+      'no',
+      (refusal) => isThere && noted.push(refusal) > 0,
+    );
+    const minutes = 120;
+    for (let minute = 0; minute < minutes; minute += 1) {
+      const lines = log.length;
+      for (let count = 0; count < 100; count += 1) await notes.knocked(strangerUid, 1);
+      clock.advance(60_000);
+      await until(() => log.length > lines && log.at(-1)!.event === 'strangers refused', 'a line');
+    }
+    // Five at once, then one alone and one for the rest, a minute.
+    assert.ok(log.length <= 5 + 2 * minutes, `${log.length} lines`);
+    isThere = true;
+    notes.begun();
+    assert.equal(noted.length, 60);
+    const told = noted.reduce((sum, { times = 1 }) => sum + times, 0);
+    assert.equal(told, 100 * minutes);
+  });
+});
+
+describe('a silo’s door', () => {
+  it('is not taken from a silo that lives behind it', async () => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    const merestone = join(import.meta.dirname, '../../../src/cli/merestone.js');
+    const second = spawnSync(process.execPath, [merestone, 'silo', '--listen', silo.socket], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    assert.equal(second.status, 69);
+    assert.match(second.stderr, /another silo answers here/);
+    const heard = new HeardIsolate();
+    const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
+    isolate.post({ type: 'start', birth });
+    isolate.post({ type: 'stop' });
+    await until(() => heard.ends.length > 0, 'the first still serves');
+    assert.deepEqual(heard.ends, ['left']);
+  });
+
+  it('says what was wrong with what the gateway said, before it shuts', async () => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    let heard = '';
+    const socket = connect(silo.socket);
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => (heard += bytes.toString()));
+    socket.write('{no message\n{"type":"stop"}\n');
+    await until(() => socket.destroyed, 'the end');
+    const [here, fault] = heard.split('\n').map((line) => line && JSON.parse(line));
+    assert.deepEqual(here, { type: 'here' });
+    assert.equal(fault.type, 'fault');
+    assert.match(fault.reason, /JSON/);
+  });
+
+  it('loses nothing of what was given to a silo that is told to go', async (test) => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    const heard = new HeardIsolate();
+    const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
+    test.after(() => isolate.end());
+    isolate.post({ type: 'start', birth });
+    await until(() => silo.log.some(({ event }) => event === 'gateway connected'), 'a life');
+    let given = 0;
+    const stopped = new Promise<void>((resolve) => setTimeout(() => void silo.stop().then(resolve), 200));
+    // As a gateway does: it gives until it hears of the leave, and keeps what comes after.
+    await until(() => {
+      if (heard.leavings > 0) return true;
+      isolate.post({ type: 'samples', samples: siloSamples(100, { wallMs: 0, monotonicMs: 0 }) });
+      given += 100;
+      return false;
+    }, 'its leave');
+    await until(() => heard.ends.length > 0, 'its end');
+    await stopped;
+    assert.equal(heard.leavings, 1);
+    assert.deepEqual(heard.ends, ['left']);
+    const taken = heard.messages.find((message) => message.type === 'log' && message.event === 'taken');
+    assert.deepEqual(taken, { type: 'log', level: 'info', event: 'taken', fields: { samples: given } });
+    assert.ok(given > 100);
+  });
+});

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type Authority, createAuthority } from '../../../../src/simulator/certificates.ts';
+import { runCommand } from '../../../support/daemon.ts';
+import { LiveSilo } from '../../../support/live-silo.ts';
+import { packetType, parsePublish, ScriptedBroker } from '../../../support/scripted-broker.ts';
+import { Site, siloEntry } from '../../../support/site.ts';
+import { until } from '../../../support/until.ts';
+import { hurried } from '../../../uplink/rig.ts';
+
+describe('quarantined batches', () => {
+  let authority: Authority;
+  let site: Site;
+
+  before(async () => {
+    authority = await createAuthority('Test CA');
+    site = await Site.create(authority);
+    await site.issueGateway('north', 'acme');
+  });
+  after(() => site[Symbol.asyncDispose]());
+
+  it('are sent once more when a person asks for it, and the audit log says who', async () => {
+    let refuses = true;
+    const arrived: string[] = [];
+    await using broker = await ScriptedBroker.start(authority, (packet, peer) => {
+      if (packet.type === packetType.connect) peer.send([0x20, 3, 0, 0, 0]);
+      if (packet.type !== packetType.publish) return;
+      const { topic, packetId, rest } = parsePublish(packet);
+      const isRefused = refuses && topic.endsWith('/telemetry') && rest.includes('"number":1}');
+      if (!isRefused) arrived.push(rest);
+      // 0x99: payload format invalid.
+      peer.send(isRefused ? [0x40, 3, ...packetId, 0x99] : [0x40, 2, ...packetId]);
+    });
+    await using live = await LiveSilo.start(site.folder, hurried(100), {
+      uplink: { url: broker.url, ca: site.path('ca.crt') },
+      spool: { directory: await mkdtemp(join(site.folder, 'silo-')) },
+      batch: { lingerMs: 10, samplesMax: 1, bytesMax: 120_000 },
+    });
+    for (let count = 0; count < 100 && (live.fed === 0 || live.status.spool?.quarantined !== 1); count += 1) {
+      await live.feed(1);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await live.reached(({ spool }) => spool!.quarantined === 1 && spool!.batches === 0, 'it is quarantined');
+    refuses = false;
+    await live.retry('ada');
+    await until(() => arrived.some((text) => text.includes('"number":1}')), 'it arrives');
+    await live.reached(({ spool }) => spool!.batches === 0, 'it has left the spool');
+    await until(
+      () => arrived.some((text) => /"kind":"retry".*"by":"ada".*"batches":1/.test(text)),
+      'the audit entry',
+    );
+  });
+
+  it('are asked for by a command', async () => {
+    await site.configure(`silos:\n${siloEntry('north', 'mqtts://127.0.0.1:1')}buses: []\ndevices: []\n`);
+    const words = ['spool', 'retry', '--config', site.config];
+    assert.equal((await runCommand(words)).exitCode, 69);
+    const daemon = site.startDaemon();
+    await until(async () => (await runCommand(words)).exitCode === 0, 'the daemon answers');
+    const all = await runCommand(words);
+    assert.match(all.stdout, /^silo north {2}its quarantined batches are sent once more/);
+    const named = await runCommand([...words, '--silo', 'north', '--json']);
+    assert.deepEqual(JSON.parse(named.stdout), { silos: ['north'] });
+    const other = await runCommand([...words, '--silo', 'south']);
+    assert.equal(other.exitCode, 64, other.stderr);
+    assert.match(other.stderr, /there is no silo 'south'; name one of north/);
+    assert.equal(await daemon.stop(), 0);
+    const log = await runCommand(['audit', 'show', '--config', site.config, '--json']);
+    const retries = log.stdout.split('\n').filter((line) => line.includes('"retry"'));
+    assert.ok(retries.length >= 3, log.stdout);
+  });
+});

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type CpuStage, govern, windowMs } from '../../../../src/silo/tenant/quota/cpu-governor.ts';
+
+const max = 0.2;
+
+/** Feeds one measurement a second; the stages, one for each. */
+function stages(shares: readonly number[], from: CpuStage = { at: 'free' }, fromMs = 0): CpuStage[] {
+  let stage = from;
+  return shares.map((share, index) => (stage = govern(stage, share, max, fromMs + index * 1000)));
+}
+
+/** What an isolate would take, as a mean over ten seconds: so much for each sample, and for the backlog. */
+class Isolate {
+  stage: CpuStage = { at: 'free' };
+  #seconds: number[] = [];
+  #nowMs = 0;
+
+  run(seconds: number, demand: number, backlog: number, base = 0.01): void {
+    for (let second = 0; second < seconds; second += 1) {
+      const admit = this.stage.at === 'thinning' ? this.stage.admit : 1;
+      const took = base + demand * admit + (this.stage.at === 'free' ? backlog : 0);
+      this.#seconds = [...this.#seconds, took].slice(-10);
+      this.#nowMs += 1000;
+      this.stage = govern(this.stage, this.share, max, this.#nowMs);
+    }
+  }
+
+  get share(): number {
+    return this.#seconds.reduce((sum, each) => sum + each, 0) / this.#seconds.length;
+  }
+}
+
+describe('share of the CPU', () => {
+  it('is nothing to act on while it is under the limit', () => {
+    for (const stage of stages(Array<number>(100).fill(0.199))) assert.deepEqual(stage, { at: 'free' });
+  });
+
+  it('has the backlog wait at the limit, and samples dropped no sooner than a window later', () => {
+    const seen = stages([0.1, 0.2, ...Array<number>(10).fill(0.4)]).map(({ at }) => at);
+    assert.deepEqual(seen, ['free', ...Array<string>(10).fill('backlog-waits'), 'thinning']);
+  });
+
+  it('drops no sample where it was enough that the backlog waits', () => {
+    const isolate = new Isolate();
+    isolate.run(60, 0.1, 0.6);
+    for (let minute = 0; minute < 30; minute += 1) {
+      isolate.run(1, 0.1, 0.6);
+      assert.notEqual(isolate.stage.at, 'thinning');
+    }
+  });
+
+  it('lets the backlog go again when it was well below for a window, and not before', () => {
+    const waiting: CpuStage = { at: 'backlog-waits', sinceMs: 0, quietSinceMs: undefined };
+    const quiet = Array<number>(11).fill(0.1);
+    assert.deepEqual(stages(quiet, waiting).at(-1), { at: 'free' });
+    assert.equal(stages(quiet.slice(1), waiting).at(-1)!.at, 'backlog-waits');
+    assert.equal(stages([...quiet.slice(1), 0.18, ...quiet.slice(1)], waiting).at(-1)!.at, 'backlog-waits');
+  });
+
+  for (const times of [1.2, 2, 5, 20, 60]) {
+    it(`keeps a demand of ${times} times the share to it, and takes nearly all of it`, () => {
+      const isolate = new Isolate();
+      isolate.run(180, max * times, 0.3);
+      for (let second = 0; second < 600; second += 1) {
+        isolate.run(1, max * times, 0.3);
+        assert.ok(isolate.share < max * 1.05 && isolate.share > max * 0.5, `${isolate.share}`);
+      }
+      assert.equal(isolate.stage.at, 'thinning', 'it does not swing');
+    });
+  }
+
+  it('takes everything again, backlog last, when the demand is over', () => {
+    const isolate = new Isolate();
+    isolate.run(300, max * 8, 0.1);
+    const seen: string[] = [];
+    for (let second = 0; second < 300; second += 1) {
+      isolate.run(1, 0.05, 0.05);
+      if (isolate.stage.at !== seen.at(-1)) seen.push(isolate.stage.at);
+    }
+    assert.deepEqual(seen, ['thinning', 'backlog-waits', 'free']);
+  });
+
+  it('lets one sample in a hundred pass whatever happens', () => {
+    let stage: CpuStage = { at: 'thinning', sinceMs: 0, admit: 0.02 };
+    for (let at = 0; at < 100 * windowMs; at += 1000) stage = govern(stage, 50, max, at);
+    assert.ok(stage.at === 'thinning' && stage.admit === 0.01);
+  });
+
+  it('lets the backlog go after a spike, though the live load alone is near the limit', () => {
+    const isolate = new Isolate();
+    isolate.run(60, max * 0.8, 0);
+    isolate.run(20, max * 3, 0);
+    assert.notEqual(isolate.stage.at, 'free');
+    isolate.run(300, max * 0.8, 0);
+    for (let second = 0; second < 3600; second += 1) {
+      isolate.run(1, max * 0.8, 0);
+      assert.equal(isolate.stage.at, 'free');
+    }
+  });
+
+  it('tries ever more rarely where there is no room for the backlog, and drops no sample for it', () => {
+    const isolate = new Isolate();
+    const freeSeconds = [0, 1, 2, 3].map(() => {
+      let free = 0;
+      for (let second = 0; second < 1800; second += 1) {
+        isolate.run(1, max * 0.8, 0.3);
+        assert.notEqual(isolate.stage.at, 'thinning');
+        if (isolate.stage.at === 'free') free += 1;
+      }
+      return free;
+    });
+    assert.ok(
+      freeSeconds.every((free) => free > 0),
+      freeSeconds.join(', '),
+    );
+    assert.ok(freeSeconds[3]! <= 10 && freeSeconds[3]! < freeSeconds[0]!, freeSeconds.join(', '));
+  });
+
+  it('takes every sample again where most of the use is not for samples, and near the limit', () => {
+    const isolate = new Isolate();
+    const base = max * 0.85;
+    isolate.run(30, max * 4, 0, base);
+    assert.equal(isolate.stage.at, 'thinning');
+    isolate.run(1800, max * 0.1, 0, base);
+    assert.equal(isolate.stage.at, 'free');
+  });
+
+  it('begins anew with short pauses after a try that stood', () => {
+    const failedOften: CpuStage = {
+      at: 'backlog-waits',
+      sinceMs: 0,
+      quietSinceMs: undefined,
+      trial: { pauseMs: 600_000, standsSinceMs: undefined },
+    };
+    const near = 0.18;
+    const tried = govern(failedOften, near, max, 600_000);
+    assert.equal(govern(failedOften, near, max, 599_000).at, 'backlog-waits');
+    assert.equal(tried.at, 'free');
+    const soonOver = govern(tried, 0.3, max, 605_000);
+    assert.equal(govern(soonOver, near, max, 1_204_000).at, 'backlog-waits');
+    assert.equal(govern(soonOver, near, max, 1_205_000).at, 'free');
+    const lateOver = govern(tried, 0.3, max, 1_300_000);
+    assert.equal(govern(lateOver, near, max, 1_329_000).at, 'backlog-waits');
+    assert.equal(govern(lateOver, near, max, 1_330_000).at, 'free');
+  });
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Sample } from '../../../../src/reading/sample.ts';
+import { Admission } from '../../../../src/silo/tenant/quota/sample-admission.ts';
+import { RateMeter, RateQuota } from '../../../../src/silo/tenant/quota/rate-quota.ts';
+
+function samplesOf(device: string, count: number): Sample[] {
+  return Array.from({ length: count }, (_, index) => ({
+    device,
+    wallMs: index,
+    monotonicMs: index,
+    values: {},
+  }));
+}
+
+describe('rate quota', () => {
+  it('lets its rate through on average and a second at once', () => {
+    const quota = new RateQuota(100, 0);
+    assert.equal(quota.take(150, 0), 100);
+    assert.equal(quota.take(10, 0), 0);
+    let passed = 0;
+    for (let ms = 10; ms <= 10_000; ms += 10) passed += quota.take(5, ms);
+    assert.ok(passed >= 999 && passed <= 1000, `${passed}`);
+  });
+});
+
+describe('rate meter', () => {
+  it('shows a mean over ten seconds, of what there is of them', () => {
+    const meter = new RateMeter();
+    assert.equal(meter.perSecond, 0);
+    meter.count(4);
+    meter.count(6);
+    meter.turn();
+    assert.equal(meter.perSecond, 10);
+    for (let second = 0; second < 9; second += 1) meter.turn();
+    assert.equal(meter.perSecond, 1);
+    meter.turn();
+    assert.equal(meter.perSecond, 0);
+  });
+});
+
+describe('admission', () => {
+  it('takes everything where nothing limits it', () => {
+    const samples = samplesOf('a', 1000);
+    assert.deepEqual(new Admission(undefined, 0).sort(samples, 1, 0), { admitted: samples, refused: [] });
+  });
+
+  it('keeps the first of what is over the rate, and says why the others go', () => {
+    const samples = samplesOf('a', 30);
+    const { admitted, refused } = new Admission(10, 0).sort(samples, 1, 0);
+    assert.deepEqual(admitted, samples.slice(0, 10));
+    assert.deepEqual(refused, [{ reason: 'quota', samples: samples.slice(10) }]);
+  });
+
+  it('thins each device by its own, so that one which floods silences no other', () => {
+    const admission = new Admission(undefined, 0);
+    const passed: Record<string, number> = { flood: 0, meter: 0 };
+    for (let second = 0; second < 1000; second += 1) {
+      const samples = [...samplesOf('flood', 50), ...samplesOf('meter', 1)];
+      for (const { device } of admission.sort(samples, 0.1, second).admitted) passed[device]! += 1;
+    }
+    assert.ok(Math.abs(passed['flood']! - 5000) <= 1 && Math.abs(passed['meter']! - 100) <= 1);
+  });
+
+  it('drops nothing twice: what is thinned out is not held against the rate', () => {
+    const samples = samplesOf('a', 40);
+    const { admitted, refused } = new Admission(10, 0).sort(samples, 0.5, 0);
+    assert.equal(admitted.length, 10);
+    assert.deepEqual(
+      refused.map(({ reason, samples: dropped }) => [reason, dropped.length]),
+      [
+        ['cpu-quota', 20],
+        ['quota', 10],
+      ],
+    );
+  });
+});
