@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
-import { overloads } from '../fieldbus/plan/load.ts';
+import { overloads } from '../fieldbus/modbus/planning/bus-load.ts';
 import type { Expansion } from '../fieldbus/profile/expansion.ts';
 import { deviceOptions, widthFault } from './device.ts';
 import type { Element } from './element.ts';

@@ -6,9 +6,9 @@ import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createPort, type OpenChannel, type PortState } from './port/port.ts';
-import { createModbusBus, type ModbusBus, type ModbusBusDependencies } from './schedule/modbus-bus.ts';
+import { createModbusBus, type ModbusBus, type ModbusBusDependencies } from './modbus/polling/modbus-bus.ts';
 import { createSerialBus, type SerialBus } from './serial/serial-bus.ts';
-import type { ShareListener } from './share-events.ts';
+import type { ShareListener } from './sharing/share-events.ts';
 
 export interface BusDependencies {
   clock: Clock;

@@ -5,14 +5,14 @@ import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../status/status.ts';
 import { type Bus, startBus } from './bus.ts';
-import { channelOf } from './modbus/open-bus.ts';
+import { channelOf } from './modbus/modbus-endpoint.ts';
 import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
-import { createOutbox } from './outbox.ts';
+import { createOutbox } from './sample-buffer.ts';
 import type { OpenChannel } from './port/port.ts';
 import { checkSensor } from './serial/serial-reader.ts';
-import { joinShareEvents, type ShareListener } from './share-events.ts';
+import { joinShareEvents, type ShareListener } from './sharing/share-events.ts';
 
 export interface FieldbusOptions {
   buses: readonly BusOptions[];

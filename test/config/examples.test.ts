@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
-import { overloads } from '../../src/fieldbus/plan/load.ts';
+import { overloads } from '../../src/fieldbus/modbus/planning/bus-load.ts';
 import { exampleFolder, exampleNames } from '../support/examples.ts';
 
 const root = path.join(import.meta.dirname, '../..');

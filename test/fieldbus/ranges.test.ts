@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { socketTiming } from '../../src/fieldbus/modbus/line-timing.ts';
 import type { ModbusPointOptions } from '../../src/fieldbus/options.ts';
-import { PolledDevice } from '../../src/fieldbus/schedule/polled-device.ts';
+import { PolledDevice } from '../../src/fieldbus/modbus/polling/polled-device.ts';
 import type { Sample } from '../../src/reading/sample.ts';
 import type { DeviceStatus } from '../../src/status/status.ts';
 import { modbusDevice, registerPoint } from '../support/modbus-options.ts';

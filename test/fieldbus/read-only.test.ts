@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { identify } from '../../src/fieldbus/modbus/identification.ts';
-import { openBus } from '../../src/fieldbus/modbus/open-bus.ts';
+import { openBus } from '../../src/fieldbus/modbus/modbus-endpoint.ts';
 import { encodeRequest } from '../../src/fieldbus/modbus/pdu.ts';
 import type { ModbusTable } from '../../src/fieldbus/options.ts';
 import { startModbusTcpDevice } from '../../src/simulator/modbus-tcp-device.ts';

@@ -1,7 +1,7 @@
 import { silentLogger } from '../../src/base/logger.ts';
 import { type Fieldbus, type FieldbusOptions, startFieldbus } from '../../src/fieldbus/fieldbus.ts';
 import type { BusOptions, BusShares, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
-import type { ShareEvent } from '../../src/fieldbus/schedule/silo-use.ts';
+import type { ShareEvent } from '../../src/fieldbus/sharing/silo-use.ts';
 import type { Sample } from '../../src/reading/sample.ts';
 import type { BusSiloStatus, DeviceStatus } from '../../src/status/status.ts';
 import { RegisterImage } from '../../src/simulator/register-image.ts';

@@ -1,4 +1,4 @@
-import type { ModbusClient } from './client.ts';
+import type { ModbusClient } from './modbus-client.ts';
 
 /** What a device says of itself. */
 export interface Identification {

@@ -1,7 +1,14 @@
 import type { Clock } from '../../base/clock.ts';
 import { offlineReason, type Port } from '../port/port.ts';
 import { AnswerTimes } from './answer-times.ts';
-import type { LifeListener, ModbusClient, Outcome, StrayKind, StrayListener, Transaction } from './client.ts';
+import type {
+  LifeListener,
+  ModbusClient,
+  Outcome,
+  StrayKind,
+  StrayListener,
+  Transaction,
+} from './modbus-client.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import { isOfTheGateway } from './exception.ts';
 import { GatewayQueue } from './gateway-queue.ts';

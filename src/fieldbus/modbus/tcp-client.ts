@@ -2,7 +2,14 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Tolerance } from '../options.ts';
 import { offlineReason, type Port, type PortState } from '../port/port.ts';
 import { AnswerTimes } from './answer-times.ts';
-import type { Fault, LifeListener, ModbusClient, Outcome, StrayListener, Transaction } from './client.ts';
+import type {
+  Fault,
+  LifeListener,
+  ModbusClient,
+  Outcome,
+  StrayListener,
+  Transaction,
+} from './modbus-client.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import { isOfTheGateway } from './exception.ts';
 import { GatewayQueue } from './gateway-queue.ts';

@@ -3,9 +3,9 @@ import { backoffMs } from '../../base/backoff.ts';
 import { type Cancel, type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Holder } from './holder.ts';
+import type { Holder } from './port-holder.ts';
 import { PortLog } from './port-log.ts';
-import { Session } from './session.ts';
+import { Session } from './open-period.ts';
 
 /** `idle`: closed by us for want of traffic, or by the other end after good service; it opens again when it is wanted. */
 export type PortState =

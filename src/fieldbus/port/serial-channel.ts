@@ -3,7 +3,7 @@ import { SerialPort } from 'serialport';
 import { MerestoneError } from '../../base/error.ts';
 import type { SerialLineOptions } from '../options.ts';
 import { AdapterLocator } from './adapter.ts';
-import { findHolder, findSharer } from './holder.ts';
+import { findHolder, findSharer } from './port-holder.ts';
 import { loadIoctl, setExclusive, setLowLatency, setRs485 } from './line-control.ts';
 import type { Channel, ChannelEvents, OpenChannel } from './port.ts';
 

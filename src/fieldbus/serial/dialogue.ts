@@ -5,11 +5,11 @@ import type { Framing, SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Deframer, Frame } from './framing.ts';
-import type { SerialLine } from './line.ts';
-import type { MessageReader, Telegram } from './messages.ts';
+import type { SerialLine } from './serial-line.ts';
+import type { MessageReader, Telegram } from './message-reader.ts';
 import { compilePattern, latin1 } from './pattern.ts';
 import type { Pattern } from './pattern.ts';
-import type { Unread } from './unread.ts';
+import type { Unread } from './unread-frames.ts';
 
 /** How a dialogue ended; `crc`: it got an answer, but a damaged one. `timeout`: none that it waited for. */
 export interface DialogueResult extends Telegram {

@@ -1,7 +1,7 @@
 import type { Quality } from '../../reading/quality.ts';
 import type { IdentityCheckStatus } from '../../status/status.ts';
 import type { FrameIdentity } from '../options.ts';
-import type { MessageReader, Telegram } from './messages.ts';
+import type { MessageReader, Telegram } from './message-reader.ts';
 import { compilePattern } from './pattern.ts';
 
 export interface IdentifiedMessages extends MessageReader {

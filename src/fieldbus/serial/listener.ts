@@ -2,17 +2,17 @@ import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SerialDeviceOptions } from '../options.ts';
-import { createAccount, someOf } from './account.ts';
+import { createAccount, someOf } from './device-statistics.ts';
 import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Frame } from './framing.ts';
 import { createFreshness } from './freshness.ts';
-import { createGathering } from './gathering.ts';
+import { createGathering } from './sampler.ts';
 import { identifiedMessages } from './identified-messages.ts';
-import { compileMessages } from './messages.ts';
+import { compileMessages } from './message-reader.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
-import { Unread } from './unread.ts';
-import { createWatch } from './watch.ts';
+import { Unread } from './unread-frames.ts';
+import { createWatch } from './absence-check.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;

@@ -4,16 +4,16 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
-import { Minute } from '../schedule/minute.ts';
-import { createAccount } from './account.ts';
+import { Minute } from '../sharing/sliding-minute.ts';
+import { createAccount } from './device-statistics.ts';
 import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
 import { identifiedMessages } from './identified-messages.ts';
-import { compileMessages } from './messages.ts';
+import { compileMessages } from './message-reader.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
-import { Unread } from './unread.ts';
-import { createWatch } from './watch.ts';
+import { Unread } from './unread-frames.ts';
+import { createWatch } from './absence-check.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
 

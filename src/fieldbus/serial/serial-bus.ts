@@ -8,10 +8,10 @@ import { isSameDevice } from '../device-equality.ts';
 import { type IdentityListener, identityNotes } from '../identity-notes.ts';
 import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
-import { allowedAtMs, openAllowances, spend } from '../schedule/allowance.ts';
-import { loadWith } from '../schedule/minute.ts';
-import { createSiloUse, type ShareEvent } from '../schedule/silo-use.ts';
-import { createSerialLine } from './line.ts';
+import { allowedAtMs, openAllowances, spend } from '../sharing/bus-share.ts';
+import { loadWith } from '../sharing/sliding-minute.ts';
+import { createSiloUse, type ShareEvent } from '../sharing/silo-use.ts';
+import { createSerialLine } from './serial-line.ts';
 import { createSerialReader, type SerialReader, type SiloTime } from './serial-reader.ts';
 
 export interface SerialBusDependencies {

@@ -3,9 +3,9 @@ import type { Sample } from '../../reading/sample.ts';
 import type { DeviceStatus, IdentityCheckStatus } from '../../status/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 import { identifiedMessages } from './identified-messages.ts';
-import type { SerialLine } from './line.ts';
+import type { SerialLine } from './serial-line.ts';
 import { createListener } from './listener.ts';
-import { compileMessages } from './messages.ts';
+import { compileMessages } from './message-reader.ts';
 import { compilePattern } from './pattern.ts';
 import { createPoller } from './poller.ts';
 

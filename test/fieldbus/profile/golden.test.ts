@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { SerialPort } from 'serialport';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import type { ModbusClient } from '../../../src/fieldbus/modbus/client.ts';
+import type { ModbusClient } from '../../../src/fieldbus/modbus/modbus-client.ts';
 import { findingOf, requestOf } from '../../../src/fieldbus/modbus/identity-check.ts';
 import { serialTiming } from '../../../src/fieldbus/modbus/line-timing.ts';
 import { pointReader, withFactor } from '../../../src/fieldbus/modbus/point-reader.ts';
@@ -30,7 +30,11 @@ import {
   type Profile,
   profileNames,
 } from '../../../src/fieldbus/profile/profile.ts';
-import { resolveSunSpec, startSunSpecWalk, stepSunSpecWalk } from '../../../src/fieldbus/profile/sunspec.ts';
+import {
+  resolveSunSpec,
+  startSunSpecWalk,
+  stepSunSpecWalk,
+} from '../../../src/fieldbus/modbus/polling/sunspec-walk.ts';
 import { compilePattern } from '../../../src/fieldbus/serial/pattern.ts';
 import { createSerialBus } from '../../../src/fieldbus/serial/serial-bus.ts';
 import { compileRange } from '../../../src/reading/range.ts';

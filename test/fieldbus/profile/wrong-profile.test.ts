@@ -5,10 +5,10 @@ import { encodeRequest, parseAnswer } from '../../../src/fieldbus/modbus/pdu.ts'
 import type { ModbusDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
 import { loadProfile, profileNames } from '../../../src/fieldbus/profile/profile.ts';
-import type { BusDevice } from '../../../src/fieldbus/schedule/bus-device.ts';
-import { IdentifiedDevice } from '../../../src/fieldbus/schedule/identified-device.ts';
-import { PolledDevice } from '../../../src/fieldbus/schedule/polled-device.ts';
-import { SunSpecDevice } from '../../../src/fieldbus/schedule/sunspec-device.ts';
+import type { BusDevice } from '../../../src/fieldbus/modbus/polling/bus-device.ts';
+import { IdentifiedDevice } from '../../../src/fieldbus/modbus/polling/identified-device.ts';
+import { PolledDevice } from '../../../src/fieldbus/modbus/polling/polled-device.ts';
+import { SunSpecDevice } from '../../../src/fieldbus/modbus/polling/sunspec-device.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
 import type { DeviceStatus } from '../../../src/status/status.ts';
 import type { ModbusUnit } from '../../../src/simulator/register-image.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SerialFieldOptions } from '../../../src/fieldbus/options.ts';
-import { compileMessages } from '../../../src/fieldbus/serial/messages.ts';
+import { compileMessages } from '../../../src/fieldbus/serial/message-reader.ts';
 
 const hex = (text: string): Uint8Array => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const text = (content: string): Uint8Array => Buffer.from(content, 'latin1');

@@ -4,7 +4,7 @@ import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
 import { loadProfile } from '../../../src/fieldbus/profile/profile.ts';
 import { createSerialReader } from '../../../src/fieldbus/serial/serial-reader.ts';
-import type { SerialLine } from '../../../src/fieldbus/serial/line.ts';
+import type { SerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { mutations, randomFrom } from '../../support/mutation.ts';

@@ -1,0 +1,85 @@
+import type { Quality } from '../../../reading/quality.ts';
+import { isAboutTheRequest } from '../exception.ts';
+import type { PlanItem, PlannedRequest } from './planner.ts';
+
+/** Registers that the device refused when they were asked for alone, while it answered others. */
+export interface BadItem {
+  item: PlanItem;
+  quality: Quality;
+  refusals: number;
+  retryAtMs: number;
+}
+
+/** No request may reach over it: the item of this order and those before it are asked for apart. */
+export interface Barrier {
+  table: string;
+  order: number;
+  /** Orders of the refused request that it halves. */
+  from: number;
+  to: number;
+  untilMs: number;
+}
+
+/** What a device has taught us about what it can't be asked. Immutable. */
+export interface Refusals {
+  bad: readonly BadItem[];
+  barriers: readonly Barrier[];
+}
+
+export const noRefusals: Refusals = { bad: [], barriers: [] };
+
+/** A register that comes with a firmware update or an option module is there within ten minutes, later an hour. */
+const absentPausesMs = [600_000, 3_600_000];
+/** Silence may be a lost reply, and each try may cost a whole timeout: so soon at first, then ever more rarely. */
+const silentPausesMs = [15_000, 30_000, 60_000, 120_000, 300_000, 600_000];
+/** An exception about the device's own state may be over at any time: what gave it is asked for within 15 s. */
+const statePausesMs = [12_000];
+/** A barrier costs one request more; whether it is still needed is tried out once an hour. */
+const barrierMs = 3_600_000;
+
+/**
+ * The device refused this request for what it asks (not for its own state). One item alone is bad; more
+ * are halved, so that k bad ones among n are found in about k × log2 n further requests.
+ */
+export function refuse(
+  refusals: Refusals,
+  { table, items }: PlannedRequest,
+  quality: Quality,
+  now: number,
+): Refusals {
+  const [first, last] = [items[0]!, items.at(-1)!];
+  if (items.length > 1) {
+    const order = items[items.length >> 1]!.order;
+    const barrier = { table, order, from: first.order, to: last.order, untilMs: now + barrierMs };
+    return { ...refusals, barriers: [...refusals.barriers, barrier] };
+  }
+  const before = refusals.bad.find(({ item }) => item === first);
+  const count = before?.refusals ?? 0;
+  const pauses = pausesAfter(quality);
+  const pause = pauses[Math.min(count, pauses.length - 1)]!;
+  const bad = { item: first, quality, refusals: count + 1, retryAtMs: now + pause };
+  return {
+    bad: [...refusals.bad.filter(({ item }) => item !== first), bad],
+    barriers: refusals.barriers.filter(
+      (barrier) => barrier.table !== table || first.order < barrier.from || first.order > barrier.to,
+    ),
+  };
+}
+
+function pausesAfter(quality: Quality): readonly number[] {
+  if (!quality.startsWith('exception:')) return silentPausesMs;
+  return isAboutTheRequest(Number(quality.slice('exception:'.length))) ? absentPausesMs : statePausesMs;
+}
+
+/** The device answered: what it was asked for is good, whatever it was before. */
+export function accept(refusals: Refusals, { items }: PlannedRequest): Refusals {
+  if (refusals.bad.length === 0) return refusals;
+  const bad = refusals.bad.filter(({ item }) => !items.includes(item));
+  return bad.length === refusals.bad.length ? refusals : { ...refusals, bad };
+}
+
+/** Without the barriers whose time is over. */
+export function current(refusals: Refusals, now: number): Refusals {
+  if (!refusals.barriers.some(({ untilMs }) => untilMs <= now)) return refusals;
+  return { ...refusals, barriers: refusals.barriers.filter(({ untilMs }) => untilMs > now) };
+}

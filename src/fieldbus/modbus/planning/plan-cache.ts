@@ -1,0 +1,108 @@
+import type { Quality } from '../../../reading/quality.ts';
+import type { LineTiming } from '../line-timing.ts';
+import type { RequestLimits } from '../../options.ts';
+import { assumedAnswerMs, costModel } from './request-cost.ts';
+import { type PlanItem, type PlannedRequest, planRequests } from './planner.ts';
+import { accept, type BadItem, current, noRefusals, type Refusals, refuse } from './bad-registers.ts';
+
+interface Plan {
+  requests: PlannedRequest[];
+  refusals: Refusals;
+}
+
+/** A request that failed so often while others of its device were answered is taken to be refused. */
+const stubbornAfter = 2;
+const presumed = { failures: stubbornAfter, answers: -1 };
+/** Below this an answer time says more about us than about the device. */
+const answerMsMin = 1;
+
+/** The plans of one device, and what its refusals have taught us. Plans are kept until something changes them. */
+export class PlanBook {
+  readonly #limits: RequestLimits;
+  readonly #timing: LineTiming;
+  readonly #plans = new Map<string, Plan>();
+  readonly #stubborn = new Map<string, { failures: number; answers: number }>();
+  #refusals = noRefusals;
+  #answerMs: number;
+
+  constructor(limits: RequestLimits, timing: LineTiming) {
+    this.#limits = limits;
+    this.#timing = timing;
+    this.#answerMs = timing.charMs > 0 ? assumedAnswerMs.line : assumedAnswerMs.socket;
+  }
+
+  /** Plans are made for answer times by powers of two: a plan is no better for knowing it to the millisecond. */
+  set answerMs(answerMs: number) {
+    this.#answerMs = 2 ** Math.round(Math.log2(Math.max(answerMs, answerMsMin)));
+  }
+
+  /** The requests for all of a device's points that are due, those that lately failed last. */
+  plan(due: readonly PlanItem[], now: number): PlannedRequest[] {
+    this.#refusals = current(this.#refusals, now);
+    const intervals = new Set(due.map(({ point }) => point.everyMs));
+    const key = `${this.#answerMs} ${[...intervals].join()}`;
+    const retries = this.#refusals.bad.some(({ retryAtMs }) => retryAtMs <= now);
+    const kept = this.#plans.get(key);
+    if (kept?.refusals === this.#refusals && !retries) return this.#stubbornLast(kept.requests);
+    const requests = this.#requestsFor(due, now);
+    if (!retries) this.#plans.set(key, { requests, refusals: this.#refusals });
+    return this.#stubbornLast(requests);
+  }
+
+  /** Those that are known bad, with why. */
+  badAmong(items: readonly PlanItem[]): BadItem[] {
+    return this.#refusals.bad.filter(({ item }) => items.includes(item));
+  }
+
+  answered(request: PlannedRequest): void {
+    this.#stubborn.delete(keyOf(request));
+    this.#refusals = accept(this.#refusals, request);
+  }
+
+  /** The device won't answer this; gives what to ask instead, which is nothing where one item stands alone. */
+  refused(request: PlannedRequest, quality: Quality, now: number): PlannedRequest[] {
+    this.#stubborn.delete(keyOf(request));
+    this.#refusals = refuse(this.#refusals, request, quality, now);
+    const parts = request.items.length > 1 ? this.#requestsFor(request.items, now) : [];
+    // One of the parts must be the reason. Where it is refused at once, there is no need to fail as often again.
+    if (quality !== 'timeout') for (const part of parts) this.#stubborn.set(keyOf(part), presumed);
+    return parts;
+  }
+
+  /** Whether all of it is known to be refused: it is asked for to see whether that has changed. */
+  isKnownBad({ items }: PlannedRequest): boolean {
+    return items.every((item) => this.#refusals.bad.some((bad) => bad.item === item));
+  }
+
+  /** What was refused counts for nothing any more: the device was away, or refuses everything. */
+  forget(): void {
+    this.#refusals = noRefusals;
+  }
+
+  /**
+   * Counts a failure that may be the request's fault or the device's. True once it failed again and again although
+   * the device has given data for others in between, `answers` being the count of all such answers.
+   */
+  isStubborn(request: PlannedRequest, answers: number): boolean {
+    const key = keyOf(request);
+    const before = this.#stubborn.get(key) ?? { failures: 0, answers: -1 };
+    const failures = before.failures + (answers > before.answers ? 1 : 0);
+    this.#stubborn.set(key, { failures, answers });
+    return failures > stubbornAfter;
+  }
+
+  #requestsFor(items: readonly PlanItem[], now: number): PlannedRequest[] {
+    const cost = costModel(this.#timing, this.#answerMs);
+    return planRequests(items, this.#limits, cost, this.#refusals, now);
+  }
+
+  #stubbornLast(requests: readonly PlannedRequest[]): PlannedRequest[] {
+    if (this.#stubborn.size === 0) return [...requests];
+    const isStubborn = (request: PlannedRequest): boolean => this.#stubborn.has(keyOf(request));
+    return [...requests.filter((request) => !isStubborn(request)), ...requests.filter(isStubborn)];
+  }
+}
+
+function keyOf({ table, address, quantity }: PlannedRequest): string {
+  return `${table} ${address} ${quantity}`;
+}

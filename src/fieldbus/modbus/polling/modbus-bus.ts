@@ -1,0 +1,272 @@
+import { inBackground } from '../../../base/background.ts';
+import type { Cancel, Clock } from '../../../base/clock.ts';
+import { describeError } from '../../../base/error.ts';
+import type { Logger } from '../../../base/logger.ts';
+import type { Sample } from '../../../reading/sample.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../../status/status.ts';
+import { isSameDevice } from '../../device-equality.ts';
+import { type IdentityListener, identityNotes } from '../../identity-notes.ts';
+import type { Outcome, StrayListener, Transaction } from '../modbus-client.ts';
+import { createClient, type ModbusBusOptions } from '../modbus-endpoint.ts';
+import type { LateAnswers } from '../unanswered.ts';
+import type { BusShares, ModbusDeviceOptions } from '../../options.ts';
+import { timingOf } from '../planning/request-cost.ts';
+import type { Port, PortState } from '../../port/port.ts';
+import { deadShareOf } from '../../sharing/bus-share.ts';
+import type { BusDevice } from './bus-device.ts';
+import { charge, decide, heldSilos, openLedger } from './scheduler.ts';
+import { deadShareEach } from './device-health.ts';
+import { PortSharing } from '../../port/shared-port.ts';
+import { IdentifiedDevice } from './identified-device.ts';
+import { loadWith, Minute } from '../../sharing/sliding-minute.ts';
+import { PolledDevice } from './polled-device.ts';
+import { createSiloUse, type ShareEvent } from '../../sharing/silo-use.ts';
+import { StateLog } from './device-log.ts';
+import { SunSpecDevice } from './sunspec-device.ts';
+
+/** After a fault of our own, before the next poll of any device of the bus. */
+const surpriseMs = 1000;
+
+export interface ModbusBusDependencies {
+  port: Port;
+  clock: Clock;
+  logger: Logger;
+  /** Of the line that the port opens, whoever asked on it before. */
+  lateAnswers: LateAnswers;
+  deliver: (silo: string, sample: Sample) => void;
+  onShare: (silo: string, event: ShareEvent) => void;
+  onIdentity: IdentityListener;
+}
+
+export interface ModbusBus {
+  /**
+   * These devices and shares in place of those before. A device that is the same goes on as if nothing had
+   * happened; what is still waited for of one that has left is heard out and used for nothing.
+   */
+  assign(devices: readonly ModbusDeviceOptions[], shares: BusShares): void;
+  /** Asks for nothing more. Leaves the port open: whoever gave it closes it. */
+  stop(): void;
+  /** As `stop`; resolves when no answer is waited for any more. */
+  finish(): Promise<void>;
+  devices(): DeviceStatus[];
+  silos(): BusSiloStatus[];
+  /** As `BusStatus.load`. */
+  load(): number;
+}
+
+/** What of the time that a request took is its own: not its wait for others, but what others are to wait for it. */
+function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
+  const holdsMs = outcome.kind === 'fault' ? (outcome.holdsMs ?? 0) : 0;
+  return Math.max(0, tookMs - queuedMs) + holdsMs;
+}
+
+/** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
+export function createModbusBus(
+  bus: ModbusBusOptions,
+  { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: ModbusBusDependencies,
+): ModbusBus {
+  const startedAt = clock.monotonicMs();
+  const busy = new Minute(startedAt);
+  const use = createSiloUse(clock, onShare);
+  let devices: BusDevice[] = [];
+  let logs = new Map<BusDevice, StateLog>();
+  let ledger = openLedger([], new Map(), startedAt);
+  let inFlight = 0;
+  /** Why the port was lost, until it has been opened again. */
+  let lostReason: string | null = null;
+  let wasIdle = false;
+  let stopped = false;
+  let cancelTimer: Cancel = () => {};
+  let tellFinished: () => void = () => {};
+
+  const onStray: StrayListener = (unitId, kind) => {
+    for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
+    // What waited for it may go on.
+    if (kind === 'late') pump();
+  };
+  const onAlive = (unitId: number): void => {
+    for (const device of devices) if (device.options.unitId === unitId) device.endAbsence();
+    pump();
+  };
+  const client = createClient(bus, port, { clock, onStray, onAlive, lateAnswers });
+
+  const sharing = new PortSharing(port);
+
+  const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
+    const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
+    const { discover } = options;
+    const now = clock.monotonicMs();
+    const notes = identityNotes(options, { clock, logger, onIdentity });
+    if (discover !== undefined)
+      return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, notes);
+    const device = new PolledDevice(options, timingOf(bus), pipeline, now);
+    if (options.identify === undefined || options.identify === 'off') return device;
+    return new IdentifiedDevice(device, options.identify, now, notes);
+  };
+
+  const logOf = ({ options: { name, silo } }: BusDevice): StateLog =>
+    new StateLog(logger.with({ device: name, silo }), clock.monotonicMs());
+
+  const pump = (): void => {
+    cancelTimer();
+    if (stopped || devices.length === 0) return;
+    reportOffline();
+    let untilMs = Math.min(...devices.filter(isUnreachable).map(({ reportAtMs }) => reportAtMs));
+    while ((port.state.kind === 'open' || port.state.kind === 'idle') && inFlight < client.concurrency) {
+      const now = clock.monotonicMs();
+      const shareOf = deadShares();
+      const askable = devices.flatMap((device) => {
+        const share = shareOf(device);
+        const contender = device.contender(share, client.holdMs);
+        if (contender === null) return [];
+        const readyAtMs = Math.max(contender.readyAtMs, client.againAtMs(device.options.unitId));
+        return [{ device, share, contender: { ...contender, readyAtMs } }];
+      });
+      const contenders = askable.map(({ contender }) => contender);
+      for (const [silo, heldUntilMs] of heldSilos(contenders, ledger, now)) use.hold(silo, heldUntilMs);
+      const decision = decide(contenders, ledger, bus.deadShareMax, now);
+      if (decision.kind === 'wait') {
+        untilMs = Math.min(untilMs, decision.untilMs);
+        break;
+      }
+      if (port.state.kind === 'idle') return port.wake();
+      const { device, share } = askable[decision.index]!;
+      inBackground(ask(device, share), surprised);
+    }
+    if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
+  };
+
+  /** What each dead device may take of one longest pause: its part of what all may, and all of its silo. */
+  const deadShares = (): ((device: BusDevice) => number) => {
+    const { deadShareMax } = bus;
+    const dead = devices.filter(({ isDead }) => isDead);
+    const each = deadShareEach(deadShareMax, dead.length);
+    if (dead.length === 0 || ledger.allowances.size === 0) return () => each;
+    return ({ options: { silo } }) => {
+      const ofSilo = dead.filter(({ options }) => options.silo === silo).length;
+      return Math.min(each, deadShareEach(deadShareOf(ledger.allowances, silo, deadShareMax), ofSilo));
+    };
+  };
+
+  const isUnreachable = (device: BusDevice): boolean => {
+    const { kind } = port.state;
+    return kind === 'open' || kind === 'idle' ? device.isDead : lostReason !== null;
+  };
+
+  /** What is due of those that can't be asked is reported on time all the same. */
+  const reportOffline = (): void => {
+    for (const device of devices.filter(isUnreachable)) {
+      const sample = device.offlineSample(lostReason, clock.monotonicMs(), clock.wallMs());
+      if (sample) deliver(device.options.silo, sample);
+    }
+  };
+
+  /** A connection that the other end has closed after good service is opened again for what was asked just then. */
+  const transact = async (transaction: Transaction): Promise<Outcome> => {
+    const outcome = await client.transact(transaction);
+    if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) {
+      return sharing.explain(outcome, clock.monotonicMs());
+    }
+    await reopened();
+    return client.transact(transaction);
+  };
+
+  const reopened = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = port.onState(({ kind }) => {
+        if (kind === 'opening') return;
+        cancel();
+        resolve();
+      });
+      port.wake();
+    });
+
+  const ask = async (device: BusDevice, share: number): Promise<void> => {
+    const { silo } = device.options;
+    const next = device.next(share, clock.monotonicMs(), clock.wallMs());
+    if (next.kind === 'tell') return deliver(silo, next.sample);
+    const { transaction, request, dead } = next;
+    const askedAt = clock.monotonicMs();
+    inFlight += 1;
+    const outcome = await transact(transaction).finally(() => {
+      inFlight -= 1;
+    });
+    if (inFlight === 0) port.endTurn();
+    const now = clock.monotonicMs();
+    const costMs = costOf(outcome, now - askedAt) / client.concurrency;
+    busy.add(costMs, now);
+    use.add(silo, costMs);
+    ledger = charge(ledger, { silo, dead, costMs }, bus.deadShareMax, now);
+    const sample = device.take(request, outcome, costMs, now, clock.wallMs());
+    if (stopped) return inFlight === 0 ? tellFinished() : undefined;
+    if (devices.includes(device)) {
+      if (sample) deliver(silo, sample);
+      // Where the port is lost, its own line says so for all.
+      if (port.state.kind === 'open')
+        logs.get(device)?.note(device.state, () => device.status(now).reason, now);
+    }
+    pump();
+  };
+
+  /** A fault of our own costs one poll; the bus goes on a second later. */
+  const surprised = (error: unknown): void => {
+    logger.error('a poll failed by a fault of our own', { reason: describeError(error) });
+    cancelTimer();
+    if (!stopped) cancelTimer = clock.after(surpriseMs, pump);
+    else if (inFlight === 0) tellFinished();
+  };
+
+  const noteState = (state: PortState): void => {
+    if (state.kind === 'open') lostReason = null;
+    if (state.kind === 'lost') lostReason = state.reason;
+  };
+  const cancelState = port.onState((state) => {
+    const isBroken = state.kind === 'lost' || (state.kind === 'idle' && state.byPeer === true);
+    if (isBroken) for (const device of devices) device.lost?.();
+    // One that was closed for want of traffic, or after each answer, was never away.
+    if (state.kind === 'open' && !wasIdle) for (const device of devices) device.endPause();
+    if (state.kind !== 'opening') wasIdle = state.kind === 'idle';
+    noteState(state);
+    pump();
+  });
+  noteState(port.state);
+
+  const stop = (): void => {
+    stopped = true;
+    cancelState();
+    cancelTimer();
+    use.stop();
+  };
+
+  return {
+    assign: (wanted, shares) => {
+      const before = devices;
+      const silos = [...new Set(wanted.map(({ silo }) => silo))];
+      devices = wanted.map(
+        (each) => before.find(({ options }) => isSameDevice(options, each)) ?? deviceOf(each),
+      );
+      logs = new Map(devices.map((device) => [device, logs.get(device) ?? logOf(device)]));
+      ledger = openLedger(silos, shares, clock.monotonicMs(), ledger);
+      use.assign(silos, shares);
+      pump();
+    },
+    stop,
+    finish: () => {
+      use.assign([], new Map());
+      stop();
+      return new Promise((resolve) => {
+        tellFinished = resolve;
+        if (inFlight === 0) resolve();
+      });
+    },
+    devices: () => devices.map((device) => device.status(clock.monotonicMs())),
+    silos: () => use.status(),
+    load: () => {
+      const now = clock.monotonicMs();
+      return loadWith(
+        busy.share(now),
+        devices.map((device) => device.demand(now)),
+      );
+    },
+  };
+}

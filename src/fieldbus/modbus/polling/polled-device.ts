@@ -1,0 +1,335 @@
+import { formatDuration } from '../../../base/quantity.ts';
+import type { Quality } from '../../../reading/quality.ts';
+import { describeOutliers } from '../../../reading/range.ts';
+import type { Sample, Value } from '../../../reading/sample.ts';
+import { blankDevice } from '../../../status/blank-status.ts';
+import type { DeviceStatus } from '../../../status/status.ts';
+import type { Exception, Fault, Outcome, StrayKind, Transaction } from '../modbus-client.ts';
+import { describeException, isAboutTheRequest, isOfTheGateway } from '../exception.ts';
+import type { LineTiming } from '../line-timing.ts';
+import { functionCodes } from '../pdu.ts';
+import type { ModbusDeviceOptions } from '../../options.ts';
+import { PlanBook } from '../planning/plan-cache.ts';
+import { itemsOf, type PlanItem, type PlannedRequest } from '../planning/planner.ts';
+import { SampleRecord } from '../../sample-record.ts';
+import type { Contender } from './scheduler.ts';
+import { Health } from './device-health.ts';
+import { Minute } from '../../sharing/sliding-minute.ts';
+import { Poll, PollReader } from './poll.ts';
+import { Timetable } from './timetable.ts';
+
+export type NextStep =
+  | { kind: 'ask'; transaction: Transaction; request: PlannedRequest; dead: boolean }
+  /** All that is due is known to be refused: there is nothing to ask. */
+  | { kind: 'tell'; sample: Sample };
+
+/** One Modbus device: what it is due, whether it lives, and how it is doing. No I/O and no clock of its own. */
+export class PolledDevice {
+  readonly options: ModbusDeviceOptions;
+  readonly #pipeline: number;
+  readonly #items: readonly PlanItem[];
+  readonly #timetable: Timetable;
+  readonly #book: PlanBook;
+  readonly #reader: PollReader;
+  readonly #health: Health;
+  readonly #status: DeviceStatus;
+  readonly #record: SampleRecord;
+  readonly #lateness: Minute;
+  readonly #busTime: Minute;
+  /** Bus time that its polls would have taken had none been passed over. */
+  readonly #demand: Minute;
+  /** For how many polls that were due the one on its way stands. */
+  #turns = 1;
+  #poll: Poll | null = null;
+  #isAnchored = false;
+  /** Data has not come since it was last offline. */
+  #wasAway = false;
+  /** No sooner may it be asked again, as its limits have it. */
+  #restsUntilMs = 0;
+  /** Answers with data, ever. */
+  #answers = 0;
+  /** Tries while it was dead, ever. */
+  #tries = 0;
+  /** What it gave a value for last. */
+  #lastGood: PlanItem | null = null;
+
+  constructor(options: ModbusDeviceOptions, timing: LineTiming, pipeline: number, now: number) {
+    const { name, silo, points, limits } = options;
+    const items = itemsOf(points);
+    this.options = options;
+    this.#pipeline = pipeline;
+    this.#items = items;
+    this.#timetable = new Timetable(items, now);
+    this.#book = new PlanBook(limits, timing);
+    this.#reader = new PollReader(items);
+    this.#health = new Health(options.responseTimeoutMs);
+    this.#lateness = new Minute(now);
+    this.#busTime = new Minute(now);
+    this.#demand = new Minute(now);
+    const { everyMs } = this.#timetable;
+    this.#status = blankDevice(name, silo, Number.isFinite(everyMs) ? everyMs : options.everyMs);
+    if (options.identify === 'off') this.#status.identity = { state: 'off', reason: null };
+    this.#record = new SampleRecord(now);
+  }
+
+  get isDead(): boolean {
+    return this.#health.isDead;
+  }
+
+  /** When its next points are due. */
+  get dueAtMs(): number {
+    return this.#timetable.dueAtMs;
+  }
+
+  /** When points are due that would have to be reported offline; never while an answer is waited for. */
+  get reportAtMs(): number {
+    return this.#poll && this.#poll.inFlight > 0 ? Infinity : this.dueAtMs;
+  }
+
+  get state(): DeviceStatus['state'] {
+    return this.#status.state;
+  }
+
+  status(now: number): DeviceStatus {
+    const { answerMs } = this.#health;
+    return {
+      ...this.#status,
+      ...this.#record.status(now),
+      failures: { ...this.#status.failures },
+      answerMs: answerMs === null ? null : Math.round(answerMs * 10) / 10,
+      latenessMs: Math.round(this.#lateness.max(now)),
+      usualLatenessMs: Math.round(this.#lateness.mean(now)),
+      busShare: this.#busTime.share(now),
+    };
+  }
+
+  /** Share of bus time that its polls would take if none was passed over; above 1 where they never fit. */
+  demand(now: number): number {
+    return this.#demand.ratio(now);
+  }
+
+  /**
+   * What it wants of the bus; null while all that it may have in flight is. `holdMs`: how long a request without an
+   * answer keeps the bus.
+   */
+  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
+    const poll = this.#poll;
+    const { isDead, dueAtMs } = this;
+    if (poll && (poll.pending.length === 0 || poll.inFlight >= (isDead ? 1 : this.#pipeline))) return null;
+    const readyAtMs = poll ? 0 : isDead ? this.#health.pausedUntilMs : dueAtMs;
+    return {
+      silo: this.options.silo,
+      dead: isDead,
+      begun: poll !== null,
+      readyAtMs: Math.max(readyAtMs, this.#restsUntilMs),
+      deadlineMs: poll ? poll.deadlineMs : dueAtMs + this.#timetable.everyMs,
+      costMs: isDead ? Math.max(this.#health.tryMs(deadShareEachMs), holdMs) : 0,
+    };
+  }
+
+  /** The next request, of a new poll where none is on its way. */
+  next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
+    const poll = (this.#poll ??= this.#begin(now));
+    const request = poll.pending.shift();
+    if (request === undefined) return { kind: 'tell', sample: this.#tell(poll, now, wallMs) };
+    poll.inFlight += 1;
+    this.#status.requests += 1;
+    const { unitId, responseTimeoutMs } = this.options;
+    const dead = this.isDead;
+    const timeoutMs = dead ? this.#health.tryMs(deadShareEachMs) : responseTimeoutMs;
+    const { table, address, quantity } = request;
+    const asked = { functionCode: functionCodes[table], address, quantity };
+    return { kind: 'ask', transaction: { unitId, request: asked, timeoutMs }, request, dead };
+  }
+
+  /** Takes in what became of a request; gives the poll's sample where that was its last. */
+  take(request: PlannedRequest, outcome: Outcome, busMs: number, now: number, wallMs: number): Sample | null {
+    const poll = this.#poll!;
+    poll.inFlight -= 1;
+    this.#busTime.add(busMs, now);
+    this.#demand.add(busMs * this.#turns, now);
+    this.#restsUntilMs = now + this.options.limits.requestGapMs;
+    switch (outcome.kind) {
+      case 'data':
+        this.#answered(poll, request, outcome.answerMs);
+        this.#reader.read(poll, request, outcome.data);
+        break;
+      case 'exception':
+        if (!isOfTheGateway(outcome.exceptionCode)) this.#measured(outcome.answerMs);
+        this.#refused(poll, request, outcome, now);
+        break;
+      case 'fault':
+        this.#failed(poll, request, outcome, now);
+        break;
+      case 'offline':
+        poll.abandon(request, 'offline');
+        this.#status.reason = outcome.reason;
+    }
+    return poll.isDone ? this.#finish(poll, now, wallMs) : null;
+  }
+
+  /** The sample of points that are due while the device can't be asked; `reason`: why, where the port is lost. */
+  offlineSample(reason: string | null, now: number, wallMs: number): Sample | null {
+    if (this.reportAtMs > now) return null;
+    const poll = this.#poll ?? new Poll(this.#timetable.take(now), [], now);
+    poll.mark(poll.items, reason === null && this.isDead ? this.#health.lastWord : 'offline');
+    if (reason !== null) this.#status.reason = reason;
+    return this.#tell(poll, now, wallMs);
+  }
+
+  /** The port is back: whoever was waited for may be, too. */
+  endPause(): void {
+    this.#health.endPause();
+  }
+
+  /** It gave data, be it too late: it lives. */
+  endAbsence(): void {
+    this.#health.lived();
+  }
+
+  countStray(kind: StrayKind): void {
+    this.#count(kind);
+  }
+
+  #begin(now: number): Poll {
+    // Anchored where the bus first had time for it, devices of one interval don't come due all at once.
+    if (!this.#isAnchored) this.#timetable.anchor(now);
+    this.#isAnchored = true;
+    if (!this.isDead) this.#lateness.add(Math.max(0, now - this.dueAtMs), now);
+    // One that is dead is asked in pauses, and what it passes over costs the bus nothing.
+    this.#turns = this.isDead ? 1 : 1 + this.#timetable.missed(now);
+    const due = this.#timetable.take(now);
+    const items = due.length > 0 ? due : this.#timetable.fastest;
+    const poll = new Poll(items, this.#book.plan(items, now), Math.max(now, this.dueAtMs));
+    for (const { item, quality } of this.#book.badAmong(items)) poll.mark([item], quality);
+    if (this.isDead) this.#probe(poll);
+    return poll;
+  }
+
+  /**
+   * Every other try of a dead device asks for a single point: in turn for the one that it gave last and for one of
+   * all. So a device that refuses its usual requests because of one register, or for want of one table, shows that it
+   * lives.
+   */
+  #probe(poll: Poll): void {
+    const turn = this.#tries;
+    this.#tries += 1;
+    const [first] = poll.pending;
+    if (turn % 2 === 0 || first === undefined) return;
+    const known = this.#lastGood;
+    const inTurn = this.#items[(turn >> (known === null ? 1 : 2)) % this.#items.length]!;
+    const item = known !== null && turn % 4 === 1 ? known : inTurn;
+    if (first.items.length === 1 && first.items[0] === item) return;
+    poll.rest = poll.pending;
+    poll.pending = [
+      { table: item.table, address: item.start, quantity: item.end - item.start, items: [item] },
+    ];
+  }
+
+  #answered(poll: Poll, request: PlannedRequest, answerMs: number): void {
+    poll.hasData = true;
+    poll.isProbed ||= poll.rest.length > 0;
+    poll.pending.push(...poll.rest.splice(0));
+    // Another device may have taken its place, or the same one may have more to give than before.
+    if (this.#wasAway) this.#book.forget();
+    this.#wasAway = false;
+    this.#health.lived();
+    this.#answers += 1;
+    this.#lastGood = request.items[0] ?? null;
+    this.#measured(answerMs);
+    this.#book.answered(request);
+  }
+
+  #measured(answerMs: number): void {
+    this.#health.measured(answerMs);
+    this.#book.answerMs = this.#health.answerMs ?? answerMs;
+  }
+
+  /**
+   * The parts of what is refused are asked for at once, so that the good ones are in this poll yet. That they are
+   * bad is believed once the poll has brought data: see `#finish`.
+   */
+  #refused(poll: Poll, request: PlannedRequest, outcome: Exception, now: number): void {
+    const { exceptionCode, isDoubtful = false } = outcome;
+    this.#count('exception');
+    const quality: Quality = `exception:${exceptionCode}`;
+    this.#status.reason = describeException(exceptionCode, placeOf(request));
+    const wasBad = this.#book.isKnownBad(request);
+    if (!wasBad) poll.failure = quality;
+    poll.mark(request.items, quality);
+    if (isAboutTheRequest(exceptionCode) && !isDoubtful) {
+      // Where nothing was answered before, its parts would be refused as well.
+      if (this.#health.failures > 0) return;
+      poll.pending.unshift(...this.#book.refused(request, quality, now));
+    } else if (wasBad || poll.isProbed || this.#book.isStubborn(request, this.#answers)) {
+      const parts = this.#book.refused(request, quality, now);
+      if (!isOfTheGateway(exceptionCode)) poll.pending.unshift(...parts);
+    } else if (isOfTheGateway(exceptionCode) && !poll.hasData) {
+      // The gateway waits in vain for each request, and keeps its other units waiting.
+      poll.abandon(request, quality);
+    }
+  }
+
+  #failed(poll: Poll, request: PlannedRequest, { fault, detail, quality, isCut }: Fault, now: number): void {
+    this.#count(fault);
+    const wasBad = this.#book.isKnownBad(request);
+    if (!wasBad) poll.failure = 'offline';
+    const isSilent = fault === 'timeout';
+    const words = isSilent ? `no answer within ${formatDuration(this.options.responseTimeoutMs)}` : fault;
+    this.#status.reason = detail ?? (isSilent ? words : `${words} for ${placeOf(request)}`);
+    if (isCut === true && request.items.length > 1) {
+      poll.mark(request.items, 'invalid');
+      poll.pending.unshift(...this.#book.refused(request, 'invalid', now));
+    } else if (isSilent || fault === 'wrong-transaction') {
+      poll.abandon(request, quality ?? 'timeout');
+      // Its parts are asked for in the next poll: each may cost a timeout.
+      if (wasBad || this.#book.isStubborn(request, this.#answers))
+        this.#book.refused(request, 'timeout', now);
+    } else {
+      poll.mark(request.items, quality ?? 'crc');
+    }
+  }
+
+  #finish(poll: Poll, now: number, wallMs: number): Sample | null {
+    const wasDead = this.isDead;
+    poll.giveUpRest();
+    if (!poll.hasData && poll.failure !== null && !poll.isOffline) {
+      this.#book.forget();
+      this.#health.failed(poll.failure, now);
+    }
+    if (!wasDead || !this.isDead) return this.#tell(poll, now, wallMs);
+    // While it is dead, its points are reported offline on their own schedule.
+    this.#poll = null;
+    return null;
+  }
+
+  #tell(poll: Poll, monotonicMs: number, wallMs: number): Sample {
+    this.#poll = null;
+    const [outlier, ...others] = this.#reader.finish(poll);
+    this.#wasAway ||= poll.isOffline || this.isDead;
+    if (outlier !== undefined) {
+      this.#count('implausible', 1 + others.length);
+      this.#status.reason = describeOutliers([outlier, ...others]);
+    }
+    const values: Readonly<Record<string, Value>> = poll.values;
+    const whole = { device: this.options.name, wallMs, monotonicMs, values };
+    const sample: Sample = poll.isWhole ? whole : { ...whole, quality: poll.quality };
+    this.#record.take(sample);
+    this.#status.state = this.#stateAfter(poll);
+    if (this.#status.state === 'good') this.#status.reason = null;
+    return sample;
+  }
+
+  #stateAfter(poll: Poll): DeviceStatus['state'] {
+    if (poll.isOffline || (this.isDead && !this.#health.speaks)) return 'offline';
+    return this.#health.failures > 0 ? 'failing' : this.#record.state;
+  }
+
+  #count(kind: string, count = 1): void {
+    this.#status.failures[kind] = (this.#status.failures[kind] ?? 0) + count;
+  }
+}
+
+function placeOf({ table, address, quantity }: PlannedRequest): string {
+  return `${quantity} of ${table} ${address}`;
+}

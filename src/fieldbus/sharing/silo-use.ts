@@ -1,0 +1,102 @@
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { BusSiloStatus } from '../../status/status.ts';
+import type { BusShares } from '../options.ts';
+import { averagedOverMs } from './bus-share.ts';
+import { Minute } from './sliding-minute.ts';
+
+/** A silo begins, or ceases, to be held to its share of a bus. */
+export interface ShareEvent {
+  limit: number;
+  state: 'reached' | 'cleared';
+}
+
+/**
+ * A silo is held until nobody of it had to wait for so long. In that time its allowance goes from its deepest to
+ * full, so one that hovers at its limit is told once, and it bounds what is told to a pair of events in it.
+ */
+const clearAfterMs = averagedOverMs;
+
+interface Use {
+  busTime: Minute;
+  shareMax: number | null;
+  /** Null where it is not held. */
+  heldUntilMs: number | null;
+  cancel: Cancel;
+}
+
+export interface SiloUse {
+  /** These silos in place of those before; one that stays keeps its figures. */
+  assign(silos: readonly string[], shares: BusShares): void;
+  add(silo: string, busMs: number): void;
+  /** Somebody of the silo has to wait until then because its share is used up. */
+  hold(silo: string, untilMs: number): void;
+  status(): BusSiloStatus[];
+  /** Without a word. */
+  stop(): void;
+}
+
+/** What each silo takes of one bus, and whether it is held to its share. */
+export function createSiloUse(clock: Clock, tell: (silo: string, event: ShareEvent) => void): SiloUse {
+  let uses = new Map<string, Use>();
+
+  const clear = (silo: string, use: Use): void => {
+    use.cancel();
+    use.heldUntilMs = null;
+    tell(silo, { limit: use.shareMax!, state: 'cleared' });
+  };
+
+  const clearInTime = (silo: string, use: Use): void => {
+    const leftMs = use.heldUntilMs! - clock.monotonicMs();
+    if (leftMs <= 0) clear(silo, use);
+    else use.cancel = clock.after(Math.ceil(leftMs), () => clearInTime(silo, use));
+  };
+
+  return {
+    assign: (silos, shares) => {
+      const before = uses;
+      const now = clock.monotonicMs();
+      uses = new Map();
+      for (const silo of silos) {
+        const shareMax = shares.get(silo) ?? null;
+        const use = before.get(silo) ?? {
+          busTime: new Minute(now),
+          shareMax,
+          heldUntilMs: null,
+          cancel: () => {},
+        };
+        uses.set(silo, use);
+        if (use.heldUntilMs !== null && shareMax === null) clear(silo, use);
+        else if (use.heldUntilMs !== null && shareMax !== use.shareMax) {
+          // How long it still has to wait is decided anew.
+          use.heldUntilMs = now + clearAfterMs;
+          use.cancel();
+          clearInTime(silo, use);
+        }
+        use.shareMax = shareMax;
+      }
+      for (const [silo, use] of before) if (!uses.has(silo) && use.heldUntilMs !== null) clear(silo, use);
+    },
+    add: (silo, busMs) => uses.get(silo)?.busTime.add(busMs, clock.monotonicMs()),
+    hold: (silo, untilMs) => {
+      const use = uses.get(silo);
+      if (use === undefined || use.shareMax === null) return;
+      const isNew = use.heldUntilMs === null;
+      use.heldUntilMs = untilMs + clearAfterMs;
+      if (!isNew) return;
+      tell(silo, { limit: use.shareMax, state: 'reached' });
+      clearInTime(silo, use);
+    },
+    status: () => {
+      const now = clock.monotonicMs();
+      return [...uses].map(([silo, { busTime, shareMax, heldUntilMs }]) => ({
+        silo,
+        busShare: busTime.share(now),
+        busShareMax: shareMax,
+        held: heldUntilMs !== null,
+      }));
+    },
+    stop: () => {
+      for (const { cancel } of uses.values()) cancel();
+    },
+  };
+}
