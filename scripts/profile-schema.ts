@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { profileJsonSchema } from '../src/fieldbus/profile/schema.ts';
+import { profileJsonSchema } from '../src/config/profile/profile-schema.ts';
 
 // Writes config/profile.schema.json anew after a change of the profile schema; a test holds the two together.
 const file = new URL('../config/profile.schema.json', import.meta.url);

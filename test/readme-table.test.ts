@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { reportStatus } from '../src/cli/status-report.ts';
 import { formatFault } from '../src/config/fault-line.ts';
 import type { SerialProtocol } from '../src/fieldbus/options.ts';
-import { protocolSchema } from '../src/fieldbus/profile/protocol-schema.ts';
+import { protocolSchema } from '../src/config/profile/protocol-schema.ts';
 import { Unread } from '../src/fieldbus/serial/unread-frames.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../src/status/status.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus } from './support/status.ts';

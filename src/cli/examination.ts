@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { MerestoneError } from '../base/error.ts';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load-config.ts';
 import type { ConfigFault } from '../config/options.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
 import { inspectIdentity } from '../identity/inspection.ts';

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { formatFault } from '../config/fault-line.ts';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load-config.ts';
 import type { SiloOptions } from '../silo/options.ts';
 
 /** The configuration's silos, or the named one. Throws ConfigInvalid, Usage. */

@@ -1,4 +1,4 @@
-import { findControlSocket } from '../config/load.ts';
+import { findControlSocket } from '../config/load-config.ts';
 import { connectControl } from '../console/control-client.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { Command } from './command.ts';

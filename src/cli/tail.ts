@@ -1,7 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { nearestName } from '../base/nearest-name.ts';
 import { plainDocument } from '../base/plain-text.ts';
-import { findControlSocket } from '../config/load.ts';
+import { findControlSocket } from '../config/load-config.ts';
 import { connectControl, type ControlClient } from '../console/control-client.ts';
 import type { SiloDevices, TailFilter, TailItem } from '../console/control-protocol.ts';
 import type { Command } from './command.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { hostFault } from '../base/host.ts';
-import { duration, label } from './scalar-schema.ts';
+import { duration, label } from './yaml/scalars.ts';
 
 const common = {
   name: label('local label'),

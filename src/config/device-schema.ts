@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { layoutKeys } from '../fieldbus/profile/modbus-schema.ts';
-import { protocolSchema } from '../fieldbus/profile/protocol-schema.ts';
-import { rangeKeys, rangesSchema } from '../fieldbus/profile/range-schema.ts';
-import { numberKey } from '../fieldbus/profile/scalars.ts';
+import { layoutKeys } from './profile/modbus-schema.ts';
+import { protocolSchema } from './profile/protocol-schema.ts';
+import { rangeKeys, rangesSchema } from './profile/range-schema.ts';
+import { numberKey } from './profile/profile-scalars.ts';
 import { registerTypes } from '../reading/point.ts';
 import { pointFaults } from './point-rules.ts';
-import { duration, label } from './scalar-schema.ts';
+import { duration, label } from './yaml/scalars.ts';
 
 export const tables = ['coil', 'discrete', 'input', 'holding'] as const;
 

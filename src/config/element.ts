@@ -1,4 +1,4 @@
-import type { Path } from './source.ts';
+import type { Path } from './yaml/yaml-document.ts';
 
 /** An element that its schema accepted, with its place in its section. */
 export interface Element<T> {

@@ -1,11 +1,11 @@
 import path from 'node:path';
 import { formatAuthority, parseBrokerUrl } from '../base/broker-url.ts';
 import type { BusOptions, DeviceOptions } from '../fieldbus/options.ts';
-import { defined } from '../fieldbus/profile/protocol-schema.ts';
+import { defined } from './profile/protocol-schema.ts';
 import type { IsolationOptions, SiloOptions } from '../silo/options.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { GatewayOptions } from './options.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './config-schema.ts';
 import type { SiloConfig } from './silo-schema.ts';
 
 /** A sound configuration, its devices interpreted already → the options of each room. */

@@ -1,4 +1,4 @@
-import { isNumeric, rangeFaults } from '../fieldbus/profile/range-schema.ts';
+import { isNumeric, rangeFaults } from './profile/range-schema.ts';
 import type { RegisterType } from '../reading/point.ts';
 import type { Limit } from '../reading/range.ts';
 import { registerCount } from '../reading/registers.ts';

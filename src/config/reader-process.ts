@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
-import { loadConfig } from './load.ts';
-import type { ReadMessage } from './reader.ts';
+import { loadConfig } from './load-config.ts';
+import type { ReadMessage } from './config-reader.ts';
 
 /** Entry of the process that `readConfig` starts: the file's name is its only argument. */
 process.send?.(read(process.argv[2] ?? ''));

@@ -5,7 +5,7 @@ import type { DeviceConfig } from './device-schema.ts';
 import { type Element, type RelationFault, repeated } from './element.ts';
 import { type CommonPaths, siloFaults } from './silo-relations.ts';
 import type { SiloConfig } from './silo-schema.ts';
-import type { Path } from './source.ts';
+import type { Path } from './yaml/yaml-document.ts';
 
 /** What the file holds, as far as it is sound; names of unsound elements count, so that one fault stays one. */
 export interface Sections {

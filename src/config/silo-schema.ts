@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseBrokerUrl } from '../base/broker-url.ts';
-import { duration, label, path, size } from './scalar-schema.ts';
+import { duration, label, path, size } from './yaml/scalars.ts';
 
 const identity = z
   .strictObject({

@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { LogFields, Logger } from '../base/logger.ts';
 import type { GatewayOptions } from '../config/options.ts';
-import { readConfig } from '../config/reader.ts';
-import { ConfigRefused } from '../config/refusal.ts';
+import { readConfig } from '../config/config-reader.ts';
+import { ConfigRefused } from '../config/config-refused.ts';
 import type { TailItem } from '../console/control-protocol.ts';
 import {
   type ControlHandlers,
@@ -16,7 +16,7 @@ import { type HttpServer, startHttpServer } from '../console/http-server.ts';
 import { judged } from '../status/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';
-import type { ReloadReport, ReloadResult } from './reload-plan.ts';
+import type { ReloadReport, ReloadResult } from '../config/reload-plan.ts';
 
 export interface DaemonDependencies {
   clock: Clock;

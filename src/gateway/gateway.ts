@@ -13,9 +13,9 @@ import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
 import { withBusUse } from './bus-use.ts';
-import { digestOf, digestOfNothing, ownPart, withoutPlace } from './own-part.ts';
+import { digestOf, digestOfNothing, ownPart, withoutPlace } from '../config/silo-diff.ts';
 import type { OpenIsolate } from '../silo/host/open-isolate.ts';
-import { planReload, type ReloadResult, type SiloOutcome } from './reload-plan.ts';
+import { planReload, type ReloadResult, type SiloOutcome } from '../config/reload-plan.ts';
 import { SiloHost } from '../silo/host/silo-host.ts';
 import { type OpenHost, SiloSeat } from '../silo/host/supervisor.ts';
 

@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
-import { ConfigRefused } from '../config/refusal.ts';
+import { ConfigRefused } from '../config/config-refused.ts';
 import type { Refusal } from '../console/control-server.ts';
 import type { AuditAct } from '../silo/protocol.ts';
 

@@ -9,7 +9,7 @@ import { plain, plainDocument, plainJson } from '../../src/base/plain-text.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { formatReport } from '../../src/cli/backend/report-text.ts';
 import { reportStatus } from '../../src/cli/status-report.ts';
-import { ConfigRefused } from '../../src/config/refusal.ts';
+import { ConfigRefused } from '../../src/config/config-refused.ts';
 import { type ControlServer, startControlServer } from '../../src/console/control-server.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import { configJsonSchema } from '../../src/config/schema.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { configJsonSchema } from '../../src/config/config-schema.ts';
 import { overloads } from '../../src/fieldbus/modbus/planning/bus-load.ts';
 import { exampleFolder, exampleNames } from '../support/examples.ts';
 

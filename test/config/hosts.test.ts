@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { subscriberOptionsOf } from '../../src/cli/consume/options.ts';
 import type { ConsumeArguments } from '../../src/cli/consume/options.ts';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { parseConfig } from '../../src/config/load.ts';
+import { parseConfig } from '../../src/config/load-config.ts';
 
 const base = `http: { listen: 127.0.0.1:9464 }
 silos:

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { parseConfig } from '../../src/config/load.ts';
+import { parseConfig } from '../../src/config/load-config.ts';
 import { describeDevice } from '../../src/fieldbus/device-description.ts';
 import type { DeviceOptions } from '../../src/fieldbus/options.ts';
 import type { PointDescription } from '../../src/reading/point.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { parseConfig } from '../../src/config/load.ts';
-import { parseProfile } from '../../src/fieldbus/profile/profile.ts';
+import { parseConfig } from '../../src/config/load-config.ts';
+import { parseProfile } from '../../src/config/profile/profile.ts';
 
 const file = '/site.yaml';
 const base = `silos:

@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { spawn } from 'node:child_process';
 import { MerestoneError } from '../../src/base/error.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { ConfigRefused } from '../../src/config/refusal.ts';
+import { ConfigRefused } from '../../src/config/config-refused.ts';
 import { connectControl } from '../../src/console/control-client.ts';
 import type { TailItem } from '../../src/console/control-protocol.ts';
 import {

@@ -1,7 +1,7 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
-import { readConfig } from '../../src/config/reader.ts';
+import { readConfig } from '../../src/config/config-reader.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import { openIsolate, type OpenIsolate } from '../../src/silo/host/open-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';

@@ -1,5 +1,5 @@
 import { plainDocument } from '../../base/plain-text.ts';
-import { findControlSocket } from '../../config/load.ts';
+import { findControlSocket } from '../../config/load-config.ts';
 import { connectControl } from '../../console/control-client.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';

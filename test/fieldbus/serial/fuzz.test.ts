@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
-import { expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
-import { loadProfile } from '../../../src/fieldbus/profile/profile.ts';
+import { expandProfile } from '../../../src/config/profile/expansion.ts';
+import { loadProfile } from '../../../src/config/profile/profile.ts';
 import { createSerialReader } from '../../../src/fieldbus/serial/serial-reader.ts';
 import type { SerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { mutations, randomFrom } from '../../support/mutation.ts';
 import { readTranscript } from '../../support/transcript.ts';
-import { builtInProfiles } from '../profile/built-in.ts';
+import { builtInProfiles } from '../../config/profile/built-in.ts';
 import { unlimited } from './rig.ts';
 
 /** Each kind of check by other code than the program's: what a frame must satisfy to be believed. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
+import { protocolSchema } from '../../../src/config/profile/protocol-schema.ts';
 import { compileMessages } from '../../../src/fieldbus/serial/message-reader.ts';
 import { compileOccurrence } from '../../../src/fieldbus/serial/occurrence.ts';
 import { text } from './rig.ts';

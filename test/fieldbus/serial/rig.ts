@@ -1,7 +1,7 @@
 import type { Sample } from '../../../src/reading/sample.ts';
 import type { IdentityCheckStatus } from '../../../src/status/status.ts';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
-import { protocolSchema } from '../../../src/fieldbus/profile/protocol-schema.ts';
+import { protocolSchema } from '../../../src/config/profile/protocol-schema.ts';
 import { createSerialReader, type SiloTime } from '../../../src/fieldbus/serial/serial-reader.ts';
 import type { SerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { computeChecksum } from '../../../src/fieldbus/serial/checksum.ts';
 import { excerptOf } from '../../../src/fieldbus/serial/excerpt.ts';
 import { sentence } from '../../../src/simulator/nmea-sensor.ts';
-import { profileRig } from '../profile/profile-rig.ts';
+import { profileRig } from '../../config/profile/profile-rig.ts';
 import { createRig, sensor, text } from './rig.ts';
 
 describe('an excerpt', () => {

@@ -4,8 +4,8 @@ import { createLogger, type LogRecord, silentLogger } from '../../../../src/base
 import { systemClock } from '../../../../src/base/clock.ts';
 import { startFieldbus } from '../../../../src/fieldbus/fieldbus.ts';
 import type { IdentityCheck, ModbusDeviceOptions } from '../../../../src/fieldbus/options.ts';
-import { expandProfile } from '../../../../src/fieldbus/profile/expansion.ts';
-import { loadProfile } from '../../../../src/fieldbus/profile/profile.ts';
+import { expandProfile } from '../../../../src/config/profile/expansion.ts';
+import { loadProfile } from '../../../../src/config/profile/profile.ts';
 import type { Sample } from '../../../../src/reading/sample.ts';
 import { startModbusTcpDevice } from '../../../../src/simulator/modbus-tcp-device.ts';
 import { type ModbusUnit, RegisterImage } from '../../../../src/simulator/register-image.ts';
@@ -14,7 +14,7 @@ import { GoldenImage } from '../../../support/golden-image.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../../../support/modbus-options.ts';
 import { rtuUnit, SimulatedLine } from '../../../support/serial-line.ts';
 import { until } from '../../../support/until.ts';
-import { builtInProfiles } from '../../profile/built-in.ts';
+import { builtInProfiles } from '../../../config/profile/built-in.ts';
 
 const codeCheck: IdentityCheck = {
   by: 'registers',

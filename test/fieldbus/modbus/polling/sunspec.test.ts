@@ -5,8 +5,8 @@ import { describeDevice } from '../../../../src/fieldbus/device-description.ts';
 import { startFieldbus } from '../../../../src/fieldbus/fieldbus.ts';
 import type { ModbusDeviceOptions } from '../../../../src/fieldbus/options.ts';
 import { loadOf } from '../../../../src/fieldbus/modbus/planning/bus-load.ts';
-import { expandProfile } from '../../../../src/fieldbus/profile/expansion.ts';
-import { loadProfile } from '../../../../src/fieldbus/profile/profile.ts';
+import { expandProfile } from '../../../../src/config/profile/expansion.ts';
+import { loadProfile } from '../../../../src/config/profile/profile.ts';
 import {
   resolveSunSpec,
   startSunSpecWalk,
@@ -18,7 +18,7 @@ import { FakeClock } from '../../../support/fake-clock.ts';
 import { modbusDevice, rtuBus } from '../../../support/modbus-options.ts';
 import { rtuUnit, SimulatedLine } from '../../../support/serial-line.ts';
 import { readTranscript } from '../../../support/transcript.ts';
-import { builtInProfiles } from '../../profile/built-in.ts';
+import { builtInProfiles } from '../../../config/profile/built-in.ts';
 
 type Reading = Pick<Sample, 'values' | 'quality'>;
 const [golden] = readTranscript('sunspec-inverter.txt').expected as [Required<Reading>];

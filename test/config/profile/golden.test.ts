@@ -22,14 +22,14 @@ import type {
 import { createPort, type Port } from '../../../src/fieldbus/port/port.ts';
 import { serialChannel } from '../../../src/fieldbus/port/serial-channel.ts';
 import { socketChannel } from '../../../src/fieldbus/port/socket-channel.ts';
-import { type Expansion, expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
-import { frameIdentity, identityChecks } from '../../../src/fieldbus/profile/identity.ts';
+import { type Expansion, expandProfile } from '../../../src/config/profile/expansion.ts';
+import { frameIdentity, identityChecks } from '../../../src/config/profile/identity-checks.ts';
 import {
   defaultSettings,
   loadProfile,
   type Profile,
   profileNames,
-} from '../../../src/fieldbus/profile/profile.ts';
+} from '../../../src/config/profile/profile.ts';
 import {
   resolveSunSpec,
   startSunSpecWalk,

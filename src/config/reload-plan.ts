@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { GatewayOptions } from '../config/options.ts';
-import { changedKeys, ownPart, withoutPlace } from './own-part.ts';
+import type { GatewayOptions } from './options.ts';
+import { changedKeys, ownPart, withoutPlace } from './silo-diff.ts';
 
 /** What a reload does to a silo, and which keys of its own part it is for. */
 export interface SiloOutcome {

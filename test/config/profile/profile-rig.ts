@@ -1,7 +1,7 @@
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
-import { type DeviceSettings, expandProfile } from '../../../src/fieldbus/profile/expansion.ts';
-import { loadProfile } from '../../../src/fieldbus/profile/profile.ts';
-import { createRig } from '../serial/rig.ts';
+import { type DeviceSettings, expandProfile } from '../../../src/config/profile/expansion.ts';
+import { loadProfile } from '../../../src/config/profile/profile.ts';
+import { createRig } from '../../fieldbus/serial/rig.ts';
 import { builtInProfiles } from './built-in.ts';
 
 /** A sensor of a built-in profile, on a line that the test plays. */

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { findControlSocket, loadConfig, parseConfig } from '../../src/config/load.ts';
+import { findControlSocket, loadConfig, parseConfig } from '../../src/config/load-config.ts';
 import type { GatewayOptions } from '../../src/config/options.ts';
-import { loadProfile, profileNames } from '../../src/fieldbus/profile/profile.ts';
-import { builtInProfiles } from '../fieldbus/profile/built-in.ts';
+import { loadProfile, profileNames } from '../../src/config/profile/profile.ts';
+import { builtInProfiles } from './profile/built-in.ts';
 
 const file = '/etc/merestone/merestone.yaml';
 

@@ -4,12 +4,12 @@ import path from 'node:path';
 import type { z } from 'zod';
 import { MerestoneError } from '../../base/error.ts';
 import { nearestName } from '../../base/nearest-name.ts';
-import { parseProfileDocument } from './document.ts';
-import type { ProfileDocument } from './document.ts';
+import { parseProfileDocument } from './profile-document.ts';
+import type { ProfileDocument } from './profile-document.ts';
 import { protocolSchema } from './protocol-schema.ts';
-import { strayRanges } from './ranges.ts';
-import { profileSchema } from './schema.ts';
-import type { ProfileShape } from './schema.ts';
+import { strayRanges } from './profile-ranges.ts';
+import { profileSchema } from './profile-schema.ts';
+import type { ProfileShape } from './profile-schema.ts';
 
 /** A device profile as its file declares it, checked. */
 export interface Profile {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { hostFault } from '../base/host.ts';
 import { busSchema } from './bus-schema.ts';
 import { deviceSchema } from './device-schema.ts';
-import { path } from './scalar-schema.ts';
+import { path } from './yaml/scalars.ts';
 import { siloSchema } from './silo-schema.ts';
 
 /** What begins with '/', './' or '../' is the path of a Unix socket; a URL is not. */

@@ -1,7 +1,12 @@
 import { z } from 'zod';
-import { checksumEncodings, placedChecksumKinds } from '../options.ts';
-import type { ChecksumEncoding, ChecksumOptions, Framing, PlacedChecksumKind } from '../options.ts';
-import { bytes, duration } from './scalars.ts';
+import { checksumEncodings, placedChecksumKinds } from '../../fieldbus/options.ts';
+import type {
+  ChecksumEncoding,
+  ChecksumOptions,
+  Framing,
+  PlacedChecksumKind,
+} from '../../fieldbus/options.ts';
+import { bytes, duration } from './profile-scalars.ts';
 
 /** After noise a frame is searched byte by byte, which stays cheap up to here; no telegram is longer. */
 const bytesMax = z

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { registerTypes } from '../../reading/point.ts';
 import type { InvalidMarker } from '../../reading/registers.ts';
 import { rangeKeys } from './range-schema.ts';
-import { duration, numberKey, pattern, pointName, rule } from './scalars.ts';
+import { duration, numberKey, pattern, pointName, rule } from './profile-scalars.ts';
 
 const order = z.enum(['big', 'little']);
 const table = z.enum(['coil', 'discrete', 'input', 'holding']);

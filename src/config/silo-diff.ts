@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { exactJson } from '../base/exact-json.ts';
-import type { GatewayOptions } from '../config/options.ts';
+import type { GatewayOptions } from './options.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import type { SiloOptions } from '../silo/options.ts';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { nearestName } from '../base/nearest-name.ts';
-import { plain } from '../base/plain-text.ts';
-import type { ConfigFault } from './options.ts';
-import type { Path, Source } from './source.ts';
+import { nearestName } from '../../base/nearest-name.ts';
+import { plain } from '../../base/plain-text.ts';
+import type { ConfigFault } from '../options.ts';
+import type { Path, Source } from './yaml-document.ts';
 
 type Issue = z.core.$ZodIssue;
 

@@ -3,10 +3,10 @@ import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { formatFault } from '../../src/config/fault-line.ts';
-import { parseConfig } from '../../src/config/load.ts';
+import { parseConfig } from '../../src/config/load-config.ts';
 import type { GatewayOptions } from '../../src/config/options.ts';
-import { changedKeys, digestOf, ownPart, type OwnPart } from '../../src/gateway/own-part.ts';
-import { planReload } from '../../src/gateway/reload-plan.ts';
+import { changedKeys, digestOf, ownPart, type OwnPart } from '../../src/config/silo-diff.ts';
+import { planReload } from '../../src/config/reload-plan.ts';
 
 const base = `silos:
   - name: north

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { SerialFieldOptions, SerialProtocol, SerialRequestStep } from '../options.ts';
+import type { SerialFieldOptions, SerialProtocol, SerialRequestStep } from '../../fieldbus/options.ts';
 import { checksum, framing } from './frame-schema.ts';
-import { messageSchema } from './message-schema.ts';
-import { fillWhere, occurrencesMax, type PatternSource } from '../serial/occurrence.ts';
-import { compilePattern } from '../serial/pattern.ts';
-import { content, duration, pattern, rule } from './scalars.ts';
+import { messageSchema } from './serial-message-schema.ts';
+import { fillWhere, occurrencesMax, type PatternSource } from '../../fieldbus/serial/occurrence.ts';
+import { compilePattern } from '../../fieldbus/serial/pattern.ts';
+import { content, duration, pattern, rule } from './profile-scalars.ts';
 
 const groupName = z.string().regex(/^[A-Za-z_]\w{0,31}$/, { error: 'name a group of an earlier answer' });
 const baudRate = z.int().min(50).max(4_000_000);

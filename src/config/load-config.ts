@@ -4,14 +4,14 @@ import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import { overloads } from '../fieldbus/modbus/planning/bus-load.ts';
-import type { Expansion } from '../fieldbus/profile/expansion.ts';
-import { deviceOptions, widthFault } from './device.ts';
+import type { Expansion } from './profile/expansion.ts';
+import { deviceOptions, widthFault } from './device-options.ts';
 import type { Element } from './element.ts';
-import { faultAt, schemaFaults } from './fault.ts';
+import { faultAt, schemaFaults } from './yaml/schema-faults.ts';
 import { formatFault } from './fault-line.ts';
 import { interpret } from './interpret.ts';
 import type { ConfigFault, GatewayOptions } from './options.ts';
-import { expandProfiles } from './profiles.ts';
+import { expandProfiles } from './profile-expansion.ts';
 import { relationFaults, type Sections } from './relations.ts';
 import {
   type Config,
@@ -21,8 +21,8 @@ import {
   defaultStateDir,
   elementSchemas,
   stateDirSchema,
-} from './schema.ts';
-import { parseSource, type Path, type Source } from './source.ts';
+} from './config-schema.ts';
+import { parseSource, type Path, type Source } from './yaml/yaml-document.ts';
 import { optionWarnings } from './warnings.ts';
 
 export type LoadResult =

@@ -1,8 +1,8 @@
-import type { FrameIdentity, IdentityCheck, IdentityExpectation } from '../options.ts';
+import type { FrameIdentity, IdentityCheck, IdentityExpectation } from '../../fieldbus/options.ts';
 import type { IdentifyCheckShape } from './modbus-schema.ts';
 import { withSettings } from './profile.ts';
 import { defined } from './protocol-schema.ts';
-import type { ProfileShape } from './schema.ts';
+import type { ProfileShape } from './profile-schema.ts';
 
 /** What a Modbus device of the profile is asked; codes first, for one settles it. */
 export function identityChecks({ identify }: ProfileShape): IdentityCheck[] {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MerestoneError } from '../../base/error.ts';
 import { durationPattern, parseDuration } from '../../base/quantity.ts';
-import { compilePattern } from '../serial/pattern.ts';
+import { compilePattern } from '../../fieldbus/serial/pattern.ts';
 
 /** The small change of profiles and protocols. A message reads `what is wrong; what to do`. */
 

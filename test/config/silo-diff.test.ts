@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { ModbusPointOptions } from '../../src/fieldbus/options.ts';
-import { digestOf } from '../../src/gateway/own-part.ts';
+import { digestOf } from '../../src/config/silo-diff.ts';
 import { modbusDevice, registerPoint } from '../support/modbus-options.ts';
 import { siloBirth } from '../support/silo-options.ts';
 

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { RegisterType } from '../../reading/point.ts';
-import type { SerialFieldOptions, SerialMessageOptions } from '../options.ts';
-import { fillWhere, placeholdersOf } from '../serial/occurrence.ts';
-import { compilePattern } from '../serial/pattern.ts';
+import type { SerialFieldOptions, SerialMessageOptions } from '../../fieldbus/options.ts';
+import { fillWhere, placeholdersOf } from '../../fieldbus/serial/occurrence.ts';
+import { compilePattern } from '../../fieldbus/serial/pattern.ts';
 import { rangeFaults, rangeKeys } from './range-schema.ts';
-import { duration, pattern, patternFault, pointName, rule } from './scalars.ts';
+import { duration, pattern, patternFault, pointName, rule } from './profile-scalars.ts';
 
 /** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
 const fieldTypes = {

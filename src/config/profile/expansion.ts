@@ -1,15 +1,15 @@
 import { MerestoneError } from '../../base/error.ts';
 import { nearestName } from '../../base/nearest-name.ts';
-import type { ModbusDeviceOptions, ModbusPointOptions, SerialDeviceOptions } from '../options.ts';
-import { compilePattern } from '../serial/pattern.ts';
-import { frameIdentity, identityChecks } from './identity.ts';
+import type { ModbusDeviceOptions, ModbusPointOptions, SerialDeviceOptions } from '../../fieldbus/options.ts';
+import { compilePattern } from '../../fieldbus/serial/pattern.ts';
+import { frameIdentity, identityChecks } from './identity-checks.ts';
 import type { PointShape } from './modbus-schema.ts';
 import { defaultSettings, withSettings } from './profile.ts';
 import type { Profile } from './profile.ts';
 import { defined, protocolSchema } from './protocol-schema.ts';
 import type { Ranges } from './range-schema.ts';
-import { strayRanges, withRange } from './ranges.ts';
-import type { ProfileShape } from './schema.ts';
+import { strayRanges, withRange } from './profile-ranges.ts';
+import type { ProfileShape } from './profile-schema.ts';
 
 /** What a device of the configuration says beside the name of its profile. */
 export interface DeviceSettings {

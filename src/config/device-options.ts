@@ -1,6 +1,6 @@
 import type { DeviceOptions, InvalidMarker, ModbusPointOptions } from '../fieldbus/options.ts';
-import type { Expansion } from '../fieldbus/profile/expansion.ts';
-import { defined } from '../fieldbus/profile/protocol-schema.ts';
+import type { Expansion } from './profile/expansion.ts';
+import { defined } from './profile/protocol-schema.ts';
 import { registerCount } from '../reading/registers.ts';
 import type { DeviceConfig, PointConfig } from './device-schema.ts';
 

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
-import { type Expansion, expandProfile } from '../fieldbus/profile/expansion.ts';
-import { loadProfile, type Profile } from '../fieldbus/profile/profile.ts';
+import { type Expansion, expandProfile } from './profile/expansion.ts';
+import { loadProfile, type Profile } from './profile/profile.ts';
 import type { BusConfig } from './bus-schema.ts';
 import type { DeviceConfig } from './device-schema.ts';
 import type { RelationFault } from './element.ts';

@@ -9,9 +9,9 @@ import {
   type Node,
   type Pair,
 } from 'yaml';
-import { createPlaceFinder } from '../base/text-place.ts';
-import { decodeUtf8, lowerFirst, yamlFaults } from '../base/yaml-fault.ts';
-import type { ConfigFault } from './options.ts';
+import { createPlaceFinder } from '../../base/text-place.ts';
+import { decodeUtf8, lowerFirst, yamlFaults } from '../../base/yaml-fault.ts';
+import type { ConfigFault } from '../options.ts';
 
 export type Path = readonly PropertyKey[];
 

@@ -9,7 +9,7 @@ import {
 import type { PointShape } from './modbus-schema.ts';
 import { protocolSchema } from './protocol-schema.ts';
 import { rangeFaults, rangesSchema } from './range-schema.ts';
-import { duration, pattern, rule } from './scalars.ts';
+import { duration, pattern, rule } from './profile-scalars.ts';
 
 const line = z.string().min(1).max(500);
 

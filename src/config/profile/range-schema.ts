@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { RegisterType } from '../../reading/point.ts';
 import type { Limit, Range } from '../../reading/range.ts';
-import { rule } from './scalars.ts';
+import { rule } from './profile-scalars.ts';
 
 /** 2^64: beyond it there is no integer that a device could send and a double could not hold. */
 const integersEnd = 2 ** 64;

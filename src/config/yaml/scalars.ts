@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MerestoneError } from '../base/error.ts';
+import { MerestoneError } from '../../base/error.ts';
 import {
   durationPattern,
   formatBytes,
@@ -7,11 +7,11 @@ import {
   parseDuration,
   parseSize,
   sizePattern,
-} from '../base/quantity.ts';
+} from '../../base/quantity.ts';
 
 /**
  * The small change of the configuration. A message of one's own reads `what is wrong; what to do`;
- * where a schema has none, src/config/fault.ts words the issue.
+ * where a schema has none, src/config/yaml/schema-faults.ts words the issue.
  */
 
 /** A local label: silo, bus, device or point. It becomes a folder's name, a JSON key and a metrics label. */
