@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 import { connect } from 'mqtt';
-import { connectControl } from '../src/console/control-client.ts';
+import { connectControl } from '../src/admin/control-client.ts';
 import { createAuthority } from '../src/simulator/certificates.ts';
 import type { GatewayStatus } from '../src/status/status.ts';
 import type { TelemetryBatch } from '../src/messages/telemetry.ts';

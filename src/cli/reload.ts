@@ -3,7 +3,7 @@ import { ExitCode } from '../base/exit-code.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
 import { findControlSocket } from '../config/load-config.ts';
-import { connectControl, RequestRefused } from '../console/control-client.ts';
+import { connectControl, RequestRefused } from '../admin/control-client.ts';
 import type { ReloadReport, ReloadResult } from '../config/reload-plan.ts';
 import type { Command } from './command.ts';
 import { print, printJson, remark, type Style, styler } from './output.ts';

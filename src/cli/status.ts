@@ -1,5 +1,5 @@
 import { findControlSocket } from '../config/load-config.ts';
-import { connectControl } from '../console/control-client.ts';
+import { connectControl } from '../admin/control-client.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { Command } from './command.ts';
 import { ExitCode } from '../base/exit-code.ts';

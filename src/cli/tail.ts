@@ -2,8 +2,8 @@ import { MerestoneError } from '../base/error.ts';
 import { nearestName } from '../base/nearest-name.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { findControlSocket } from '../config/load-config.ts';
-import { connectControl, type ControlClient } from '../console/control-client.ts';
-import type { SiloDevices, TailFilter, TailItem } from '../console/control-protocol.ts';
+import { connectControl, type ControlClient } from '../admin/control-client.ts';
+import type { SiloDevices, TailFilter, TailItem } from '../admin/control-protocol.ts';
 import type { Command } from './command.ts';
 import { print, printJson, remark, type Style, styler } from './output.ts';
 

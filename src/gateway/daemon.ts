@@ -5,14 +5,14 @@ import type { LogFields, Logger } from '../base/logger.ts';
 import type { GatewayOptions } from '../config/options.ts';
 import { readConfig } from '../config/config-reader.ts';
 import { ConfigRefused } from '../config/config-refused.ts';
-import type { TailItem } from '../console/control-protocol.ts';
+import type { TailItem } from '../admin/control-protocol.ts';
 import {
   type ControlHandlers,
   type ControlServer,
   type Refusal,
   startControlServer,
-} from '../console/control-server.ts';
-import { type HttpServer, startHttpServer } from '../console/http-server.ts';
+} from '../admin/control-server.ts';
+import { type HttpServer, startHttpServer } from '../admin/http-server.ts';
 import { judged } from '../status/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
 import { RefusalNotes } from './refusal-notes.ts';

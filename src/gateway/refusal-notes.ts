@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import { ConfigRefused } from '../config/config-refused.ts';
-import type { Refusal } from '../console/control-server.ts';
+import type { Refusal } from '../admin/control-server.ts';
 import type { AuditAct } from '../silo/protocol.ts';
 
 /** A person who mistypes makes a few a minute; a program gone wild must not push years of audit log out. */

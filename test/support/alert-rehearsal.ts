@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { metricsOf } from '../../src/console/metrics.ts';
+import { metricsOf } from '../../src/admin/metrics.ts';
 import { formatSeries, parseExposition, parseSeries } from './exposition.ts';
 import { buildingStatus } from './given-metrics.ts';
 

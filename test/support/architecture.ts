@@ -70,7 +70,7 @@ const timersAllowed = [
   'src/base/clock.ts',
   'src/base/socket-probe.ts',
   'src/cli/',
-  'src/console/control-client.ts',
+  'src/admin/control-client.ts',
   'src/silo/process/refused-connections.ts',
   'src/simulator/',
   'src/uplink/canary.ts',

@@ -1,4 +1,4 @@
-import { metricsOf } from '../../src/console/metrics.ts';
+import { metricsOf } from '../../src/admin/metrics.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
 import { type Family, parseExposition } from './exposition.ts';
 import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } from './status.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { sleep, systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
-import { connectControl, type ControlClient } from '../../console/control-client.ts';
+import { connectControl, type ControlClient } from '../../admin/control-client.ts';
 import type { GatewayStatus } from '../../status/status.ts';
 import { Child } from './child.ts';
 import type { Scene } from './scene.ts';

@@ -1,6 +1,6 @@
 import { plainDocument } from '../../base/plain-text.ts';
 import { findControlSocket } from '../../config/load-config.ts';
-import { connectControl } from '../../console/control-client.ts';
+import { connectControl } from '../../admin/control-client.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
 import { siloOption } from './place.ts';

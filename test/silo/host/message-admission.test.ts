@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createLogger, formatText } from '../../../src/base/logger.ts';
-import { metricsOf } from '../../../src/console/metrics.ts';
+import { metricsOf } from '../../../src/admin/metrics.ts';
 import { reportStatus } from '../../../src/cli/status-report.ts';
 import type { SiloStatus } from '../../../src/status/status.ts';
 import { admit } from '../../../src/silo/host/message-admission.ts';

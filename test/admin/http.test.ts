@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { type HttpServer, startHttpServer } from '../../src/console/http-server.ts';
+import { type HttpServer, startHttpServer } from '../../src/admin/http-server.ts';
 import { lossReasons } from '../../src/reading/loss.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
 import { judged } from '../../src/status/verdict/verdict.ts';

@@ -11,14 +11,14 @@ import { spawn } from 'node:child_process';
 import { MerestoneError } from '../../src/base/error.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { ConfigRefused } from '../../src/config/config-refused.ts';
-import { connectControl } from '../../src/console/control-client.ts';
-import type { TailItem } from '../../src/console/control-protocol.ts';
+import { connectControl } from '../../src/admin/control-client.ts';
+import type { TailItem } from '../../src/admin/control-protocol.ts';
 import {
   type ControlHandlers,
   type ControlServer,
   type Refusal,
   startControlServer,
-} from '../../src/console/control-server.ts';
+} from '../../src/admin/control-server.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
 
 const isRoot = process.getuid!() === 0;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
 import { grafanaDashboard } from '../../scripts/grafana/dashboard.ts';
-import { metricsContentType, metricsOf } from '../../src/console/metrics.ts';
+import { metricsContentType, metricsOf } from '../../src/admin/metrics.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
 import { promtool, rulesFile } from '../support/alert-rehearsal.ts';
 import { buildingStatus } from '../support/given-metrics.ts';

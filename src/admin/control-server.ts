@@ -6,7 +6,7 @@ import type { GatewayStatus } from '../status/status.ts';
 import { serveConnection } from './control-connection.ts';
 import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
 import { listenLocally } from '../base/unix-socket.ts';
-import { peerOf } from './peer.ts';
+import { peerOf } from './control-peer.ts';
 
 /** What the daemon does for those who may use its control socket. */
 export interface ControlHandlers {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { metricsOf } from '../../src/console/metrics.ts';
+import { metricsOf } from '../../src/admin/metrics.ts';
 import {
   changed,
   type Change,
