@@ -15,7 +15,7 @@ import {
 import { type HttpServer, startHttpServer } from '../admin/http-server.ts';
 import { judged } from '../status/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
-import { RefusalNotes } from './refusal-notes.ts';
+import { RefusalNotes } from './refused-request-log.ts';
 import type { ReloadReport, ReloadResult } from '../config/reload-plan.ts';
 
 export interface DaemonDependencies {

@@ -12,7 +12,7 @@ import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
-import { withBusUse } from './bus-use.ts';
+import { withBusUse } from './bus-use-status.ts';
 import { digestOf, digestOfNothing, ownPart, withoutPlace } from '../config/silo-diff.ts';
 import type { OpenIsolate } from '../silo/host/open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from '../config/reload-plan.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { MerestoneError } from '../../src/base/error.ts';
 import { ConfigRefused } from '../../src/config/config-refused.ts';
-import { RefusalNotes } from '../../src/gateway/refusal-notes.ts';
+import { RefusalNotes } from '../../src/gateway/refused-request-log.ts';
 import type { AuditAct } from '../../src/silo/protocol.ts';
 import { RefusalRation } from '../../src/silo/tenant/refusal-limit.ts';
 import { FakeClock } from '../support/fake-clock.ts';

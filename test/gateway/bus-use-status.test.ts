@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { withBusUse } from '../../src/gateway/bus-use.ts';
+import { withBusUse } from '../../src/gateway/bus-use-status.ts';
 import type { QuotaStatus } from '../../src/status/status.ts';
 import { busStatus, siloStatus } from '../support/status.ts';
 
