@@ -8,7 +8,7 @@ import { BatchIntake } from './batch-intake.ts';
 import type { EvidenceLog } from './evidence.ts';
 import { Findings } from './findings.ts';
 import type { Notice } from './notice.ts';
-import { faultOf } from './refusal.ts';
+import { faultOf } from './message-fault.ts';
 import type { RowSink } from './row-sink.ts';
 import type { VouchFor } from './signature.ts';
 import type { FoldedEpoch, StateStore } from './state-store.ts';

@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Breathe } from '../base/steps.ts';
 import { parseTopic, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
-import type { AsideStore } from './aside-store.ts';
-import { Lanes } from './lanes.ts';
+import type { AsideStore } from './dead-letter-store.ts';
+import { Lanes } from './tenant-turns.ts';
 
 export interface DeliveriesParts {
   clock: Clock;

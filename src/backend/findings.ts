@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Origin } from '../messages/topic.ts';
-import { describeFinding } from './description.ts';
+import { describeFinding } from './notice-text.ts';
 import type { EvidenceEntry, EvidenceLog } from './evidence.ts';
 import { NoticeLimit } from './notice-limit.ts';
 import { noticeDocument, type Notice } from './notice.ts';

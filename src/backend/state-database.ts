@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
-import { openAsideDatabase, type AsideDatabase } from './aside-database.ts';
+import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts';
 
 /*
  * One SQLite file, so that a consumer that starts again knows what it has written:

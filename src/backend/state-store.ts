@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../messages/telemetry.ts';
 import type { Origin } from '../messages/topic.ts';
-import { AsideStore, type AsideLimits } from './aside-store.ts';
+import { AsideStore, type AsideLimits } from './dead-letter-store.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';

@@ -4,7 +4,7 @@ import type { CheckpointClaims } from '../messages/checkpoint.ts';
 import type { StreamEvent } from '../messages/event.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
-import { describeEvent } from './description.ts';
+import { describeEvent } from './notice-text.ts';
 import type { Findings } from './findings.ts';
 import { formatRanges } from './seq-set.ts';
 import type { VouchFor } from './signature.ts';

@@ -9,7 +9,7 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
-import { BrokerDial } from './broker-dial.ts';
+import { BrokerDial } from './broker-choice.ts';
 import { documentLimits } from '../messages/document-limits.ts';
 import { windowMax } from './deliveries.ts';
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { enroll } from '../../backend/policy/roster.ts';
-import type { BackendCertificate, GatewayCertificate, Roster } from '../../backend/policy/roster.ts';
+import { enroll } from '../../broker-policy/roster.ts';
+import type { BackendCertificate, GatewayCertificate, Roster } from '../../broker-policy/roster.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { readAnchors, readCertificates } from '../../identity/certificate-file.ts';
 import { orderChain } from '../../identity/chain-order.ts';

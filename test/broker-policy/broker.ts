@@ -4,9 +4,9 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { BrokerPolicy } from '../../../src/backend/policy/policy.ts';
-import { until } from '../../support/until.ts';
-import { freePort } from '../../support/free-port.ts';
+import type { BrokerPolicy } from '../../src/broker-policy/policy-file.ts';
+import { until } from '../support/until.ts';
+import { freePort } from '../support/free-port.ts';
 
 /** What a broker needs besides its policy. */
 export interface BrokerMaterial {

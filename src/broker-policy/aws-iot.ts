@@ -1,6 +1,6 @@
-import type { Channel } from '../../messages/topic.ts';
-import { json, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import type { Channel } from '../messages/topic.ts';
+import { json, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 import type { Credential } from './roster.ts';
 
 /**

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { mosquitto } from '../../../src/backend/policy/mosquitto.ts';
-import { nats } from '../../../src/backend/policy/nats.ts';
-import type { BrokerPolicy, PolicyWriter } from '../../../src/backend/policy/policy.ts';
-import { rabbitmq } from '../../../src/backend/policy/rabbitmq.ts';
+import { mosquitto } from '../../src/broker-policy/mosquitto.ts';
+import { nats } from '../../src/broker-policy/nats.ts';
+import type { BrokerPolicy, PolicyWriter } from '../../src/broker-policy/policy-file.ts';
+import { rabbitmq } from '../../src/broker-policy/rabbitmq.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
-import { makeCast, type Cast } from './cast.ts';
+import { makeCast, type Cast } from './tenants.ts';
 import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
-import { reachesOwnTopics, trickNames, tricks, type Stage, type TrickName } from './tricks.ts';
+import { reachesOwnTopics, trickNames, tricks, type Stage, type TrickName } from './attacks.ts';
 
 const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
   mosquitto: { kind: mosquittoBroker, write: mosquitto('cn'), protocolVersion: 5 },
@@ -71,7 +71,7 @@ describe('without a policy', () => {
 
 describe('docs/brokers.md', () => {
   it('has the table of what was found here', () => {
-    const page = readFileSync(join(import.meta.dirname, '../../../docs/brokers.md'), 'utf8');
+    const page = readFileSync(join(import.meta.dirname, '../../docs/brokers.md'), 'utf8');
     assert.ok(page.includes(`\n${matrixTable()}\n`), `the table should be:\n${matrixTable()}`);
   });
 });

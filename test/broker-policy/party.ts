@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { until } from '../../support/until.ts';
-import type { Holder } from '../../support/pki.ts';
+import { until } from '../support/until.ts';
+import type { Holder } from '../support/pki.ts';
 
 /** How long a broker may take to answer or to hang up. */
 const answerMs = 20_000;

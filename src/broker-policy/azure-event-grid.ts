@@ -1,5 +1,5 @@
-import { everything, json, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import { everything, json, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 import type { Credential } from './roster.ts';
 
 /** A client may have a certificate and the next one, and a name of so many characters. */

@@ -9,8 +9,8 @@ import {
   X509CrlGenerator,
   X509CrlReason,
 } from '@peculiar/x509';
-import type { GatewayCertificate, Roster } from '../../../src/backend/policy/roster.ts';
-import { enroll } from '../../../src/backend/policy/roster.ts';
+import type { GatewayCertificate, Roster } from '../../src/broker-policy/roster.ts';
+import { enroll } from '../../src/broker-policy/roster.ts';
 import {
   clientAuth,
   digitalSignature,
@@ -25,7 +25,7 @@ import {
   uri,
   type Holder,
   type Shape,
-} from '../../support/pki.ts';
+} from '../support/pki.ts';
 import type { BrokerMaterial } from './broker.ts';
 
 const dayMs = 86_400_000;

@@ -1,4 +1,4 @@
-import { tricks, trickNames, type TrickName } from './tricks.ts';
+import { tricks, trickNames, type TrickName } from './attacks.ts';
 
 /** The brokers that are really run, by the heading of their column. */
 export const columns = {

@@ -1,8 +1,8 @@
-import { topicOf } from '../../messages/topic.ts';
+import { topicOf } from '../messages/topic.ts';
 import type { Gateway } from './roster.ts';
 import { subjectRefusals } from './roster.ts';
-import { everything, lines, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import { everything, lines, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 
 const aclName = 'mosquitto.acl';
 

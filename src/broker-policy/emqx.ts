@@ -1,6 +1,6 @@
-import { topicOf } from '../../messages/topic.ts';
-import { everything, lines, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import { topicOf } from '../messages/topic.ts';
+import { everything, lines, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 
 const aclName = 'emqx-acl.conf';
 

@@ -1,9 +1,9 @@
-import { topicOf } from '../../messages/topic.ts';
-import type { Channel, Origin } from '../../messages/topic.ts';
+import { topicOf } from '../messages/topic.ts';
+import type { Channel, Origin } from '../messages/topic.ts';
 import type { Gateway } from './roster.ts';
 import { subjectRefusals } from './roster.ts';
-import { json, lines, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import { json, lines, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 
 const vhost = '/';
 /** The exchange that the MQTT plugin publishes to, and its topics are routing keys with dots. */

@@ -1,8 +1,8 @@
-import { topicOf } from '../../messages/topic.ts';
-import type { Origin } from '../../messages/topic.ts';
+import { topicOf } from '../messages/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 import { subjectRefusals } from './roster.ts';
-import { lines, read, written } from './policy.ts';
-import type { PolicyWriter } from './policy.ts';
+import { lines, read, written } from './policy-file.ts';
+import type { PolicyWriter } from './policy-file.ts';
 
 /**
  * Where the server delivers a QoS 1 subscription of its own MQTT clients. Without it they cannot subscribe;

@@ -1,5 +1,5 @@
-import { channels } from '../../messages/topic.ts';
-import type { Channel } from '../../messages/topic.ts';
+import { channels } from '../messages/topic.ts';
+import type { Channel } from '../messages/topic.ts';
 import type { Roster } from './roster.ts';
 
 export interface PolicyFile {

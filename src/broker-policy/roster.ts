@@ -1,4 +1,4 @@
-import type { Origin } from '../../messages/topic.ts';
+import type { Origin } from '../messages/topic.ts';
 
 /** A certificate that stands for a gateway or a backend. */
 export interface Credential {

@@ -1,7 +1,7 @@
 import type { IClientOptions } from 'mqtt';
-import type { Holder } from '../../support/pki.ts';
-import { until } from '../../support/until.ts';
-import type { Cast } from './cast.ts';
+import type { Holder } from '../support/pki.ts';
+import { until } from '../support/until.ts';
+import type { Cast } from './tenants.ts';
 import { Party } from './party.ts';
 
 /** A running broker and everybody who has a certificate. */
