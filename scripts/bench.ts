@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 import { connect } from 'mqtt';
 import { connectControl } from '../src/admin/control-client.ts';
-import { createAuthority } from '../src/simulator/certificates.ts';
+import { createAuthority } from '../src/simulator/certificate-authority.ts';
 import type { GatewayStatus } from '../src/status/status.ts';
 import type { TelemetryBatch } from '../src/messages/telemetry.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';

@@ -9,7 +9,12 @@ import { systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import { plainJson } from '../base/plain-text.ts';
 import type { Command } from './command.ts';
-import { type ConsumeArguments, consumeOptions, limitsOf, subscriberOptionsOf } from './consume/options.ts';
+import {
+  type ConsumeArguments,
+  consumeOptions,
+  limitsOf,
+  subscriberOptionsOf,
+} from './consume/consume-options.ts';
 import { openOutlet } from './consume/outlet.ts';
 import { summaryOf } from './consume/summary.ts';
 import { loadGatewayTrust } from './gateway-trust.ts';

@@ -1,8 +1,8 @@
 import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
 import type { Command } from './command.ts';
-import { play } from './demo/play.ts';
-import { describeSummary } from './demo/summary.ts';
+import { play } from '../demo/run-demo.ts';
+import { describeSummary } from '../demo/demo-summary.ts';
 import { print, printJson, remark } from './output.ts';
 
 interface DemoArguments {

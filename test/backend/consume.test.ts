@@ -11,7 +11,7 @@ import { zstdCompressSync } from 'node:zlib';
 import { connectAsync, type MqttClient } from 'mqtt';
 import type { Row } from '../../src/backend/row.ts';
 import { Broker } from '../../src/simulator/broker.ts';
-import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
 import { runCommand } from '../support/daemon.ts';
 import { readEvidence } from '../support/evidence.ts';

@@ -12,7 +12,7 @@ import { openFileSink, type RowSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { MerestoneError } from '../../src/base/error.ts';
 import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
-import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import type { StreamEvent } from '../../src/messages/event.ts';
 import type { Channel, Origin } from '../../src/messages/topic.ts';
 import { topicOf } from '../../src/messages/topic.ts';

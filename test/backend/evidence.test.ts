@@ -20,7 +20,7 @@ import { reportOn, type Report } from '../../src/backend/report.ts';
 import type { VouchFor } from '../../src/backend/signature.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
-import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import type { Channel, Origin } from '../../src/messages/topic.ts';
 import { topicOf } from '../../src/messages/topic.ts';
 import { runCommand } from '../support/daemon.ts';

@@ -8,7 +8,7 @@ import { connectAsync } from 'mqtt';
 import { openPostgresSink } from '../../src/backend/postgres-sink.ts';
 import { atOnce } from '../../src/base/steps.ts';
 import { rowsOf, type Row } from '../../src/backend/row.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

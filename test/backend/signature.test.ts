@@ -13,7 +13,7 @@ import { createSigner } from '../../src/identity/signer.ts';
 import type { CheckpointClaims } from '../../src/messages/checkpoint.ts';
 import { decodeClaims } from '../../src/messages/decoding.ts';
 import { checkpointBytesMax } from '../../src/messages/document-limits.ts';
-import { createAuthority, type Authority } from '../../src/simulator/certificates.ts';
+import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import { mutations } from '../support/mutation.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
 import { makeAuthority, makeCertificate, name, nameConstraints, uri, type Holder } from '../support/pki.ts';

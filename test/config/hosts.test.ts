@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { subscriberOptionsOf } from '../../src/cli/consume/options.ts';
-import type { ConsumeArguments } from '../../src/cli/consume/options.ts';
+import { subscriberOptionsOf } from '../../src/cli/consume/consume-options.ts';
+import type { ConsumeArguments } from '../../src/cli/consume/consume-options.ts';
 import { formatFault } from '../../src/config/fault-line.ts';
 import { parseConfig } from '../../src/config/load-config.ts';
 

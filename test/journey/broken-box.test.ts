@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { serviceUser } from '../support/broken-field.ts';
 import { eventually, runCommand } from '../support/daemon.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { brokenField, type BrokenSetUp, serviceUser } from '../support/broken-field.ts';
 import { type BrokenSilo, brokenSilos } from '../support/broken-silos.ts';
 import { runCommand } from '../support/daemon.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import type { Summary } from '../../src/cli/demo/summary.ts';
+import type { Summary } from '../../src/demo/demo-summary.ts';
 import { until } from '../support/until.ts';
 
 const escape = '\u001b';

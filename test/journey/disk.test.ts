@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { SiloStatus } from '../../src/status/status.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { type Daemon, eventually } from '../support/daemon.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
 import type { DeviceStatus, Isolation, SiloStatus } from '../../src/status/status.ts';
 import type { AuditEntry } from '../../src/audit/audit-entry.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';

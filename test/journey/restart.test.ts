@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { Daemon } from '../support/daemon.ts';
 import { eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

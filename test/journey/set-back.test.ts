@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, rm } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { SiloStatus } from '../../src/status/status.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { type Daemon, eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';

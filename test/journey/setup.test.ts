@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import type { Summary } from '../../src/cli/demo/summary.ts';
+import type { Summary } from '../../src/demo/demo-summary.ts';
 import { StockSystem, whyNoNpm } from '../support/stock-system.ts';
 import { until } from '../support/until.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { askAlike, type Outlets } from '../support/outlets.ts';

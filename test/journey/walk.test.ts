@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { openPtyPair } from '../../src/simulator/pty.ts';
 import { eventually, runCommand } from '../support/daemon.ts';
 import { startLibmodbus, startPymodbus } from '../support/modbus-servers.ts';

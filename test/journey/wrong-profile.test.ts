@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { startModbusTcpDevice } from '../../src/simulator/modbus-tcp-device.ts';
 import { type ModbusUnit, RegisterImage } from '../../src/simulator/register-image.ts';
 import { eventually, runCommand } from '../support/daemon.ts';

@@ -3,7 +3,11 @@ import { once, type EventEmitter } from 'node:events';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Broker, type Refusal } from '../../src/simulator/broker.ts';
-import { createAuthority, type Authority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  createAuthority,
+  type Authority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 
 describe('broker with a wall', () => {
   let authority: Authority;

@@ -1,7 +1,7 @@
 import { unlink, writeFile } from 'node:fs/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import type { AddressInfo } from 'node:net';
-import { createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import { createAuthority, type IssuedCertificate } from '../../src/simulator/certificate-authority.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';
 import { makeAuthority, makeCertificate, name } from './pki.ts';

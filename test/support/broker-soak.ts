@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { LeapingClock } from './leaping-clock.ts';
 import { LiveSilo } from './live-silo.ts';
 import { Mosquitto } from './mosquitto.ts';

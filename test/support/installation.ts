@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Row } from '../../src/backend/row.ts';
 import type { GatewayStatus, Isolation, SiloStatus } from '../../src/status/status.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { Container } from './container.ts';
 import { eventually } from './daemon.ts';
 import { Mosquitto } from './mosquitto.ts';

@@ -4,7 +4,11 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 import { freePort } from './free-port.ts';
 
 export interface MosquittoOptions {

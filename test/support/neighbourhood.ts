@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect, type MqttClient } from 'mqtt';
-import { type Authority, createAuthority } from '../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { GatewayStatus, Isolation } from '../../src/status/status.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { freePort } from './free-port.ts';

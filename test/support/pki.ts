@@ -15,7 +15,7 @@ import {
 } from '@peculiar/x509';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 
-export { createAuthority } from '../../src/simulator/certificates.ts';
+export { createAuthority } from '../../src/simulator/certificate-authority.ts';
 
 const yearMs = 365 * 86_400_000;
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import type { Authority, IssuedCertificate } from '../../src/simulator/certificates.ts';
+import type { Authority, IssuedCertificate } from '../../src/simulator/certificate-authority.ts';
 
 /** One MQTT packet as it stood on the wire. */
 export interface RawPacket {

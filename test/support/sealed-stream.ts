@@ -1,6 +1,6 @@
 import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner, type Signer } from '../../src/identity/signer.ts';
-import type { Authority } from '../../src/simulator/certificates.ts';
+import type { Authority } from '../../src/simulator/certificate-authority.ts';
 import { encodeBatch, type PublishedSample } from '../../src/messages/telemetry.ts';
 import { chainNext, chainStart } from '../../src/messages/hash-chain.ts';
 import type { CheckpointClaims } from '../../src/messages/checkpoint.ts';

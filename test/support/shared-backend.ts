@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { Worker } from 'node:worker_threads';
 import type { Row } from '../../src/backend/row.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { topicOf } from '../../src/messages/topic.ts';
 import type { FuzzOrder } from './fuzz-sender.ts';
 import { Mosquitto } from './mosquitto.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Authority } from '../../src/simulator/certificates.ts';
+import type { Authority } from '../../src/simulator/certificate-authority.ts';
 import type { Isolation } from '../../src/status/status.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { Daemon, RunningCommand } from './daemon.ts';

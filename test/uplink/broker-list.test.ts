@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { MerestoneError } from '../../src/base/error.ts';
-import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 import { Brokers, type Candidate } from '../../src/uplink/broker-list.ts';
 import { packetType, parsePublish, ScriptedBroker } from '../support/scripted-broker.ts';
 import { gatewayRequest, hurried, Rig } from './rig.ts';

@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { dns, type Holder, makeAuthority, makeCertificate, name, serverAuth, uri } from '../support/pki.ts';
 import { gatewayRequest, Rig } from './rig.ts';

@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 import { dialFault } from '../../src/uplink/connect-fault.ts';
 import { parseTarget } from '../../src/uplink/broker-target.ts';
 import { Mosquitto } from '../support/mosquitto.ts';

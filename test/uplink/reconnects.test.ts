@@ -6,7 +6,7 @@ import { it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
-import { createAuthority } from '../../src/simulator/certificates.ts';
+import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { packetType, parsePublish, ScriptedBroker } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 import { gatewayRequest, Rig } from './rig.ts';

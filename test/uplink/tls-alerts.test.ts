@@ -8,7 +8,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { promisify } from 'node:util';
-import { type Authority, createAuthority, type IssuedCertificate } from '../../src/simulator/certificates.ts';
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../src/simulator/certificate-authority.ts';
 import { dialFault } from '../../src/uplink/connect-fault.ts';
 import { unwelcomeFault } from '../../src/uplink/session-fault.ts';
 import { parseTarget } from '../../src/uplink/broker-target.ts';

@@ -3,7 +3,7 @@ import { decodeEntry, type AuditEntry } from '../../audit/audit-entry.ts';
 import { listSegments, readLines } from '../../audit/audit-segment.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
-import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';
+import { auditPlaces, siloOption, type PlaceArguments } from './audit-place.ts';
 
 interface ShowArguments extends PlaceArguments {
   kind: string[];

@@ -4,7 +4,7 @@ import { readAnchors } from '../../identity/certificate-file.ts';
 import { verifyAudit, type AuditVerdict } from '../../audit/audit-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
-import { auditPlaces, siloOption, type PlaceArguments } from './place.ts';
+import { auditPlaces, siloOption, type PlaceArguments } from './audit-place.ts';
 
 const command: Command<PlaceArguments & { trust: string | undefined }> = {
   command: 'verify [folder]',

@@ -3,7 +3,7 @@ import type { Notice } from '../../backend/notice.ts';
 import { openPostgresSink } from '../../backend/postgres-sink.ts';
 import { openFileSink, standardOutputSink, type RowSink } from '../../backend/row-sink.ts';
 import type { StateStore } from '../../backend/state-store.ts';
-import type { ConsumeArguments } from './options.ts';
+import type { ConsumeArguments } from './consume-options.ts';
 
 /** Where the rows of this run go. */
 export async function openOutlet(

@@ -9,7 +9,7 @@ import {
   siloOption,
   spoolPlaces,
   type PlaceArguments,
-} from './place.ts';
+} from './spool-place.ts';
 
 const command: Command<PlaceArguments> = {
   command: 'export [folder]',

@@ -3,7 +3,7 @@ import { atRest } from '../../spool/offline/offline-spool.ts';
 import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
-import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';
+import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
 
 const command: Command<PlaceArguments> = {
   command: 'rekey [folder]',

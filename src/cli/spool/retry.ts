@@ -3,7 +3,7 @@ import { findControlSocket } from '../../config/load-config.ts';
 import { connectControl } from '../../admin/control-client.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
-import { siloOption } from './place.ts';
+import { siloOption } from './spool-place.ts';
 
 const command: Command<{ silo: string | undefined }> = {
   command: 'retry',

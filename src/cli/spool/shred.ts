@@ -7,7 +7,7 @@ import { shred } from '../../spool/offline/shredding.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
-import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';
+import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
 
 const command: Command<PlaceArguments & { yes: boolean }> = {
   command: 'shred [folder]',

@@ -15,7 +15,7 @@ import {
   spoolPlaces,
   type PlaceArguments,
   type SpoolPlace,
-} from './place.ts';
+} from './spool-place.ts';
 
 interface SpoolStats {
   silo: string | null;

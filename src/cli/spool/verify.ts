@@ -4,7 +4,7 @@ import { atRest } from '../../spool/offline/offline-spool.ts';
 import { type SpoolVerdict, verify } from '../../spool/offline/spool-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
-import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './place.ts';
+import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
 
 const command: Command<PlaceArguments> = {
   command: 'verify [folder]',

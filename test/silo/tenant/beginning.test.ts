@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { rename } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { createAuthority } from '../../../src/simulator/certificates.ts';
+import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../../src/messages/telemetry.ts';
 import { SiloRig } from '../../support/silo-rig.ts';
 import { Site } from '../../support/site.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { createAuthority } from '../../../src/simulator/certificates.ts';
+import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../../support/mount.ts';
 import { randomFrom } from '../../support/mutation.ts';
 import { SiloRig } from '../../support/silo-rig.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { type Authority, createAuthority } from '../../../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../../../src/messages/telemetry.ts';
 import { LiveSilo } from '../../../support/live-silo.ts';
 import { Mosquitto } from '../../../support/mosquitto.ts';

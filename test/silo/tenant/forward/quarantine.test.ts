@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Authority, createAuthority } from '../../../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import { runCommand } from '../../../support/daemon.ts';
 import { LiveSilo } from '../../../support/live-silo.ts';
 import { packetType, parsePublish, ScriptedBroker } from '../../../support/scripted-broker.ts';

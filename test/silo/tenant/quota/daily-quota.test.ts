@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
-import { createAuthority } from '../../../../src/simulator/certificates.ts';
+import { createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import { Mosquitto } from '../../../support/mosquitto.ts';
 import { nextNoon, siloBirth } from '../../../support/silo-options.ts';
 import { KillableSilo } from '../../../support/killable-silo.ts';

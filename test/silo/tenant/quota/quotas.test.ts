@@ -11,7 +11,7 @@ import { QuotaBook, type QuotaEdge } from '../../../../src/silo/tenant/quota/quo
 import { Quotas } from '../../../../src/silo/tenant/quota/quotas.ts';
 import { Timekeeper } from '../../../../src/silo/tenant/ingest/timekeeper.ts';
 import type { Spool } from '../../../../src/spool/spool.ts';
-import { type Authority, createAuthority } from '../../../../src/simulator/certificates.ts';
+import { type Authority, createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import type { StreamEvent } from '../../../../src/messages/event.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { SiloRig } from '../../../support/silo-rig.ts';

@@ -2,9 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { systemClock } from '../../base/clock.ts';
+import { systemClock } from '../base/clock.ts';
 
-const program = join(import.meta.dirname, '../merestone.js');
+const program = join(import.meta.dirname, '../cli/merestone.js');
 /** `merestone run` stops within 5 s; then it is no longer asked. */
 const leaveWithinMs = 8000;
 /** Lines for the message where it fails: an error and its stack. */

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import mqtt from 'mqtt';
-import { systemClock } from '../../base/clock.ts';
-import { encodeBatch } from '../../messages/telemetry.ts';
-import { topicOf } from '../../messages/topic.ts';
-import { cast } from './cast.ts';
-import type { Stage } from './stage.ts';
+import { systemClock } from '../base/clock.ts';
+import { encodeBatch } from '../messages/telemetry.ts';
+import { topicOf } from '../messages/topic.ts';
+import { cast } from './tenants.ts';
+import type { Stage } from './environment.ts';
 
 /** A local broker answers in milliseconds. */
 const answerWithinMs = 5000;

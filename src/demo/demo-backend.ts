@@ -1,11 +1,11 @@
-import type { Row } from '../../backend/row.ts';
-import { sleep, systemClock } from '../../base/clock.ts';
-import { MerestoneError } from '../../base/error.ts';
-import { plain } from '../../base/plain-text.ts';
-import { backend } from './cast.ts';
-import { Child } from './child.ts';
-import type { Scene } from './scene.ts';
-import type { Stage } from './stage.ts';
+import type { Row } from '../backend/row.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import { plain } from '../base/plain-text.ts';
+import { backend } from './tenants.ts';
+import { Child } from './child-process.ts';
+import type { Scene } from './model.ts';
+import type { Stage } from './environment.ts';
 import { join } from 'node:path';
 
 /** A start of Node on a busy machine, a TLS handshake, two subscriptions. */

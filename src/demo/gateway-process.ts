@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { sleep, systemClock } from '../../base/clock.ts';
-import { MerestoneError } from '../../base/error.ts';
-import { connectControl, type ControlClient } from '../../admin/control-client.ts';
-import type { GatewayStatus } from '../../status/status.ts';
-import { Child } from './child.ts';
-import type { Scene } from './scene.ts';
-import type { Stage } from './stage.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import { connectControl, type ControlClient } from '../admin/control-client.ts';
+import type { GatewayStatus } from '../status/status.ts';
+import { Child } from './child-process.ts';
+import type { Scene } from './model.ts';
+import type { Stage } from './environment.ts';
 
 /** A start of Node on a busy machine, with a worker thread a silo. */
 const readyWithinMs = 60_000;

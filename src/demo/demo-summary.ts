@@ -1,6 +1,6 @@
-import { describeError } from '../../base/error.ts';
-import type { Attempt } from './intruder.ts';
-import { stateOf, type Scene } from './scene.ts';
+import { describeError } from '../base/error.ts';
+import type { Attempt } from './attacker.ts';
+import { stateOf, type Scene } from './model.ts';
 
 interface TenantSummary {
   tenant: string;

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
-import { inBackground } from '../../base/background.ts';
-import { sleep, systemClock } from '../../base/clock.ts';
-import { MerestoneError } from '../../base/error.ts';
-import { Audience } from './audience.ts';
-import { Box } from './box.ts';
-import { cast, unitIds } from './cast.ts';
-import type { Child } from './child.ts';
-import { intrude, type Attempt } from './intruder.ts';
-import { Scene } from './scene.ts';
+import { inBackground } from '../base/background.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { MerestoneError } from '../base/error.ts';
+import { Audience } from './demo-backend.ts';
+import { Box } from './gateway-process.ts';
+import { cast, unitIds } from './tenants.ts';
+import type { Child } from './child-process.ts';
+import { intrude, type Attempt } from './attacker.ts';
+import { Scene } from './model.ts';
 import { Screen } from './screen.ts';
-import { openStage, type Stage } from './stage.ts';
-import { progressLine, summarize, type Summary } from './summary.ts';
+import { openStage, type Stage } from './environment.ts';
+import { progressLine, summarize, type Summary } from './demo-summary.ts';
 import { view } from './view.ts';
 
 export interface PlayOptions {

@@ -1,4 +1,4 @@
-import { cast, unitIds } from './cast.ts';
+import { cast, unitIds } from './tenants.ts';
 
 export interface Wiring {
   brokerPort: number;

@@ -1,10 +1,10 @@
-import { formatDuration } from '../../base/quantity.ts';
-import type { Row } from '../../backend/row.ts';
-import { bold, fit, ink, span, spread, type Line } from './ink.ts';
-import { panel } from './panel.ts';
-import type { Scene, TenantScene } from './scene.ts';
-import { showValue } from './value.ts';
-import { walk } from './walk.ts';
+import { formatDuration } from '../base/quantity.ts';
+import type { Row } from '../backend/row.ts';
+import { bold, fit, ink, span, spread, type Line } from './ansi.ts';
+import { panel } from './tenant-panel.ts';
+import type { Scene, TenantScene } from './model.ts';
+import { showValue } from './value-text.ts';
+import { walk } from './walk-panel.ts';
 
 export interface Size {
   columns: number;

@@ -1,7 +1,7 @@
-import { formatDuration } from '../../base/quantity.ts';
-import { bold, fit, ink, span, spread, type Line, type Span } from './ink.ts';
-import { ratePerSecond, stateOf, type Reading, type TenantScene } from './scene.ts';
-import { showValue } from './value.ts';
+import { formatDuration } from '../base/quantity.ts';
+import { bold, fit, ink, span, spread, type Line, type Span } from './ansi.ts';
+import { ratePerSecond, stateOf, type Reading, type TenantScene } from './model.ts';
+import { showValue } from './value-text.ts';
 
 /** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
 export function panel(tenant: TenantScene, width: number, rows: number): Line[] {

@@ -1,4 +1,4 @@
-import type { Value } from '../../reading/sample.ts';
+import type { Value } from '../reading/sample.ts';
 
 /** SenML unit codes (RFC 8428) as people write them, with the decimals that keep a value calm. */
 const units: Record<string, { sign: string; decimals: number }> = {

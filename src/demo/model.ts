@@ -1,8 +1,8 @@
-import type { DeviceStatus, GatewayStatus, SiloStatus } from '../../status/status.ts';
-import type { Cast } from './cast.ts';
-import type { Row } from '../../backend/row.ts';
-import type { Quality } from '../../reading/quality.ts';
-import type { Sample, Value } from '../../reading/sample.ts';
+import type { DeviceStatus, GatewayStatus, SiloStatus } from '../status/status.ts';
+import type { Cast } from './tenants.ts';
+import type { Row } from '../backend/row.ts';
+import type { Quality } from '../reading/quality.ts';
+import type { Sample, Value } from '../reading/sample.ts';
 
 export type Reading = { value: Value } | { quality: Quality };
 

@@ -1,5 +1,5 @@
 import { emitKeypressEvents } from 'node:readline';
-import { paint, type Line } from './ink.ts';
+import { paint, type Line } from './ansi.ts';
 import type { Size } from './view.ts';
 
 const enter = '\u001b[?1049h\u001b[?25l\u001b[2J';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import { cast } from '../../src/cli/demo/cast.ts';
-import { ink, paint, span, spread, widthOf } from '../../src/cli/demo/ink.ts';
-import { ratePerSecond, Scene } from '../../src/cli/demo/scene.ts';
-import { summarize } from '../../src/cli/demo/summary.ts';
-import { view } from '../../src/cli/demo/view.ts';
+import { cast } from '../../src/demo/tenants.ts';
+import { ink, paint, span, spread, widthOf } from '../../src/demo/ansi.ts';
+import { ratePerSecond, Scene } from '../../src/demo/model.ts';
+import { summarize } from '../../src/demo/demo-summary.ts';
+import { view } from '../../src/demo/view.ts';
 
 const [acme, borealis] = cast;
 

@@ -1,5 +1,5 @@
-import { bold, fit, ink, span, widthOf, type Line, type Span } from './ink.ts';
-import { ratePerSecond, type Scene, type TenantScene } from './scene.ts';
+import { bold, fit, ink, span, widthOf, type Line, type Span } from './ansi.ts';
+import { ratePerSecond, type Scene, type TenantScene } from './model.ts';
 
 /** How a bus is called where there is little room. */
 const busKinds: Record<string, string> = { 'modbus-tcp': 'TCP', 'modbus-rtu': 'RTU', serial: 'NMEA' };

@@ -1,17 +1,17 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../base/clock.ts';
-import { Broker } from '../../simulator/broker.ts';
-import { createAuthority, type IssuedCertificate } from '../../simulator/certificates.ts';
-import { Boiler, ColdRoom } from '../../simulator/climate.ts';
-import { Meter } from '../../simulator/meter.ts';
-import { startModbusRtuDevice } from '../../simulator/modbus-rtu-device.ts';
-import { startModbusTcpDevice } from '../../simulator/modbus-tcp-device.ts';
-import { startNmeaSensor } from '../../simulator/nmea-sensor.ts';
-import type { ModbusUnit } from '../../simulator/register-image.ts';
-import { openPtyPair } from '../../simulator/pty.ts';
-import { backend, cast, unitIds } from './cast.ts';
+import { systemClock } from '../base/clock.ts';
+import { Broker } from '../simulator/broker.ts';
+import { createAuthority, type IssuedCertificate } from '../simulator/certificate-authority.ts';
+import { Boiler, ColdRoom } from '../simulator/climate.ts';
+import { Meter } from '../simulator/meter.ts';
+import { startModbusRtuDevice } from '../simulator/modbus-rtu-device.ts';
+import { startModbusTcpDevice } from '../simulator/modbus-tcp-device.ts';
+import { startNmeaSensor } from '../simulator/nmea-sensor.ts';
+import type { ModbusUnit } from '../simulator/register-image.ts';
+import { openPtyPair } from '../simulator/pty.ts';
+import { backend, cast, unitIds } from './tenants.ts';
 import { configText } from './config-text.ts';
 
 /** Everything around the gateway: a folder, certificates, a broker, wires with devices on them, a configuration. */
