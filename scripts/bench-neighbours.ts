@@ -15,7 +15,7 @@ import {
   type Plague,
   quietSilo,
   sitePlagues,
-} from '../test/support/neighbourhood.ts';
+} from '../test/support/neighbours.ts';
 import type { Isolation } from '../src/status/status.ts';
 import { isolations } from '../test/support/site.ts';
 

@@ -10,7 +10,7 @@ import { type Daemon, eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { Site } from '../support/site.ts';
-import { SiloProcess } from '../support/walls.ts';
+import { SiloProcess } from '../support/isolations.ts';
 
 /**
  * Two tenants on one box, each with words that nobody else may ever see: tenant, gateway, label, device. Whatever

@@ -8,7 +8,7 @@ import {
   type Plague,
   quietSilo,
   sitePlagues,
-} from '../support/neighbourhood.ts';
+} from '../support/neighbours.ts';
 import { isolations } from '../support/site.ts';
 import { until } from '../support/until.ts';
 

@@ -6,8 +6,8 @@ import { Gateway } from '../../src/gateway/gateway.ts';
 import { openIsolate, type OpenIsolate } from '../../src/silo/host/open-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
 import { limitsOf } from '../../src/silo/host/watchdog.ts';
-import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbourhood.ts';
-import { plaguePatience, possessedEntry } from './possession.ts';
+import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbours.ts';
+import { plaguePatience, possessedEntry } from './faulty-silo-orders.ts';
 
 /**
  * The daemon's gateway with a silo that can be driven mad, where that is a thread: CONFIG. Over IPC it is told with

@@ -2,8 +2,8 @@ import { BroadcastChannel } from 'node:worker_threads';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
 import { keepDoor } from '../../src/silo/process/server.ts';
-import type { IsolatePlague } from './neighbourhood.ts';
-import { plaguePatience, possessedEntry } from './possession.ts';
+import type { IsolatePlague } from './neighbours.ts';
+import { plaguePatience, possessedEntry } from './faulty-silo-orders.ts';
 
 /**
  * The noisy silo's own process, whose isolate can be driven mad: SOCKET. The gateway is of the same user. Over IPC

@@ -8,7 +8,7 @@ import { SiloHost } from '../../../src/silo/host/silo-host.ts';
 import type { SiloBirth } from '../../../src/silo/protocol.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
-import { type Wall, type WallKind, walls } from '../../support/walls.ts';
+import { type Wall, type WallKind, walls } from '../../support/isolations.ts';
 
 function birthOf(name: string, memoryMbMax = 64): SiloBirth {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };

@@ -11,7 +11,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { HeardIsolate } from '../../support/heard-isolate.ts';
 import { siloOptions, siloSamples } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
-import { SiloProcess } from '../../support/walls.ts';
+import { SiloProcess } from '../../support/isolations.ts';
 
 /** Of nobody: no user of this machine has it. A door for it takes this test for a stranger. */
 const strangerUid = 61_201;

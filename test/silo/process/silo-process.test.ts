@@ -12,7 +12,7 @@ import { SiloHost } from '../../../src/silo/host/silo-host.ts';
 import { connectProcess, spawnProcess } from '../../../src/silo/host/process-isolate.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
-import { SiloProcess } from '../../support/walls.ts';
+import { SiloProcess } from '../../support/isolations.ts';
 
 /** Of nobody: no user of this machine has it. */
 const strangerUid = 61_201;

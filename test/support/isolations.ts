@@ -9,7 +9,7 @@ import { connectProcess } from '../../src/silo/host/process-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
 import { limitsOf, type Patience } from '../../src/silo/host/watchdog.ts';
 
-const siloProgram = join(import.meta.dirname, 'silo-door.ts');
+const siloProgram = join(import.meta.dirname, 'silo-server.ts');
 const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
 const rogueEntry = new URL('./rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/tenant/worker.ts', import.meta.url);

@@ -1,6 +1,6 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import '../../src/silo/tenant/worker.ts';
-import type { IsolatePlague } from './neighbourhood.ts';
+import type { IsolatePlague } from './neighbours.ts';
 
 /**
  * A real silo that goes mad at a word, in the midst of its work. The word comes by a way that no silo of ours has.
