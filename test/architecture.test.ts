@@ -32,8 +32,8 @@ describe('the rooms of src', () => {
   it('are found out when they do not', () => {
     const seeded = new Map(sources);
     seeded.set('src/spool/seeded.ts', "import { startUplink } from '../uplink/uplink.ts';\n");
-    seeded.set('src/base/seeded.ts', "const late = await import('../silo/silo.ts');\n");
-    seeded.set('src/gateway/seeded.ts', "import { loadIdentity } from '../silo/silo.ts';\n");
+    seeded.set('src/base/seeded.ts', "const late = await import('../silo/tenant/silo.ts');\n");
+    seeded.set('src/gateway/seeded.ts', "import { loadIdentity } from '../silo/tenant/silo.ts';\n");
     assert.deepEqual(importViolations(seeded), [
       'src/spool/seeded.ts imports src/uplink/uplink.ts',
       'src/base/seeded.ts imports src/silo/tenant/silo.ts',
