@@ -1,7 +1,8 @@
 import { MerestoneError } from '../base/error.ts';
 import { isSegment } from '../messages/segment.ts';
-import type { Certificate, NameAttribute } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
 import { Tag } from './der.ts';
+import type { NameAttribute } from './general-name.ts';
 import { clientAuth, KeyUsage } from './key-usage.ts';
 import { quote } from './quote.ts';
 

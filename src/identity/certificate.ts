@@ -1,51 +1,19 @@
 import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { MerestoneError } from '../base/error.ts';
-import {
-  contextTag,
-  DerError,
-  expectTag,
-  readElement,
-  readElements,
-  readFlags,
-  readObjectIdentifier,
-  readSmallInteger,
-  readTrue,
-  Tag,
-} from './der.ts';
+import { readExtensions } from './certificate-extension.ts';
+import type { CertificateExtensions } from './certificate-extension.ts';
+import { contextTag, DerError, DerParts, readElement, readSmallInteger, Tag } from './der.ts';
 import type { DerElement } from './der.ts';
+import { readName } from './general-name.ts';
+import type { DistinguishedName } from './general-name.ts';
 import { quote } from './quote.ts';
-
-/** One attribute of a distinguished name, such as O=acme. */
-export interface NameAttribute {
-  /** Object identifier, dotted. */
-  type: string;
-  /** The string type's tag; the same letters are other bytes in another type. */
-  tag: number;
-  value: Buffer;
-}
-
-/** A distinguished name: relative names, each of one attribute or (rarely) several. */
-export type DistinguishedName = readonly (readonly NameAttribute[])[];
-
-/** One name of a subject alternative name or of a name constraint; only these two kinds are looked into. */
-export interface GeneralName {
-  /** The number of its choice in GeneralName, RFC 5280 §4.2.1.6. */
-  kind: number;
-  directory?: DistinguishedName;
-  uri?: string;
-}
-
-interface NameConstraints {
-  permitted: readonly GeneralName[];
-  excluded: readonly GeneralName[];
-}
 
 /**
  * A certificate as its DER says, read strictly and by our own eyes: node's X509Certificate renders names as
  * lines of text, in which one attribute can look like two. Signatures and keys are node's (`x509`).
  */
-export interface Certificate {
+export interface Certificate extends CertificateExtensions {
   /** The file that it came from. */
   path: string;
   x509: X509Certificate;
@@ -59,39 +27,15 @@ export interface Certificate {
   /** The names as encoded: a CA copies its own, to the byte, into what it issues (RFC 5280 §4.1.2.4). */
   subjectDer: Buffer;
   issuerDer: Buffer;
-  alternativeNames: readonly GeneralName[];
   notBefore: number;
   notAfter: number;
-  isAuthority: boolean;
-  /** Certificates of CAs that may follow on the way to the leaf; undefined: any number. */
-  pathLengthMax: number | undefined;
-  /** Bit numbers of KeyUsage (RFC 5280 §4.2.1.3); undefined where the certificate does not limit it. */
-  keyUsages: ReadonlySet<number> | undefined;
-  /** Object identifiers; undefined where the certificate does not limit it. */
-  extendedKeyUsages: readonly string[] | undefined;
-  nameConstraints: NameConstraints | undefined;
-  /** Critical extensions that nobody here understands: such a certificate must not be used (§4.2). */
-  unknownCritical: readonly string[];
 }
-
-const Extension = {
-  KeyUsage: '2.5.29.15',
-  SubjectAlternativeName: '2.5.29.17',
-  BasicConstraints: '2.5.29.19',
-  NameConstraints: '2.5.29.30',
-  ExtendedKeyUsage: '2.5.29.37',
-} as const;
-
-/** Policies decide nothing here, as in OpenSSL's default. */
-const policyExtensions = ['2.5.29.32', '2.5.29.33', '2.5.29.36', '2.5.29.54'];
-
-const understood: ReadonlySet<string> = new Set([...Object.values(Extension), ...policyExtensions]);
 
 /** Reads one certificate. Throws IdentityRefused where it is no certificate in proper DER. */
 export function parseCertificate(der: Buffer, path: string): Certificate {
   const x509 = readWhole(der, path);
   try {
-    return { path, ...readByNode(x509), ...readTbs(x509.raw) };
+    return { path, ...readByNode(x509), ...readCertificate(x509.raw) };
   } catch (error) {
     throw improper(path, error, wrongAtTheCa);
   }
@@ -107,7 +51,18 @@ function readWhole(der: Buffer, path: string): X509Certificate {
     if (!x509.raw.equals(der)) throw new DerError('bytes beyond the certificate');
     return x509;
   } catch (error) {
-    throw improper(path, error, 'copy the file again, whole, or have the certificate issued anew');
+    const hint = 'copy the file again, whole, or have the certificate issued anew';
+    throw improper(path, ownReason(der) ?? error, hint);
+  }
+}
+
+/** OpenSSL looks for PEM in what it can't read, and then misses its first line: no reason that helps. */
+function ownReason(der: Buffer): DerError | undefined {
+  try {
+    readCertificate(der);
+    return undefined;
+  } catch (error) {
+    return error instanceof DerError ? error : undefined;
   }
 }
 
@@ -120,100 +75,62 @@ function improper(path: string, error: unknown, hint: string): MerestoneError {
 }
 
 /** Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue } (RFC 5280 §4.1). */
-function readTbs(der: Buffer): Omit<Certificate, 'path' | ByNode> {
-  const [tbs] = readElements(readElement(der, Tag.Sequence).content);
-  const fields = readElements(expectTag(tbs, Tag.Sequence).content);
-  const versioned = fields[0]?.tag === contextTag(0, true);
-  const [, , issuer, , subject] = versioned ? fields.slice(1) : fields;
-  const wrapped = fields.find(({ tag }) => tag === contextTag(3, true));
-  const extensions = readExtensions(wrapped);
-  const constraints = extensions.get(Extension.BasicConstraints)?.value;
-  const usage = extensions.get(Extension.KeyUsage)?.value;
-  const extendedUsage = extensions.get(Extension.ExtendedKeyUsage)?.value;
-  const names = extensions.get(Extension.SubjectAlternativeName)?.value;
-  const nameLimits = extensions.get(Extension.NameConstraints)?.value;
+function readCertificate(der: Buffer): Omit<Certificate, 'path' | ByNode> {
+  const parts = new DerParts(readElement(der, Tag.Sequence).content, 'a certificate');
+  const tbs = parts.take(Tag.Sequence);
+  const algorithm = parts.take(Tag.Sequence);
+  parts.take(Tag.BitString);
+  parts.end();
+  const { signature, ...read } = readTbs(tbs.content);
+  if (!signature.equals(algorithm.encoding)) throw new DerError('two different signature algorithms');
+  return read;
+}
+
+/** TBSCertificate (§4.1): each part in its place, and none beside. */
+function readTbs(content: Buffer): Omit<Certificate, 'path' | ByNode> & { signature: Buffer } {
+  const parts = new DerParts(content, 'a certificate');
+  const version = readVersion(parts.takeIf(contextTag(0, true)));
+  parts.take(Tag.Integer); // its serial number, which decides nothing here
+  const signature = parts.take(Tag.Sequence).encoding;
+  const issuer = parts.take(Tag.Sequence);
+  checkValidity(parts.take(Tag.Sequence));
+  const subject = parts.take(Tag.Sequence);
+  parts.take(Tag.Sequence); // its public key, which node reads
+  parts.takeIf(contextTag(1, false));
+  parts.takeIf(contextTag(2, false));
+  const wrapped = parts.takeIf(contextTag(3, true));
+  parts.end();
+  if (wrapped !== undefined && version !== 3)
+    throw new DerError('extensions in a certificate before version 3');
+  if (readName(issuer.content).length === 0) throw new DerError('an issuer without a name');
   return {
-    subject: readName(expectTag(subject, Tag.Sequence).content),
-    subjectDer: expectTag(subject, Tag.Sequence).encoding,
-    issuerDer: expectTag(issuer, Tag.Sequence).encoding,
-    alternativeNames: names === undefined ? [] : sequenceIn(names).map(readGeneralName),
-    ...readBasicConstraints(constraints),
-    keyUsages: usage === undefined ? undefined : readFlags(readElement(usage, Tag.BitString)),
-    extendedKeyUsages:
-      extendedUsage === undefined ? undefined : sequenceIn(extendedUsage).map(readObjectIdentifier),
-    nameConstraints: nameLimits === undefined ? undefined : readNameConstraints(nameLimits),
-    unknownCritical: [...extensions]
-      .filter(([oid, { critical }]) => critical && !understood.has(oid))
-      .map(([oid]) => oid),
+    signature,
+    subject: readName(subject.content),
+    subjectDer: subject.encoding,
+    issuerDer: issuer.encoding,
+    ...readExtensions(wrapped),
   };
 }
 
-function readExtensions(wrapped: DerElement | undefined): Map<string, { critical: boolean; value: Buffer }> {
-  const extensions = new Map<string, { critical: boolean; value: Buffer }>();
-  if (wrapped === undefined) return extensions;
-  for (const each of sequenceIn(wrapped.content)) {
-    const [id, ...rest] = readElements(expectTag(each, Tag.Sequence).content);
-    const oid = readObjectIdentifier(expectTag(id, Tag.ObjectIdentifier));
-    if (extensions.has(oid)) throw new DerError(`two extensions ${oid}`);
-    const critical =
-      rest[0]?.tag === Tag.Boolean && readTrue(rest[0], `the critical flag of extension ${oid}`);
-    const [value, ...more] = critical ? rest.slice(1) : rest;
-    if (more.length > 0) throw new DerError(`an extension ${oid} of too many parts`);
-    extensions.set(oid, { critical, value: expectTag(value, Tag.OctetString).content });
+/** [0] EXPLICIT INTEGER, one less than the version; version 1 is the default, and left out (X.690 §11.5). */
+function readVersion(wrapped: DerElement | undefined): number {
+  if (wrapped === undefined) return 1;
+  const version = readSmallInteger(readElement(wrapped.content, Tag.Integer)) + 1;
+  if (version !== 2 && version !== 3) throw new DerError(`a certificate of version ${version}`);
+  return version;
+}
+
+/** Times have their seconds, are UTC and have no fractions (§4.1.2.5); node reads what they say. */
+function checkValidity({ content }: DerElement): void {
+  const parts = new DerParts(content, 'a validity');
+  for (let times = 0; times < 2; times++) {
+    const { tag, content: text } = parts.takeAny();
+    const digits = tag === Tag.UtcTime ? 12 : tag === Tag.GeneralizedTime ? 14 : undefined;
+    if (digits === undefined || !new RegExp(`^\\d{${digits}}Z$`).test(text.toString('latin1'))) {
+      throw new DerError('a time of the wrong shape');
+    }
   }
-  return extensions;
-}
-
-/** The content of a Name: SET OF SEQUENCE { type, value }, each set one relative name. */
-function readName(content: Buffer): DistinguishedName {
-  return readElements(content).map((relative) =>
-    readElements(expectTag(relative, Tag.Set).content).map((attribute) => {
-      const [type, value, ...more] = readElements(expectTag(attribute, Tag.Sequence).content);
-      if (value === undefined || more.length > 0) throw new DerError('a name attribute of the wrong shape');
-      return {
-        type: readObjectIdentifier(expectTag(type, Tag.ObjectIdentifier)),
-        tag: value.tag,
-        value: value.content,
-      };
-    }),
-  );
-}
-
-/** GeneralName's choices are context-specific tags: [0], [3], [4] and [5] hold elements, the others bytes. */
-function readGeneralName({ tag, content }: DerElement): GeneralName {
-  const kind = tag & 0x1f;
-  if (tag !== contextTag(kind, [0, 3, 4, 5].includes(kind))) {
-    throw new DerError('an alternative name of the wrong shape');
-  }
-  if (kind === 4) return { kind, directory: readName(readElement(content, Tag.Sequence).content) };
-  return kind === 6 ? { kind, uri: content.toString('latin1') } : { kind };
-}
-
-function readBasicConstraints(value: Buffer | undefined): Pick<Certificate, 'isAuthority' | 'pathLengthMax'> {
-  if (value === undefined) return { isAuthority: false, pathLengthMax: undefined };
-  const parts = sequenceIn(value);
-  const isAuthority =
-    parts[0]?.tag === Tag.Boolean && readTrue(parts[0], 'basicConstraints (CA:FALSE written out)');
-  const [pathLength] = isAuthority ? parts.slice(1) : parts;
-  return { isAuthority, pathLengthMax: pathLength === undefined ? undefined : readSmallInteger(pathLength) };
-}
-
-/** SEQUENCE { permitted [0], excluded [1] } of subtrees, each a GeneralName; no profile uses their depths. */
-function readNameConstraints(value: Buffer): NameConstraints {
-  const parts = sequenceIn(value);
-  const subtrees = (n: number): GeneralName[] => {
-    const part = parts.find(({ tag }) => tag === contextTag(n, true));
-    return readElements(part?.content ?? Buffer.alloc(0)).map((subtree) => {
-      const [base, ...depths] = readElements(expectTag(subtree, Tag.Sequence).content);
-      if (base === undefined || depths.length > 0) throw new DerError('a name constraint of the wrong shape');
-      return readGeneralName(base);
-    });
-  };
-  return { permitted: subtrees(0), excluded: subtrees(1) };
-}
-
-function sequenceIn(bytes: Buffer): DerElement[] {
-  return readElements(readElement(bytes, Tag.Sequence).content);
+  parts.end();
 }
 
 type ByNode = 'x509' | 'publicKey' | 'fingerprintSha256' | 'title' | 'issuerTitle' | 'notBefore' | 'notAfter';

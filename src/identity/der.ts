@@ -8,6 +8,8 @@ export const Tag = {
   Utf8String: 0x0c,
   PrintableString: 0x13,
   Ia5String: 0x16,
+  UtcTime: 0x17,
+  GeneralizedTime: 0x18,
   Sequence: 0x30,
   Set: 0x31,
 } as const;
@@ -27,6 +29,45 @@ export interface DerElement {
 /** The bytes are not the one way that DER has to write this. */
 export class DerError extends Error {
   override readonly name = 'DerError';
+}
+
+/**
+ * The parts of a SEQUENCE, taken in the order in which its type defines them. What is in another place, of another
+ * tag, twice or unknown is left over, and `end` refuses it: no part is skipped.
+ */
+export class DerParts {
+  readonly #elements: DerElement[];
+  readonly #what: string;
+
+  /** `content` is what the SEQUENCE holds; `what` names it in an error. */
+  constructor(content: Buffer, what: string) {
+    this.#elements = readElements(content);
+    this.#what = what;
+  }
+
+  take(tag: number): DerElement {
+    return this.takeIf(tag) ?? this.#refuse();
+  }
+
+  takeIf(tag: number): DerElement | undefined {
+    return this.#elements[0]?.tag === tag ? this.#elements.shift() : undefined;
+  }
+
+  /** The next part, of any tag. */
+  takeAny(): DerElement {
+    return this.#elements.shift() ?? this.#refuse();
+  }
+
+  end(): void {
+    if (this.#elements.length > 0) this.#refuse();
+  }
+
+  #refuse(): never {
+    const [next] = this.#elements;
+    const found =
+      next === undefined ? 'that ends too early' : `with tag 0x${hex(next.tag)} where none belongs`;
+    throw new DerError(`${this.#what} ${found}`);
+  }
 }
 
 /** The elements that fill `bytes`, each with a definite length in its shortest form (X.690 §10.1). */
@@ -53,7 +94,12 @@ export function readElement(bytes: Buffer, tag: number): DerElement {
 
 export function expectTag(element: DerElement | undefined, tag: number): DerElement {
   if (element?.tag === tag) return element;
-  throw new DerError(`expected tag 0x${tag.toString(16)}, found ${element?.tag.toString(16) ?? 'nothing'}`);
+  const found = element === undefined ? 'nothing' : `0x${hex(element.tag)}`;
+  throw new DerError(`expected tag 0x${hex(tag)}, found ${found}`);
+}
+
+function hex(tag: number): string {
+  return tag.toString(16).padStart(2, '0');
 }
 
 /** DER has TRUE as 0xff, and leaves FALSE out where it is the default (X.690 §11.1 and §11.5). */
@@ -98,11 +144,19 @@ export function readObjectIdentifier(element: DerElement): string {
   return [root, first - root * 40, ...arcs.slice(1)].join('.');
 }
 
-/** Numbers of the bits that are set, the first being bit 0 (as ASN.1 names flags). */
+/**
+ * Numbers of the bits that are set, the first being bit 0. Zeros at the end, which DER leaves out (X.690 §11.2.2),
+ * are let pass: honest CAs write them, and they say nothing.
+ */
 export function readFlags(element: DerElement): Set<number> {
   const { content } = expectTag(element, Tag.BitString);
   const unused = content[0];
-  if (unused === undefined || unused > 7) throw new DerError('a BIT STRING without its count of unused bits');
+  if (unused === undefined || unused > 7 || (unused > 0 && content.length === 1)) {
+    throw new DerError('a BIT STRING without its count of unused bits');
+  }
+  if (content.length > 1 && (content.at(-1)! & ((1 << unused) - 1)) !== 0) {
+    throw new DerError('a BIT STRING whose unused bits are set');
+  }
   const flags = new Set<number>();
   for (let bit = 0; bit < (content.length - 1) * 8 - unused; bit++) {
     if (content[1 + (bit >> 3)]! & (0x80 >> (bit & 7))) flags.add(bit);

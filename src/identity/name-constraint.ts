@@ -1,7 +1,6 @@
-import type { Certificate, DistinguishedName, GeneralName, NameAttribute } from './certificate.ts';
-
-/** GeneralName's choice of a directory name; a certificate's subject is one too. */
-const directoryKind = 4;
+import type { Certificate } from './certificate.ts';
+import { NameKind } from './general-name.ts';
+import type { DistinguishedName, GeneralName, NameAttribute } from './general-name.ts';
 
 /**
  * Why `authority`'s name constraints (RFC 5280 §4.2.1.10) forbid a certificate below it, or undefined.
@@ -11,10 +10,11 @@ const directoryKind = 4;
  */
 export function constraintBroken(authority: Certificate, below: Certificate): string | undefined {
   const { permitted, excluded } = authority.nameConstraints ?? { permitted: [], excluded: [] };
-  const names = [{ kind: directoryKind, directory: below.subject }, ...below.alternativeNames];
+  // A subject is a directory name too.
+  const names = [{ kind: NameKind.Directory, directory: below.subject }, ...below.alternativeNames];
   for (const name of names) {
     const alike = ({ kind }: GeneralName): boolean => kind === name.kind;
-    const what = name.kind === directoryKind ? 'subject' : 'alternative name';
+    const what = name.kind === NameKind.Directory ? 'subject' : 'alternative name';
     const allowed = permitted.filter(alike);
     if (allowed.length > 0 && !allowed.some((subtree) => isWithin(name, subtree, sameBytes) === true)) {
       return `permits no such ${what}`;
@@ -54,8 +54,9 @@ function sameLetters(a: NameAttribute, b: NameAttribute): boolean {
   return a.type === b.type && fold(a) === fold(b);
 }
 
-/** A URI's constraint is a host, or with a leading dot every host of a domain. */
+/** A URI's constraint is a host, with a leading dot every host of a domain, and empty every host. */
 function hostIsWithin(uri: string, limit: string): boolean | undefined {
+  if (limit === '') return true;
   const host = /^[a-z][a-z0-9+.-]*:\/\/([A-Za-z0-9._-]+)(?=[/?#]|$)/i.exec(uri)?.[1]?.toLowerCase();
   if (host === undefined) return undefined;
   const folded = limit.toLowerCase();
