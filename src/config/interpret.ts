@@ -55,6 +55,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
       ...(backlogBytesPerSecond !== undefined && { backlogBytesPerSecond }),
       keepaliveSeconds: Math.round(uplink.keepalive / 1000),
     },
+    checkpoint: { everyMs: uplink.checkpoint.every, shareMax: uplink.checkpoint.share },
     batch: { lingerMs: batch.linger, samplesMax: batch.samplesMax, bytesMax: batch.bytesMax },
     spool: {
       directory: siloDirectory(silo, stateDir, resolve),

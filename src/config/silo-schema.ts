@@ -22,6 +22,23 @@ function brokerFault(text: string): string | undefined {
 
 const planned = new Set(['sparkplug-b', 'thingsboard']);
 
+const checkpoint = z
+  .strictObject({
+    every: duration(
+      '10s',
+      '1d',
+      'batches are under a signature at the latest this long after the last one; it is how late evidence can be',
+    ).prefault('1h'),
+    share: z
+      .number()
+      .min(0.001)
+      .max(1)
+      .default(0.1)
+      .describe("sooner, but at most once a minute, while checkpoints take this share of the batches' bytes"),
+  })
+  .prefault({})
+  .describe('how often the head of the chain is signed');
+
 const uplink = z
   .strictObject({
     url: z
@@ -80,6 +97,7 @@ const uplink = z
       'what the backlog may use of the link; as much as it can where absent',
     ).optional(),
     keepalive: duration('5s', '1h', 'how soon a dead connection is noticed').prefault('30s'),
+    checkpoint,
   })
   .describe('where the batches go');
 

@@ -10,6 +10,14 @@ export interface BatchOptions {
   bytesMax: number;
 }
 
+/** When the head of a chain is signed; see docs/decisions/0099-checkpoints-in-proportion.md. */
+export interface CheckpointOptions {
+  /** At the latest this long after the last signature. */
+  everyMs: number;
+  /** Sooner, where the bytes of checkpoints are within this share of the batches' bytes. */
+  shareMax: number;
+}
+
 export interface QuotaOptions {
   samplesPerSecond?: number;
   uplinkBytesPerDay?: number;
@@ -28,6 +36,7 @@ export interface SiloOptions {
   name: string;
   identity: IdentityOptions;
   uplink: UplinkOptions;
+  checkpoint: CheckpointOptions;
   batch: BatchOptions;
   spool: SpoolOptions;
   quota: QuotaOptions;

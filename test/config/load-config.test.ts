@@ -63,6 +63,7 @@ describe('a sound configuration', () => {
             inflightMax: 100,
             keepaliveSeconds: 30,
           },
+          checkpoint: { everyMs: 3_600_000, shareMax: 0.1 },
           batch: { lingerMs: 1000, samplesMax: 500, bytesMax: 120_000 },
           spool: {
             directory: '/var/lib/merestone/silos/north',
@@ -157,7 +158,8 @@ silos:
     identity: { certificate: a, privateKey: b, trust: /c }
     uplink:
       { url: 'mqtts://[2001:db8::1]:1883/', ca: d, protocol: 3.1.1, encoding: json, compression: zstd,
-        noSubscribers: accept, order: fifo, inflightMax: 7, backlogBytesPerSecond: 64kB, keepalive: 1m }
+        noSubscribers: accept, order: fifo, inflightMax: 7, backlogBytesPerSecond: 64kB, keepalive: 1m,
+        checkpoint: { every: 10m, share: 0.02 } }
     batch: { linger: 250ms, samplesMax: 9, bytesMax: 64kB }
     spool: { bytesMax: 1.5GB, whenFull: drop-newest, keyPeriod: 12h }
     quota: { samplesPerSecond: 5, uplinkBytesPerDay: 1MB, busShare: 0.25, cpuShare: 1 }
@@ -213,6 +215,7 @@ devices:
       backlogBytesPerSecond: 64_000,
       keepaliveSeconds: 60,
     });
+    assert.deepEqual(silo!.checkpoint, { everyMs: 600_000, shareMax: 0.02 });
     assert.deepEqual(silo!.spool, {
       directory: '/etc/merestone/north',
       bytesMax: 1_500_000_000,

@@ -35,6 +35,7 @@ export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloCha
       keepaliveSeconds: 30,
       ...uplink,
     },
+    checkpoint: { everyMs: 3_600_000, shareMax: 0.1 },
     batch: { lingerMs: 50, samplesMax: 500, bytesMax: 120_000 },
     spool: {
       directory: path('silo'),

@@ -14,7 +14,7 @@ import type { Origin } from '../../messages/topic.ts';
 import { telemetryOverheadBytes } from '../../uplink/telemetry-message.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
 import { Acceptance } from './forward/acceptance.ts';
-import { Checkpointer } from './forward/checkpointer.ts';
+import { ChainSigner } from './forward/chain-signer.ts';
 import { EventForwarder } from './forward/event-forwarder.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Intake } from './ingest/intake.ts';
@@ -56,7 +56,7 @@ export class RunningSilo {
   readonly #intake: Intake;
   readonly #forwarder: Forwarder;
   readonly #events: EventForwarder;
-  readonly #checkpointers: readonly Checkpointer[];
+  readonly #chain: ChainSigner;
   readonly #uplink: Uplink;
   /** The uplink, by the quotas' count. */
   readonly #sender: Sender;
@@ -124,7 +124,10 @@ export class RunningSilo {
       { clock, logger },
     );
     this.#acceptance = new Acceptance({ seq: spool.status().seq, waiting: 0, accepted: 0 });
-    this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes) => this.#quotas.sent(bytes));
+    this.#sender = metered(this.#uplink, uplinkOptions, origin, (bytes, channel) => {
+      this.#quotas.sent(bytes);
+      this.#chain.sent(bytes, channel);
+    });
     const wiring = { clock, logger, spool, uplink: this.#sender };
     const evidence = {
       ...wiring,
@@ -144,12 +147,8 @@ export class RunningSilo {
       signer: () => this.#identity.signer,
       delivered: (event) => journal.recordDelivered(event),
     });
-    const signing = { clock, uplink: evidence.uplink, signer: () => this.#identity.signer };
-    this.#checkpointers = [
-      new Checkpointer({ ...signing, spool, retain: true }),
-      // Retained, it would stand in the way of the one that outlives this process.
-      new Checkpointer({ ...signing, spool: spool.memory, retain: false }),
-    ];
+    const options = birth.options.checkpoint;
+    this.#chain = new ChainSigner({ ...evidence, options, signer: () => this.#identity.signer });
     this.#intake = new Intake(birth.options, {
       clock,
       logger,
@@ -196,7 +195,7 @@ export class RunningSilo {
     this.#journal.record('identity', change);
     this.#inBackground(
       'a new data key',
-      this.#spool.rotateKey().then(() => this.#sign(true)),
+      this.#spool.rotateKey().then(() => this.#chain.check(true)),
     );
   }
 
@@ -208,7 +207,7 @@ export class RunningSilo {
     }
     this.#spool.tick();
     this.#quotas.tick();
-    this.#inBackground('the checkpoint', this.#sign());
+    this.#inBackground('the checkpoint', this.#chain.check());
     this.#events.pump();
   }
 
@@ -275,7 +274,7 @@ export class RunningSilo {
     await this.signJournal();
     await this.#emptyMemory();
     this.#events.close();
-    await this.#sign(true).catch((error: unknown) => this.#warn('the checkpoint', error));
+    await this.#chain.check(true).catch((error: unknown) => this.#warn('the checkpoint', error));
     await this.#uplink.stop(uplinkStopMs);
     this.#forwarder.close();
     this.#quotas.close();
@@ -299,10 +298,6 @@ export class RunningSilo {
   #spoolRecovered(): void {
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
     this.#forwarder.pump();
-  }
-
-  async #sign(force = false): Promise<void> {
-    for (const each of this.#checkpointers) await each.check(force);
   }
 
   /** New batches keep below what the broker takes, and stored ones that are larger wait until it takes more. */
@@ -364,7 +359,7 @@ export class RunningSilo {
 
   #publishRetained(): void {
     this.#publishMeta();
-    for (const each of this.#checkpointers) this.#inBackground('the checkpoint', each.publish());
+    this.#inBackground('the checkpoint', this.#chain.publish());
   }
 
   #publishMeta(): void {

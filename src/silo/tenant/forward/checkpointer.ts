@@ -1,11 +1,9 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { Signer } from '../../../identity/signer.ts';
 import type { Spool } from '../../../spool/spool.ts';
+import type { CheckpointOptions } from '../../options.ts';
+import { CheckpointPace, type SentBytes } from './checkpoint-pace.ts';
 import type { Sender } from './metered-uplink.ts';
-
-/** A head is signed when this many batches or this much time lie between it and the last one signed. */
-const checkpointBatches = 500;
-const checkpointMs = 60_000;
 
 export interface CheckpointerDependencies {
   clock: Clock;
@@ -13,6 +11,8 @@ export interface CheckpointerDependencies {
   spool: Pick<Spool, 'checkpointDue' | 'saveCheckpoint' | 'lastCheckpoint'>;
   uplink: Sender;
   signer: () => Signer;
+  options: CheckpointOptions;
+  sent: Readonly<SentBytes>;
   /** Whether the broker keeps the newest for whoever comes later. */
   retain: boolean;
 }
@@ -20,23 +20,21 @@ export interface CheckpointerDependencies {
 /** Signs the head of a chain from time to time and keeps the newest signature retained at the broker. */
 export class Checkpointer {
   readonly #dependencies: CheckpointerDependencies;
-  #signedAtMs = -Infinity;
-  #signedSeq = 0;
+  readonly #pace: CheckpointPace;
 
   constructor(dependencies: CheckpointerDependencies) {
     this.#dependencies = dependencies;
+    this.#pace = new CheckpointPace(dependencies.options);
   }
 
   /** Signs where it is time to; `force` signs whatever is unsigned (on stop, on rotation). */
   async check(force = false): Promise<void> {
-    const { clock, spool, signer } = this.#dependencies;
+    const { clock, spool, signer, sent } = this.#dependencies;
     const claims = spool.checkpointDue();
     if (claims === undefined) return;
     const nowMs = clock.monotonicMs();
-    const due = nowMs - this.#signedAtMs >= checkpointMs || claims.seq - this.#signedSeq >= checkpointBatches;
-    if (!due && !force) return;
-    this.#signedAtMs = nowMs;
-    this.#signedSeq = claims.seq;
+    if (!force && !this.#pace.isDue(nowMs, claims.seq, sent)) return;
+    this.#pace.signed(nowMs, claims.seq, sent);
     const jws = await signer().sign(claims);
     spool.saveCheckpoint(jws, claims.seq);
     await this.publish();

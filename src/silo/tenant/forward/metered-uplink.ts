@@ -1,4 +1,4 @@
-import type { Origin } from '../../../messages/topic.ts';
+import type { Channel, Origin } from '../../../messages/topic.ts';
 import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
 import type { Uplink } from '../../../uplink/uplink.ts';
@@ -11,14 +11,14 @@ export function metered(
   sender: Sender,
   { protocol }: UplinkOptions,
   origin: Origin,
-  sent: (bytes: number) => void,
+  sent: (bytes: number, channel: Channel) => void,
 ): Sender {
   return {
     publish: async (request, acknowledged) => {
       const bytes = packetBytes(messageOf(request, origin, protocol));
-      sent(bytes);
+      sent(bytes, request.channel);
       const outcome = await sender.publish(request, acknowledged);
-      if (outcome.kind === 'too-large' && outcome.wasSent !== true) sent(-bytes);
+      if (outcome.kind === 'too-large' && outcome.wasSent !== true) sent(-bytes, request.channel);
       return outcome;
     },
     tooLarge: (request) => sender.tooLarge(request),

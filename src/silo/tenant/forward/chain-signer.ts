@@ -1,0 +1,37 @@
+import type { Storage } from '../../../spool/failover/failover-spool.ts';
+import type { Channel } from '../../../messages/topic.ts';
+import { Checkpointer, type CheckpointerDependencies } from './checkpointer.ts';
+
+export interface ChainSignerDependencies
+  extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'signer' | 'options'> {
+  spool: Storage;
+}
+
+/** Signs both chains of a silo: the spool's, and that of batches which no disk has. */
+export class ChainSigner {
+  readonly #sent = { telemetry: 0, checkpoint: 0 };
+  readonly #checkpointers: readonly Checkpointer[];
+
+  constructor({ spool, ...dependencies }: ChainSignerDependencies) {
+    const common = { ...dependencies, sent: this.#sent };
+    this.#checkpointers = [
+      new Checkpointer({ ...common, spool, retain: true }),
+      // Retained, it would stand in the way of the one that outlives this process.
+      new Checkpointer({ ...common, spool: spool.memory, retain: false }),
+    ];
+  }
+
+  /** Bytes of an MQTT packet that is sent; less than 0 where it did not go. */
+  sent(bytes: number, channel: Channel): void {
+    if (channel === 'telemetry' || channel === 'checkpoint') this.#sent[channel] += bytes;
+  }
+
+  /** Signs what is due; `force` signs whatever is unsigned (on stop, on rotation). */
+  async check(force = false): Promise<void> {
+    for (const each of this.#checkpointers) await each.check(force);
+  }
+
+  async publish(): Promise<void> {
+    await Promise.all(this.#checkpointers.map((each) => each.publish()));
+  }
+}
