@@ -5,11 +5,12 @@ import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import { backoffMs } from '../base/backoff.ts';
 import type { BrokerAddress } from '../base/broker-url.ts';
-import { sleep, systemClock } from '../base/clock.ts';
-import { describeError, MerestoneError } from '../base/error.ts';
+import { type Clock, sleep, systemClock } from '../base/clock.ts';
+import { formatDuration } from '../base/quantity.ts';
 import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
-import { BrokerDial } from './broker-choice.ts';
+import { BrokerDial, type Lookup, type NodeFault } from './broker-choice.ts';
+import { faultOfConnection, lastingFaultOf } from './broker-fault.ts';
 import { documentLimits } from '../messages/document-limits.ts';
 import { windowMax } from './deliveries.ts';
 
@@ -34,17 +35,27 @@ export interface SubscriberEvents {
   /** Resolves when another message may come; until then nothing is read. */
   room(): Promise<void>;
   onOnline(): void;
-  /** The connection is gone or cannot be made, and is tried again. */
-  onWaiting(reason: string): void;
-  /** It is over: a fault that trying again does not mend. */
+  /** No node listens to us so far; `words` say which one is unwell, how, and what is tried next. */
+  onWaiting(words: string): void;
+  /** It is over: faults that trying again does not mend, at all nodes. */
   onFailed(error: unknown): void;
 }
 
+/** From outside for tests. */
+export interface SubscriberSeams {
+  clock?: Clock;
+  lookup?: Lookup;
+}
+
 const keepaliveSeconds = 60;
-/** A node that takes TCP and stays silent is left after this; the wait is told of before. */
-const connectMs = 10_000;
+/** A node that says nothing for so long, to TCP, TLS, CONNECT or SUBSCRIBE, is left; the wait is told of before. */
+const answerMs = 10_000;
 const silenceMs = 3000;
-const retry = { initialMs: 1000, maxMs: 30_000, jitter: 0.5 };
+/** Between two nodes of a round there is next to none. */
+const nodePauseMs = 100;
+const roundPause = { initialMs: 1000, maxMs: 30_000, jitter: 0.5 };
+/** Words that are remembered, so as to be said once. */
+const saidMax = 100;
 /** Retained `meta` comes at once after its subscription; its units belong on the first rows. */
 const metaHeadStartMs = 300;
 /** A reader of our rows that has stopped reading, or a broker that has stopped answering, delays the end by this. */
@@ -64,43 +75,51 @@ const propertyTextMax = 256;
 export class Subscriber {
   readonly #client: MqttClient;
   readonly #dial: BrokerDial;
-  #cancelSilence: (() => void) | undefined;
+  readonly #clock: Clock;
   readonly #events: SubscriberEvents;
   readonly #topics: { meta: string[]; all: string[] };
   /** Counts connections: an acknowledgement for a message of an earlier one would hit another message's id. */
   #connection = 0;
-  #failures = 0;
+  /** The one that was left already: what else goes wrong with it says nothing new. */
+  #left = -1;
+  #rounds = 0;
   #everOnline = false;
   /** Said once, not with every try. */
-  #lastReason: string | undefined;
+  readonly #said = new Set<string>();
+  /** What the node has to answer next. */
+  #step: 'TCP' | 'TLS' | 'CONNECT' | 'SUBSCRIBE' = 'TCP';
+  #cancelPatience = (): void => {};
   #over = false;
 
-  constructor(options: SubscriberOptions, events: SubscriberEvents) {
+  constructor(options: SubscriberOptions, events: SubscriberEvents, seams: SubscriberSeams = {}) {
     this.#events = events;
+    this.#clock = seams.clock ?? systemClock;
     const roots = options.tenants.length === 0 ? ['t/+/+'] : options.tenants.map((tenant) => `t/${tenant}/+`);
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
     const { ca, certificate: cert, privateKey: key } = options;
-    this.#dial = new BrokerDial(options.brokers, { ca, cert, key });
+    this.#dial = new BrokerDial(options.brokers, { ca, cert, key }, seams.lookup);
     this.#client = new MqttClient(() => this.#connect(), clientOptions(options));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
+    this.#client.on('packetreceive', () => this.#cancelPatience());
     this.#client.on('connect', () => {
-      this.#cancelSilence?.();
+      this.#step = 'SUBSCRIBE';
+      this.#beginPatience();
       // Acknowledgements are small, and the broker sends no more until it has them.
       (this.#client.stream as Partial<Socket>).setNoDelay?.(true);
       this.#subscribe();
     });
-    this.#client.on('close', () => this.#connection++);
-    this.#client.on('error', (error) => this.#lost(error));
-    this.#client.on('reconnect', () => {
-      this.#failures++;
-      this.#client.options.reconnectPeriod = backoffMs(this.#failures, retry, Math.random());
+    // Before the client's own, which then begins the pause.
+    this.#client.prependListener('close', () => {
+      this.#leave({ reason: 'the connection was closed' });
+      this.#connection++;
     });
+    this.#client.prependListener('error', (error) => this.#leave(this.#faultOf(error)));
   }
 
   /** Takes no more messages, lets `work` with those in hand end and be acknowledged, and disconnects. */
   async close(work: Promise<void>): Promise<void> {
     this.#over = true;
-    this.#cancelSilence?.();
+    this.#cancelPatience();
     await within(closeMs, work);
     await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
@@ -110,17 +129,60 @@ export class Subscriber {
 
   #connect(): TLSSocket {
     const stream = this.#dial.dial();
-    stream.once('error', (error) => this.#client.emit('error', error));
-    const { current } = this.#dial;
-    this.#cancelSilence?.();
-    this.#cancelSilence = systemClock.after(silenceMs, () => this.#wait(`${current} does not answer so far`));
+    // Those without a code are not passed on by the client.
+    stream.once('error', (error) => {
+      if (this.#client.stream === stream) this.#client.emit('error', error);
+    });
+    this.#step = 'TCP';
+    stream.once('connect', () => (this.#step = 'TLS')).once('secureConnect', () => (this.#step = 'CONNECT'));
+    this.#beginPatience();
     return stream;
   }
 
-  #wait(reason: string): void {
-    if (this.#over || reason === this.#lastReason) return;
-    this.#lastReason = reason;
-    this.#events.onWaiting(reason);
+  /** The node has so long to say something. */
+  #beginPatience(): void {
+    this.#cancelPatience();
+    const tell = this.#clock.after(silenceMs, () => {
+      this.#say(`${this.#dial.current} does not answer ${this.#step} so far`, this.#dial.next);
+    });
+    const give = this.#clock.after(answerMs, () => {
+      this.#leave({ reason: `no answer to ${this.#step} within ${formatDuration(answerMs)}` });
+      this.#client.stream.destroy();
+    });
+    this.#cancelPatience = () => {
+      tell();
+      give();
+    };
+  }
+
+  /** Which node is unwell and how, and what is tried next. */
+  #say(words: string, next: string): void {
+    if (this.#over || this.#said.has(words)) return;
+    if (this.#said.size >= saidMax) this.#said.clear();
+    this.#said.add(words);
+    this.#events.onWaiting(`${words}; ${next === this.#dial.current ? 'trying again' : `next is ${next}`}`);
+  }
+
+  /** The node of this connection is left for the next one, or given up with all others. */
+  #leave(fault: NodeFault): void {
+    if (this.#over || this.#left === this.#connection) return;
+    this.#left = this.#connection;
+    this.#cancelPatience();
+    const { current, next } = this.#dial;
+    const faults = this.#dial.leave(fault);
+    const lasting = faults === undefined ? undefined : lastingFaultOf(faults);
+    if (lasting !== undefined) return this.#fail(lasting);
+    if (faults !== undefined) this.#rounds++;
+    this.#client.options.reconnectPeriod =
+      faults === undefined ? nodePauseMs : backoffMs(this.#rounds, roundPause, Math.random());
+    const remedy = fault.hint === undefined ? '' : ` (${fault.hint})`;
+    this.#say(`${current}: ${fault.reason}${remedy}`, next);
+  }
+
+  /** Where it went well before, nothing is as lasting as it looks. */
+  #faultOf(error: Error): NodeFault {
+    const { reason, ...lasting } = faultOfConnection(error);
+    return this.#everOnline ? { reason } : { reason, ...lasting };
   }
 
   #handle(packet: IPublishPacket, done: (error?: Error) => void): void {
@@ -162,37 +224,27 @@ export class Subscriber {
       })
       .then((granted) => {
         if (granted === undefined) return;
-        this.#failures = 0;
-        this.#lastReason = undefined;
+        this.#cancelPatience();
+        this.#rounds = 0;
+        this.#said.clear();
         this.#everOnline = true;
         this.#events.onOnline();
       })
       .catch((error: unknown) => {
         // Without a SUBACK it is the connection that went away, and that has its own way back.
         if ((error as { packet?: unknown }).packet === undefined) return;
-        const topics = this.#topics.all.join(', ');
-        this.#fail(
-          new MerestoneError('BrokerRefused', `the broker does not let us read ${topics}`, {
-            hint: "let the backend's certificate read these topics in the broker's access control",
-            cause: error,
-          }),
-        );
+        this.#leave({
+          reason: `the broker does not let us read ${this.#topics.all.join(', ')}`,
+          hint: "let the backend's certificate read these topics in the broker's access control",
+        });
+        this.#client.stream.destroy();
       });
-  }
-
-  #lost(error: Error): void {
-    if (this.#over) return;
-    const hint = this.#everOnline ? undefined : lastingFault((error as { code?: unknown }).code);
-    const reason = describeError(error);
-    this.#cancelSilence?.();
-    if (hint === undefined) this.#wait(`${this.#dial.current}: ${reason}`);
-    if (hint !== undefined) this.#fail(new MerestoneError('BrokerRefused', reason, { hint, cause: error }));
   }
 
   #fail(error: unknown): void {
     if (this.#over) return;
     this.#over = true;
-    this.#cancelSilence?.();
+    this.#cancelPatience();
     this.#client.end(true);
     this.#events.onFailed(error);
   }
@@ -208,13 +260,14 @@ function clientOptions(options: SubscriberOptions): IClientOptions {
   };
   return {
     protocol: 'mqtts',
-    connectTimeout: connectMs,
+    // Ours ends sooner.
+    connectTimeout: 2 * answerMs,
     protocolVersion: protocol === '5' ? 5 : 4,
     clientId: clientId ?? `merestone-consume-${randomUUID().slice(0, 8)}`,
     clean: !persistent,
     ...(protocol === '5' && { properties }),
     keepalive: keepaliveSeconds,
-    reconnectPeriod: retry.initialMs,
+    reconnectPeriod: roundPause.initialMs,
     reconnectOnConnackError: true,
     resubscribe: false,
   };
@@ -226,23 +279,6 @@ function pickKnown(properties: UserProperties): UserProperties {
     return value === undefined ? [] : [[name, String(value).slice(0, propertyTextMax)] as const];
   });
   return Object.fromEntries(known);
-}
-
-/** What to do about a fault that a first connection meets and that time does not mend; undefined for others. */
-function lastingFault(code: unknown): string | undefined {
-  if (typeof code === 'number') {
-    // MQTT 5 §3.2.2.2 and 3.1.1 §3.2.2.3: server unavailable, busy, or asked to go elsewhere for now.
-    if ([3, 0x88, 0x89, 0x9c, 0x9f].includes(code)) return undefined;
-    return "let the backend's certificate connect in the broker's configuration";
-  }
-  if (typeof code !== 'string') return undefined;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
-    return 'use a name in --url that stands in the broker’s certificate';
-  if (/^ERR_(SSL|OSSL|TLS)_/.test(code))
-    return 'check --certificate, --private-key and --ca against the broker’s own';
-  if (/CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(code))
-    return 'check --ca: it must have issued the broker’s certificate';
-  return undefined;
 }
 
 /** Waits for `work`, but not for ever; no timer outlives it. */

@@ -13,10 +13,6 @@ export class Lanes {
     this.#tenants.add(tenant, count);
   }
 
-  waitingOf(tenant: string): number {
-    return this.#tenants.waitingOf(tenant);
-  }
-
   next(): Origin | undefined {
     return this.#of(this.#tenants.next());
   }

@@ -84,8 +84,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       online = true;
       notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url.join(' or ')}` });
     },
-    onWaiting: (reason) =>
-      notify({ severity: 'warning', kind: 'waiting', message: `${reason}; trying again` }),
+    onWaiting: (message) => notify({ severity: 'warning', kind: 'waiting', message }),
     onFailed: fail,
   });
   const attempt = (work: () => void): void => {

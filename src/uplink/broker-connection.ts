@@ -5,7 +5,7 @@ import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
-import { Brokers, type Candidate } from './broker-list.ts';
+import { Brokers, type Candidate, type Lookup } from './broker-list.ts';
 import { dial, type UplinkCredentials } from './tls-connect.ts';
 import { type LinkEvent, type LinkState, stableMs, transition } from './connection-state.ts';
 import type { UplinkOptions } from './options.ts';
@@ -25,6 +25,8 @@ export type Verdict =
 export interface LinkDependencies {
   clock: Clock;
   logger: Logger;
+  /** The system's where undefined. */
+  lookup: Lookup | undefined;
   /** Payload of the will. */
   lastWords(): Uint8Array;
   /** Publishes the status by `send`; false where the session ended before the answer. */
@@ -70,6 +72,8 @@ export class Link {
   #useful = false;
   /** Something was refused in this session. */
   #denied = false;
+  /** In this session or an earlier one. */
+  #hasWorked = false;
   #shortSessions = 0;
   /** Outlives the sessions that it was learned in. */
   readonly #sizes = new SizeLimit();
@@ -89,7 +93,7 @@ export class Link {
     credentials: UplinkCredentials,
     dependencies: LinkDependencies,
   ) {
-    this.#brokers = new Brokers([options.url].flat(), options.ca);
+    this.#brokers = new Brokers([options.url].flat(), options.ca, dependencies.lookup);
     this.#options = options;
     this.#origin = origin;
     this.#credentials = credentials;
@@ -338,6 +342,7 @@ export class Link {
     });
     const announced = (await proven.begin()) && (await this.#announce(proven, true));
     cancel();
+    if (announced) this.#hasWorked = true;
     if (announced && this.#proven === proven) this.#apply({ kind: 'proved', atMs: clock.monotonicMs() });
   }
 
@@ -381,7 +386,8 @@ export class Link {
   }
 
   #parties(): Parties {
-    return { target: this.target, protocol: this.#options.protocol, clientId: this.#origin.gateway };
+    const { protocol } = this.#options;
+    return { target: this.target, protocol, clientId: this.#origin.gateway, hasWorked: this.#hasWorked };
   }
 
   #sessionOptions(): SessionOptions {

@@ -50,6 +50,8 @@ export class Canary {
   readonly #session: Pick<Session, 'subscribe' | 'publish' | 'onMessage'>;
   readonly #topic: string;
   readonly #clock: Clock;
+  /** In an earlier session. */
+  readonly #hasWorked: boolean;
   readonly #onLost: (fault: MerestoneError) => void;
   /** 128 random bits a session: no retained or repeated message of another one can stand in for an answer. */
   readonly #secret = randomBytes(16).toString('base64url');
@@ -73,7 +75,9 @@ export class Canary {
     topic: string,
     clock: Clock,
     onLost: (fault: MerestoneError) => void,
+    hasWorked = false,
   ) {
+    this.#hasWorked = hasWorked;
     this.#session = session;
     this.#topic = topic;
     this.#clock = clock;
@@ -246,7 +250,7 @@ export class Canary {
         'UplinkRefused',
         `${how} ${this.#topic}, so nothing proves that it takes our batches`,
         {
-          hint: deniedHint(root),
+          hint: deniedHint(root, this.#hasWorked),
           retryable: true,
         },
       ),

@@ -46,7 +46,9 @@ export class ProvenSession {
     this.session = session;
     this.#dependencies = dependencies;
     if (parties.protocol === '3.1.1') {
-      this.#canary = new Canary(session, topicOf(origin, 'canary'), clock, (fault) => session.abort(fault));
+      const topic = topicOf(origin, 'canary');
+      const onLost = (fault: MerestoneError): void => session.abort(fault);
+      this.#canary = new Canary(session, topic, clock, onLost, parties.hasWorked);
     }
     sizes.begin(session.packetBytesMax);
     dependencies.onSizeLimit();

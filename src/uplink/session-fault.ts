@@ -11,6 +11,8 @@ export interface Parties {
   target: BrokerTarget;
   protocol: UplinkOptions['protocol'];
   clientId: string;
+  /** This broker has taken what this client sent, in an earlier session. */
+  hasWorked?: boolean;
 }
 
 const otherVersion = { '5': '3.1.1', '3.1.1': '5' } as const;
@@ -162,14 +164,18 @@ export function silentFault(what: string, { target }: Parties): MerestoneError {
 }
 
 /** The broker hung up on the very first publishes of a session, as RabbitMQ and Mosquitto do over a denied topic. */
-export function deniedFault(cause: MerestoneError, origin: Origin, { target }: Parties): MerestoneError {
+export function deniedFault(
+  cause: MerestoneError,
+  origin: Origin,
+  { target, hasWorked }: Parties,
+): MerestoneError {
   const root = topicOf(origin, 'status').replace(/[^/]+$/, '#');
   return new MerestoneError(
     'UplinkRefused',
     `it hung up on the first message below ${root}: ${cause.message}`,
     {
       subject: target.name,
-      hint: deniedHint(root),
+      hint: deniedHint(root, hasWorked),
       cause,
       retryable: true,
     },
@@ -177,7 +183,10 @@ export function deniedFault(cause: MerestoneError, origin: Origin, { target }: P
 }
 
 /** What to do where the broker does not let us use our own topics, all of them below `root`. */
-export function deniedHint(root: string): string {
+export function deniedHint(root: string, hasWorked = false): string {
+  if (hasWorked) {
+    return `it let this certificate before: see whether every node of the broker runs (in a cluster, the one that keeps the queue of this client) and what its log says; where its access control was changed, let this certificate write and read ${root} again`;
+  }
   return `let this certificate write and read ${root} on the broker; if it could before, its log says what became of that (in a cluster, the node that keeps the queue of this client may be gone)`;
 }
 

@@ -1,13 +1,7 @@
 import { isIP } from 'node:net';
-import {
-  checkServerIdentity,
-  connect,
-  type ConnectionOptions,
-  type DetailedPeerCertificate,
-  type PeerCertificate,
-  type TLSSocket,
-} from 'node:tls';
+import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { tlsPolicy } from '../base/tls-policy.ts';
 import { readAuthorities } from './authorities.ts';
 import { dialFault } from './connect-fault.ts';
 import { clip, type SentChain } from './fault-words.ts';
@@ -25,13 +19,6 @@ export interface UplinkCredentials {
  * address but the last over a satellite.
  */
 const tcpMs = 5000;
-
-/** Suites with forward secrecy and an AEAD, of TLS 1.3 and 1.2 (RFC 9325 §4.2). */
-const ciphers = [
-  'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
-  'ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20',
-  '!aNULL:!PSK',
-].join(':');
 
 /**
  * A TLS connection to the broker, its certificate checked against the CA file alone and against the host's name.
@@ -51,21 +38,15 @@ export async function dial(
   try {
     signal.throwIfAborted();
     const options: ConnectionOptions = {
+      ...tlsPolicy,
       host: target.address,
       port: target.port,
       // RFC 6066 §3: an address is no server name.
       servername: isIP(target.host) === 0 ? target.host : '',
       ca,
-      // What stands in the file is trusted, be it a root or the CA below it that issued the broker's certificate.
-      allowPartialTrustChain: true,
       ...(alpn !== undefined && { ALPNProtocols: [alpn] }),
-      ciphers,
-      checkServerIdentity: checkNames,
       cert: credentials.certificatePem,
       key: credentials.privateKeyPem,
-      minVersion: 'TLSv1.2',
-      // Said outright, for the environment (NODE_TLS_REJECT_UNAUTHORIZED) could change the default.
-      rejectUnauthorized: true,
     };
     const socket = connect(options);
     // Before Node checks it: afterwards nobody can ask the socket any more.
@@ -86,11 +67,6 @@ export async function dial(
     fail(error);
   }
   return promise;
-}
-
-/** By its subject alternative names alone: a CN is no name of a host any more (RFC 9525 §2). */
-function checkNames(host: string, certificate: PeerCertificate): Error | undefined {
-  return checkServerIdentity(host, { ...certificate, subject: {} });
 }
 
 /** A chain longer than OpenSSL follows is none. */

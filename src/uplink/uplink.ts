@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { Lookup } from './broker-list.ts';
 import type { Logger } from '../base/logger.ts';
 import type { UplinkStatus } from '../status/status.ts';
 import { type Channel, type Origin, topicOf } from '../messages/topic.ts';
@@ -72,6 +73,13 @@ export interface Uplink {
   stop(deadlineMs: number): Promise<void>;
 }
 
+export interface UplinkDependencies {
+  clock: Clock;
+  logger: Logger;
+  /** The system's where left out. */
+  lookup?: Lookup;
+}
+
 export interface UplinkDocuments {
   /** JSON of the retained status; `false` is the will's too. */
   status(online: boolean): Uint8Array;
@@ -87,7 +95,7 @@ export function startUplink(
   credentials: UplinkCredentials,
   documents: UplinkDocuments,
   events: UplinkEvents,
-  dependencies: { clock: Clock; logger: Logger },
+  dependencies: UplinkDependencies,
 ): Uplink {
   return new MqttUplink(options, origin, credentials, documents, events, dependencies);
 }
@@ -117,7 +125,7 @@ class MqttUplink implements Uplink {
     credentials: UplinkCredentials,
     documents: UplinkDocuments,
     events: UplinkEvents,
-    { clock, logger }: { clock: Clock; logger: Logger },
+    { clock, logger, lookup }: UplinkDependencies,
   ) {
     this.#options = options;
     this.#origin = origin;
@@ -126,6 +134,7 @@ class MqttUplink implements Uplink {
     this.#link = new Link(options, origin, credentials, {
       clock,
       logger,
+      lookup,
       lastWords: () => documents.status(false),
       announce: (online, send) => this.#announce(online, send),
       onReady: (session) => {

@@ -42,11 +42,16 @@ export class ScriptedBroker implements AsyncDisposable {
     });
   }
 
-  static async start(authority: Authority, script: Script): Promise<ScriptedBroker> {
-    const names = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
+  /** As `cluster.example` too, for a test that has a resolver of its own. */
+  static async start(
+    authority: Authority,
+    script: Script,
+    { port = 0, address = '127.0.0.1' } = {},
+  ): Promise<ScriptedBroker> {
+    const names = { dnsNames: ['localhost', 'cluster.example'], ipAddresses: ['127.0.0.1', address] };
     const identity = await authority.issue({ commonName: 'broker', server: names });
     const broker = new ScriptedBroker(identity, authority.certificatePem, script);
-    broker.#server.listen(0, '127.0.0.1');
+    broker.#server.listen(port, address);
     await once(broker.#server, 'listening');
     return broker;
   }

@@ -12,7 +12,8 @@ import {
   type IssuedCertificate,
 } from '../../src/simulator/certificate-authority.ts';
 import { Brokers, type Candidate } from '../../src/uplink/broker-list.ts';
-import { packetType, parsePublish, ScriptedBroker } from '../support/scripted-broker.ts';
+import { Cluster } from '../support/cluster.ts';
+import { packetType, parsePublish, type Script, ScriptedBroker } from '../support/scripted-broker.ts';
 import { gatewayRequest, hurried, Rig } from './rig.ts';
 
 const names: Record<string, string[]> = {
@@ -128,6 +129,34 @@ describe('brokers', () => {
       await rig.reason(/127\.0\.0\.1:\d+/);
       for (const socket of sockets) socket.destroy();
       mute.close();
+    });
+
+    it('are all addresses of one name, each for its time, and each is named with what it did', async () => {
+      const connack =
+        (code: number): Script =>
+        (packet, peer) => {
+          if (packet.type === packetType.connect) peer.send([0x20, 3, 0, code, 0]);
+          if (packet.type === packetType.publish) peer.send([0x40, 2, ...parsePublish(packet).packetId]);
+        };
+      await using cluster = await Cluster.start(authority, {
+        '127.0.0.1': 'silent',
+        '127.0.0.2': () => {},
+        '127.0.0.3': connack(0x87),
+        '127.0.0.4': 'strange',
+      });
+      const addresses = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5', '::1'];
+      const lookup = async (): Promise<{ address: string }[]> => addresses.map((address) => ({ address }));
+      const options = { url: cluster.url, ca: join(folder, 'ca.crt') };
+      await using rig = new Rig(options, gateway, hurried(10), lookup);
+      const { reason } = await rig.reason(/cluster\.example/);
+      // Those that do not answer at all are not told, where others say why.
+      assert.match(reason!, /\(127\.0\.0\.3\): acme_gw-0001 is not authorized/);
+      assert.match(reason!, /\(127\.0\.0\.4\): .*certificate/);
+      assert.doesNotMatch(reason!, /127\.0\.0\.[125]\)/);
+      await cluster.add('::1', connack(0));
+      await rig.ready();
+      assert.equal(rig.uplink.status().broker, cluster.name('::1'));
+      assert.deepEqual(await rig.batch('x'), { kind: 'accepted' });
     });
   });
 });

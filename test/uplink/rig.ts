@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { createLogger, type LogRecord } from '../../src/base/logger.ts';
 import type { UplinkStatus } from '../../src/status/status.ts';
+import type { Lookup } from '../../src/uplink/broker-list.ts';
 import type { UplinkOptions } from '../../src/uplink/options.ts';
 import {
   type PublishOutcome,
@@ -24,6 +25,7 @@ export class Rig implements AsyncDisposable {
     options: Pick<UplinkOptions, 'url' | 'ca'> & Partial<UplinkOptions>,
     credentials: UplinkCredentials,
     clock: Clock = systemClock,
+    lookup?: Lookup,
   ) {
     this.uplink = startUplink(
       {
@@ -45,7 +47,11 @@ export class Rig implements AsyncDisposable {
           this.losses += 1;
         },
       },
-      { clock, logger: createLogger((record) => this.log.push(record), 'debug') },
+      {
+        clock,
+        logger: createLogger((record) => this.log.push(record), 'debug'),
+        ...(lookup && { lookup }),
+      },
     );
   }
 
