@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { z } from 'zod';
 import { MerestoneError } from '../base/error.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
-import { overloads } from '../fieldbus/modbus/planning/bus-load.ts';
+import { overloads } from '../fieldbus/overload.ts';
 import type { Expansion } from './profile/expansion.ts';
 import { deviceOptions, widthFault } from './device-options.ts';
 import type { Element } from './element.ts';

@@ -1,3 +1,4 @@
+import { driverOfBus } from '../fieldbus/drivers.ts';
 import { MerestoneError } from '../base/error.ts';
 import { type Expansion, expandProfile } from './profile/expansion.ts';
 import { loadProfile, type Profile } from './profile/profile.ts';
@@ -49,8 +50,9 @@ export function expandProfiles({ devices, buses }: Sections, directories: readon
 
 /** A register map belongs to an interface; a TCP bus may still lead to a serial line through a converter. */
 function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined {
-  if ((shape.interface === 'serial') !== (bus.kind === 'serial')) {
-    const speaks = bus.kind === 'serial' ? 'is plain serial' : 'speaks Modbus';
+  const { deviceKind } = driverOfBus(bus.kind);
+  if ((shape.interface === 'serial') !== (deviceKind === 'serial')) {
+    const speaks = { modbus: 'speaks Modbus', serial: 'is plain serial' }[deviceKind];
     return `profile '${name}' is for ${shape.interface}, and bus '${bus.name}' ${speaks}; name another bus or profile`;
   }
   if (shape.interface === 'modbus-tcp' && bus.kind !== 'modbus-tcp') {

@@ -1,3 +1,4 @@
+import { driverOfBus } from '../fieldbus/drivers.ts';
 import { exactJson } from '../base/exact-json.ts';
 import { canonicalHost } from '../base/host.ts';
 import type { BusConfig } from './bus-schema.ts';
@@ -77,11 +78,14 @@ function deviceFaults({ index, value: device }: Element<DeviceConfig>, sections:
 
 type At = (text: string, ...path: Path) => RelationFault;
 
+/** The key that says what to read of a device without a profile. */
+const sourceKeys = { modbus: 'points', serial: 'protocol' } as const;
+
 const modbusKeys = ['unitId', 'points', 'registersMax', 'bitsMax', 'gapMax', 'requestGap'] as const;
 
 /** A device must have what its bus needs to talk to it, and one source of what to read. */
 function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[] {
-  const own = bus.kind === 'serial' ? 'protocol' : 'points';
+  const own = sourceKeys[driverOfBus(bus.kind).deviceKind];
   const faults: RelationFault[] = [];
   if (device.profile === undefined && device[own] === undefined) {
     faults.push(at(`'${device.name}' has nothing to read; give it a 'profile' or '${own}'`));

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { GatewayOptions } from './options.ts';
-import { changedKeys, ownPart, withoutPlace } from './silo-diff.ts';
+import { withoutPlaces } from '../fieldbus/drivers.ts';
+import { changedKeys, ownPart } from './silo-diff.ts';
 
 /** What a reload does to a silo, and which keys of its own part it is for. */
 export interface SiloOutcome {
@@ -59,6 +60,6 @@ function outcomesOf<Outcome extends { name: string }>(
 }
 
 function busPart(name: string, { buses, devices }: GatewayOptions): unknown {
-  const own = devices.filter((device) => device.bus === name).map(withoutPlace);
+  const own = devices.filter((device) => device.bus === name).map(withoutPlaces);
   return [buses.find((bus) => bus.name === name), own];
 }

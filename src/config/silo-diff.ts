@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { exactJson } from '../base/exact-json.ts';
 import type { GatewayOptions } from './options.ts';
+import { withoutPlaces } from '../fieldbus/drivers.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import type { SiloOptions } from '../silo/options.ts';
 
@@ -13,14 +14,7 @@ export interface OwnPart {
 
 export function ownPart(name: string, { silos, devices }: GatewayOptions): OwnPart {
   const silo = silos.find((each) => each.name === name)!;
-  return { silo, devices: devices.filter((device) => device.silo === name).map(withoutPlace) };
-}
-
-/** A line that was put in above moves every device below it, and changes none. */
-export function withoutPlace(device: DeviceOptions): DeviceOptions {
-  const { place: _place, ...rest } = device;
-  if (rest.kind === 'serial') return rest;
-  return { ...rest, points: rest.points.map(({ place: _pointPlace, ...point }) => point) };
+  return { silo, devices: devices.filter((device) => device.silo === name).map(withoutPlaces) };
 }
 
 /** SHA-256, hex. */
@@ -51,7 +45,7 @@ export function changedKeys(before: OwnPart, after: OwnPart): string[] {
 
 /** A point's interval is its device's where it has none of its own: it is told once. */
 function asWritten(device: DeviceOptions): unknown {
-  if (device.kind === 'serial') return device;
+  if (!('points' in device)) return device;
   const points = device.points.map(({ everyMs, ...point }) =>
     everyMs === device.everyMs ? point : { ...point, everyMs },
   );

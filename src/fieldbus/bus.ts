@@ -2,15 +2,15 @@ import { type Clock, sleep } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../status/status.ts';
+import type { Driver } from './driver.ts';
 import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createPort, type OpenChannel, type PortState } from './port/port.ts';
-import { createModbusBus, type ModbusBus, type ModbusBusDependencies } from './modbus/polling/modbus-bus.ts';
-import { createSerialBus, type SerialBus } from './serial/serial-bus.ts';
 import type { ShareListener } from './sharing/share-events.ts';
 
 export interface BusDependencies {
+  driver: Driver;
   clock: Clock;
   logger: Logger;
   openChannel: (bus: BusOptions) => OpenChannel;
@@ -40,7 +40,7 @@ const finishMsMax = 5000;
 
 /** Opens the port, and polls nothing before it has devices. */
 export function startBus(options: BusOptions, dependencies: BusDependencies): Bus {
-  const { clock, logger, openChannel, ...outlets } = dependencies;
+  const { driver, clock, logger, openChannel, ...outlets } = dependencies;
   const log = logger.with({ bus: options.name });
   let idleCloseMs = 0;
   const port = createPort(openChannel(options), {
@@ -56,8 +56,7 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
   };
   port.onState(follow);
   follow(port.state);
-  const surroundings = { ...outlets, port, clock, logger: log };
-  const running = createRunning(options, surroundings);
+  const running = driver.start(options, { ...outlets, port, clock, logger: log });
   const stop = async (): Promise<void> => {
     running.stop();
     await port.close();
@@ -66,7 +65,10 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
     options,
     assign: (devices, shares) => {
       if ('idleCloseMs' in options) idleCloseMs = idleAfterAnswers(options.idleCloseMs, devices);
-      running.assign(devices, shares);
+      running.assign(
+        devices.filter(({ kind }) => kind === driver.deviceKind),
+        shares,
+      );
     },
     status: () => ({
       name: options.name,
@@ -104,21 +106,6 @@ function nextLineState(line: LineState, port: PortState, nowMs: number): LineSta
   const state = port.kind === 'idle' ? 'open' : port.kind;
   const reason = port.kind === 'lost' ? port.reason : null;
   return { state, reason, atMs: state === line.state ? line.atMs : nowMs };
-}
-
-/** What polls or listens, given the devices of its kind. */
-function createRunning(
-  options: BusOptions,
-  dependencies: ModbusBusDependencies,
-): Pick<Bus, 'assign'> & (Omit<SerialBus, 'assign'> | Omit<ModbusBus, 'assign'>) {
-  if (options.kind === 'serial') {
-    const bus = createSerialBus(options, dependencies);
-    const isSerial = (device: DeviceOptions) => device.kind === 'serial';
-    return { ...bus, assign: (devices, shares) => bus.assign(devices.filter(isSerial), shares) };
-  }
-  const bus = createModbusBus(options, dependencies);
-  const isModbus = (device: DeviceOptions) => device.kind === 'modbus';
-  return { ...bus, assign: (devices, shares) => bus.assign(devices.filter(isModbus), shares) };
 }
 
 /** A connection on which an answer is waited for is not idle. */

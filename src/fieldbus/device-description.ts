@@ -1,5 +1,6 @@
 import type { DeviceDescription, PointDescription } from '../reading/point.ts';
-import type { Limit, Range } from '../reading/range.ts';
+import type { Limit } from '../reading/range.ts';
+import { driverOfDevice } from './drivers.ts';
 import type { DeviceOptions } from './options.ts';
 
 /** What the owner of a device's data is told about it. */
@@ -14,7 +15,8 @@ export function describeDevice(device: DeviceOptions): DeviceDescription {
 }
 
 function pointsOf(device: DeviceOptions): PointDescription[] {
-  const described = declaredPoints(device).map(({ name, type, unit, min, max }) => ({
+  const declared = driverOfDevice(device.kind).points(device);
+  const described = declared.map(({ name, type, unit, min, max }) => ({
     name,
     type,
     ...(unit !== undefined && { unit }),
@@ -23,12 +25,6 @@ function pointsOf(device: DeviceOptions): PointDescription[] {
   }));
   // Two kinds of frame, or two models, may fill the same point: it is described once.
   return [...new Map(described.map((point) => [point.name, point])).values()];
-}
-
-/** Where the device itself tells where its points are, all that it may turn out to have. */
-function declaredPoints(device: DeviceOptions): readonly (Omit<PointDescription, 'min' | 'max'> & Range)[] {
-  if (device.kind === 'serial') return device.protocol.messages.flatMap(({ fields }) => fields);
-  return [...device.points, ...(device.discover?.points ?? [])].filter(({ internal }) => !internal);
 }
 
 /** As values have it: an integer beyond 2^53 is a decimal string. */

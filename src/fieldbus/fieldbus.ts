@@ -5,13 +5,13 @@ import type { Logger } from '../base/logger.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { BusStatus } from '../status/status.ts';
 import { type Bus, startBus } from './bus.ts';
-import { channelOf } from './modbus/modbus-endpoint.ts';
+import type { Driver } from './driver.ts';
+import { driverOfBus, driverOfDevice, drivers as everyDriver } from './drivers.ts';
 import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
 import { createOutbox } from './sample-buffer.ts';
 import type { OpenChannel } from './port/port.ts';
-import { checkSensor } from './serial/serial-reader.ts';
 import { joinShareEvents, type ShareListener } from './sharing/share-events.ts';
 
 export interface FieldbusOptions {
@@ -31,6 +31,8 @@ export interface FieldbusDependencies {
   onIdentity?: IdentityListener;
   /** Opens a bus's line; the real ones unless a test brings its own. */
   openChannel?: (bus: BusOptions) => OpenChannel;
+  /** The bus protocols; all that Merestone has unless a test brings another. */
+  drivers?: readonly Driver[];
 }
 
 export interface Fieldbus {
@@ -48,7 +50,7 @@ export interface Fieldbus {
 
 /** From bytes on every bus to samples. Throws ProfileInvalid for a serial pattern that is none. */
 export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDependencies): Fieldbus {
-  const { clock, logger, deliver, openChannel = channelOf } = dependencies;
+  const { clock, logger, deliver, drivers = everyDriver } = dependencies;
   const { onShare = () => {}, onIdentity = () => {} } = dependencies;
   const outbox = createOutbox(clock, deliver);
   const shareListener = joinShareEvents(onShare);
@@ -67,10 +69,12 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
     const line = lineOf(bus);
     const lateAnswers: LateAnswers = lines.get(line) ?? new Map();
     lines.set(line, lateAnswers);
+    const driver = driverOfBus(bus.kind, drivers);
     const started = startBus(bus, {
+      driver,
       clock,
       logger,
-      openChannel,
+      openChannel: dependencies.openChannel ?? ((each) => driver.openChannel(each)),
       lateAnswers,
       deliver: (silo, sample) => outbox.put(silo, sample),
       onShare: shareListener(),
@@ -95,12 +99,12 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
     buses = next.buses.map((bus) => kept.get(bus.name) ?? start(bus, next));
   };
 
-  checkSerial(options.devices);
+  checkDevices(options.devices, drivers);
   buses = options.buses.map((bus) => start(bus, options));
   return {
     status: () => buses.map((bus) => bus.status()),
     reconfigure: async (next) => {
-      checkSerial(next.devices);
+      checkDevices(next.devices, drivers);
       await inTurn(() => change(next));
     },
     stop: () => {
@@ -117,8 +121,8 @@ function devicesOf({ name }: BusOptions, devices: readonly DeviceOptions[]): Dev
   return devices.filter(({ bus }) => bus === name);
 }
 
-function checkSerial(devices: readonly DeviceOptions[]): void {
-  for (const device of devices) if (device.kind === 'serial') checkSensor(device);
+function checkDevices(devices: readonly DeviceOptions[], drivers: readonly Driver[]): void {
+  for (const device of devices) driverOfDevice(device.kind, drivers).check(device);
 }
 
 /** What a bus opens, under whatever name: an adapter has several in /dev. */

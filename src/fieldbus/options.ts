@@ -40,7 +40,7 @@ export interface Tolerance {
   ignoreUnitId?: boolean;
 }
 
-interface BusBase {
+export interface BusBase {
   name: string;
   /** Share of bus time that devices which do not answer may cost, all together, 0 to 1. */
   deadShareMax: number;
@@ -48,11 +48,17 @@ interface BusBase {
   connectDelayMs?: number;
 }
 
-export type BusOptions =
-  | (BusBase & SerialLineOptions & { kind: 'modbus-rtu' })
-  | (BusBase & EndpointOptions & Tolerance & { kind: 'modbus-tcp' })
-  | (BusBase & EndpointOptions & { kind: 'modbus-rtu-over-tcp' })
-  | (BusBase & SerialLineOptions & { kind: 'serial' });
+/** Options of a bus by its kind. */
+export interface BusKinds {
+  'modbus-rtu': BusBase & SerialLineOptions & { kind: 'modbus-rtu' };
+  'modbus-tcp': BusBase & EndpointOptions & Tolerance & { kind: 'modbus-tcp' };
+  'modbus-rtu-over-tcp': BusBase & EndpointOptions & { kind: 'modbus-rtu-over-tcp' };
+  serial: BusBase & SerialLineOptions & { kind: 'serial' };
+}
+
+export type BusOptions = BusKinds[keyof BusKinds];
+export type ModbusBusOptions = BusKinds['modbus-rtu' | 'modbus-tcp' | 'modbus-rtu-over-tcp'];
+export type SerialBusOptions = BusKinds['serial'];
 
 /** What each silo's devices may take of the time of every bus, above 0 to 1; a silo that is not in it: what it gets. */
 export type BusShares = ReadonlyMap<string, number>;
@@ -127,7 +133,7 @@ export interface FrameIdentity {
   others: readonly { pattern: string; is: string }[];
 }
 
-interface DeviceBase {
+export interface DeviceBase {
   name: string;
   /** The silo's local label: the only thing the fieldbus knows about ownership. */
   silo: string;
@@ -310,4 +316,10 @@ export interface SerialDeviceOptions extends DeviceBase {
   identify?: FrameIdentity | 'off';
 }
 
-export type DeviceOptions = ModbusDeviceOptions | SerialDeviceOptions;
+/** Options of a device by its kind, which is that of its driver. */
+export interface DeviceKinds {
+  modbus: ModbusDeviceOptions;
+  serial: SerialDeviceOptions;
+}
+
+export type DeviceOptions = DeviceKinds[keyof DeviceKinds];

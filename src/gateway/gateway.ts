@@ -8,12 +8,13 @@ import type { DeviceIdentity } from '../fieldbus/identity-notes.ts';
 import type { ShareEvent } from '../fieldbus/sharing/silo-use.ts';
 import { type Fieldbus, startFieldbus } from '../fieldbus/fieldbus.ts';
 import { describeDevice } from '../fieldbus/device-description.ts';
+import { withoutPlaces } from '../fieldbus/drivers.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
 import { withBusUse } from './bus-use-status.ts';
-import { digestOf, digestOfNothing, ownPart, withoutPlace } from '../config/silo-diff.ts';
+import { digestOf, digestOfNothing, ownPart } from '../config/silo-diff.ts';
 import type { OpenIsolate } from '../silo/host/open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from '../config/reload-plan.ts';
 import { SiloHost } from '../silo/host/silo-host.ts';
@@ -212,7 +213,7 @@ function configurationAct(
 function fieldbusPart({ silos, buses, devices }: GatewayOptions) {
   const shares = silos.map(({ name, quota }) => [name, quota.busShare] as const);
   const busShares = new Map(shares.filter((each): each is [string, number] => each[1] !== undefined));
-  return { buses, devices: devices.map(withoutPlace), busShares };
+  return { buses, devices: devices.map(withoutPlaces), busShares };
 }
 
 /** A silo is told of its own devices and nothing else. */

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { formatFault } from '../../src/config/fault-line.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { configJsonSchema } from '../../src/config/config-schema.ts';
-import { overloads } from '../../src/fieldbus/modbus/planning/bus-load.ts';
+import { overloads } from '../../src/fieldbus/overload.ts';
 import { exampleFolder, exampleNames } from '../support/examples.ts';
 
 const root = path.join(import.meta.dirname, '../..');

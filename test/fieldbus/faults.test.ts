@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { SerialPort } from 'serialport';
-import type { ModbusBusOptions } from '../../src/fieldbus/modbus/modbus-endpoint.ts';
+import type { ModbusBusOptions } from '../../src/fieldbus/options.ts';
 import type { ModbusPointOptions } from '../../src/fieldbus/options.ts';
 import { openPtyPair } from '../../src/simulator/pty.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-options.ts';

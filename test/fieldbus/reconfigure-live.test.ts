@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { channelOf } from '../../src/fieldbus/modbus/modbus-endpoint.ts';
+import { channelOf } from '../../src/fieldbus/port/channel.ts';
 import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { OpenChannel } from '../../src/fieldbus/port/port.ts';
 import { startModbusRtuDevice } from '../../src/simulator/modbus-rtu-device.ts';

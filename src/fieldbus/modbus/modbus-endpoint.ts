@@ -1,16 +1,13 @@
 import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { silentLogger } from '../../base/logger.ts';
-import type { BusOptions } from '../options.ts';
+import type { BusOptions, ModbusBusOptions } from '../options.ts';
+import { channelOf } from '../port/channel.ts';
 import { timingOf } from './planning/request-cost.ts';
 import { createPort, offlineReason, type OpenChannel, type Port } from '../port/port.ts';
-import { serialChannel } from '../port/serial-channel.ts';
-import { socketChannel } from '../port/socket-channel.ts';
 import type { ModbusClient, StrayListener } from './modbus-client.ts';
 import { createRtuClient, type RtuDependencies } from './rtu-client.ts';
 import { createTcpClient } from './tcp-client.ts';
-
-export type ModbusBusOptions = Exclude<BusOptions, { kind: 'serial' }>;
 
 /** A bus opened for a few questions from a terminal, without the daemon's polling. */
 export interface OpenBus extends AsyncDisposable {
@@ -57,9 +54,4 @@ export function createClient(bus: ModbusBusOptions, port: Port, dependencies: Rt
   return bus.kind === 'modbus-tcp'
     ? createTcpClient(port, bus.pipeline, dependencies, bus)
     : createRtuClient(port, timingOf(bus), dependencies);
-}
-
-/** The real line or connection of a bus. */
-export function channelOf(bus: BusOptions): OpenChannel {
-  return 'host' in bus ? socketChannel(bus) : serialChannel(bus);
 }

@@ -1,44 +1,16 @@
 import { describeError } from '../../base/error.ts';
 import { inBackground } from '../../base/background.ts';
-import type { Cancel, Clock } from '../../base/clock.ts';
-import type { Logger } from '../../base/logger.ts';
+import type { Cancel } from '../../base/clock.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { BusSiloStatus, DeviceStatus } from '../../status/status.ts';
-import { isSameDevice } from '../device-equality.ts';
-import { type IdentityListener, identityNotes } from '../identity-notes.ts';
-import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
-import type { Port } from '../port/port.ts';
+import { isSameDevice, withoutPlace } from '../device-equality.ts';
+import type { DrivenBus, DriverDependencies } from '../driver.ts';
+import { identityNotes } from '../identity-notes.ts';
+import type { SerialDeviceOptions, SerialLineOptions } from '../options.ts';
 import { allowedAtMs, openAllowances, spend } from '../sharing/bus-share.ts';
 import { loadWith } from '../sharing/sliding-minute.ts';
-import { createSiloUse, type ShareEvent } from '../sharing/silo-use.ts';
+import { createSiloUse } from '../sharing/silo-use.ts';
 import { createSerialLine } from './serial-line.ts';
 import { createSerialReader, type SerialReader, type SiloTime } from './serial-reader.ts';
-
-export interface SerialBusDependencies {
-  port: Port;
-  clock: Clock;
-  logger: Logger;
-  /** Names the silo, for a device's name is its own only within one. */
-  deliver: (silo: string, sample: Sample) => void;
-  onShare: (silo: string, event: ShareEvent) => void;
-  onIdentity: IdentityListener;
-}
-
-export interface SerialBus {
-  /**
-   * These sensors and shares in place of those before; one that is the same goes on as if nothing had happened.
-   * Throws ProfileInvalid for a pattern that is none, and leaves everything as it was.
-   */
-  assign(devices: readonly SerialDeviceOptions[], shares: BusShares): void;
-  /** At once. Leaves the port open: whoever gave it closes it. */
-  stop(): void;
-  /** Before `stop`: asks for nothing more, and resolves when dialogues that were going on are over. */
-  finish(): Promise<void>;
-  devices(): DeviceStatus[];
-  silos(): BusSiloStatus[];
-  /** As `BusStatus.load`: of bytes, or of dialogues where they take more. */
-  load(): number;
-}
 
 interface Sensor {
   options: SerialDeviceOptions;
@@ -51,8 +23,8 @@ interface Sensor {
  */
 export function createSerialBus(
   line: SerialLineOptions,
-  { port, clock, logger, deliver, onShare, onIdentity }: SerialBusDependencies,
-): SerialBus {
+  { port, clock, logger, deliver, onShare, onIdentity }: DriverDependencies,
+): DrivenBus<SerialDeviceOptions> {
   const serialLine = createSerialLine(line, port, clock);
   const use = createSiloUse(clock, onShare);
   let allowances = openAllowances([], new Map(), clock.monotonicMs());
@@ -128,7 +100,7 @@ export function createSerialBus(
       const before = sensors;
       const silos = [...new Set(devices.map(({ silo }) => silo))];
       sensors = devices.map(
-        (each) => before.find(({ options }) => isSameDevice(options, each)) ?? sensorOf(each),
+        (each) => before.find(({ options }) => isSameDevice(options, each, withoutPlace)) ?? sensorOf(each),
       );
       allowances = openAllowances(silos, shares, clock.monotonicMs(), allowances);
       use.assign(silos, shares);

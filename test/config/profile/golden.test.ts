@@ -267,6 +267,7 @@ async function replaySerial(
     logger: silentLogger,
     deliver,
     onShare: () => {},
+    lateAnswers: new Map(),
     onIdentity: () => {},
   });
   bus.assign([device], new Map());

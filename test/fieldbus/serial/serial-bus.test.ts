@@ -41,6 +41,7 @@ function startBus(pty: PtyPair, devices: SerialDeviceOptions[]) {
     logger: silentLogger,
     deliver: (_silo, sample) => samples.push(sample),
     onShare: () => {},
+    lateAnswers: new Map(),
     onIdentity: () => {},
   });
   bus.assign(devices, new Map());

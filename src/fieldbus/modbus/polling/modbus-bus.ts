@@ -1,17 +1,15 @@
 import { inBackground } from '../../../base/background.ts';
-import type { Cancel, Clock } from '../../../base/clock.ts';
+import type { Cancel } from '../../../base/clock.ts';
 import { describeError } from '../../../base/error.ts';
-import type { Logger } from '../../../base/logger.ts';
-import type { Sample } from '../../../reading/sample.ts';
-import type { BusSiloStatus, DeviceStatus } from '../../../status/status.ts';
 import { isSameDevice } from '../../device-equality.ts';
-import { type IdentityListener, identityNotes } from '../../identity-notes.ts';
+import { identityNotes } from '../../identity-notes.ts';
 import type { Outcome, StrayListener, Transaction } from '../modbus-client.ts';
-import { createClient, type ModbusBusOptions } from '../modbus-endpoint.ts';
-import type { LateAnswers } from '../unanswered.ts';
-import type { BusShares, ModbusDeviceOptions } from '../../options.ts';
+import { createClient } from '../modbus-endpoint.ts';
+import { withoutPlaces } from '../modbus-device.ts';
+import type { DrivenBus, DriverDependencies } from '../../driver.ts';
+import type { ModbusBusOptions, ModbusDeviceOptions } from '../../options.ts';
 import { timingOf } from '../planning/request-cost.ts';
-import type { Port, PortState } from '../../port/port.ts';
+import type { PortState } from '../../port/port.ts';
 import { deadShareOf } from '../../sharing/bus-share.ts';
 import type { BusDevice } from './bus-device.ts';
 import { charge, decide, heldSilos, openLedger } from './scheduler.ts';
@@ -20,39 +18,12 @@ import { PortSharing } from '../../port/shared-port.ts';
 import { IdentifiedDevice } from './identified-device.ts';
 import { loadWith, Minute } from '../../sharing/sliding-minute.ts';
 import { PolledDevice } from './polled-device.ts';
-import { createSiloUse, type ShareEvent } from '../../sharing/silo-use.ts';
+import { createSiloUse } from '../../sharing/silo-use.ts';
 import { StateLog } from './device-log.ts';
 import { SunSpecDevice } from './sunspec-device.ts';
 
 /** After a fault of our own, before the next poll of any device of the bus. */
 const surpriseMs = 1000;
-
-export interface ModbusBusDependencies {
-  port: Port;
-  clock: Clock;
-  logger: Logger;
-  /** Of the line that the port opens, whoever asked on it before. */
-  lateAnswers: LateAnswers;
-  deliver: (silo: string, sample: Sample) => void;
-  onShare: (silo: string, event: ShareEvent) => void;
-  onIdentity: IdentityListener;
-}
-
-export interface ModbusBus {
-  /**
-   * These devices and shares in place of those before. A device that is the same goes on as if nothing had
-   * happened; what is still waited for of one that has left is heard out and used for nothing.
-   */
-  assign(devices: readonly ModbusDeviceOptions[], shares: BusShares): void;
-  /** Asks for nothing more. Leaves the port open: whoever gave it closes it. */
-  stop(): void;
-  /** As `stop`; resolves when no answer is waited for any more. */
-  finish(): Promise<void>;
-  devices(): DeviceStatus[];
-  silos(): BusSiloStatus[];
-  /** As `BusStatus.load`. */
-  load(): number;
-}
 
 /** What of the time that a request took is its own: not its wait for others, but what others are to wait for it. */
 function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
@@ -63,8 +34,8 @@ function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
 /** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
 export function createModbusBus(
   bus: ModbusBusOptions,
-  { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: ModbusBusDependencies,
-): ModbusBus {
+  { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: DriverDependencies,
+): DrivenBus<ModbusDeviceOptions> {
   const startedAt = clock.monotonicMs();
   const busy = new Minute(startedAt);
   const use = createSiloUse(clock, onShare);
@@ -243,7 +214,7 @@ export function createModbusBus(
       const before = devices;
       const silos = [...new Set(wanted.map(({ silo }) => silo))];
       devices = wanted.map(
-        (each) => before.find(({ options }) => isSameDevice(options, each)) ?? deviceOf(each),
+        (each) => before.find(({ options }) => isSameDevice(options, each, withoutPlaces)) ?? deviceOf(each),
       );
       logs = new Map(devices.map((device) => [device, logs.get(device) ?? logOf(device)]));
       ledger = openLedger(silos, shares, clock.monotonicMs(), ledger);

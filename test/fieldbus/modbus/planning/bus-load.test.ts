@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ModbusDeviceOptions } from '../../../../src/fieldbus/options.ts';
-import { loadOf, overloads } from '../../../../src/fieldbus/modbus/planning/bus-load.ts';
+import { loadOf } from '../../../../src/fieldbus/modbus/planning/bus-load.ts';
+import { overloads } from '../../../../src/fieldbus/overload.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../../../support/modbus-options.ts';
 
 function meter(name: string, registers: number, everyMs: number, bus = 'rs485'): ModbusDeviceOptions {

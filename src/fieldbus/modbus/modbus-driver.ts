@@ -1,0 +1,20 @@
+import type { Driver } from '../driver.ts';
+import type { ModbusBusOptions, ModbusDeviceOptions } from '../options.ts';
+import { channelOf } from '../port/channel.ts';
+import { withoutPlaces } from './modbus-device.ts';
+import { loadOf } from './planning/bus-load.ts';
+import { createModbusBus } from './polling/modbus-bus.ts';
+
+/** Modbus RTU, TCP and RTU over TCP: polled by a plan. */
+export const modbusDriver: Driver<ModbusBusOptions, ModbusDeviceOptions> = {
+  busKinds: ['modbus-rtu', 'modbus-tcp', 'modbus-rtu-over-tcp'],
+  deviceKind: 'modbus',
+  openChannel: channelOf,
+  start: createModbusBus,
+  check: () => {},
+  // Where the device itself tells where its points are, all that it may turn out to have.
+  points: ({ points, discover }) =>
+    [...points, ...(discover?.points ?? [])].filter(({ internal }) => !internal),
+  withoutPlaces,
+  load: loadOf,
+};
