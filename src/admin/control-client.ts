@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { inBackground } from '../base/background.ts';
 import { MerestoneError } from '../base/error.ts';
 import { createLineSplitter } from '../base/line-splitter.ts';
@@ -36,16 +37,25 @@ export interface TailListener {
   lost(count: number): void;
 }
 
+/** How soon one asks again whom a crowd before the door lets wait (EAGAIN of connect(2) on a Unix socket). */
+const crowdedPauseMs = 20;
+
 /** Throws DaemonUnreachable where nobody listens, ControlRefused where we may not. */
 export async function connectControl(socketPath: string): Promise<ControlClient> {
-  const socket = connect(socketPath);
-  try {
-    await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
-  } catch (error) {
-    socket.destroy();
-    throw connectFault(socketPath, error as NodeJS.ErrnoException);
+  const signal = AbortSignal.timeout(answerTimeoutMs);
+  for (;;) {
+    const socket = connect(socketPath);
+    try {
+      await once(socket, 'connect', { signal });
+      return createClient(socket, socketPath);
+    } catch (error) {
+      socket.destroy();
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || signal.aborted) {
+        throw connectFault(socketPath, error as NodeJS.ErrnoException);
+      }
+    }
+    await pause(crowdedPauseMs);
   }
-  return createClient(socket, socketPath);
 }
 
 interface CallOptions {
@@ -164,6 +174,7 @@ function connectFault(subject: string, error: NodeJS.ErrnoException): MerestoneE
       cause: error,
     });
   }
+  if (error.code === 'EAGAIN' || error.name === 'AbortError') return timeoutFault(subject);
   return new MerestoneError('DaemonUnreachable', 'no daemon is running here', {
     subject,
     hint: "start it with 'systemctl start merestone' or 'merestone run'",

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Cancel, Clock } from '../base/clock.ts';
 import { inBackground } from '../base/background.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
@@ -15,23 +16,45 @@ const waitingMax = 32;
  * or answered until what waits is gone: whoever asks on and on without reading fills his own socket.
  */
 const unreadBytesMax = 262_144;
+/** Without a whole request, or without reading an answer, a connection has nothing more to do here. */
+const idleMs = 60_000;
 
-/** Serves one client, the user `peer` tells, until either side ends; returns how to end it from here. */
+interface ConnectionDependencies {
+  handlers: ControlHandlers;
+  logger: Logger;
+  clock: Clock;
+  /** From `held(true)` to `held(false)` an answer is made, or samples are sent and read. */
+  held: (isHeld: boolean) => void;
+  /** Takes one of the places for tails, until the returned function is called. Throws ControlRefused. */
+  beginTail: () => () => void;
+}
+
+/** Serves one client, the user `peer` tells, until either side ends. */
 export function serveConnection(
   socket: Socket,
   peer: () => Promise<string>,
-  handlers: ControlHandlers,
-  logger: Logger,
-): () => void {
+  { handlers, logger, clock, held, beginTail }: ConnectionDependencies,
+): void {
+  /** How to end each tail. */
   const subscriptions = new Map<number, () => void>();
   let waiting: ControlRequest[] = [];
   let isBusy = false;
+  let cancelIdle: Cancel = () => {};
 
   const lags = (): boolean => socket.writable && socket.writableLength > unreadBytesMax;
   const send = (reply: ControlReply): void => {
     if (!socket.writable) return;
     socket.write(`${JSON.stringify(reply)}\n`);
     if (lags()) socket.pause();
+  };
+  /** After each change of what is owed to the client, or of whether it reads. */
+  const keepTime = (): void => {
+    cancelIdle();
+    if (socket.destroyed) return;
+    const isOwed = (isBusy || subscriptions.size > 0) && !lags();
+    held(isOwed);
+    if (!isOwed && subscriptions.size === 0)
+      cancelIdle = clock.after(idleMs, () => endWith(socket, tooIdle(), clock));
   };
   const refuse = async (id: number | null, method: string, error: unknown): Promise<void> => {
     send({ id, error: controlError(error) });
@@ -53,6 +76,7 @@ export function serveConnection(
 
   const work = async (): Promise<void> => {
     isBusy = true;
+    keepTime();
     for (let request = waiting.shift(); request !== undefined; request = waiting.shift()) {
       const { id } = request;
       try {
@@ -60,9 +84,14 @@ export function serveConnection(
       } catch (error) {
         beginToRefuse(id, request.method, error);
       }
-      if (lags()) await untilRead(socket);
+      if (lags()) {
+        keepTime();
+        await untilRead(socket);
+        keepTime();
+      }
     }
     isBusy = false;
+    keepTime();
   };
 
   const answer = async ({ id, method, params }: ControlRequest): Promise<unknown> => {
@@ -84,11 +113,12 @@ export function serveConnection(
     if (subscriptions.size > 0)
       throw new MerestoneError('ControlInvalid', 'this connection has its tail already');
     let lost = 0;
+    const endTail = beginTail();
     const unsubscribe = handlers.subscribe((item) => {
       if (silos && !silos.includes(item.silo)) return;
       if (devices && !devices.includes(item.sample.device)) return;
       if (socket.writableLength > unreadBytesMax) {
-        lost++;
+        if (lost++ === 0) keepTime();
         return;
       }
       if (lost > 0) send({ id, lost });
@@ -100,7 +130,10 @@ export function serveConnection(
       lost = 0;
     };
     socket.on('drain', reportLoss);
-    subscriptions.set(id, unsubscribe);
+    subscriptions.set(id, () => {
+      unsubscribe();
+      endTail();
+    });
     return null;
   };
 
@@ -126,14 +159,30 @@ export function serveConnection(
       socket.destroySoon();
     }
   });
-  socket.on('drain', () => socket.resume());
+  socket.on('drain', () => {
+    socket.resume();
+    keepTime();
+  });
   socket.on('error', (error) => logger.debug('control connection', { reason: error.message }));
   socket.on('close', () => {
     waiting = [];
-    for (const unsubscribe of subscriptions.values()) unsubscribe();
+    for (const end of subscriptions.values()) end();
     subscriptions.clear();
+    cancelIdle();
   });
-  return () => socket.destroy();
+  keepTime();
+}
+
+function tooIdle(): MerestoneError {
+  const message = `nothing was asked, or no answer was read, for ${idleMs / 1000} s`;
+  return new MerestoneError('ControlRefused', message, { hint: 'connect again', retryable: true });
+}
+
+/** Ends a connection and says why, as far as the socket takes it at once: who does not read is not waited for. */
+export function endWith(socket: Socket, error: MerestoneError, clock: Clock): void {
+  socket.on('error', () => {});
+  socket.end(`${JSON.stringify({ id: null, error: controlError(error) })}\n`);
+  clock.after(0, () => socket.destroy());
 }
 
 /** Resolves when the other side has read what waits, or is gone. */

@@ -7,8 +7,15 @@ import { userName } from '../base/user-name.ts';
 /** What stands for a user that the kernel does not tell. */
 const unknownUser = 'unknown';
 
-/** Who uses a connection, by the kernel's word; the name is looked up when it is first wanted. */
-export function peerOf(socket: Socket, logger: Logger): () => Promise<string> {
+/** Who uses a connection, by the kernel's word. */
+export interface ControlPeer {
+  /** Undefined where the kernel does not tell. */
+  uid: number | undefined;
+  /** Looked up when it is first wanted. */
+  name: () => Promise<string>;
+}
+
+export function peerOf(socket: Socket, logger: Logger): ControlPeer {
   let uid: number | undefined;
   try {
     uid = peerCredentials(socket).uid;
@@ -16,5 +23,8 @@ export function peerOf(socket: Socket, logger: Logger): () => Promise<string> {
     logger.warn('the user of a control connection is not known', { reason: describeError(error) });
   }
   let name: Promise<string> | undefined;
-  return () => (name ??= uid === undefined ? Promise.resolve(unknownUser) : userName(uid));
+  return {
+    uid,
+    name: () => (name ??= uid === undefined ? Promise.resolve(unknownUser) : userName(uid)),
+  };
 }

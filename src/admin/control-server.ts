@@ -1,10 +1,12 @@
 import { createServer } from 'node:net';
 import { inBackground } from '../base/background.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { GatewayStatus } from '../status/status.ts';
-import { serveConnection } from './control-connection.ts';
-import { controlError, type SiloDevices, type TailItem } from './control-protocol.ts';
+import { ConnectionPool, type PooledConnection, type PoolLimits } from './connection-pool.ts';
+import { endWith, serveConnection } from './control-connection.ts';
+import type { SiloDevices, TailItem } from './control-protocol.ts';
 import { listenLocally } from '../base/unix-socket.ts';
 import { peerOf } from './control-peer.ts';
 
@@ -37,30 +39,43 @@ export interface ControlServer {
 }
 
 /** Each costs a file descriptor and up to half a megabyte of buffers; more than this is a loop gone wild. */
-const connectionsMax = 16;
+const connectionLimits: PoolLimits = { restingMax: 16, allMax: 272 };
+/** So that no number of them takes away the status. */
+const tailsMax = 16;
 
-/** Listens on a Unix socket, see listenLocally. Throws DaemonRunning, Io. */
+type ControlConnection = PooledConnection & { end(): void };
+
+/**
+ * Listens on a Unix socket, see listenLocally. Where there are too many connections, an old one that asks nothing
+ * is told so and ended for the new one. Throws DaemonRunning, Io.
+ */
 export async function startControlServer(
   socketPath: string,
   handlers: ControlHandlers,
-  dependencies: { logger: Logger },
+  { logger, clock = systemClock }: { logger: Logger; clock?: Clock },
 ): Promise<ControlServer> {
-  const connections = new Set<() => void>();
+  const pool = new ConnectionPool<ControlConnection>(connectionLimits, clock);
+  let tails = 0;
+  const beginTail = (): (() => void) => {
+    if (tails >= tailsMax) throw new MerestoneError('ControlRefused', `${tailsMax} tails are on already`);
+    tails += 1;
+    return () => (tails -= 1);
+  };
   const server = createServer((socket) => {
-    const peer = peerOf(socket, dependencies.logger);
-    if (connections.size >= connectionsMax) {
-      const error = new MerestoneError('ControlRefused', 'too many connections', { retryable: true });
-      socket.on('error', () => {});
-      socket.end(`${JSON.stringify({ id: null, error: controlError(error) })}\n`, () => socket.destroy());
+    const peer = peerOf(socket, logger);
+    const evict = (): void => {
+      const error = tooMany();
+      endWith(socket, error, clock);
       inBackground(
-        peer().then((by) => handlers.refused({ by, method: '-', error })),
-        (fault) => dependencies.logger.warn('a refusal is not noted', { reason: describeError(fault) }),
+        peer.name().then((by) => handlers.refused({ by, method: '-', error })),
+        (fault) => logger.warn('a refusal is not noted', { reason: describeError(fault) }),
       );
-      return;
-    }
-    const end = serveConnection(socket, peer, handlers, dependencies.logger);
-    connections.add(end);
-    socket.on('close', () => connections.delete(end));
+    };
+    const connection = { peer: String(peer.uid), evict, end: () => socket.destroy() };
+    if (!pool.add(connection)) return evict();
+    socket.on('close', () => pool.remove(connection));
+    const held = (isHeld: boolean): void => (isHeld ? pool.hold(connection) : pool.release(connection));
+    serveConnection(socket, peer.name, { handlers, logger, clock, held, beginTail });
   });
 
   await listenLocally(server, socketPath, 'control.socket');
@@ -69,7 +84,18 @@ export async function startControlServer(
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const end of connections) end();
+        for (const connection of pool) connection.end();
       }),
   };
+}
+
+function tooMany(): MerestoneError {
+  return new MerestoneError(
+    'ControlRefused',
+    'too many connections, and this one asked nothing for longest',
+    {
+      hint: 'end the programs that keep them, and ask again',
+      retryable: true,
+    },
+  );
 }

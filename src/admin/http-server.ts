@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { type AllowanceLimits, CountingAllowance } from '../base/allowance.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
@@ -9,6 +10,8 @@ import type { GatewayStatus } from '../status/status.ts';
 import { judge } from '../status/verdict/verdict.ts';
 import { listenLocally } from '../base/unix-socket.ts';
 import { isLoopback } from '../base/loopback.ts';
+import { peerCredentials } from '../base/peer-credentials.ts';
+import { ConnectionPool, type PooledConnection, type PoolLimits } from './connection-pool.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
 
 /** A TCP port, or the path of a Unix socket, which its owner and group alone may use. */
@@ -34,10 +37,18 @@ interface Page {
 
 /** A browser needs 2 kB of headers; what is larger is no question about a status. */
 const headerBytesMax = 8192;
-/** A client that has not sent its one line by then is not on this network. */
+/** A client that has not sent its whole request by then is not on this network. */
 const requestTimeoutMs = 5000;
+/** How often it is looked who is over his time. */
+const checkIntervalMs = 1000;
+/** The largest answer has some hundred kB; who has not read it by then does not read. */
+const answerTimeoutMs = 10_000;
+/** What the system hands over in one turn: the backlog of listen(2) as Node has it. */
+const acceptedAtOnceMax = 512;
 /** A scraper, a few browsers with their parallel connections; each costs some 30 kB. */
-const connectionsMax = 64;
+const connectionLimits: PoolLimits = { restingMax: 64, allMax: 64 + acceptedAtOnceMax };
+/** Lines of the log on connections that were ended for newer ones. */
+const evictionLines: AllowanceLimits = { perSecond: 1 / 60, burst: 1 };
 
 /**
  * Status page, status, health and metrics, to read and nothing else: GET and HEAD, no body, no cookie, no state.
@@ -68,16 +79,17 @@ export async function startHttpServer(
       headersTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: requestTimeoutMs,
+      connectionsCheckingInterval: checkIntervalMs,
     },
     (request, response) => {
+      if (!boundAnswer(request, response, clock)) return;
       answer(request, response).catch((error: unknown) => {
         logger.error('http answer failed', { path: request.url ?? '', reason: describeError(error) });
         response.destroy();
       });
     },
   );
-  server.maxConnections = connectionsMax;
+  boundConnections(server, { clock, logger });
   if ('socket' in address) await listenLocally(server, address.socket, 'http.listen');
   else await listenAtPort(server, address);
   return {
@@ -88,6 +100,65 @@ export async function startHttpServer(
         server.closeAllConnections();
       }),
   };
+}
+
+/** Nobody keeps another out by connections that ask nothing, ask slowly or do not read. */
+function boundConnections(server: Server, { clock, logger }: HttpDependencies): void {
+  const pool = new ConnectionPool<PooledConnection>(connectionLimits, clock);
+  const lines = new CountingAllowance(evictionLines, clock.monotonicMs());
+  const connections = new WeakMap<Socket, PooledConnection>();
+  server.on('connection', (socket: Socket) => {
+    const connection: PooledConnection = {
+      peer: peerOf(socket),
+      evict: () => {
+        socket.destroy();
+        const { pass, suppressed } = lines.take(clock.monotonicMs());
+        if (!pass) return;
+        logger.warn('http connection ended for a newer one', { peer: connection.peer, before: suppressed });
+      },
+    };
+    connections.set(socket, connection);
+    socket.once('close', () => pool.remove(connection));
+    if (!pool.add(connection)) socket.destroy();
+  });
+  server.on('request', ({ socket }: IncomingMessage) => {
+    const connection = connections.get(socket);
+    if (connection !== undefined) pool.asked(connection);
+  });
+}
+
+/** An address of the network, or a user of the box by the kernel's word. */
+function peerOf(socket: Socket): string {
+  if (socket.remoteAddress !== undefined) return socket.remoteAddress;
+  try {
+    return `uid ${peerCredentials(socket).uid}`;
+  } catch {
+    return 'unknown'; // gone already
+  }
+}
+
+/** The answer that each connection waits for. */
+const answering = new WeakMap<Socket, ServerResponse>();
+
+/**
+ * The answer is read in its time, and a body, which nobody here wants, ends the connection with its answer. So does
+ * a second request before the first one's answer: no client of ours sends one, and a thousand at once would keep
+ * everybody waiting. Returns false for such a one, which gets no answer.
+ */
+function boundAnswer({ headers, socket }: IncomingMessage, response: ServerResponse, clock: Clock): boolean {
+  const before = answering.get(socket);
+  if (before !== undefined) {
+    before.once('close', () => socket.destroySoon());
+    return false;
+  }
+  answering.set(socket, response);
+  const cancel = clock.after(answerTimeoutMs, () => socket.destroy());
+  response.once('close', () => {
+    cancel();
+    answering.delete(socket);
+  });
+  if ('transfer-encoding' in headers || 'content-length' in headers) response.shouldKeepAlive = false;
+  return true;
 }
 
 function listenAtPort(server: Server, address: { host: string; port: number }): Promise<void> {

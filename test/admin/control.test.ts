@@ -20,6 +20,7 @@ import {
   startControlServer,
 } from '../../src/admin/control-server.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 const isRoot = process.getuid!() === 0;
 const status = { version: '9.9.9', startedAt: 1, at: 3, uptimeMs: 2, configFile: '/x', buses: [], silos: [] };
@@ -318,13 +319,52 @@ describe('control socket', () => {
     assert.ok(lines.some((line) => line.includes('"result"')));
   });
 
-  it('has room for sixteen connections and tells the next', async () => {
-    const sockets = Array.from({ length: 16 }, () => connect(socketPath));
-    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-    assert.match((await talk(''))[0]!, /too many connections/);
+  it('has room for sixteen connections that ask nothing, and ends the oldest for the next', async () => {
+    const clock = new FakeClock();
+    const file = path.join(folder, 'crowded.sock');
+    const crowded = await startControlServer(file, handlers, { logger: silentLogger, clock });
+    const sockets: Socket[] = [];
+    for (let count = 0; count < 16; count++) {
+      const socket = connect(file);
+      sockets.push(socket);
+      await once(socket, 'connect');
+      // The server has it when it has answered.
+      socket.write('{"id":1,"method":"echo"}\n');
+      await readLines(socket, 1);
+    }
+    clock.advance(1000);
+    refusals.length = 0;
+    const next = await connectControl(file);
+    assert.equal(((await next.request('status')) as GatewayStatus).version, '9.9.9');
+    assert.match((await readLines(sockets[0]!, 1))[0]!, /"id":null.*too many connections/);
+    assert.deepEqual(
+      refusals.map(({ method }) => method),
+      ['-'],
+    );
+    clock.advance(59_000);
+    assert.match((await readLines(sockets[1]!, 1))[0]!, /nothing was asked/);
+    next.close();
     for (const socket of sockets) socket.destroy();
-    let answer = '';
-    while (!answer.includes('9.9.9')) answer = (await talk('{"id":1,"method":"status"}\n'))[0] ?? '';
+    await crowded.close();
+  });
+
+  it('has sixteen tails at most, which no status waits for', async () => {
+    const clients = await Promise.all(Array.from({ length: 17 }, () => connectControl(socketPath)));
+    const stop = new AbortController();
+    const ignore = { item: () => {}, lost: () => {} };
+    const tails = clients.map((client) => client.tail({}, ignore, stop.signal).then(() => 'stopped', String));
+    const [first] = await Promise.all([
+      Promise.race(tails),
+      connectControl(socketPath).then(async (client) => {
+        assert.equal(((await client.request('status')) as GatewayStatus).version, '9.9.9');
+        client.close();
+      }),
+    ]);
+    assert.match(first, /16 tails are on already/);
+    stop.abort();
+    const ends = await Promise.all(tails);
+    assert.equal(ends.filter((end) => end === 'stopped').length, 16);
+    for (const client of clients) client.close();
   });
 
   it('refuses to start where another daemon answers, and leaves that one alone', async () => {

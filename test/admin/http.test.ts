@@ -334,6 +334,25 @@ describe('HTTP', () => {
     assert.equal((await ask('/healthz')).status, 200);
   });
 
+  it('answers the first of several requests at once, whole, and ends the connection', async () => {
+    status = gatewayStatus();
+    const one = 'GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    const text = await raw(one.repeat(20));
+    assert.equal(text.match(/HTTP\/1\.1 200/g)?.length, 1);
+    assert.deepEqual(JSON.parse(text.split('\r\n\r\n')[1]!), judged(status));
+  });
+
+  it('answers one request after the other on a connection that stays', async () => {
+    const socket = connect(server.port!, '127.0.0.1').setEncoding('latin1');
+    for (let round = 0; round < 5; round++) {
+      socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      let text = '';
+      while (!text.includes('true')) text += (await once(socket, 'data'))[0] as string;
+      assert.match(text, /^HTTP\/1\.1 200/);
+    }
+    socket.destroy();
+  });
+
   it('outlives a status that cannot be told', async () => {
     status = new Error('not now');
     await assert.rejects(ask('/api/status'));

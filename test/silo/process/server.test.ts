@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -66,6 +66,32 @@ describe('strangers at a silo’s door', () => {
       rest.map(({ users, times }) => [users, times]),
       [[String(process.getuid!()), 55]],
     );
+  });
+
+  it('keep no gateway out, however many stand there and come again', {
+    skip: needsRoot,
+  }, async (test) => {
+    await using silo = SiloProcess.rogue();
+    await silo.start();
+    const program = `const open = () => require('node:net').connect(process.argv[1]).on('error', () => {}).resume()
+      .on('close', () => setTimeout(open, 100)); for (let count = 0; count < 1000; count++) open();`;
+    const crowd = spawn(process.execPath, ['-e', program, silo.socket], {
+      uid: strangerUid,
+      gid: strangerUid,
+    });
+    test.after(() => crowd.kill('SIGKILL'));
+    await until(() => refused(silo) > 0, 'they are there');
+    // As the supervisor does it: while there are too many at the door, one asks again.
+    const heard = new HeardIsolate();
+    await until(async () => {
+      const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
+      test.after(() => isolate.end());
+      const ends = heard.ends.length;
+      isolate.post({ type: 'start', birth });
+      const isIn = (): boolean => silo.log.some(({ event }) => event === 'gateway connected');
+      await until(() => isIn() || heard.ends.length > ends, 'in or away');
+      return isIn();
+    }, 'a life');
   });
 
   it('do not hold up its end', async (test) => {
