@@ -1,4 +1,4 @@
-import type { DeviceOptions, InvalidMarker, ModbusPointOptions } from '../fieldbus/options.ts';
+import type { DeviceOptions, ModbusPointOptions } from '../fieldbus/options.ts';
 import type { Expansion } from './profile/expansion.ts';
 import { defined } from './profile/protocol-schema.ts';
 import { registerCount } from '../reading/registers.ts';
@@ -73,17 +73,11 @@ export function widthFault(device: DeviceOptions): string | undefined {
 }
 
 function pointOptions(point: PointConfig, everyMs: number, place: string): ModbusPointOptions {
-  const { every, type, invalid, ...same } = point;
+  const { every, type, ...same } = point;
   return {
     ...defined(same),
     type: type ?? 'bool',
     everyMs: every ?? everyMs,
-    ...(invalid !== undefined && { invalid: [invalid].flat().map(markerOf) }),
     place,
   };
-}
-
-function markerOf(marker: number | string): InvalidMarker {
-  if (typeof marker === 'number') return marker;
-  return /^(-?\d|0x)/.test(marker) ? BigInt(marker) : (marker as InvalidMarker);
 }

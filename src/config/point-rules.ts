@@ -1,12 +1,18 @@
+import { nearestName } from '../base/nearest-name.ts';
 import { isNumeric, rangeFaults } from './profile/range-schema.ts';
 import type { RegisterType } from '../reading/point.ts';
 import type { Limit } from '../reading/range.ts';
 import { registerCount } from '../reading/registers.ts';
 
-/** What of a point these rules look at. */
+/*
+ * What of a Modbus point does not go together, whether it stands in the configuration or in a profile. Each fault is
+ * `what is wrong; what to do`.
+ */
+
+/** What of a point these rules look at. `address` is absent where a SunSpec model tells it. */
 export interface PointShape {
   table: 'coil' | 'discrete' | 'input' | 'holding';
-  address: number;
+  address?: number | undefined;
   type?: RegisterType | undefined;
   scale?: number | undefined;
   offset?: number | undefined;
@@ -30,7 +36,7 @@ export function pointWidth(point: PointShape): number {
   });
 }
 
-/** The keys of a point that do not go together, each with `what is wrong; what to do`. */
+/** The keys of one point that do not go together. */
 export function pointFaults(point: PointShape): [key: keyof PointShape, message: string][] {
   const bitTable = point.table === 'coil' || point.table === 'discrete';
   const faults: [keyof PointShape, string][] = [];
@@ -74,7 +80,7 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
       `there is no bit ${highest} in ${point.length ?? 1} register; write length: 2, or another bit`,
     ]);
   }
-  const last = point.address + pointWidth(point) - 1;
+  const last = (point.address ?? 0) + pointWidth(point) - 1;
   if (last > 65_535) {
     faults.push([
       'address',
@@ -82,6 +88,43 @@ export function pointFaults(point: PointShape): [key: keyof PointShape, message:
     ]);
   }
   return faults;
+}
+
+export interface ListedPoint {
+  name: string;
+  scaleFrom?: string | undefined;
+  /** SunSpec models: points of different models may have one name. */
+  model?: readonly number[] | undefined;
+}
+
+/** What does not go together between the points of one device. */
+export function listFaults(
+  points: readonly ListedPoint[],
+): { index: number; key: 'name' | 'scaleFrom'; message: string }[] {
+  const names = points.map(({ name }) => name);
+  return points.flatMap((point, index) => {
+    const faults: ReturnType<typeof listFaults> = [];
+    const twin = points.findIndex((other) => other.name === point.name && overlaps(other, point));
+    if (twin < index) {
+      const message = `point '${point.name}' is named twice; give each its own name`;
+      faults.push({ index, key: 'name', message });
+    }
+    const { scaleFrom } = point;
+    const others = names.filter((name) => name !== point.name);
+    if (scaleFrom !== undefined && !others.includes(scaleFrom)) {
+      const meant = nearestName(scaleFrom, others);
+      const hint = meant ? `did you mean '${meant}'?` : 'name one of this device';
+      const message = `there is no other point '${scaleFrom}' to scale by; ${hint}`;
+      faults.push({ index, key: 'scaleFrom', message });
+    }
+    return faults;
+  });
+}
+
+/** The same name may stand for the same value of different SunSpec models. */
+function overlaps(one: ListedPoint, other: ListedPoint): boolean {
+  if (one.model === undefined || other.model === undefined) return true;
+  return one.model.some((model) => other.model!.includes(model));
 }
 
 const isWide = (type: RegisterType): boolean => type === 'int64' || type === 'uint64';

@@ -1,3 +1,4 @@
+import { listFaults } from './point-rules.ts';
 import { driverOfBus } from '../fieldbus/drivers.ts';
 import { exactJson } from '../base/exact-json.ts';
 import { canonicalHost } from '../base/host.ts';
@@ -111,25 +112,8 @@ function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[
     const range = `1 to ${bus.unitIdMax}`;
     faults.push(at(`unit id ${device.unitId} does not exist on a serial line; choose ${range}`, 'unitId'));
   }
-  return [...faults, ...pointFaults(device, at)];
-}
-
-function pointFaults(device: DeviceConfig, at: At): RelationFault[] {
-  const points = (device.points ?? []).map((value, index) => ({ index, value }));
-  const faults = repeated(points, ({ name }) => name).map(({ index, value }) =>
-    at(`point '${value.name}' is named twice; give each its own name`, 'points', index, 'name'),
-  );
-  for (const { index, value } of points) {
-    const { name, scaleFrom } = value;
-    if (
-      scaleFrom !== undefined &&
-      (scaleFrom === name || !points.some((each) => each.value.name === scaleFrom))
-    ) {
-      const text = `there is no other point '${scaleFrom}' to scale by; name one of this device`;
-      faults.push(at(text, 'points', index, 'scaleFrom'));
-    }
-  }
-  return faults;
+  const listed = listFaults(device.points ?? []);
+  return [...faults, ...listed.map(({ index, key, message }) => at(message, 'points', index, key))];
 }
 
 /** Two devices may not be one by accident: one tenant would get the other's readings. */

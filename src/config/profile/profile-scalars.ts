@@ -15,16 +15,6 @@ export function rule<Value>(check: (value: Value, refuse: Refuse) => void) {
   };
 }
 
-export function pointName() {
-  return z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
-      error: ({ input }) =>
-        `${JSON.stringify(input)} cannot be a name; use up to 64 letters, digits, '.', '_' and '-'`,
-    })
-    .describe('name of the value');
-}
-
 /** A raw number as the key of a name: in the one form that the number itself is written in. */
 export function numberKey() {
   return z.string().regex(/^(0|-?[1-9]\d{0,18})$/, {

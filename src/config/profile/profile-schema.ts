@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nearestName } from '../../base/nearest-name.ts';
+import { listFaults, pointFaults } from '../point-rules.ts';
 import {
   identifyCheckSchema,
   limitsSchema,
@@ -8,7 +8,7 @@ import {
 } from './modbus-schema.ts';
 import type { PointShape } from './modbus-schema.ts';
 import { protocolSchema } from './protocol-schema.ts';
-import { rangeFaults, rangesSchema } from './range-schema.ts';
+import { rangesSchema } from './range-schema.ts';
 import { duration, pattern, rule } from './profile-scalars.ts';
 
 const line = z.string().min(1).max(500);
@@ -126,7 +126,7 @@ export const profileSchema = z
       if (isSerial === Array.isArray(profile.identify)) {
         refuse(['identify'], isSerial ? 'write a pattern of a frame' : 'list registers to check');
       }
-      for (const { path, message } of pointFaults(profile)) refuse(['points', ...path], message);
+      for (const { path, message } of profilePointFaults(profile)) refuse(['points', ...path], message);
     }),
   );
 
@@ -137,49 +137,37 @@ interface Fault {
   message: string;
 }
 
-function pointFaults({
+/** Points with what `pointDefaults` adds to them, held to the same rules as those of the configuration. */
+function profilePointFaults({
   points = [],
   pointDefaults,
   sunspec,
 }: Pick<ProfileShape, 'points' | 'pointDefaults' | 'sunspec'>): Fault[] {
-  const names = points.map(({ name }) => name);
-  return points.flatMap((point, index) => {
-    const faults: Fault[] = [];
-    const add = (key: string, message: string): number => faults.push({ path: [index, key], message });
+  const alone = points.flatMap((point, index) => {
+    const table = point.table ?? pointDefaults.table ?? (sunspec && 'holding');
+    const placed = placeFaults(point, sunspec !== undefined, table);
     const type = point.type ?? pointDefaults.type;
-    for (const [key, message] of rangeFaults({ ...point, type })) add(key, message);
-    const table = point.table ?? pointDefaults.table;
-    if (sunspec === undefined && point.address === undefined)
-      add('name', `'${point.name}' has no address; give it one`);
-    if (sunspec !== undefined && (point.model === undefined || point.register === undefined)) {
-      add('name', `'${point.name}' needs its model and register; a SunSpec map has no fixed addresses`);
-    }
-    if (table === undefined && sunspec === undefined)
-      add('name', `'${point.name}' has no table; give it one, or pointDefaults`);
-    if (type === undefined && (table === 'input' || table === 'holding' || sunspec !== undefined)) {
-      add('name', `'${point.name}' has no type; give it one, or pointDefaults`);
-    }
-    if (type === 'string' && point.length === undefined)
-      add('name', `string '${point.name}' needs its length in registers`);
-    if (type === 'bits' && point.bits === undefined)
-      add('name', `bits '${point.name}' need the names of their bits`);
-    if (point.scaleFrom !== undefined && !names.includes(point.scaleFrom)) {
-      const meant = nearestName(point.scaleFrom, names);
-      add(
-        'scaleFrom',
-        `there is no point '${point.scaleFrom}'; ${meant ? `did you mean '${meant}'?` : 'name one of this profile'}`,
-      );
-    }
-    const twin = points.findIndex((other) => other.name === point.name && overlaps(other, point));
-    if (twin < index) add('name', `'${point.name}' is there twice; give each its own name`);
-    return faults;
+    const keyed = table === undefined ? [] : pointFaults({ ...point, table, type });
+    return [...placed, ...keyed].map(([key, message]) => ({ path: [index, key], message }));
   });
+  const together = listFaults(points).map(({ index, key, message }) => ({ path: [index, key], message }));
+  return [...alone, ...together];
 }
 
-/** The same name may stand for the same value of different SunSpec models. */
-function overlaps(one: PointShape, other: PointShape): boolean {
-  if (one.model === undefined || other.model === undefined) return true;
-  return one.model.some((model) => other.model!.includes(model));
+/** Where a point lies: by its address, or where SunSpec's models say. */
+function placeFaults(
+  { name, address, model, register }: PointShape,
+  isSunSpec: boolean,
+  table: string | undefined,
+): [key: string, message: string][] {
+  const faults: [string, string][] = [];
+  if (!isSunSpec && address === undefined) faults.push(['name', `'${name}' has no address; give it one`]);
+  if (isSunSpec && (model === undefined || register === undefined)) {
+    const message = `'${name}' needs its model and register; a SunSpec map has no fixed addresses`;
+    faults.push(['name', message]);
+  }
+  if (table === undefined) faults.push(['name', `'${name}' has no table; give it one, or pointDefaults`]);
+  return faults;
 }
 
 /** JSON Schema for editors: profiles, with the protocol that the main configuration has too. */

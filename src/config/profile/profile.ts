@@ -175,7 +175,8 @@ function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
 function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[], root: unknown): Fault[] {
   const path = [...under, ...issue.path];
   const value = path.reduce<unknown>((inner, key) => (isRecord(inner) ? inner[key] : undefined), root);
-  if (value !== undefined && issue.code === 'invalid_union' && issue.errors.length > 0) {
+  const isUnworded = issue.message === 'Invalid input';
+  if (value !== undefined && isUnworded && issue.code === 'invalid_union' && issue.errors.length > 0) {
     // Of the alternatives, the one that came furthest into the file says best what is wrong.
     const alternatives = issue.errors.map((issues) => issues.flatMap((each) => faultsOf(each, path, root)));
     const depth = (faults: readonly Fault[]): number => Math.max(...faults.map((fault) => fault.path.length));

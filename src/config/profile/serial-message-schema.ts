@@ -4,7 +4,8 @@ import type { SerialFieldOptions, SerialMessageOptions } from '../../fieldbus/op
 import { fillWhere, placeholdersOf } from '../../fieldbus/serial/occurrence.ts';
 import { compilePattern } from '../../fieldbus/serial/pattern.ts';
 import { rangeFaults, rangeKeys } from './range-schema.ts';
-import { duration, pattern, patternFault, pointName, rule } from './profile-scalars.ts';
+import { label } from '../yaml/scalars.ts';
+import { duration, pattern, patternFault, rule } from './profile-scalars.ts';
 
 /** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
 const fieldTypes = {
@@ -33,7 +34,7 @@ const column = z.int().min(0).max(255);
 const signs = z.array(z.string().max(16)).min(1).max(8);
 
 const fieldShape = z.strictObject({
-  name: pointName(),
+  name: label('name of the value'),
   unit: z
     .string()
     .min(1)

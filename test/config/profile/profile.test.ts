@@ -195,15 +195,19 @@ describe('loading a profile', () => {
     [
       'a point without a type',
       meter.replace(', type: uint16 }\npoints', ' }\npoints'),
-      /'voltage' has no type/,
+      /'type' is missing; say how the registers are read/,
     ],
-    ['a string without a length', meter.replace(', length: 4', ''), /string 'model' needs its length/],
+    ['a string without a length', meter.replace(', length: 4', ''), /a string needs its 'length'/],
     ['an address beyond the last', meter.replace('0x20', '0x20000'), /:11:21: 'points\.1\.address'/],
-    ['two points of one name', meter.replace('name: energy', 'name: voltage'), /'voltage' is there twice/],
+    [
+      'two points of one name',
+      meter.replace('name: energy', 'name: voltage'),
+      /point 'voltage' is named twice/,
+    ],
     [
       'a scale factor that is not there',
       meter.replace('scale: 0.1', 'scaleFrom: volt_sf'),
-      /there is no point 'volt_sf'/,
+      /there is no other point 'volt_sf' to scale by/,
     ],
     [
       'a check with nothing to compare',
