@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { importViolations, ownerViolations, wallViolations } from './support/architecture.ts';
+import { importViolations, mayImport, ownerViolations, wallViolations } from './support/architecture.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -39,6 +39,46 @@ describe('the rooms of src', () => {
       'src/base/seeded.ts imports src/silo/tenant/silo.ts',
     ]);
     assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/tenant/silo.ts']);
+  });
+});
+
+describe('docs/architecture.md', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const rows = [
+    ...page.matchAll(/^\| `([\w-]+)` \| (.+?) \| \[[\w.-]+\]\(\.\.\/(src\/[\w./-]+)\) \| (.+?) \|$/gm),
+  ];
+
+  it('has a row for every room, with what the import rules say', () => {
+    const listed = rows.map(([, room, , , imports]) => [room, imports]);
+    const ruled = Object.entries(mayImport).map(([room, rooms]) => [room, rooms.join(', ') || 'nothing']);
+    assert.deepEqual(listed, [...ruled, ['cli', 'every room']]);
+    const rooms = readdirSync(join(root, 'src'), { withFileTypes: true });
+    assert.deepEqual(
+      rooms.filter((entry) => entry.isDirectory()).map(({ name }) => name),
+      rows.map(([, room]) => room!).sort(),
+    );
+  });
+
+  it('names files that are there', () => {
+    const named = [...page.matchAll(/`([\w-]+(?:\/[\w.-]+)*\.ts)`/g)].map(([, path]) => path!);
+    assert.ok(named.length > 25, `only ${named.length} files found`);
+    const every = [...readTree('src', 'test').keys()];
+    const missing = named.filter((path) => !every.some((file) => file === path || file.endsWith(`/${path}`)));
+    assert.deepEqual(missing, []);
+    for (const [, , , entry] of rows) assert.ok(every.includes(entry!), entry);
+  });
+});
+
+describe('the index of decisions', () => {
+  it('has every decision once, under its number', () => {
+    const folder = join(root, 'docs/decisions');
+    const index = readFileSync(join(folder, 'README.md'), 'utf8');
+    const listed = [...index.matchAll(/^- \[(\d+)\]\((\d{4})(-[\w-]+\.md)\) /gm)];
+    assert.deepEqual(
+      listed.map(([, , number, rest]) => `${number}${rest}`).sort(),
+      readdirSync(folder).filter((file) => file !== 'README.md'),
+    );
+    for (const [, shown, number] of listed) assert.equal(Number(shown), Number(number));
   });
 });
 

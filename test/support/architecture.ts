@@ -1,7 +1,7 @@
 import { dirname, join, normalize } from 'node:path';
 
 /** Which rooms of `src/` a room may import from; its own files are always open to it. */
-const mayImport: Record<string, readonly string[]> = {
+export const mayImport: Record<string, readonly string[]> = {
   base: [],
   reading: ['base'],
   status: ['base', 'reading'],
