@@ -6,6 +6,22 @@ import type { PolicyWriter } from './policy-file.ts';
 
 const aclName = 'mosquitto.acl';
 
+/** Without these a broker that dies takes along what it acknowledged while the backend was away. */
+const durability = [
+  '# What is acknowledged is on disk, and waits for a backend that is away (docs/brokers.md, Durability).',
+  '# persistence_location may stand once in all files: where it does not yet, add it, writable for the broker:',
+  '# persistence_location /var/lib/mosquitto/',
+  'persistence true',
+  'autosave_interval 1',
+  'autosave_on_changes true',
+  '# 0: no limit. Mosquitto acknowledges what is over a limit, and throws it away.',
+  'max_queued_messages 0',
+  'max_queued_bytes 0',
+  '# So long is kept what a backend that never comes again has not fetched.',
+  'persistent_client_expiration 14d',
+  'set_tcp_nodelay true',
+];
+
 /**
  * Mosquitto 2 (mosquitto.conf(5)). `by` says what of the certificate becomes the user name: its CN, or its
  * whole subject, which tells tenants with equal CNs apart. The user name becomes the client id as well, so
@@ -36,6 +52,7 @@ export function mosquitto(by: 'cn' | 'subject'): PolicyWriter {
           'use_username_as_clientid true',
           'allow_anonymous false',
           `acl_file ${directory}/${aclName}`,
+          ...durability,
         ),
       },
       files: [{ name: aclName, text: lines('# Who may write and read what.', ...gateways, ...backends) }],

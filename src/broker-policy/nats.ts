@@ -30,6 +30,9 @@ export const nats: PolicyWriter = (roster) => {
       name: 'nats-server.conf',
       text: lines(
         '# mqtt { tls { … verify_and_map: true } } with cert_file, key_file and ca_file; JetStream on;',
+        '# in a cluster of three or more also, so that what is acknowledged outlives a server that dies:',
+        '# mqtt { … stream_replicas: 3, consumer_replicas: 3 }',
+        '# from NATS 2.10 on, for machines that may lose power: jetstream { … sync_interval: always }',
         '# then:',
         'include merestone-users.conf',
       ),

@@ -9,8 +9,20 @@ const vhost = '/';
 /** The exchange that the MQTT plugin publishes to, and its topics are routing keys with dots. */
 const exchange = 'amq.topic';
 const definitionsName = 'rabbitmq-definitions.json';
+/** 14 days. */
+const keptMs = 14 * 86_400_000;
 /** What no name matches. */
 const nothing = '^$';
+
+/** Of a cluster: what was acknowledged is on every node, so that a session outlives the one that it began on. */
+const mirrored = {
+  vhost,
+  name: 'merestone-durability',
+  pattern: '^mqtt-subscription-',
+  'apply-to': 'queues',
+  definition: { 'ha-mode': 'all', 'ha-sync-mode': 'automatic', 'ha-promote-on-failure': 'when-synced' },
+  priority: 0,
+};
 
 interface Permission {
   configure: string;
@@ -40,6 +52,9 @@ export const rabbitmq: PolicyWriter = (roster, directory) => {
         `mqtt.vhost = ${vhost}`,
         `mqtt.exchange = ${exchange}`,
         `load_definitions = ${directory}/${definitionsName}`,
+        '# So long, in ms, is kept what a backend that is away has not fetched; RabbitMQ has one day by itself. It',
+        '# holds for new subscriptions: delete the queue of an older one, once it is empty (docs/brokers.md, Durability).',
+        `mqtt.subscription_ttl = ${keptMs}`,
       ),
     },
     files: [
@@ -47,6 +62,7 @@ export const rabbitmq: PolicyWriter = (roster, directory) => {
         name: definitionsName,
         text: json({
           vhosts: [{ name: vhost }],
+          policies: [mirrored],
           users: users.map((name) => ({ name, password_hash: '', tags: [] })),
           permissions: [
             ...roster.gateways.map((gateway) => ({

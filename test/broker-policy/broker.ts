@@ -38,14 +38,17 @@ export class RunningBroker implements AsyncDisposable {
   readonly port: number;
   log = '';
   readonly #folder: string;
-  readonly #children: ChildProcess[] = [];
+  readonly #ready: string;
+  #programs: readonly Program[] = [];
+  #children: ChildProcess[] = [];
   readonly #vanish = (): void => {
     for (const child of this.#children) child.kill('SIGKILL');
     rmSync(this.#folder, { recursive: true, force: true });
   };
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, ready: string) {
     this.#folder = folder;
+    this.#ready = ready;
     this.port = port;
     process.once('exit', this.#vanish);
   }
@@ -57,31 +60,47 @@ export class RunningBroker implements AsyncDisposable {
     material: BrokerMaterial,
   ): Promise<RunningBroker> {
     const folder = await mkdtemp(join(tmpdir(), 'merestone-broker-'));
-    const broker = new RunningBroker(folder, await freePort());
+    const broker = new RunningBroker(folder, await freePort(), kind.ready);
     const policy = writePolicy(folder);
     for (const { name, text } of policy.files) writeFileSync(join(folder, name), text);
     writeFileSync(join(folder, 'broker.crt'), material.certificate);
     writeFileSync(join(folder, 'broker.key'), material.privateKey, { mode: 0o600 });
     writeFileSync(join(folder, 'clients.crt'), material.trusted.join(''));
     try {
-      for (const program of await kind.configure(folder, broker.port, policy, material))
-        broker.#launch(program);
-      await until(() => broker.#says(kind.ready), kind.ready, startMs);
+      broker.#programs = await kind.configure(folder, broker.port, policy, material);
+      await broker.start();
     } catch (error) {
       await broker[Symbol.asyncDispose]();
-      throw new Error(`the broker did not start:\n${broker.log}`, { cause: error });
+      throw error;
     }
     return broker;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    process.off('exit', this.#vanish);
+  /** Again after `kill`, with the same port and folder; resolves when it takes connections. */
+  async start(): Promise<void> {
+    this.log = '';
+    for (const program of this.#programs) this.#launch(program);
+    try {
+      await until(() => this.#says(this.#ready), this.#ready, startMs);
+    } catch (error) {
+      throw new Error(`the broker did not start:\n${this.log}`, { cause: error });
+    }
+  }
+
+  /** Ends it as a crash does; resolves when it is gone. */
+  async kill(): Promise<void> {
     for (const child of this.#children.toReversed()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const closed = once(child, 'close');
       child.kill('SIGKILL');
       await closed;
     }
+    this.#children = [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off('exit', this.#vanish);
+    await this.kill();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
 
@@ -119,6 +138,7 @@ export const mosquittoBroker: BrokerKind = {
       `certfile ${folder}/broker.crt`,
       `keyfile ${folder}/broker.key`,
       `crlfile ${folder}/revoked.pem`,
+      `persistence_location ${folder}/`,
       'log_type all',
     ];
     writeFileSync(join(folder, 'mosquitto.conf'), `${own.join('\n')}\n${settings!.text}`);
