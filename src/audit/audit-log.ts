@@ -79,12 +79,12 @@ export class AuditLog {
     return Math.round(this.#clock.wallMs());
   }
 
-  /** Signs the head where something stands unsigned; false where nothing does. */
-  async sign(signer: Signer): Promise<boolean> {
+  /** Signs the head, as of `at`, where something stands unsigned; false where nothing does. */
+  async sign(signer: Signer, at = this.now()): Promise<boolean> {
     const { seq, chain } = this.head;
     if (this.#origin === null || seq <= this.#signedSeq) return false;
     const { tenant, gateway } = this.#origin;
-    const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at: this.now() });
+    const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at });
     // A signature is an entry too, but not one that calls for the next signature.
     this.#signedSeq = this.append('signature', { jws }).seq;
     return true;

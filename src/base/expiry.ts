@@ -8,3 +8,9 @@ export function expiryRemedy(sinceMs: number, renew: string): string {
   const span = years === 1 ? 'over a year' : `${years} years`;
   return `set the clock of this box, which is ${span} past that; if it is right, ${renew}`;
 }
+
+/** What to do about a certificate that ends; `endsBy` is the CA above it that ends first, and its file. */
+export function renewal(endsBy: string | null): string {
+  if (endsBy === null) return "renew it: 'merestone identity request' begins";
+  return 'put the renewed certificate of that CA into that file';
+}

@@ -30,6 +30,7 @@ const styles: Record<string, Style> = {
   partial: 'yellow',
   restarting: 'yellow',
   offline: 'red',
+  held: 'red',
   failing: 'red',
   lost: 'red',
   refused: 'red',

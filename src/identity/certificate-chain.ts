@@ -6,6 +6,14 @@ import { constraintBroken } from './name-constraint.ts';
 
 export type Chain = readonly [leaf: Certificate, ...authorities: Certificate[]];
 
+/** When a chain holds: all of its certificates are in time; ms since 1970 UTC. */
+export interface ChainTime {
+  beginsAt: number;
+  endsAt: number;
+  /** The CA that ends first, and its file; null where it is the gateway's own certificate. */
+  endsBy: string | null;
+}
+
 /** Certificates from the gateway's to the trusted one. Real chains have two or three. */
 const chainLengthMax = 6;
 
@@ -30,13 +38,13 @@ const soundSignatures: ReadonlySet<string> = new Set([
  * The way from the gateway's certificate to one of `anchors`, each certificate issued by the next
  * (RFC 5280 §6.1). An anchor may be an intermediate CA: a tenant's own is trusted without its root.
  * Throws IdentityUntrusted, or IdentityOutOfTime where a CA's time is what is wrong, for the way that led
- * farthest.
+ * farthest. Without `nowMs`, no time is.
  */
 export function findChain(
   leaf: Certificate,
   intermediates: readonly Certificate[],
   anchors: readonly Certificate[],
-  nowMs: number,
+  nowMs: number | undefined,
 ): Chain {
   let farthest: { length: number; fault: MerestoneError } | undefined;
   let candidatesLeft = candidatesMax;
@@ -80,6 +88,13 @@ export function findChain(
   throw farthest!.fault;
 }
 
+export function timeOf(chain: Chain): ChainTime {
+  const beginsAt = Math.max(...chain.map(({ notBefore }) => notBefore));
+  const endsAt = Math.min(...chain.map(({ notAfter }) => notAfter));
+  const first = chain.find(({ notAfter }) => notAfter === endsAt)!;
+  return { beginsAt, endsAt, endsBy: first === chain[0] ? null : `${first.title} (${first.path})` };
+}
+
 /** Throws IdentityOutOfTime; one that is not valid yet is retryable, since the clock may be what is wrong. */
 export function checkTime(certificate: Certificate, nowMs: number): void {
   const fault = timeFault(certificate, 'it', nowMs);
@@ -100,7 +115,11 @@ function isIssuedBy(certificate: Certificate, candidate: Certificate): boolean {
 }
 
 /** Why `issuer`, which did sign the last certificate of `below`, may not stand above them all. */
-function issuerFault(issuer: Certificate, below: Chain, nowMs: number): MerestoneError | undefined {
+function issuerFault(
+  issuer: Certificate,
+  below: Chain,
+  nowMs: number | undefined,
+): MerestoneError | undefined {
   const reason = authorityFault(issuer, below.length - 1) ?? signatureFault(below.at(-1)!);
   if (reason !== undefined) return untrusted(below[0], `its issuer ${issuer.title} ${reason}`);
   for (const each of below) {
@@ -112,7 +131,7 @@ function issuerFault(issuer: Certificate, below: Chain, nowMs: number): Mereston
       );
     }
   }
-  return timeFault(issuer, `its issuer ${issuer.title}`, nowMs);
+  return nowMs === undefined ? undefined : timeFault(issuer, `its issuer ${issuer.title}`, nowMs);
 }
 
 /** `authoritiesBelow` counts the CA certificates between this one and the gateway's. */

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { MerestoneError } from '../base/error.ts';
 import { readAnchors, readCertificates } from './certificate-file.ts';
+import type { ChainTime } from './certificate-chain.ts';
 import { orderChain } from './chain-order.ts';
 import type { Certificate } from './certificate.ts';
 import type { IdentityOptions } from './options.ts';
@@ -12,6 +13,8 @@ import { TenantIdentity } from './tenant-identity.ts';
 
 export interface LoadedIdentity {
   identity: TenantIdentity;
+  /** When it may sign and connect: another chain may go on where the one that was found ends. */
+  time: ChainTime;
   /** The certificate, then the intermediate CAs that came with it. */
   certificatePem: string;
   /** PKCS#8. */
@@ -29,6 +32,8 @@ export interface IdentityMaterial {
 
 /** The gateway's own and its intermediates. It bounds the ways that a chain is looked for. */
 const certificatesMax = 10;
+/** Ends of certificates at which an ended identity is looked at: a chain has few, a bundle of CAs many. */
+const endsMax = 16;
 
 /**
  * Reads and verifies a silo's identity. `wallMs` is now; where the clock is `unknown` it is only the least
@@ -41,15 +46,55 @@ export function loadIdentity(
   wallMs: number,
   clock: 'good' | 'unknown' = 'good',
 ): LoadedIdentity {
-  const certificates = orderChain(readCertificates(options.certificate));
-  const key = { path: options.privateKey, key: readPrivateKey(options.privateKey) };
-  const anchors = readAnchors(options.trust);
-  const nowMs = clock === 'good' ? wallMs : Math.max(wallMs, certificates[0].notBefore);
-  return verifyMaterial({ certificates, key, anchors }, nowMs);
+  const material = readMaterial(options);
+  const nowMs = clock === 'good' ? wallMs : Math.max(wallMs, material.certificates[0].notBefore);
+  return verifyMaterial(material, nowMs);
+}
+
+/**
+ * An identity that has ended by `wallMs`, verified as of the last moment at which its whole chain was in time; where
+ * there never was one (a CA was renewed after the end), by all but the time. It shows whose the spool is; it must
+ * neither sign nor connect. Throws as `loadIdentity` does, IdentityOutOfTime apart.
+ */
+export function loadEndedIdentity(options: IdentityOptions, wallMs: number): LoadedIdentity {
+  const material = readMaterial(options);
+  for (const endMs of endsBefore(material, wallMs)) {
+    const ended = verifyInTime(material, endMs);
+    if (ended !== undefined) return ended;
+  }
+  return verifyMaterial(material, undefined);
+}
+
+/** Undefined where a certificate of the chain is out of time at `nowMs`. Throws otherwise as `verifyMaterial`. */
+function verifyInTime(material: IdentityMaterial, nowMs: number): LoadedIdentity | undefined {
+  try {
+    return verifyMaterial(material, nowMs);
+  } catch (error) {
+    if (error instanceof MerestoneError && error.code === 'IdentityOutOfTime') return undefined;
+    throw error;
+  }
+}
+
+/** When a chain of these may have ended, latest first: no chain outlives the gateway's own certificate. */
+function endsBefore({ certificates, anchors }: IdentityMaterial, wallMs: number): number[] {
+  const latest = Math.min(certificates[0].notAfter, wallMs);
+  const ends = new Set([...certificates, ...anchors].map(({ notAfter }) => notAfter));
+  return [...ends]
+    .filter((end) => end <= latest)
+    .sort((a, b) => b - a)
+    .slice(0, endsMax);
+}
+
+function readMaterial(options: IdentityOptions): IdentityMaterial {
+  return {
+    certificates: orderChain(readCertificates(options.certificate)),
+    key: { path: options.privateKey, key: readPrivateKey(options.privateKey) },
+    anchors: readAnchors(options.trust),
+  };
 }
 
 /** Throws as `loadIdentity` does, files apart. */
-export function verifyMaterial(material: IdentityMaterial, nowMs: number): LoadedIdentity {
+export function verifyMaterial(material: IdentityMaterial, nowMs: number | undefined): LoadedIdentity {
   const { certificates, key, anchors } = material;
   const [leaf, ...intermediates] = certificates;
   if (certificates.length > certificatesMax) {
@@ -58,12 +103,33 @@ export function verifyMaterial(material: IdentityMaterial, nowMs: number): Loade
       hint: "it should hold the gateway's certificate and its intermediate CAs; a bundle belongs in identity.trust",
     });
   }
-  const identity = TenantIdentity.verify({ leaf, intermediates, anchors, nowMs });
+  const verifyAt = (atMs: number | undefined): TenantIdentity =>
+    TenantIdentity.verify({ leaf, intermediates, anchors, nowMs: atMs });
+  const identity = verifyAt(nowMs);
   checkPrivateKey(leaf, key);
   return {
     identity,
+    time: lastingTime(identity, verifyAt),
     certificatePem: certificates.map(({ x509 }) => encodePem('CERTIFICATE', x509.raw)).join(''),
     privateKeyPem: encodePrivateKey(key.key),
     signer: createSigner(leaf, certificates, key.key),
   };
+}
+
+/** A CA that was renewed under its old key has two certificates in a bundle, and a chain over each. */
+function lastingTime(
+  { time, notAfter }: TenantIdentity,
+  verifyAt: (atMs: number) => TenantIdentity,
+): ChainTime {
+  let { endsAt, endsBy } = time;
+  for (let tries = 0; tries < endsMax && endsAt < notAfter; tries += 1) {
+    try {
+      // Certificates count whole seconds: the next chain begins one later at the latest.
+      ({ endsAt, endsBy } = verifyAt(endsAt + 1000).time);
+    } catch (error) {
+      if (error instanceof MerestoneError) break;
+      throw error;
+    }
+  }
+  return { beginsAt: time.beginsAt, endsAt, endsBy };
 }

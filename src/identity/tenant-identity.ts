@@ -1,5 +1,5 @@
 import type { Certificate } from './certificate.ts';
-import { checkTime, findChain } from './certificate-chain.ts';
+import { type ChainTime, checkTime, findChain, timeOf } from './certificate-chain.ts';
 import { readClaim } from './certificate-profile.ts';
 import type { Claim } from './certificate-profile.ts';
 
@@ -10,8 +10,8 @@ export interface Evidence {
   intermediates: readonly Certificate[];
   /** CA certificates that are trusted to name tenants. */
   anchors: readonly Certificate[];
-  /** ms since 1970 UTC. */
-  nowMs: number;
+  /** ms since 1970 UTC; where it is undefined, all is verified but the time. */
+  nowMs: number | undefined;
 }
 
 /** Only this module has it, so only `verify` can construct. */
@@ -24,20 +24,22 @@ const verified = Symbol('verified');
 export class TenantIdentity {
   readonly #claim: Claim;
   readonly #certificate: Certificate;
+  readonly #time: ChainTime;
 
-  private constructor(token: symbol, certificate: Certificate, claim: Claim) {
+  private constructor(token: symbol, certificate: Certificate, claim: Claim, time: ChainTime) {
     if (token !== verified) throw new TypeError('a TenantIdentity comes out of a verified certificate only');
     this.#certificate = certificate;
     this.#claim = claim;
+    this.#time = Object.freeze(time);
     Object.freeze(this);
   }
 
   /** Throws IdentityRefused (profile), IdentityOutOfTime, IdentityUntrusted. */
   static verify({ leaf, intermediates, anchors, nowMs }: Evidence): TenantIdentity {
     const claim = readClaim(leaf);
-    checkTime(leaf, nowMs);
-    findChain(leaf, intermediates, anchors, nowMs);
-    return new TenantIdentity(verified, leaf, claim);
+    if (nowMs !== undefined) checkTime(leaf, nowMs);
+    const chain = findChain(leaf, intermediates, anchors, nowMs);
+    return new TenantIdentity(verified, leaf, claim, timeOf(chain));
   }
 
   get tenantId(): string {
@@ -64,5 +66,10 @@ export class TenantIdentity {
 
   get notAfter(): number {
     return this.#certificate.notAfter;
+  }
+
+  /** When the chain that was found for it holds. */
+  get time(): ChainTime {
+    return this.#time;
   }
 }

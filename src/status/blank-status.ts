@@ -82,5 +82,6 @@ function completedBus(told: BusStatus): BusStatus {
 function completedSilo(told: SiloStatus): SiloStatus {
   const uplink: UplinkStatus | null = told.uplink && { ...unknownUplink, ...told.uplink };
   const spool: SpoolStatus | null = told.spool && { ...unknownSpool, ...told.spool };
-  return { ...blankSilo(told.name, told.isolation), ...told, uplink, spool };
+  const identity = told.identity && { ...told.identity, endsBy: told.identity.endsBy ?? null };
+  return { ...blankSilo(told.name, told.isolation), ...told, identity: identity ?? null, uplink, spool };
 }

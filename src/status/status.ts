@@ -92,6 +92,16 @@ export interface IdentityCheckStatus {
   reason: string | null;
 }
 
+export interface IdentityStatus {
+  fingerprintSha256: string;
+  notBefore: number;
+  /** When it ends, or a CA above it does before. */
+  notAfter: number;
+  /** That CA, and its file; null where it is the certificate itself that ends first. */
+  endsBy: string | null;
+  warnings: string[];
+}
+
 export interface SiloStatus {
   name: string;
   /** `refused`: no valid identity; nothing is stored or sent. `quarantined`: crashed too often. */
@@ -101,7 +111,7 @@ export interface SiloStatus {
   forMs: number;
   tenant: string | null;
   gateway: string | null;
-  identity: { fingerprintSha256: string; notBefore: number; notAfter: number; warnings: string[] } | null;
+  identity: IdentityStatus | null;
   uplink: UplinkStatus | null;
   spool: SpoolStatus | null;
   batches: BatchesStatus;
@@ -152,7 +162,8 @@ export interface QuotaStatus {
 }
 
 export interface UplinkStatus {
-  state: 'connecting' | 'proving' | 'online' | 'waiting' | 'closed';
+  /** `held`: none is tried, since the certificate has ended. */
+  state: 'connecting' | 'proving' | 'online' | 'waiting' | 'held' | 'closed';
   /** Why it is not online, or what the broker refuses; null where all is well. */
   reason: string | null;
   broker: string;

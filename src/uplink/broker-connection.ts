@@ -7,11 +7,12 @@ import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
 import { Brokers, type Candidate, type Lookup } from './broker-list.ts';
 import { dial, type UplinkCredentials } from './tls-connect.ts';
-import { type LinkEvent, type LinkState, stableMs, transition } from './connection-state.ts';
+import { type LinkEvent, type LinkState, transition } from './connection-state.ts';
 import type { UplinkOptions } from './options.ts';
 import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
 import { type Parties, refusingFault, shortFault, silentFault } from './session-fault.ts';
+import { ShortSessions } from './short-sessions.ts';
 import { SizeLimit } from './size-limit.ts';
 import type { BrokerTarget } from './broker-target.ts';
 import type { SessionEnd, SessionOptions } from './mqtt-connection.ts';
@@ -45,8 +46,6 @@ const addressMs = 15_000;
 const backoff: BackoffOptions = { initialMs: 500, maxMs: 30_000, jitter: 0.5 };
 /** For what is in flight when the credentials are renewed. */
 const renewalMs = 5000;
-/** So many short sessions in a row are no accident. */
-const shortSessionsMin = 3;
 /** Of a stop's deadline, for the goodbye of the session itself. */
 const goodbyeMs = 1000;
 
@@ -74,7 +73,7 @@ export class Link {
   #denied = false;
   /** In this session or an earlier one. */
   #hasWorked = false;
-  #shortSessions = 0;
+  readonly #shortSessions = new ShortSessions();
   /** Outlives the sessions that it was learned in. */
   readonly #sizes = new SizeLimit();
   #cancelPause: Cancel | undefined;
@@ -184,8 +183,12 @@ export class Link {
 
   replaceCredentials(credentials: UplinkCredentials): void {
     this.#credentials = credentials;
-    this.#leaveMs = renewalMs;
     this.#apply({ kind: 'renewed' });
+  }
+
+  /** What is in flight settles, the session is left, and none is tried until `replaceCredentials`. */
+  hold(reason: string): void {
+    this.#apply({ kind: 'held', reason });
   }
 
   stop(deadlineMs: number): Promise<void> {
@@ -225,9 +228,10 @@ export class Link {
       case 'ending':
         if (proven !== undefined) this.#inBackground(this.#leave(proven));
         break;
+      case 'held':
       case 'closed':
         this.#attempt?.abort();
-        this.#closed.resolve();
+        if (state.kind === 'closed') this.#closed.resolve();
         break;
     }
   }
@@ -323,13 +327,9 @@ export class Link {
     return this.#denied ? refusingFault(fault, root, this.#parties()) : shortFault(fault, this.#parties());
   }
 
-  /** The third session in a row that the broker closed within seconds, without a word. */
-  #isShort({ closedByPeer, reasonCode }: SessionEnd): boolean {
+  #isShort(end: SessionEnd): boolean {
     if (this.#state.kind !== 'online') return false;
-    const lastedMs = this.#dependencies.clock.monotonicMs() - this.#state.sinceMs;
-    const isShort = closedByPeer && reasonCode === undefined && lastedMs < stableMs;
-    this.#shortSessions = isShort ? this.#shortSessions + 1 : 0;
-    return this.#shortSessions >= shortSessionsMin;
+    return this.#shortSessions.isRow(end, this.#dependencies.clock.monotonicMs() - this.#state.sinceMs);
   }
 
   /** Until the broker has acknowledged our status, and on MQTT 3.1.1 sent a canary back, nothing else goes out. */

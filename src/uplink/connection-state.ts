@@ -12,6 +12,9 @@ export type LinkState =
   | { kind: 'waiting'; failures: number; reason: string }
   /** What is in flight may settle; then the session is left in good order. */
   | { kind: 'ending'; next: 'connecting' | 'closed' }
+  | { kind: 'ending'; next: 'held'; reason: string }
+  /** No session is wanted until the credentials are renewed. */
+  | { kind: 'held'; reason: string }
   | { kind: 'closed' };
 
 export type LinkEvent =
@@ -21,6 +24,7 @@ export type LinkEvent =
   | { kind: 'lost'; atMs: number; reason: string; useless?: boolean }
   | { kind: 'paused' }
   | { kind: 'renewed' }
+  | { kind: 'held'; reason: string }
   | { kind: 'stopped' };
 
 /** A session that lasted this long was a good one: what follows is the first failure of a new row. */
@@ -49,6 +53,8 @@ export function transition(state: LinkState, event: LinkEvent): LinkState {
       return state.kind === 'waiting' ? { ...state, kind: 'connecting' } : state;
     case 'renewed':
       return afterRenewal(state);
+    case 'held':
+      return afterHold(state, event.reason);
     case 'stopped':
       if (state.kind === 'closed') return state;
       return holdsSession(state) ? { kind: 'ending', next: 'closed' } : { kind: 'closed' };
@@ -64,7 +70,8 @@ function afterLoss(state: LinkState, { atMs, reason, useless }: LinkEvent & { ki
       return { kind: 'waiting', failures: failuresAfter(state, atMs, useless === true), reason };
     }
     case 'ending':
-      return afterEnding(state.next);
+      return afterEnding(state);
+    case 'held':
     case 'waiting':
     case 'closed':
       return state;
@@ -88,17 +95,43 @@ function afterRenewal(state: LinkState): LinkState {
     case 'connecting':
     case 'waiting':
       return { kind: 'connecting', failures: 0, reason: state.reason };
+    case 'held':
+      return { kind: 'connecting', failures: 0, reason: null };
     case 'proving':
     case 'online':
       return { kind: 'ending', next: 'connecting' };
     case 'ending':
+      return state.next === 'held' ? { kind: 'ending', next: 'connecting' } : state;
     case 'closed':
       return state;
   }
 }
 
-function afterEnding(next: 'connecting' | 'closed'): LinkState {
-  return next === 'closed' ? { kind: 'closed' } : { kind: 'connecting', failures: 0, reason: null };
+function afterHold(state: LinkState, reason: string): LinkState {
+  switch (state.kind) {
+    case 'connecting':
+    case 'waiting':
+      return { kind: 'held', reason };
+    case 'proving':
+    case 'online':
+      return { kind: 'ending', next: 'held', reason };
+    case 'ending':
+      return state.next === 'connecting' ? { kind: 'ending', next: 'held', reason } : state;
+    case 'held':
+    case 'closed':
+      return state;
+  }
+}
+
+function afterEnding(state: LinkState & { kind: 'ending' }): LinkState {
+  switch (state.next) {
+    case 'closed':
+      return { kind: 'closed' };
+    case 'held':
+      return { kind: 'held', reason: state.reason };
+    case 'connecting':
+      return { kind: 'connecting', failures: 0, reason: null };
+  }
 }
 
 function holdsSession(state: LinkState): boolean {

@@ -67,6 +67,8 @@ export interface Uplink {
   retained(channel: Channel, waitMs: number): Promise<Uint8Array | undefined>;
   readonly ready: boolean;
   status(): UplinkStatus;
+  /** Ends the session once what is in flight has settled, and tries none until `replaceCredentials`. */
+  hold(reason: string): void;
   /** Connects anew with these, once what is in flight has settled. */
   replaceCredentials(credentials: UplinkCredentials): void;
   /** Lets what is in flight settle, says goodbye, and is closed when it resolves, after `deadlineMs` at the latest. */
@@ -163,6 +165,10 @@ class MqttUplink implements Uplink {
 
   tooLarge(request: PublishRequest): void {
     this.#link.tooLarge(packetBytes(messageOf(request, this.#origin, this.#options.protocol)));
+  }
+
+  hold(reason: string): void {
+    this.#link.hold(reason);
   }
 
   replaceCredentials(credentials: UplinkCredentials): void {

@@ -329,6 +329,11 @@ describe('config/prometheus-alerts.yaml', () => {
       [10, [ends('critical')]],
     ]);
     fires('and after its end', certificate(365 * day, 600), [[65, [ends('critical')]]]);
+    fires(
+      'that has ended is not told as a broker out of reach as well',
+      { ...certificate(365 * day, 600), 'merestone_uplink_online{silo="north"}': '1x10 0x100' },
+      [[65, [ends('critical')]]],
+    );
     fires('is not before', certificate(365 * day, 31 * day), [[65, []]]);
     fires('of ten years is told no sooner', certificate(3650 * day, 31 * day), [[65, []]]);
     it('is not told once it is renewed', async () => {

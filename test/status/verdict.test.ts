@@ -329,6 +329,24 @@ describe('the verdict', () => {
       ended(9.1),
       /has a certificate that ended on .*; set the clock of this box, which is 9 years past that; if it is right, renew it/,
     );
+    const authority = { ...goodSilo.identity!, endsBy: "'CN=Plant CA' (/etc/merestone/ca.crt)" };
+    const whoseCa = String.raw`^silo \S+ has a certificate whose CA 'CN=Plant CA' \(/etc/merestone/ca.crt\)`;
+    const renewCa = 'put the renewed certificate of that CA into that file$';
+    assert.match(
+      of({ identity: { ...authority, notAfter: now - 3_600_000 } }),
+      new RegExp(`${whoseCa} ended on .*: samples are stored, and nothing is sent; ${renewCa}`),
+    );
+    assert.match(
+      of({ identity: { ...authority, notAfter: now + 3_600_000 } }),
+      new RegExp(`${whoseCa} ends on .*; ${renewCa}`),
+    );
+    // The silo's own judgement counts as well, and is told once.
+    const held = { ...goodSilo.uplink!, state: 'held' as const, offlineMs: 90_000, reason: 'it has ended' };
+    const heldSilo = statusOf([{ ...goodSilo, uplink: held }], [goodBus]);
+    assert.deepEqual(
+      judge(heldSilo).findings.map(({ kind, verdict }) => [kind, verdict]),
+      [['certificate', 'failing']],
+    );
     const overloaded = busStatus('rs485', {
       load: 6.54,
       devices: [deviceStatus('a'), deviceStatus('b', { busShare: 0.9 })],

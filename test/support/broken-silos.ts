@@ -1,7 +1,11 @@
 import { unlink, writeFile } from 'node:fs/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import type { AddressInfo } from 'node:net';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
 import { createAuthority, type IssuedCertificate } from '../../src/simulator/certificate-authority.ts';
+import { Spool } from '../../src/spool/spool.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';
 import { makeAuthority, makeCertificate, name } from './pki.ts';
@@ -139,6 +143,7 @@ async function brokenIdentities(site: Site, url: string): Promise<BrokenSilo[]> 
   const now = Date.now();
   const lives: [string, number, number][] = [
     ['ended', now - 90 * dayMs, now - dayMs],
+    ['ended-later', now - 90 * dayMs, now - dayMs],
     ['long-ended', now - 9.5 * 365 * dayMs, now - 9 * 365 * dayMs],
     ['early', now + dayMs, now + 90 * dayMs],
   ];
@@ -146,6 +151,7 @@ async function brokenIdentities(site: Site, url: string): Promise<BrokenSilo[]> 
     const request = { organization: tenant, commonName: `${tenant}_gw-0001`, notBefore, notAfter };
     await writeIdentity(site, tenant, await site.authority.issue(request));
   }
+  await beginSpool(site, 'ended-later');
   for (const tenant of ['mixed', 'gone']) await site.issueGateway(tenant, tenant);
   const { privateKeyPem } = await site.authority.issue({
     organization: 'mixed',
@@ -155,12 +161,22 @@ async function brokenIdentities(site: Site, url: string): Promise<BrokenSilo[]> 
   await unlink(site.path('gone.crt'));
   const titles = {
     ended: 'Certificate: it has ended',
+    'ended-later': 'Certificate: it has ended since batches were first stored here',
     'long-ended': 'Clock: it is years ahead of the certificate',
     early: 'Clock: it is behind the certificate',
     mixed: 'Certificate: the key is that of another',
     gone: 'Certificate: its file is not there',
   };
   return Object.entries(titles).map(([tenant, title]) => ({ title, name: tenant, url }));
+}
+
+/** As a certificate did that was valid then. */
+async function beginSpool(site: Site, tenant: string): Promise<void> {
+  const origin = { tenant, gateway: `${tenant}_gw-0001` };
+  const directory = site.path(`state/silos/${tenant}/${tenant}/${origin.gateway}`);
+  const keys = await loadKeyWrapper(directory, { silo: tenant });
+  const options = { directory, bytesMax: 4_000_000, whenFull: 'drop-oldest', keyPeriodMs: dayMs } as const;
+  (await Spool.open(options, { origin, keys, clock: systemClock, logger: silentLogger })).close();
 }
 
 async function writeIdentity(site: Site, file: string, issued: IssuedCertificate): Promise<void> {

@@ -46,6 +46,7 @@ export function siloStatus(name: string, more: Partial<SiloStatus> = {}): SiloSt
       fingerprintSha256: 'ab'.repeat(32),
       notBefore: now - dayMs,
       notAfter: now + 364.5 * dayMs,
+      endsBy: null,
       warnings: [],
     },
     uplink: {

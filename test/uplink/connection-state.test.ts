@@ -17,6 +17,8 @@ const states: Record<string, LinkState> = {
   waiting: { kind: 'waiting', failures: 2, reason: 'before' },
   renewing: { kind: 'ending', next: 'connecting' },
   ending: { kind: 'ending', next: 'closed' },
+  holding: { kind: 'ending', next: 'held', reason: 'ended' },
+  held: { kind: 'held', reason: 'ended' },
   closed: { kind: 'closed' },
 };
 const events: Record<string, LinkEvent> = {
@@ -25,19 +27,22 @@ const events: Record<string, LinkEvent> = {
   lost: { kind: 'lost', atMs: 5000, reason: 'now' },
   paused: { kind: 'paused' },
   renewed: { kind: 'renewed' },
+  held: { kind: 'held', reason: 'ended' },
   stopped: { kind: 'stopped' },
 };
 
 /** What each event makes of each state; a dash: nothing. */
 const table = `
-            connected  proved  lost        paused      renewed     stopped
-connecting  proving    -       waiting     -           connecting  closed
-proving     -          online  waiting     -           ending      ending
-online      -          -       waiting     -           ending      ending
-waiting     -          -       -           connecting  connecting  closed
-renewing    -          -       connecting  -           -           ending
-ending      -          -       closed      -           -           ending
-closed      -          -       -           -           -           -
+            connected  proved  lost        paused      renewed     held    stopped
+connecting  proving    -       waiting     -           connecting  held    closed
+proving     -          online  waiting     -           ending      ending  ending
+online      -          -       waiting     -           ending      ending  ending
+waiting     -          -       -           connecting  connecting  held    closed
+renewing    -          -       connecting  -           -           ending  ending
+ending      -          -       closed      -           -           -       ending
+holding     -          -       held        -           ending      -       ending
+held        -          -       -           -           connecting  -       closed
+closed      -          -       -           -           -           -       -
 `;
 
 describe('lifecycle of the link', () => {

@@ -108,6 +108,7 @@ function identityOf(from: UnknownRecord): NonNullable<SiloStatus['identity']> {
     fingerprintSha256: text(from['fingerprintSha256'], 64),
     notBefore: instant(from['notBefore']),
     notAfter: instant(from['notAfter']),
+    endsBy: orNull(from['endsBy'], text),
     warnings: list(warnings).map((each) => text(each)),
   };
 }
@@ -117,7 +118,7 @@ const lastAnswers = ['accepted', 'refused', 'no-subscribers', 'too-large'] as co
 function uplinkOf(from: UnknownRecord): UplinkStatus {
   const batches = record(from['batches']);
   return {
-    state: oneOf(from['state'], ['closed', 'connecting', 'proving', 'online', 'waiting']),
+    state: oneOf(from['state'], ['closed', 'connecting', 'proving', 'online', 'waiting', 'held']),
     reason: orNull(from['reason'], text),
     broker: text(from['broker']),
     protocol: oneOf(from['protocol'], ['5', '3.1.1']),

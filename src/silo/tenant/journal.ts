@@ -3,12 +3,12 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import { FaultState } from '../../base/fault-state.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Signer } from '../../identity/signer.ts';
 import type { EventBody, StreamEvent } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
+import type { Signing } from './borne-identity.ts';
 
 export interface JournalDependencies {
   /** Null for what happens before a silo has an identity. */
@@ -79,10 +79,10 @@ export class Journal {
   }
 
   /** Signs the head, where something stands unsigned. Never rejects for the disk. */
-  async sign(signer: Signer): Promise<void> {
+  async sign(signing: Signing): Promise<void> {
     if (!this.#writeWaiting()) return;
     try {
-      await this.#log?.sign(signer);
+      await this.#log?.sign(signing, signing.at);
     } catch (error) {
       this.#state.fail(describeError(error));
     }

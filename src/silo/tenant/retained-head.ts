@@ -1,21 +1,39 @@
+import { MerestoneError } from '../../base/error.ts';
 import { readAnchors } from '../../identity/certificate-file.ts';
 import type { IdentityOptions } from '../../identity/options.ts';
 import { readSignature } from '../../identity/signature-value.ts';
 import { TenantIdentity } from '../../identity/tenant-identity.ts';
+import type { Storage } from '../../spool/failover/failover-spool.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { Origin } from '../../messages/topic.ts';
+import type { Uplink } from '../../uplink/uplink.ts';
 
 /** What is live waits for this at the start of the first session. */
-export const keptHeadWaitMs = 1500;
+const keptHeadWaitMs = 1500;
+
+export interface HeadComparison {
+  uplink: Pick<Uplink, 'retained'>;
+  spool: Pick<Storage, 'leaveIfSetBack'>;
+  origin: Origin;
+  identity: IdentityOptions;
+  /** ms since 1970 UTC. */
+  nowMs: number;
+}
 
 /**
- * The claims of a checkpoint that the broker kept, where it is signed by a certificate of this very tenant and
- * gateway, this one or one before it. Rejects where it is not.
+ * Before anything is sent: a folder that was set back would give numbers again that were given before. Rejects where
+ * what the broker keeps is not signed by a certificate of this very tenant and gateway.
  */
-export async function readKeptHead(
+export async function compareKeptHead(comparison: HeadComparison): Promise<void> {
+  const { uplink, spool } = comparison;
+  const jws = await uplink.retained('checkpoint', keptHeadWaitMs);
+  if (jws !== undefined) spool.leaveIfSetBack(await readKeptHead(jws, comparison));
+}
+
+/** By this certificate or one before it. */
+async function readKeptHead(
   jws: Uint8Array,
-  { tenant, gateway }: Origin,
-  { trust }: IdentityOptions,
+  { origin: { tenant, gateway }, identity, nowMs }: HeadComparison,
 ): Promise<CheckpointClaims> {
   const { claims, certificates } = await readSignature(
     Buffer.from(jws).toString(),
@@ -23,8 +41,21 @@ export async function readKeptHead(
   );
   const head = claims as CheckpointClaims;
   const [leaf, ...intermediates] = certificates;
-  const signer = TenantIdentity.verify({ leaf, intermediates, anchors: readAnchors(trust), nowMs: head.at });
+  const anchors = readAnchors(identity.trust);
+  const verifyAt = (atMs: number): TenantIdentity =>
+    TenantIdentity.verify({ leaf, intermediates, anchors, nowMs: atMs });
+  const signer = asOfEither(verifyAt, head.at, nowMs);
   const isOurs = signer.tenantId === tenant && signer.gatewayId === gateway;
   if (!isOurs || head.tenant !== tenant || head.gateway !== gateway) throw new Error('it is not ours');
   return head;
+}
+
+/** As of the signature, or of now: the CA may have been renewed since, or the clock may have been wrong then. */
+function asOfEither(verifyAt: (atMs: number) => TenantIdentity, atMs: number, nowMs: number): TenantIdentity {
+  try {
+    return verifyAt(atMs);
+  } catch (error) {
+    if (error instanceof MerestoneError && error.code === 'IdentityOutOfTime') return verifyAt(nowMs);
+    throw error;
+  }
 }

@@ -3,12 +3,11 @@ import { type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import { FaultState } from '../../base/fault-state.ts';
 import { createLogger, type Logger } from '../../base/logger.ts';
-import { releasedAtMs } from '../../base/version.ts';
-import { loadIdentity, type LoadedIdentity } from '../../identity/load-identity.ts';
+import type { LoadedIdentity } from '../../identity/load-identity.ts';
 import { readingsOf, type Sample } from '../../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
-import { type ClockTrust, judgeClock } from './ingest/clock-trust.ts';
+import { ForeignIdentity, IdentityFiles } from './identity-files.ts';
 import { Journal } from './journal.ts';
 import { LossAccount } from '../loss-account.ts';
 import type { AuditAct, SiloBirth, SiloChannel, SiloDevices, ToSilo } from '../protocol.ts';
@@ -29,16 +28,6 @@ const journalSignTicks = 60;
 const heldPatienceMs = 8000;
 const heldRetryMs = 100;
 
-/** The files now hold somebody else's certificate. */
-class ForeignIdentity extends MerestoneError {
-  constructor(certificate: string) {
-    super('IdentityRefused', 'the certificate names another tenant or gateway than when this silo started', {
-      subject: certificate,
-      hint: 'put the old one back, or restart the gateway if this is meant: the old spool stays sealed off',
-    });
-  }
-}
-
 type Stage =
   | { at: 'starting' }
   /** For a certificate to begin: the clock may be behind, and then samples need not be lost for it. */
@@ -56,6 +45,7 @@ export class Silo {
   readonly #channel: SiloChannel;
   readonly #clock: Clock;
   readonly #time: TimeSources;
+  readonly #identity: IdentityFiles;
   readonly #logger: Logger;
   readonly #losses = new LossAccount();
   readonly #lossPace = new ReportPace();
@@ -64,8 +54,6 @@ export class Silo {
   readonly #ticking: FaultState;
   #usage: SiloUsage | null = null;
   #stage: Stage = { at: 'starting' };
-  /** The verified identity this isolate serves: for good, renewals apart. */
-  #identity: LoadedIdentity | undefined;
   /** Why the certificate files as they are now were not taken up. */
   #renewalFault: string | null = null;
   #received = 0;
@@ -77,6 +65,7 @@ export class Silo {
     this.#channel = channel;
     this.#clock = clock;
     this.#time = time;
+    this.#identity = new IdentityFiles(birth.options, clock, time);
     this.#book = new QuotaBook(limitsOf(birth.options));
     this.#logger = createLogger((record) => channel.post({ type: 'log', ...record }), 'debug');
     this.#ticking = new FaultState("the silo's work of every second", { clock, logger: this.#logger });
@@ -129,8 +118,7 @@ export class Silo {
 
   async #begin(): Promise<void> {
     try {
-      this.#identity = this.#loadIdentity();
-      const silo = await this.#open(this.#identity);
+      const silo = await this.#open(this.#identity.load());
       if (this.#isStopped) return await silo.stop('the gateway stops');
       this.#stage = { at: 'running', silo };
       const { tenant, gateway } = silo.origin;
@@ -165,28 +153,6 @@ export class Silo {
         await sleep(this.#clock, heldRetryMs);
       }
     }
-  }
-
-  #loadIdentity(): LoadedIdentity {
-    const options = this.#birth.options.identity;
-    const loaded = loadIdentity(options, Math.max(this.#clock.wallMs(), releasedAtMs), this.#clockTrust());
-    const proved = this.#identity?.identity;
-    const { tenantId, gatewayId } = loaded.identity;
-    if (proved !== undefined && (tenantId !== proved.tenantId || gatewayId !== proved.gatewayId)) {
-      throw new ForeignIdentity(options.certificate);
-    }
-    return loaded;
-  }
-
-  /** A clock that is still in 1970 must not make a good certificate look too young. */
-  #clockTrust(): ClockTrust {
-    return judgeClock({
-      synchronized: this.#time.synchronized(),
-      setFromHardware: this.#time.setFromHardware,
-      wallMs: this.#clock.wallMs(),
-      monotonicMs: this.#clock.monotonicMs(),
-      floorMs: releasedAtMs,
-    });
   }
 
   /** It may be told to stop while it opens. */
@@ -294,10 +260,9 @@ export class Silo {
     if (this.#stage.at !== 'running') return;
     const { silo } = this.#stage;
     try {
-      const loaded = this.#loadIdentity();
+      const loaded = this.#identity.loadChanged();
       this.#renewalFault = null;
-      if (loaded.identity.fingerprintSha256 === this.#identity?.identity.fingerprintSha256) return;
-      this.#identity = loaded;
+      if (loaded === undefined) return;
       silo.renew(loaded);
       this.#logger.info('certificate renewed', { fingerprintSha256: loaded.identity.fingerprintSha256 });
     } catch (error) {

@@ -9,22 +9,23 @@ import type { Sample } from '../../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { Storage } from '../../spool/failover/failover-spool.ts';
 import type { EventBody } from '../../messages/event.ts';
-import type { MetaDocument, StatusDocument } from '../../messages/retained.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { telemetryOverheadBytes } from '../../uplink/telemetry-message.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
 import { Acceptance } from './forward/acceptance.ts';
+import { BorneIdentity } from './borne-identity.ts';
 import { ChainSigner } from './forward/chain-signer.ts';
 import { EventForwarder } from './forward/event-forwarder.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Intake } from './ingest/intake.ts';
 import { Journal } from './journal.ts';
-import { keptHeadWaitMs, readKeptHead } from './retained-head.ts';
+import { compareKeptHead } from './retained-head.ts';
 import type { LossAccount } from '../loss-account.ts';
 import { gated, metered, type Sender } from './forward/metered-uplink.ts';
 import type { SiloBirth, SiloDevices } from '../protocol.ts';
 import type { QuotaBook } from './quota/quota-edges.ts';
 import { Quotas } from './quota/quotas.ts';
+import { metaRequest, statusPayload } from './retained-documents.ts';
 import { folderOf, openStorage } from './silo-storage.ts';
 import { Timekeeper, type TimeSources } from './ingest/timekeeper.ts';
 import { withOversize } from './forward/uplink-status.ts';
@@ -63,7 +64,9 @@ export class RunningSilo {
   readonly #quotas: Quotas;
   readonly #acceptance: Acceptance;
   #described: SiloDevices;
-  #identity: LoadedIdentity;
+  readonly #bearer: BorneIdentity;
+  /** The uplink is held since the certificate ended. */
+  #isHeld = false;
   #sessionSince: number;
   #packetBytesMax = Infinity;
   readonly #retries: Allowance;
@@ -101,7 +104,7 @@ export class RunningSilo {
     this.#described = birth;
     this.#spool = spool;
     this.#journal = journal;
-    this.#identity = identity;
+    this.#bearer = new BorneIdentity(identity, clock);
     this.#sessionSince = clock.wallMs();
     this.#retries = new Allowance({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
     const timekeeper = new Timekeeper(
@@ -115,7 +118,7 @@ export class RunningSilo {
       uplinkOptions,
       origin,
       identity,
-      { status: (online) => encodeJson(this.#statusDocument(online)) },
+      { status: (online) => statusPayload(origin, online, this.#sessionSince, spool.epoch) },
       {
         onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
         onSizeLimit: (limits) => this.#limitSize(limits),
@@ -144,11 +147,11 @@ export class RunningSilo {
     });
     this.#events = new EventForwarder({
       ...evidence,
-      signer: () => this.#identity.signer,
+      bearer: this.#bearer,
       delivered: (event) => journal.recordDelivered(event),
     });
     const options = birth.options.checkpoint;
-    this.#chain = new ChainSigner({ ...evidence, options, signer: () => this.#identity.signer });
+    this.#chain = new ChainSigner({ ...evidence, options, bearer: this.#bearer });
     this.#intake = new Intake(birth.options, {
       clock,
       logger,
@@ -165,6 +168,7 @@ export class RunningSilo {
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
     const { fingerprintSha256 } = identity.identity;
     journal.record('start', { version, configSha256: birth.configSha256, fingerprintSha256 });
+    this.#mindEnd();
   }
 
   admit(samples: readonly Sample[]): void {
@@ -182,15 +186,20 @@ export class RunningSilo {
     if (this.#uplink.status().state === 'online') this.#publishMeta();
   }
 
-  /** A renewed certificate of the same tenant and gateway takes over; the spool and its stream go on. */
+  /**
+   * A renewed certificate of the same tenant and gateway takes over, or other CAs above the same certificate; the spool
+   * and its stream go on.
+   */
   renew(identity: LoadedIdentity): void {
-    const previous = this.#identity.identity;
-    this.#identity = identity;
-    this.#timekeeper.raiseFloor(identity.identity.notBefore);
+    const previous = this.#bearer.identity;
+    this.#bearer.replace(identity);
+    this.#isHeld = false;
     this.#uplink.replaceCredentials(identity);
+    this.#mindEnd();
     const { fingerprintSha256, notAfter } = identity.identity;
-    const previousFingerprintSha256 = previous.fingerprintSha256;
-    const change = { fingerprintSha256, previousFingerprintSha256, notAfter };
+    if (fingerprintSha256 === previous.fingerprintSha256) return;
+    this.#timekeeper.raiseFloor(identity.identity.notBefore);
+    const change = { fingerprintSha256, previousFingerprintSha256: previous.fingerprintSha256, notAfter };
     this.#spool.note({ kind: 'identity-changed', ...change });
     this.#journal.record('identity', change);
     this.#inBackground(
@@ -201,6 +210,7 @@ export class RunningSilo {
 
   /** Once a second: the clock, the quotas, the chain's signature. */
   tick(): void {
+    this.#mindEnd();
     if (this.#timekeeper.check()) {
       this.#dependencies.logger.info('clock', { mode: this.#timekeeper.mode });
       this.#intake.timeModeChanged();
@@ -222,13 +232,12 @@ export class RunningSilo {
   }
 
   status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
-    const { fingerprintSha256, notBefore, notAfter, warnings } = this.#identity.identity;
     const { birth, clock } = this.#dependencies;
     const uplink = withOversize(this.#uplink.status(), this.#forwarder.oversize);
     const spool = this.#spool.status();
     const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
     return {
-      identity: { fingerprintSha256, notBefore, notAfter, warnings: [...warnings] },
+      identity: this.#bearer.status,
       uplink,
       spool,
       batches: {
@@ -260,13 +269,11 @@ export class RunningSilo {
 
   /** Signs the audit log's head, where something in it stands unsigned. */
   async signJournal(): Promise<void> {
-    await this.#journal.sign(this.#identity.signer);
+    const signing = this.#bearer.signing();
+    if (signing !== undefined) await this.#journal.sign(signing);
   }
 
-  /**
-   * Stores what came, signs the head, takes leave of the broker and closes the spool. What no disk takes is sent
-   * before, as far as the broker takes it.
-   */
+  /** Stores what came, sends what no disk takes, signs the head, takes leave of the broker and closes the spool. */
   async stop(reason: string): Promise<void> {
     this.#intake.close();
     this.reportLosses();
@@ -282,6 +289,17 @@ export class RunningSilo {
     this.reportLosses();
     this.#journal.close();
     this.#spool.close();
+  }
+
+  /** Holds the uplink once the certificate has ended; lets it go where the clock was wrong, and was set right. */
+  #mindEnd(): void {
+    const { hasEnded, endReason: reason, loaded, identity } = this.#bearer;
+    if (hasEnded === this.#isHeld) return;
+    this.#isHeld = hasEnded;
+    if (!hasEnded) return this.#uplink.replaceCredentials(loaded);
+    this.#uplink.hold(reason);
+    this.#dependencies.logger.error('the certificate has ended', { reason });
+    this.#journal.record('refused-certificate', { reason, fingerprintSha256: identity.fingerprintSha256 });
   }
 
   async #emptyMemory(): Promise<void> {
@@ -332,22 +350,18 @@ export class RunningSilo {
     // Once: a broker may end the session where we may not read our own checkpoint.
     this.#isHeadCompared = true;
     const connects = this.#uplink.status().connects;
-    const compared = this.#compareHead().then(() => {
-      if (this.#sender.ready && this.#uplink.status().connects === connects) this.#beginSession(inflightMax);
-    });
-    this.#inBackground('the comparison with the retained checkpoint', compared);
-  }
-
-  /** Before anything is sent: a folder that was set back would give numbers again that were given before. */
-  async #compareHead(): Promise<void> {
-    try {
-      const jws = await this.#uplink.retained('checkpoint', keptHeadWaitMs);
-      if (jws === undefined) return;
-      const { identity } = this.#dependencies.birth.options;
-      this.#spool.leaveIfSetBack(await readKeptHead(jws, this.origin, identity));
-    } catch (error) {
-      this.#warn('the comparison with the retained checkpoint', error);
-    }
+    const { origin } = this;
+    const { birth, clock } = this.#dependencies;
+    const parts = { uplink: this.#uplink, spool: this.#spool, origin, identity: birth.options.identity };
+    const compared = compareKeptHead({ ...parts, nowMs: clock.wallMs() });
+    const what = 'the comparison with the retained checkpoint';
+    const begun = compared
+      .catch((error: unknown) => this.#warn(what, error))
+      .then(() => {
+        if (this.#sender.ready && this.#uplink.status().connects === connects)
+          this.#beginSession(inflightMax);
+      });
+    this.#inBackground(what, begun);
   }
 
   #beginSession(inflightMax: number): void {
@@ -363,18 +377,8 @@ export class RunningSilo {
   }
 
   #publishMeta(): void {
-    const payload = encodeJson(this.#metaDocument());
-    const meta = { channel: 'meta', payload, retain: true, contentType: 'application/json' } as const;
+    const meta = metaRequest(this.origin, this.#described, this.#dependencies.clock.wallMs());
     this.#inBackground('the meta document', this.#sender.publish(meta));
-  }
-
-  #statusDocument(online: boolean): StatusDocument {
-    return { v: 1, ...this.origin, online, since: this.#sessionSince, version, epoch: this.#spool.epoch };
-  }
-
-  #metaDocument(): MetaDocument {
-    const { devices, configSha256 } = this.#described;
-    return { v: 1, ...this.origin, at: this.#dependencies.clock.wallMs(), version, configSha256, devices };
   }
 
   #inBackground(what: string, work: Promise<unknown>): void {
@@ -384,8 +388,4 @@ export class RunningSilo {
   #warn(what: string, error: unknown): void {
     this.#dependencies.logger.warn(`${what} failed`, { reason: describeError(error) });
   }
-}
-
-function encodeJson(document: MetaDocument | StatusDocument): Buffer {
-  return Buffer.from(JSON.stringify(document));
 }

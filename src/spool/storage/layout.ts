@@ -31,6 +31,11 @@ export function filesOf(directory: string): SpoolFiles {
   };
 }
 
+/** Whether a spool was begun in `directory`; whose it is shows only when it is opened. */
+export function hasSpool(directory: string): boolean {
+  return sizeOf(filesOf(directory).database) > 0;
+}
+
 export function walOf(database: string): string {
   return `${database}-wal`;
 }

@@ -1,6 +1,6 @@
-import { expiryRemedy } from '../../base/expiry.ts';
+import { expiryRemedy, renewal } from '../../base/expiry.ts';
 import { formatDuration } from '../../base/quantity.ts';
-import type { SiloStatus, SpoolStatus } from '../status.ts';
+import type { IdentityStatus, SiloStatus, SpoolStatus } from '../status.ts';
 import { because, type Finding, inParts, type Remark, unknownState } from './finding.ts';
 import { lossRemarks } from './loss-remarks.ts';
 import { quotaWords } from './quota-words.ts';
@@ -108,24 +108,9 @@ function fullness({ bytesInUse, bytesMax }: SpoolStatus): number {
   return bytesMax > 0 ? bytesInUse / bytesMax : 0;
 }
 
-function certificateRemarks({ identity, reason, clock }: SiloStatus, nowMs: number): Remark[] {
-  const remarks: Remark[] = [];
-  if (identity !== null) {
-    const { notBefore, notAfter } = identity;
-    const ends = new Date(notAfter).toISOString().slice(0, 10);
-    const leftMs = notAfter - nowMs;
-    const remedy =
-      clock === 'good'
-        ? "renew it: 'merestone identity request' begins"
-        : 'see that the clock is right, then renew it';
-    if (leftMs <= 0) {
-      const what = `has a certificate that ended on ${ends}`;
-      remarks.push({ verdict: 'failing', kind: 'certificate', what, remedy: expiryRemedy(-leftMs, remedy) });
-    } else if (leftMs < (notAfter - notBefore) * renewalShare) {
-      const what = `has a certificate in the last third of its life: it ends on ${ends}`;
-      remarks.push({ verdict: 'degraded', kind: 'certificate', what, remedy });
-    }
-  }
+function certificateRemarks(silo: SiloStatus, nowMs: number): Remark[] {
+  const { identity, reason, uplink } = silo;
+  const remarks = identity === null ? [] : endRemarks(identity, uplink?.state === 'held', silo.clock, nowMs);
   if (reason !== null) {
     remarks.push({
       verdict: 'degraded',
@@ -135,6 +120,27 @@ function certificateRemarks({ identity, reason, clock }: SiloStatus, nowMs: numb
     });
   }
   return remarks;
+}
+
+function endRemarks(
+  { notBefore, notAfter, endsBy }: IdentityStatus,
+  isHeld: boolean,
+  clock: SiloStatus['clock'],
+  nowMs: number,
+): Remark[] {
+  const kind = 'certificate';
+  const end = new Date(notAfter).toISOString().slice(0, 10);
+  const whose = `has a certificate ${endsBy === null ? 'that' : `whose CA ${endsBy}`}`;
+  const leftMs = notAfter - nowMs;
+  const renew = clock === 'good' ? renewal(endsBy) : `see that the clock is right, then ${renewal(endsBy)}`;
+  if (leftMs <= 0 || isHeld) {
+    const what = `${whose} ended on ${end}: samples are stored, and nothing is sent`;
+    return [{ verdict: 'failing', kind, what, remedy: expiryRemedy(Math.max(0, -leftMs), renew) }];
+  }
+  if (leftMs >= (notAfter - notBefore) * renewalShare) return [];
+  const ownEnd = `has a certificate in the last third of its life: it ends on ${end}`;
+  const what = endsBy === null ? ownEnd : `${whose} ends on ${end}`;
+  return [{ verdict: 'degraded', kind, what, remedy: renew }];
 }
 
 function clockRemarks({ clock }: SiloStatus): Remark[] {

@@ -14,6 +14,7 @@ export function uplinkRemarks(silo: SiloStatus): Remark[] {
 
 function arrivalRemarks(silo: SiloStatus): Remark[] {
   const { uplink, batches } = silo;
+  if (uplink?.state === 'held') return []; // the certificate's remark says it
   const limit = limitMs(batches.lingerMs);
   if (uplink === null) return [noUplink(silo, limit)];
   const offlineMs = offlineFor(uplink);

@@ -3,7 +3,7 @@ import type { Channel } from '../../../messages/topic.ts';
 import { Checkpointer, type CheckpointerDependencies } from './checkpointer.ts';
 
 export interface ChainSignerDependencies
-  extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'signer' | 'options'> {
+  extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'bearer' | 'options'> {
   spool: Storage;
 }
 
@@ -26,7 +26,7 @@ export class ChainSigner {
     if (channel === 'telemetry' || channel === 'checkpoint') this.#sent[channel] += bytes;
   }
 
-  /** Signs what is due; `force` signs whatever is unsigned (on stop, on rotation). */
+  /** Signs what is due; `force` signs what is unsigned (on stop, on rotation). */
   async check(force = false): Promise<void> {
     for (const each of this.#checkpointers) await each.check(force);
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../base/clock.ts';
-import type { Signer } from '../../../identity/signer.ts';
 import type { Spool } from '../../../spool/spool.ts';
+import type { BorneIdentity } from '../borne-identity.ts';
 import type { CheckpointOptions } from '../../options.ts';
 import { CheckpointPace, type SentBytes } from './checkpoint-pace.ts';
 import type { Sender } from './metered-uplink.ts';
@@ -10,7 +10,8 @@ export interface CheckpointerDependencies {
   /** Whose head is signed. */
   spool: Pick<Spool, 'checkpointDue' | 'saveCheckpoint' | 'lastCheckpoint'>;
   uplink: Sender;
-  signer: () => Signer;
+  /** Who signs, and when that is. */
+  bearer: Pick<BorneIdentity, 'signing'>;
   options: CheckpointOptions;
   sent: Readonly<SentBytes>;
   /** Whether the broker keeps the newest for whoever comes later. */
@@ -27,15 +28,19 @@ export class Checkpointer {
     this.#pace = new CheckpointPace(dependencies.options);
   }
 
-  /** Signs where it is time to; `force` signs whatever is unsigned (on stop, on rotation). */
+  /**
+   * Signs where it is time to; `force` signs what is unsigned (on stop, on rotation). Without a signer the head waits:
+   * the next signature covers it.
+   */
   async check(force = false): Promise<void> {
-    const { clock, spool, signer, sent } = this.#dependencies;
+    const { clock, spool, bearer, sent } = this.#dependencies;
+    const signing = bearer.signing();
     const claims = spool.checkpointDue();
-    if (claims === undefined) return;
+    if (claims === undefined || signing === undefined) return;
     const nowMs = clock.monotonicMs();
     if (!force && !this.#pace.isDue(nowMs, claims.seq, sent)) return;
     this.#pace.signed(nowMs, claims.seq, sent);
-    const jws = await signer().sign(claims);
+    const jws = await signing.sign({ ...claims, at: signing.at });
     spool.saveCheckpoint(jws, claims.seq);
     await this.publish();
   }

@@ -1,12 +1,12 @@
 import type { Cancel, Clock } from '../../../base/clock.ts';
 import { inBackground } from '../../../base/background.ts';
-import { describeError } from '../../../base/error.ts';
+import { describeError, MerestoneError } from '../../../base/error.ts';
 import { FaultState } from '../../../base/fault-state.ts';
 import type { Logger } from '../../../base/logger.ts';
-import type { Signer } from '../../../identity/signer.ts';
 import type { LeasedEvent, Spool } from '../../../spool/spool.ts';
 import type { PublishOutcome } from '../../../uplink/uplink.ts';
 import type { EventProof, StreamEvent } from '../../../messages/event.ts';
+import type { BorneIdentity } from '../borne-identity.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
@@ -21,7 +21,7 @@ export interface EventForwarderDependencies {
   spool: Pick<Spool, 'leaseEvents' | 'releaseEvents' | 'settleEvents'>;
   uplink: Sender;
   /** With its signature, a backend may believe the chain values of an event. */
-  signer: () => Signer;
+  bearer: Pick<BorneIdentity, 'signing'>;
   /** The broker has it, and the spool is about to let it go. */
   delivered(event: StreamEvent): void;
 }
@@ -111,9 +111,10 @@ export class EventForwarder {
   }
 
   async #prove(payload: Buffer): Promise<Buffer> {
-    const { clock, signer } = this.#dependencies;
+    const signing = this.#dependencies.bearer.signing();
+    if (signing === undefined) throw new MerestoneError('IdentityOutOfTime', 'the certificate has ended');
     const event = JSON.parse(payload.toString()) as StreamEvent;
-    const claims: EventProof = { ...event, signedAt: Math.round(clock.wallMs()) };
-    return Buffer.from(JSON.stringify({ ...event, proof: await signer().sign(claims) }));
+    const claims: EventProof = { ...event, signedAt: signing.at };
+    return Buffer.from(JSON.stringify({ ...event, proof: await signing.sign(claims) }));
   }
 }

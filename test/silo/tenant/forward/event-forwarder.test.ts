@@ -33,7 +33,7 @@ function rig(sign: () => Promise<string>) {
         return Promise.resolve({ kind: 'accepted' } as PublishOutcome);
       },
     },
-    signer: () => ({ sign }),
+    bearer: { signing: () => ({ at: 0, sign }) },
     delivered: () => {},
   });
   return { forwarder, sent, settled, released };

@@ -1,0 +1,17 @@
+import { stableMs } from './connection-state.ts';
+import type { SessionEnd } from './mqtt-connection.ts';
+
+/** So many in a row are no accident. */
+const inARowMin = 3;
+
+/** Counts sessions that the broker closes within seconds, without a word. */
+export class ShortSessions {
+  #inARow = 0;
+
+  /** Whether this one, after `lastedMs`, is the last of a row that is no accident. */
+  isRow({ closedByPeer, reasonCode }: SessionEnd, lastedMs: number): boolean {
+    const isShort = closedByPeer && reasonCode === undefined && lastedMs < stableMs;
+    this.#inARow = isShort ? this.#inARow + 1 : 0;
+    return this.#inARow >= inARowMin;
+  }
+}
