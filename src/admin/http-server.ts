@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { type AllowanceLimits, CountingAllowance } from '../base/allowance.ts';
+import { Throttle } from '../base/throttle.ts';
+import type { RateLimits } from '../base/token-bucket.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
@@ -48,7 +49,7 @@ const acceptedAtOnceMax = 512;
 /** A scraper, a few browsers with their parallel connections; each costs some 30 kB. */
 const connectionLimits: PoolLimits = { restingMax: 64, allMax: 64 + acceptedAtOnceMax };
 /** Lines of the log on connections that were ended for newer ones. */
-const evictionLines: AllowanceLimits = { perSecond: 1 / 60, burst: 1 };
+const evictionLines: RateLimits = { perSecond: 1 / 60, burst: 1 };
 
 /**
  * Status page, status, health and metrics, to read and nothing else: GET and HEAD, no body, no cookie, no state.
@@ -105,7 +106,7 @@ export async function startHttpServer(
 /** Nobody keeps another out by connections that ask nothing, ask slowly or do not read. */
 function boundConnections(server: Server, { clock, logger }: HttpDependencies): void {
   const pool = new ConnectionPool<PooledConnection>(connectionLimits, clock);
-  const lines = new CountingAllowance(evictionLines, clock.monotonicMs());
+  const lines = new Throttle(evictionLines, clock.monotonicMs());
   const connections = new WeakMap<Socket, PooledConnection>();
   server.on('connection', (socket: Socket) => {
     const connection: PooledConnection = {

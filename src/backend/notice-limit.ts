@@ -1,4 +1,4 @@
-import { Allowance } from '../base/allowance.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { Notice } from './notice.ts';
@@ -11,7 +11,7 @@ const gatewaysMax = 10_000;
 
 interface Account {
   origin: Origin;
-  allowance: Allowance;
+  allowance: TokenBucket;
   /** kind → how many were not told. */
   untold: Map<string, number>;
 }
@@ -62,7 +62,7 @@ export class NoticeLimit {
     }
     const account = {
       origin,
-      allowance: new Allowance(perGateway, nowMs),
+      allowance: new TokenBucket(perGateway, nowMs),
       untold: new Map<string, number>(),
     };
     this.#accounts.set(name, account);

@@ -1,34 +1,57 @@
-/**
- * A token bucket in bytes. A message larger than what is there goes out all the same and leaves a debt that the
- * next ones wait for: so the rate holds over time whatever the size of a message. Pure; the caller keeps the value.
- */
-export interface TokenBucket {
-  readonly bytesPerSecond: number;
+/** A rate on average, and how much may go at once after a rest. */
+export interface RateLimits {
+  perSecond: number;
+  burst: number;
+}
+
+/** Holds messages, lines, samples or bytes to a rate. Times are monotonic ms; one that goes back gains nothing. */
+export class TokenBucket {
+  readonly #limits: RateLimits;
   /** Below zero: a debt. */
-  readonly bytes: number;
-  readonly atMs: number;
-}
+  #tokens: number;
+  #filledAtMs: number;
 
-/** What may go at once after a silence: one second's worth. */
-const burstSeconds = 1;
+  constructor(limits: RateLimits, nowMs: number) {
+    this.#limits = limits;
+    this.#tokens = limits.burst;
+    this.#filledAtMs = nowMs;
+  }
 
-export function openBucket(bytesPerSecond: number, nowMs: number): TokenBucket {
-  return { bytesPerSecond, bytes: bytesPerSecond * burstSeconds, atMs: nowMs };
-}
+  /** Takes all of `count` or, if there is less, nothing. Whether it took. */
+  take(count: number, nowMs: number): boolean {
+    this.#fill(nowMs);
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
+    return true;
+  }
 
-/** How long the next message has to wait; 0: it may go now. */
-export function waitMs(bucket: TokenBucket, nowMs: number): number {
-  const { bytes, bytesPerSecond } = refill(bucket, nowMs);
-  return bytes > 0 ? 0 : Math.ceil(((1 - bytes) / bytesPerSecond) * 1000);
-}
+  /** Takes as many of `count` as there are, in whole numbers. How many it took. */
+  takeUpTo(count: number, nowMs: number): number {
+    this.#fill(nowMs);
+    const taken = Math.max(0, Math.min(count, Math.floor(this.#tokens)));
+    this.#tokens -= taken;
+    return taken;
+  }
 
-export function spend(bucket: TokenBucket, bytes: number, nowMs: number): TokenBucket {
-  const filled = refill(bucket, nowMs);
-  return { ...filled, bytes: filled.bytes - bytes };
-}
+  /**
+   * Takes `count` whatever there is, and leaves a debt. With `waitMs` before each one, the rate holds over time
+   * whatever the size of a message.
+   */
+  spend(count: number, nowMs: number): void {
+    this.#fill(nowMs);
+    this.#tokens -= count;
+  }
 
-function refill(bucket: TokenBucket, nowMs: number): TokenBucket {
-  const gained = (Math.max(0, nowMs - bucket.atMs) / 1000) * bucket.bytesPerSecond;
-  const bytes = Math.min(bucket.bytes + gained, bucket.bytesPerSecond * burstSeconds);
-  return { ...bucket, bytes, atMs: Math.max(nowMs, bucket.atMs) };
+  /** How long the next message has to wait; 0: it may go now. */
+  waitMs(nowMs: number): number {
+    this.#fill(nowMs);
+    return this.#tokens > 0 ? 0 : Math.ceil(((1 - this.#tokens) / this.#limits.perSecond) * 1000);
+  }
+
+  #fill(nowMs: number): void {
+    const { perSecond, burst } = this.#limits;
+    const earned = (Math.max(0, nowMs - this.#filledAtMs) / 1000) * perSecond;
+    this.#tokens = Math.min(burst, this.#tokens + earned);
+    this.#filledAtMs = Math.max(nowMs, this.#filledAtMs);
+  }
 }

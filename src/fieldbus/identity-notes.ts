@@ -1,4 +1,4 @@
-import { Allowance } from '../base/allowance.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { IdentityCheckStatus } from '../status/status.ts';
@@ -23,7 +23,7 @@ export function identityNotes(
   { name, silo, profile }: DeviceOptions,
   { clock, logger, onIdentity }: { clock: Clock; logger: Logger; onIdentity: IdentityListener },
 ): (identity: IdentityCheckStatus) => void {
-  const allowance = new Allowance(told, clock.monotonicMs());
+  const allowance = new TokenBucket(told, clock.monotonicMs());
   let isContradicted = false;
   return ({ state, reason }) => {
     if ((state === 'contradicted') === isContradicted) return;

@@ -1,4 +1,4 @@
-import { CountingAllowance } from '../../base/allowance.ts';
+import { Throttle } from '../../base/throttle.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 
@@ -12,7 +12,7 @@ export class PortLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #isConnection: boolean;
-  readonly #lines: CountingAllowance;
+  readonly #lines: Throttle;
   readonly #toldReasons = new Set<string>();
   #isToldOpen = false;
 
@@ -20,7 +20,7 @@ export class PortLog {
     this.#logger = logger;
     this.#isConnection = isConnection;
     this.#clock = clock;
-    this.#lines = new CountingAllowance(openLines, clock.monotonicMs());
+    this.#lines = new Throttle(openLines, clock.monotonicMs());
   }
 
   lost(reason: string): void {

@@ -1,27 +1,27 @@
-import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
+import { type RateLimits, TokenBucket } from '../../base/token-bucket.ts';
 
 /** A status a second, a few log lines, a commit every 50 ms: what a silo says of its own accord is far below. */
-const ownMessages: AllowanceLimits = { perSecond: 100, burst: 1000 };
+const ownMessages: RateLimits = { perSecond: 100, burst: 1000 };
 /**
  * One answer to each message that it was given. So many may be owed at once: what waited for a slow card, 100,000
  * readings in samples of five.
  */
 const owedMax = 20_000;
 /** A status has some 2 kB, a log line 2 kB at most, a credit 40 bytes. */
-const bytes: AllowanceLimits = { perSecond: 1_000_000, burst: 4_000_000 };
+const bytes: RateLimits = { perSecond: 1_000_000, burst: 4_000_000 };
 
 /**
  * How much a silo may say, counted from outside, where it has no say: everything that it says costs the gateway
  * time that the buses and the neighbours need. Pure.
  */
 export class TalkRation {
-  readonly #messages: Allowance;
-  readonly #bytes: Allowance;
+  readonly #messages: TokenBucket;
+  readonly #bytes: TokenBucket;
   #owed = 0;
 
   constructor(nowMs: number) {
-    this.#messages = new Allowance(ownMessages, nowMs);
-    this.#bytes = new Allowance(bytes, nowMs);
+    this.#messages = new TokenBucket(ownMessages, nowMs);
+    this.#bytes = new TokenBucket(bytes, nowMs);
   }
 
   /** It was given something, and may answer. */

@@ -1,3 +1,4 @@
+import { Throttle } from '../../base/throttle.ts';
 import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
@@ -8,10 +9,12 @@ import type { QuotaName, SiloStatus } from '../../status/status.ts';
 import type { Isolate, IsolateEnd } from './isolate.ts';
 import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloMethod, ToSilo } from '../protocol.ts';
 import type { Handover } from './sample-queue.ts';
-import { LogAllowance } from './log-allowance.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { SiloPortrait } from './silo-status.ts';
+
+/** A silo in trouble says a few things a second; a flood would drown the other silos' lines in the log. */
+export const logLines = { perSecond: 10, burst: 200 };
 
 /** A silo that crashes this often within the window is left alone for a while. */
 const crashesMax = 5;
@@ -49,7 +52,7 @@ export class SiloHost {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #open: OpenIsolate;
-  readonly #logAllowance: LogAllowance;
+  readonly #logThrottle: Throttle;
   readonly #requests: PendingRequests;
   readonly #handover: Handover;
   #stage: Stage = { at: 'stopped' };
@@ -81,7 +84,7 @@ export class SiloHost {
     this.#clock = clock;
     this.#logger = logger.with({ silo: this.name });
     this.#open = open;
-    this.#logAllowance = new LogAllowance(clock.monotonicMs());
+    this.#logThrottle = new Throttle(logLines, clock.monotonicMs());
     this.#requests = new PendingRequests(clock, () => this.#unreachable());
     this.#portrait = new SiloPortrait(birth, clock);
   }
@@ -258,7 +261,7 @@ export class SiloHost {
   }
 
   #log({ level, event, fields }: Extract<FromSilo, { type: 'log' }>): void {
-    const { pass, suppressed } = this.#logAllowance.take(this.#clock.monotonicMs());
+    const { pass, suppressed } = this.#logThrottle.take(this.#clock.monotonicMs());
     if (suppressed > 0) this.#logger.warn('log lines left out', { lines: suppressed });
     if (pass) this.#logger[level](event, fields);
   }

@@ -1,6 +1,6 @@
 import { describeError } from '../../base/error.ts';
 import { inBackground } from '../../base/background.ts';
-import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
+import { type RateLimits, TokenBucket } from '../../base/token-bucket.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { userName } from '../../base/user-name.ts';
@@ -9,7 +9,7 @@ import type { AuditAct } from '../protocol.ts';
 type Refusal = Extract<AuditAct, { kind: 'refused-request' }>['details'];
 
 /** Told one by one: a few show who it is, and whoever knocks in a loop is then counted. */
-const single: AllowanceLimits = { perSecond: 1 / 60, burst: 5 };
+const single: RateLimits = { perSecond: 1 / 60, burst: 5 };
 /** How often those that were only counted are told of. */
 const tellEveryMs = 60_000;
 /** Users by name in such a line. */
@@ -32,7 +32,7 @@ export class StrangerNotes {
   /** False where no silo is there to note it. */
   readonly #note: (refusal: Refusal) => boolean;
   readonly #reason: string;
-  readonly #single: Allowance;
+  readonly #single: TokenBucket;
   #counted: Counted | undefined;
   #kept: Refusal[] = [];
   #cancelTell: Cancel = () => {};
@@ -46,7 +46,7 @@ export class StrangerNotes {
     this.#logger = logger;
     this.#reason = reason;
     this.#note = note;
-    this.#single = new Allowance(single, clock.monotonicMs());
+    this.#single = new TokenBucket(single, clock.monotonicMs());
   }
 
   /** Somebody knocked whom the door is not open for. */

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { inBackground } from '../../base/background.ts';
-import { Allowance, type AllowanceLimits } from '../../base/allowance.ts';
+import { type RateLimits, TokenBucket } from '../../base/token-bucket.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
 import { prepareProof, provenPeer } from '../../base/peer-credentials.ts';
@@ -12,7 +12,7 @@ import { TurnedAway } from './refused-connections.ts';
 
 const strangerReason = 'only the gateway may speak to a silo';
 /** Whoever comes and goes before the kernel is asked who it was. */
-const faultLines: AllowanceLimits = { perSecond: 1 / 60, burst: 5 };
+const faultLines: RateLimits = { perSecond: 1 / 60, burst: 5 };
 
 export interface DoorkeeperOptions {
   /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
@@ -37,7 +37,7 @@ export async function keepDoor(
 ): Promise<Doorkeeper> {
   const { clock } = dependencies;
   const away = new TurnedAway();
-  const faults = new Allowance(faultLines, clock.monotonicMs());
+  const faults = new TokenBucket(faultLines, clock.monotonicMs());
   let life: Life | undefined;
   let isClosing = false;
   let closed: (() => void) | undefined;

@@ -1,17 +1,18 @@
-import { type AllowanceLimits, CountingAllowance } from '../../base/allowance.ts';
+import { Throttle } from '../../base/throttle.ts';
+import type { RateLimits } from '../../base/token-bucket.ts';
 import type { FromSilo } from '../protocol.ts';
 
 type LogLine = Extract<FromSilo, { type: 'log' }>;
 
 /** More than the gateway's log takes of one silo, so that it decides; and too few to be ended for (talk-ration.ts). */
-const lines: AllowanceLimits = { perSecond: 20, burst: 400 };
+const lines: RateLimits = { perSecond: 20, burst: 400 };
 
 /** Holds a fault of our own that logs in a loop to what the gateway bears, before a line leaves the isolate. */
 export class LogRation {
-  readonly #lines: CountingAllowance;
+  readonly #lines: Throttle;
 
   constructor(nowMs: number) {
-    this.#lines = new CountingAllowance(lines, nowMs);
+    this.#lines = new Throttle(lines, nowMs);
   }
 
   /** What goes out for `line`: itself, after a word on those left out before it, or nothing. `nowMs` is monotonic. */

@@ -1,5 +1,5 @@
 import { inBackground } from '../../base/background.ts';
-import { Allowance } from '../../base/allowance.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import { type Clock, sleep } from '../../base/clock.ts';
 import { describeError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -69,7 +69,7 @@ export class RunningSilo {
   #isHeld = false;
   #sessionSince: number;
   #packetBytesMax = Infinity;
-  readonly #retries: Allowance;
+  readonly #retries: TokenBucket;
   #isHeadCompared = false;
   /** The head was compared: events and checkpoints may go as well. */
   #isBegun = false;
@@ -106,7 +106,7 @@ export class RunningSilo {
     this.#journal = journal;
     this.#bearer = new BorneIdentity(identity, clock);
     this.#sessionSince = clock.wallMs();
-    this.#retries = new Allowance({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
+    this.#retries = new TokenBucket({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
     const timekeeper = new Timekeeper(
       time,
       Math.max(identity.identity.notBefore, releasedAtMs),

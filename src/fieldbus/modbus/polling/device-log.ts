@@ -1,4 +1,4 @@
-import { CountingAllowance } from '../../../base/allowance.ts';
+import { Throttle } from '../../../base/throttle.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { DeviceStatus } from '../../../status/status.ts';
 
@@ -17,12 +17,12 @@ const events: Record<Exclude<State, 'starting'>, string> = {
 /** Logs each change of a device's state once. One that is held back is told later, unless it is over by then. */
 export class StateLog {
   readonly #logger: Logger;
-  readonly #allowance: CountingAllowance;
+  readonly #allowance: Throttle;
   #told: State = 'starting';
 
   constructor(logger: Logger, now: number) {
     this.#logger = logger;
-    this.#allowance = new CountingAllowance(lines, now);
+    this.#allowance = new Throttle(lines, now);
   }
 
   /** `reason` is only asked for what is logged. */

@@ -1,4 +1,4 @@
-import { Allowance } from '../../../base/allowance.ts';
+import { TokenBucket } from '../../../base/token-bucket.ts';
 import type { Quality } from '../../../reading/quality.ts';
 import type { Sample } from '../../../reading/sample.ts';
 import type { DeviceStatus, IdentityCheckStatus } from '../../../status/status.ts';
@@ -30,7 +30,7 @@ export class IdentifiedDevice implements BusDevice {
   readonly #inquiry: Inquiry;
   readonly #onChange: (identity: IdentityCheckStatus) => void;
   readonly #record: SampleRecord;
-  readonly #reconnects: Allowance;
+  readonly #reconnects: TokenBucket;
   /** Waits for what the device says of itself. */
   #held: { sample: Sample; sinceMs: number } | null = null;
   #isAsked = false;
@@ -51,7 +51,7 @@ export class IdentifiedDevice implements BusDevice {
     this.#device = device;
     this.#inquiry = new Inquiry(checks.filter((check) => isWithin(check, device.options.limits)));
     this.#record = new SampleRecord(now);
-    this.#reconnects = new Allowance(reconnects, now);
+    this.#reconnects = new TokenBucket(reconnects, now);
     this.#onChange = onChange;
   }
 

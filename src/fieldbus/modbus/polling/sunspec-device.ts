@@ -1,4 +1,4 @@
-import { Allowance } from '../../../base/allowance.ts';
+import { TokenBucket } from '../../../base/token-bucket.ts';
 import type { Quality } from '../../../reading/quality.ts';
 import type { Sample } from '../../../reading/sample.ts';
 import type { DeviceStatus, IdentityCheckStatus } from '../../../status/status.ts';
@@ -61,7 +61,7 @@ export class SunSpecDevice implements BusDevice {
   #restsUntilMs = 0;
   #identity: IdentityCheckStatus = { state: 'unchecked', reason: null };
   readonly #onIdentity: (identity: IdentityCheckStatus) => void;
-  readonly #reconnects: Allowance;
+  readonly #reconnects: TokenBucket;
   #wasLost = false;
   /** The walk has read something, be it no marker: what it finds is the device's own word. */
   #hasRead = false;
@@ -75,7 +75,7 @@ export class SunSpecDevice implements BusDevice {
   ) {
     this.options = options;
     this.#onIdentity = onIdentity;
-    this.#reconnects = new Allowance(reconnects, now);
+    this.#reconnects = new TokenBucket(reconnects, now);
     if (options.identify === 'off') this.#identity = { state: 'off', reason: null };
     this.#timing = timing;
     this.#pipeline = pipeline;

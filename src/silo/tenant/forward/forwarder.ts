@@ -7,7 +7,7 @@ import type { BatchRef, LeasedBatch, Reach, Spool } from '../../../spool/spool.t
 import { telemetryRequest } from '../../../uplink/telemetry-message.ts';
 import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
-import { openBucket, spend, type TokenBucket, waitMs as waitMsOf } from '../../../base/token-bucket.ts';
+import { TokenBucket } from '../../../base/token-bucket.ts';
 import type { PublishOutcome, PublishRequest } from '../../../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../../../uplink/publish-window.ts';
 import { asideMax, Delivery, type DeliveryVerdict } from './delivery.ts';
@@ -85,7 +85,9 @@ export class Forwarder {
     });
     const { backlogBytesPerSecond } = dependencies.options;
     if (backlogBytesPerSecond !== undefined) {
-      this.#backlogRate = openBucket(backlogBytesPerSecond, clock.monotonicMs());
+      // One second's worth at once, after a silence.
+      const limits = { perSecond: backlogBytesPerSecond, burst: backlogBytesPerSecond };
+      this.#backlogRate = new TokenBucket(limits, clock.monotonicMs());
     }
   }
 
@@ -194,9 +196,9 @@ export class Forwarder {
     const isBacklog = batch.durable && (epoch !== this.#backlogEnd.epoch || seq <= this.#backlogEnd.seq);
     if (before !== undefined && (isBacklog || this.#dependencies.options.order === 'fifo')) return before;
     if (!isBacklog || this.#backlogRate === undefined) return undefined;
-    const waitMs = waitMsOf(this.#backlogRate, nowMs);
+    const waitMs = this.#backlogRate.waitMs(nowMs);
     if (waitMs > 0) return { by: 'rate', waitMs };
-    this.#backlogRate = spend(this.#backlogRate, batch.compressed.length, nowMs);
+    this.#backlogRate.spend(batch.compressed.length, nowMs);
     return undefined;
   }
 

@@ -11,7 +11,7 @@ import type { Journal } from '../journal.ts';
 import type { LossAccount } from '../../loss-account.ts';
 import type { QuotaOptions } from '../../options.ts';
 import type { QuotaBook, QuotaEdge } from './quota-edges.ts';
-import { RateMeter } from './rate-quota.ts';
+import { RateMeter } from './rate-meter.ts';
 import type { Timekeeper } from '../ingest/timekeeper.ts';
 
 export interface QuotasDependencies {

@@ -1,6 +1,6 @@
 import type { LossReason } from '../../../reading/loss.ts';
 import type { Sample } from '../../../reading/sample.ts';
-import { RateQuota } from './rate-quota.ts';
+import { TokenBucket } from '../../../base/token-bucket.ts';
 
 /** `quota`: more samples a second than agreed. `cpu-quota`: the isolate takes more of the CPU than agreed. */
 export type RefusalReason = Extract<LossReason, 'quota' | 'cpu-quota'>;
@@ -12,18 +12,20 @@ export interface Sorted {
 
 /** Which samples a silo's quotas let in. Pure but for what it counts. */
 export class Admission {
-  readonly #rate: RateQuota | undefined;
+  readonly #rate: TokenBucket | undefined;
   /** What each device has saved up towards its next sample, 0 to 1; the configuration bounds the devices. */
   readonly #savings = new Map<string, number>();
 
   constructor(samplesPerSecond: number | undefined, nowMs: number) {
-    this.#rate = samplesPerSecond === undefined ? undefined : new RateQuota(samplesPerSecond, nowMs);
+    if (samplesPerSecond === undefined) return;
+    // One second's worth at once.
+    this.#rate = new TokenBucket({ perSecond: samplesPerSecond, burst: samplesPerSecond }, nowMs);
   }
 
   /** `share`: how many of each device's samples may pass, 0 to 1. */
   sort(samples: readonly Sample[], share: number, nowMs: number): Sorted {
     const thinned = this.#thin(samples, share);
-    const passing = this.#rate?.take(thinned.admitted.length, nowMs) ?? thinned.admitted.length;
+    const passing = this.#rate?.takeUpTo(thinned.admitted.length, nowMs) ?? thinned.admitted.length;
     const refused = [
       { reason: 'cpu-quota' as const, samples: thinned.refused },
       { reason: 'quota' as const, samples: thinned.admitted.slice(passing) },

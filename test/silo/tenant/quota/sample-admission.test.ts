@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Sample } from '../../../../src/reading/sample.ts';
 import { Admission } from '../../../../src/silo/tenant/quota/sample-admission.ts';
-import { RateMeter, RateQuota } from '../../../../src/silo/tenant/quota/rate-quota.ts';
+import { RateMeter } from '../../../../src/silo/tenant/quota/rate-meter.ts';
 
 function samplesOf(device: string, count: number): Sample[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -12,17 +12,6 @@ function samplesOf(device: string, count: number): Sample[] {
     values: {},
   }));
 }
-
-describe('rate quota', () => {
-  it('lets its rate through on average and a second at once', () => {
-    const quota = new RateQuota(100, 0);
-    assert.equal(quota.take(150, 0), 100);
-    assert.equal(quota.take(10, 0), 0);
-    let passed = 0;
-    for (let ms = 10; ms <= 10_000; ms += 10) passed += quota.take(5, ms);
-    assert.ok(passed >= 999 && passed <= 1000, `${passed}`);
-  });
-});
 
 describe('rate meter', () => {
   it('shows a mean over ten seconds, of what there is of them', () => {
