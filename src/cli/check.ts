@@ -1,4 +1,5 @@
 import { ExitCode } from '../base/exit-code.ts';
+import { meaningOfKeyPlace } from '../base/key-place.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
 import type { Command } from './command.ts';
@@ -14,6 +15,10 @@ const command: Command = {
     if (!good) process.exitCode = ExitCode.Config;
     if (json) return await printJson({ good, faults, warnings, silos });
     for (const warning of warnings) remark(warning);
+    for (const { name, spoolKey } of silos) {
+      const meaning = spoolKey === null ? undefined : meaningOfKeyPlace(spoolKey);
+      if (meaning !== undefined) remark(`silo '${name}': ${meaning}`);
+    }
     for (const fault of faults) await print(formatFault(plainDocument(fault)));
     if (good) for (const silo of silos) await print(summaryOf(plainDocument(silo)));
   },

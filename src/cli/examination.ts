@@ -1,8 +1,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
+import type { SpoolKeyPlace } from '../base/key-place.ts';
 import { loadConfig } from '../config/load-config.ts';
 import type { ConfigFault } from '../config/options.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
+import { spoolKeyPlace } from '../identity/key-place.ts';
 import { inspectIdentity } from '../identity/inspection.ts';
 import type { SiloOptions } from '../silo/options.ts';
 import { parseAuthorities } from '../uplink/authorities.ts';
@@ -27,6 +30,8 @@ export interface SiloFinding {
   notAfter: number;
   daysLeft: number;
   devices: number;
+  /** Null where nothing says whose the spool is. */
+  spoolKey: SpoolKeyPlace | null;
 }
 
 type Report = (key: string, text: string) => void;
@@ -68,11 +73,12 @@ function isSameGateway(a: Omit<SiloFinding, 'devices'>, b: Omit<SiloFinding, 'de
 }
 
 function examineSilo(
-  { name, identity }: SiloOptions,
+  silo: SiloOptions,
   nowMs: number,
   report: Report,
   warnings: string[],
 ): Omit<SiloFinding, 'devices'> | undefined {
+  const { name, identity } = silo;
   const blame = (text: string): void => {
     const key = (['privateKey', 'trust'] as const).find((each) => text.startsWith(`${identity[each]}:`));
     report(`identity.${key ?? 'certificate'}`, text);
@@ -89,7 +95,8 @@ function examineSilo(
     if ((statSync(identity.privateKey, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) {
       warnings.push(`silo '${name}': others may read ${identity.privateKey}; chmod 600 it`);
     }
-    return { name, tenant, gateway, fingerprintSha256, notAfter, daysLeft };
+    const spoolKey = keyPlaceOf(silo, tenant, gateway);
+    return { name, tenant, gateway, fingerprintSha256, notAfter, daysLeft, spoolKey };
   } catch (error) {
     if (!(error instanceof MerestoneError)) throw error;
     blame(error.describe());
@@ -103,6 +110,22 @@ function examineSilo(
     }
     return undefined;
   }
+}
+
+/** Under a unit of systemd, its credentials are where the certificate is (systemd.exec(5)). */
+function keyPlaceOf(
+  { name, identity, spool, keyDirectory }: SiloOptions,
+  tenant: string | null,
+  gateway: string | null,
+): SpoolKeyPlace | null {
+  if (tenant === null || gateway === null) return null;
+  const folders = {
+    spool: join(spool.directory, tenant, gateway),
+    keys: join(keyDirectory, tenant, gateway),
+  };
+  const beside = dirname(identity.certificate);
+  const isUnits = beside.startsWith('/run/credentials/');
+  return spoolKeyPlace(folders, { silo: name, ...(isUnits && { credentialsDirectory: beside }) });
 }
 
 function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {

@@ -1,3 +1,4 @@
+import { meaningOfKeyPlace } from '../base/key-place.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../status/status.ts';
@@ -89,6 +90,8 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     const { disk } = spool;
     if (disk.state === 'failing')
       say('disk', paint('red', `takes nothing: ${disk.reason ?? 'it does not say why'}`));
+    const key = spool.key && meaningOfKeyPlace(spool.key);
+    if (key !== undefined) say('', paint('dim', key));
     if (spool.quarantined > 0) say('', paint('yellow', `${count(spool.quarantined)} batches quarantined`));
   }
   say(

@@ -32,6 +32,16 @@ export function siloDirectory(
   return own === undefined ? path.join(stateDir, 'silos', name) : resolve(own);
 }
 
+/** Of its key-encryption key: never in a folder that holds a spool. A tenant's name has no dot. */
+export function keyDirectory(
+  { name, stateDir: own, spool }: Pick<SiloConfig, 'name' | 'stateDir' | 'spool'>,
+  stateDir: string,
+  resolve: (text: string) => string,
+): string {
+  if (spool.keyDir !== undefined) return resolve(spool.keyDir);
+  return own === undefined ? path.join(stateDir, 'keys', name) : path.join(resolve(own), '.keys');
+}
+
 function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string) => string): SiloOptions {
   const { identity, uplink, batch, spool, quota } = silo;
   const { alpn, backlogBytesPerSecond } = uplink;
@@ -63,6 +73,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
       whenFull: spool.whenFull,
       keyPeriodMs: spool.keyPeriod,
     },
+    keyDirectory: keyDirectory(silo, stateDir, resolve),
     quota: defined(quota),
     memoryMbMax: Math.round(silo.memoryMax / 1e6),
     isolation: isolationOptions(silo, resolve),

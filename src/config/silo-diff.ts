@@ -40,7 +40,10 @@ export function changedKeys(before: OwnPart, after: OwnPart): string[] {
     paths.filter(([, , key]) => key === 'profile' || key === 'profileSha256').map(([, name]) => name),
   );
   const told = paths.filter(([, name, key]) => !(reprofiled.has(name) && followsProfile.has(key ?? '')));
-  return [...new Set(told.map(inWords))];
+  const words = new Set(told.map(inWords));
+  // The keys follow the state folder where they have no place of their own; then it is told once.
+  if (words.has('stateDir')) words.delete('spool.keyDir');
+  return [...words];
 }
 
 /** A point's interval is its device's where it has none of its own: it is told once. */
@@ -95,6 +98,7 @@ function isNamedList(value: unknown): value is Named[] {
 /** Options carry their unit in the name and stand in groups of our own; the file's keys do neither. */
 const keyOf: Readonly<Record<string, string>> = {
   memoryMbMax: 'memoryMax',
+  keyDirectory: 'spool.keyDir',
   profileSha256: 'profile',
   'spool.directory': 'stateDir',
   'isolation.kind': 'isolation',

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { type Element, type RelationFault, repeated } from './element.ts';
-import { siloDirectory } from './interpret.ts';
+import { keyDirectory, siloDirectory } from './interpret.ts';
 import type { SiloConfig } from './silo-schema.ts';
 
 /** What silos share with the rest of the file; absolute. */
@@ -37,7 +37,12 @@ export function siloFaults(silos: readonly Silo[], paths: CommonPaths): Relation
       path: ['silos', index, 'socket'],
       text: `silo '${first.value.name}' has the same socket; give each its own: one door cannot lead into two silos`,
     })),
+    ...repeated(silos, ({ spool }) => spool.keyDir && resolve(spool.keyDir)).map(({ index, first }) => ({
+      path: ['silos', index, 'spool', 'keyDir'],
+      text: `silo '${first.value.name}' has the same folder of keys; give each its own: a shared key is no wall`,
+    })),
     ...floorFaults(silos, paths),
+    ...keyFaults(silos, paths),
   ];
 }
 
@@ -71,6 +76,18 @@ function floorFaults(silos: readonly Silo[], { stateDir, resolve }: CommonPaths)
       return [{ path: ['silos', blamed.index, 'stateDir'], text }];
     }),
   );
+}
+
+/** Whoever copies a folder of spools must not have their keys with it. */
+function keyFaults(silos: readonly Silo[], { stateDir, resolve }: CommonPaths): RelationFault[] {
+  return silos.flatMap((silo) => {
+    if (silo.value.spool.keyDir === undefined) return [];
+    const folder = keyDirectory(silo.value, stateDir, resolve);
+    const holder = silos.find(({ value }) => isWithin(folder, siloDirectory(value, stateDir, resolve)));
+    if (holder === undefined) return [];
+    const text = `this is in the state folder of silo '${holder.value.name}', beside what the key protects; name another place`;
+    return [{ path: ['silos', silo.index, 'spool', 'keyDir'], text }];
+  });
 }
 
 function relationOf(own: string, other: string): string | undefined {

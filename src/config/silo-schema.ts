@@ -122,6 +122,9 @@ const spool = z
       .default('drop-oldest')
       .describe('what gives way when the spool is full; an event says what went'),
     keyPeriod: duration('1h', '30d', 'a data key seals batches for this long').prefault('1d'),
+    keyDir: path(
+      "folder of the key-encryption key where no systemd credential holds it, apart from the spool's; keys/<silo> in the common stateDir where absent",
+    ).optional(),
   })
   .prefault({})
   .describe('what is kept until the cloud has it');

@@ -39,6 +39,8 @@ export interface SiloOptions {
   checkpoint: CheckpointOptions;
   batch: BatchOptions;
   spool: SpoolOptions;
+  /** Folder of the key-encryption keys that are in no credential: a file per tenant and gateway. Absolute. */
+  keyDirectory: string;
   quota: QuotaOptions;
   /** Memory limit of its isolate. */
   memoryMbMax: number;

@@ -31,6 +31,17 @@ export async function rekey(books: Books, wrapper: KeyWrapper): Promise<void> {
   books.store.wipeWal();
 }
 
+/**
+ * Where another key-encryption key goes first than the one that wrapped the data keys, a new data key seals from now
+ * on, and the others are wrapped anew: what wrapped them before opens nothing that comes after.
+ */
+export async function adopt(books: Books, wrapper: KeyWrapper): Promise<void> {
+  const known = books.store.keys().filter(({ id }) => books.keyring.get(id) !== undefined);
+  if (known.every(({ kek }) => kek === wrapper.keyId)) return;
+  await rotateKey(books, wrapper);
+  await rekey(books, wrapper);
+}
+
 /** The keys are changed; where the disk refuses, the next change overwrites what is left of them. */
 function wipeWal({ store }: Books): void {
   try {

@@ -1,7 +1,7 @@
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Books } from './state/transaction.ts';
-import { rekey, rotateKey } from './key-change.ts';
+import { adopt, rekey, rotateKey } from './key-change.ts';
 import type { KeyWrapper } from './sealing/keyring.ts';
 
 /** A rotation that fails is tried again this much later; the old key seals as well meanwhile. */
@@ -42,6 +42,15 @@ export class Rotation {
     this.rotate().catch((error: unknown) => {
       this.#logger.warn('spool: the data key could not be changed', { reason: describeError(error) });
     });
+  }
+
+  /** At the opening: takes up another key-encryption key. Where the disk refuses, the next opening tries again. */
+  async adopt(): Promise<void> {
+    try {
+      await adopt(this.#books, this.#keys);
+    } catch (error) {
+      this.#logger.warn('spool: the data keys could not be wrapped anew', { reason: describeError(error) });
+    }
   }
 
   async rekey(newKeys: KeyWrapper): Promise<void> {

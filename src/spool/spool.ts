@@ -90,7 +90,10 @@ export class Spool {
     const quota = quotaOf(options.bytesMax);
     const lock = holdLock(options.directory);
     try {
-      return new Spool(options, deps, lock, await openBooks(filesOf(options.directory), quota, deps));
+      const books = await openBooks(filesOf(options.directory), quota, deps);
+      const spool = new Spool(options, deps, lock, books);
+      await spool.#rotation.adopt();
+      return spool;
     } catch (error) {
       lock.release();
       throw error;

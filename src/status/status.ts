@@ -1,3 +1,5 @@
+import type { SpoolKeyPlace } from '../base/key-place.ts';
+
 /**
  * What `merestone status`, `GET /api/status` and the metrics show. Plain data; it crosses threads and sockets. Ages
  * (`forMs`, `silentMs`, …) are of the monotonic clock: a step of the wall clock changes none of them.
@@ -209,6 +211,8 @@ export interface SpoolStatus {
   /** Events waiting to be delivered. */
   events: number;
   bytesWritten: number;
+  /** Where the key is that opens it; absent where a silo does not say. */
+  key?: SpoolKeyPlace;
   disk: DiskStatus;
 }
 

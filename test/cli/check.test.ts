@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority } from '../support/pki.ts';
@@ -178,6 +179,19 @@ describe('check', () => {
     await configure(['north']);
     chmodSync(site.path('north.key'), 0o644);
     assert.match(examine(site.config, Date.now()).warnings.join(), /others may read .*north\.key; chmod 600/);
+  });
+
+  it('says what it means where the key to the spool is, and that is no fault', async () => {
+    await configure(['north']);
+    const { exitCode, stderr } = await runCommand(['check', '--config', site.config]);
+    assert.equal(exitCode, 0);
+    assert.match(stderr, /silo 'north': the key to the spool is a file on the same disk: .*; make it a/);
+    assert.equal(examine(site.config, Date.now()).silos[0]!.spoolKey, 'same-disk');
+    const spool = site.path('state/silos/north/acme/acme_gw-0001');
+    mkdirSync(spool, { recursive: true });
+    writeFileSync(join(spool, 'key-encryption-key.pem'), '');
+    assert.equal(examine(site.config, Date.now()).silos[0]!.spoolKey, 'spool-folder');
+    rmSync(site.path('state'), { recursive: true });
   });
 
   it('warns of an http.listen that others reach', async () => {

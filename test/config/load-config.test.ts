@@ -71,6 +71,7 @@ describe('a sound configuration', () => {
             whenFull: 'drop-oldest',
             keyPeriodMs: 86_400_000,
           },
+          keyDirectory: '/var/lib/merestone/keys/north',
           quota: {},
           memoryMbMax: 96,
           isolation: { kind: 'thread' },

@@ -37,6 +37,16 @@ describe('what two silos may not share', () => {
     ]);
   });
 
+  it('is a folder of keys', () => {
+    const keyDir = ['spool: { keyDir: /srv/keys }'];
+    const [fault, ...more] = faultsOf(configOf({ north: keyDir, south: keyDir }));
+    assert.match(
+      fault!,
+      /silo 'north' has the same folder of keys; give each its own: a shared key is no wall/,
+    );
+    assert.deepEqual(more, []);
+  });
+
   it('is a socket', () => {
     const processes = (north: string, south: string): string =>
       configOf({
@@ -114,6 +124,11 @@ describe('what a silo may not say', () => {
       'a socket that no kernel takes',
       ['isolation: process', `socket: /${'s'.repeat(107)}`],
       "6:13: a socket's path has 107 bytes at most, and this one 108; shorten it",
+    ],
+    [
+      'a folder for its key where its spool is',
+      ['spool: { keyDir: /var/lib/merestone/silos/north/keys }'],
+      "5:22: this is in the state folder of silo 'north', beside what the key protects; name another place",
     ],
   ];
   for (const [name, north, expected] of cases) {

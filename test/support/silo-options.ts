@@ -44,6 +44,7 @@ export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloCha
       keyPeriodMs: dayMs,
       ...spool,
     },
+    keyDirectory: path('keys'),
     quota: {},
     memoryMbMax: 96,
     isolation: { kind: 'thread' },

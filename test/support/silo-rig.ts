@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
-import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
+import { loadSiloKeys } from '../../src/silo/tenant/silo-storage.ts';
 import type { SiloStatus } from '../../src/status/status.ts';
 import { type AuditEntry, decodeEntry } from '../../src/audit/audit-entry.ts';
 import { auditDirectory, listSegments } from '../../src/audit/audit-segment.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
+import type { SiloOptions } from '../../src/silo/options.ts';
 import { Silo } from '../../src/silo/tenant/silo.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import type { StreamEvent } from '../../src/messages/event.ts';
@@ -26,6 +27,7 @@ export class SiloRig {
   readonly posted: FromSilo[] = [];
   readonly silo: Silo;
   readonly #directory: string;
+  readonly #options: SiloOptions;
 
   /** `folder` holds the silo's certificates, and takes its state. */
   static async start(folder: string, changes: SiloChanges = {}, clock: RigClock = {}): Promise<SiloRig> {
@@ -41,6 +43,7 @@ export class SiloRig {
   ) {
     this.clock = new FakeClock(wallMs);
     const birth = siloBirth(folder, changes);
+    this.#options = birth.options;
     this.#directory = birth.options.spool.directory;
     const channel = {
       post: (message: FromSilo) => void this.posted.push(message),
@@ -88,7 +91,7 @@ export class SiloRig {
   async stopAndDrain(): Promise<Drained> {
     await this.silo.handle({ type: 'stop' });
     const directory = join(this.#directory, acme.tenant, acme.gateway);
-    const keys = await loadKeyWrapper(directory, { silo: 'north' });
+    const keys = await loadSiloKeys(this.#options, acme, silentLogger);
     const options = { directory, bytesMax: 4_000_000, whenFull: 'drop-oldest', keyPeriodMs: 1e9 } as const;
     const spool = await Spool.open(options, {
       origin: acme,

@@ -132,6 +132,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       const floors = '/var/lib/private/merestone-silo';
       await container.expect('install', '-d', floors);
       await container.expect('mv', '/var/lib/private/merestone/silos/north', `${floors}/north`);
+      await container.expect('mv', '/var/lib/private/merestone/keys/north', `${floors}/north/.keys`);
       // A disk of its own for the other; a container has no loop devices, and a tmpfs is a file system as well.
       await container.expect('install', '-d', `${floors}/south`);
       await container.expect(

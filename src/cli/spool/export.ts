@@ -5,6 +5,7 @@ import { print, remark } from '../output.ts';
 import {
   dependenciesOf,
   folderOption,
+  keysOption,
   recordAct,
   siloOption,
   spoolPlaces,
@@ -14,7 +15,8 @@ import {
 const command: Command<PlaceArguments> = {
   command: 'export [folder]',
   describe: 'writes all batches that wait, and those that the broker refused, as one JSON line each; audited',
-  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  builder: (yargs) =>
+    yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     for (const place of spoolPlaces(args)) {
       await atRest(place, await dependenciesOf(place), async (books) => {

@@ -3,12 +3,20 @@ import { atRest } from '../../spool/offline/offline-spool.ts';
 import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
-import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
+import {
+  dependenciesOf,
+  folderOption,
+  keysOption,
+  siloOption,
+  spoolPlaces,
+  type PlaceArguments,
+} from './spool-place.ts';
 
 const command: Command<PlaceArguments> = {
   command: 'rekey [folder]',
   describe: 'wraps the data keys to the first key-encryption key anew; afterwards the older ones may go',
-  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  builder: (yargs) =>
+    yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) {

@@ -1,6 +1,6 @@
-import { globSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -15,11 +15,14 @@ import {
 } from '../../spool/offline/offline-spool.ts';
 import { filesOf } from '../../spool/storage/layout.ts';
 import type { Origin } from '../../messages/topic.ts';
+import { loadConfig } from '../../config/load-config.ts';
+import type { SiloOptions } from '../../silo/options.ts';
 import { silosOf } from '../silo-choice.ts';
 
 export interface PlaceArguments {
   folder: string | undefined;
   silo: string | undefined;
+  keys?: string | undefined;
 }
 
 export const folderOption = {
@@ -27,11 +30,19 @@ export const folderOption = {
   describe: "a spool's own folder, where it is not one of the configuration's",
 } as const;
 
+export const keysOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'folder of its key-encryption-key.pem, for a spool folder by itself',
+} as const;
+
 export const siloOption = { type: 'string', requiresArg: true, describe: 'only of this silo' } as const;
 
 /** Where a spool stands: one per tenant and gateway that a silo has had. */
 export interface SpoolPlace extends AtRestOptions {
   silo: string | undefined;
+  /** Of its key-encryption key's file, where that is another folder than the spool's. */
+  keys?: string;
 }
 
 /** For a folder that no configuration names: only a rekey writes, and that little. */
@@ -50,14 +61,13 @@ export function spoolPlaces(args: PlaceArguments & { config: string }): SpoolPla
   return places;
 }
 
-function namedPlaces({ folder, silo, config }: PlaceArguments & { config: string }): SpoolPlace[] {
-  if (folder !== undefined) return [{ silo, directory: folder, bytesMax: bytesMaxUnknown }];
+function namedPlaces({ folder, silo, keys, config }: PlaceArguments & { config: string }): SpoolPlace[] {
+  if (folder !== undefined) {
+    const own = { silo, directory: folder, bytesMax: bytesMaxUnknown };
+    return [keys === undefined ? (configuredPlace(config, folder) ?? own) : { ...own, keys }];
+  }
   const silos = silosOf(config, silo);
-  const places = silos.flatMap(({ name, spool: { directory, bytesMax } }) =>
-    globSync(filesOf(join(directory, '*', '*')).database)
-      .sort()
-      .map((file) => ({ silo: name, directory: dirname(file), bytesMax })),
-  );
+  const places = silos.flatMap(placesOf);
   if (places.length > 0) return places;
   // What may not be read looks as if there were nothing.
   for (const { spool } of silos) requireReadable(spool.directory);
@@ -65,6 +75,24 @@ function namedPlaces({ folder, silo, config }: PlaceArguments & { config: string
     subject: silos.map((each) => each.spool.directory).join(', '),
     hint: 'it is made when the daemon first stores a batch under a valid identity',
   });
+}
+
+function placesOf({ name, spool, keyDirectory }: SiloOptions): SpoolPlace[] {
+  const files = globSync(filesOf(join(spool.directory, '*', '*')).database).sort();
+  return files.map(dirname).map((directory) => ({
+    silo: name,
+    directory,
+    bytesMax: spool.bytesMax,
+    keys: join(keyDirectory, relative(spool.directory, directory)),
+  }));
+}
+
+/** A folder may be named, and be one of the configuration's all the same. */
+function configuredPlace(config: string, folder: string): SpoolPlace | undefined {
+  if (!existsSync(config)) return undefined;
+  const loaded = loadConfig(config);
+  if ('faults' in loaded) return undefined;
+  return loaded.options.silos.flatMap(placesOf).find(({ directory }) => directory === resolve(folder));
 }
 
 const asUnit =
@@ -108,9 +136,10 @@ function statOf(path: string): { uid: number } | undefined {
 }
 
 /** The key is never made here: a spool that is there was sealed with one. */
-export async function dependenciesOf({ directory, silo }: SpoolPlace): Promise<AtRestDependencies> {
-  const keys = await loadKeyWrapper(directory, {
+export async function dependenciesOf({ directory, silo, ...place }: SpoolPlace): Promise<AtRestDependencies> {
+  const keys = await loadKeyWrapper(place.keys ?? directory, {
     ...(silo === undefined ? {} : { silo }),
+    ...(place.keys === undefined ? {} : { former: directory }),
     mayMake: false,
   });
   return { keys, clock: systemClock, logger: silentLogger };

@@ -11,6 +11,7 @@ import { print, printJson, styler } from '../output.ts';
 import {
   dependenciesOf,
   folderOption,
+  keysOption,
   siloOption,
   spoolPlaces,
   type PlaceArguments,
@@ -44,7 +45,8 @@ interface SpoolStats {
 const command: Command<PlaceArguments> = {
   command: 'stats [folder]',
   describe: 'whose spools there are and what waits in them',
-  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  builder: (yargs) =>
+    yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) spools.push(await statsOf(place));

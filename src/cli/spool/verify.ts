@@ -4,12 +4,20 @@ import { atRest } from '../../spool/offline/offline-spool.ts';
 import { type SpoolVerdict, verify } from '../../spool/offline/spool-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
-import { dependenciesOf, folderOption, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
+import {
+  dependenciesOf,
+  folderOption,
+  keysOption,
+  siloOption,
+  spoolPlaces,
+  type PlaceArguments,
+} from './spool-place.ts';
 
 const command: Command<PlaceArguments> = {
   command: 'verify [folder]',
   describe: 'opens every seal and walks the chain: what is wrong, and where; changes nothing',
-  builder: (yargs) => yargs.positional('folder', folderOption).options({ silo: siloOption }),
+  builder: (yargs) =>
+    yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) {

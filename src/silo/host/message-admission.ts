@@ -1,3 +1,4 @@
+import { spoolKeyPlaces } from '../../base/key-place.ts';
 import type { LogFields, LogLevel } from '../../base/logger.ts';
 import type {
   BatchesStatus,
@@ -156,6 +157,7 @@ function spoolOf(from: UnknownRecord): SpoolStatus {
     dropped: number(from['dropped']),
     events: number(from['events']),
     bytesWritten: number(from['bytesWritten']),
+    ...(from['key'] !== undefined && { key: oneOf(from['key'], spoolKeyPlaces) }),
     disk: diskOf(record(from['disk'])),
   };
 }

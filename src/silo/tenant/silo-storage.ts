@@ -1,10 +1,14 @@
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
-import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
+import { describeError } from '../../base/error.ts';
+import { credentialPath, type KeyWrapper, loadKeyWrapper } from '../../identity/key-encryption-key.ts';
+import { spoolKeyPlace } from '../../identity/key-place.ts';
+import { moveKeyFile } from '../../identity/key-file.ts';
 import { Spool } from '../../spool/spool.ts';
 import { Storage } from '../../spool/failover/failover-spool.ts';
 import type { Origin } from '../../messages/topic.ts';
+import type { SpoolStatus } from '../../status/status.ts';
 import type { LossAccount } from '../loss-account.ts';
 import type { SiloOptions } from '../options.ts';
 
@@ -20,7 +24,28 @@ export function folderOf({ spool }: SiloOptions, { tenant, gateway }: Origin): s
   return join(spool.directory, tenant, gateway);
 }
 
-/** Throws as `Spool.open` and `loadKeyWrapper` do, the disk's faults apart. */
+/** Of the same tenant and gateway, apart from what it protects. */
+export function keyFolderOf({ keyDirectory }: SiloOptions, { tenant, gateway }: Origin): string {
+  return join(keyDirectory, tenant, gateway);
+}
+
+/**
+ * The silo's key-encryption keys. A file that lies in the spool's own folder is moved out of it; where that cannot
+ * be done, it is read there. Throws KeyUnavailable, Io.
+ */
+export function loadSiloKeys(options: SiloOptions, origin: Origin, logger: Logger): Promise<KeyWrapper> {
+  const former = folderOf(options, origin);
+  const directory = keyFolderOf(options, origin);
+  const silo = options.name;
+  try {
+    moveKeyFile(former, directory, credentialPath({ silo }) === undefined);
+  } catch (error) {
+    logger.warn("spool: its key stays in the spool's own folder", { reason: describeError(error) });
+  }
+  return loadKeyWrapper(directory, { silo, former });
+}
+
+/** Throws as `Spool.open` and `loadSiloKeys` do, the disk's faults apart. */
 export function openStorage(
   options: SiloOptions,
   origin: Origin,
@@ -28,12 +53,15 @@ export function openStorage(
 ): Promise<Storage> {
   const directory = folderOf(options, origin);
   const { bytesMax, whenFull } = options.spool;
+  let place: Pick<SpoolStatus, 'key'> = {};
   const open = async (): Promise<Spool> => {
-    const keys = await loadKeyWrapper(directory, { silo: options.name });
+    const keys = await loadSiloKeys(options, origin, logger);
+    const folders = { spool: directory, keys: keyFolderOf(options, origin) };
+    place = { key: spoolKeyPlace(folders, { silo: options.name }) };
     return Spool.open({ ...options.spool, directory }, { origin, keys, clock, logger });
   };
   const memory = { bytesMax: Math.min(memoryBytesMax, options.memoryMbMax * 1e6 * memoryShare), whenFull };
   const lost = (run: { samples: number; from: number; to: number }): void =>
     losses.add({ reason: 'disk', ...run });
-  return Storage.open({ origin, clock, logger, open, memory, lost }, bytesMax);
+  return Storage.open({ origin, clock, logger, open, memory, lost, keyPlace: () => place }, bytesMax);
 }

@@ -31,6 +31,8 @@ export interface StorageDependencies {
   memory: MemoryOptions;
   /** These were given up: no disk took them, and memory had no room. */
   lost(givenUp: GivenUp): void;
+  /** For the status. */
+  keyPlace?(): Pick<SpoolStatus, 'key'>;
 }
 
 /** Characters of a reason in an event. */
@@ -241,6 +243,7 @@ export class Storage {
       batches: stored.batches + this.memory.count,
       samples: stored.samples + this.memory.samples,
       events: stored.events + this.#events.count,
+      ...this.#deps.keyPlace?.(),
       disk: this.#state.status(),
     };
   }

@@ -1,6 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { filesAside, filesOf, walOf } from '../storage/layout.ts';
-import { flush, overwrite } from '../storage/disk.ts';
+import { overwrite } from '../../base/overwrite-file.ts';
+import { flush } from '../storage/disk.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { holdLock } from '../storage/lock.ts';
 import { encodeTestimony, readTestimony } from '../state/high-water-mark.ts';

@@ -2,7 +2,8 @@ import Database from 'better-sqlite3';
 import { MerestoneError } from '../../base/error.ts';
 import { inOurWords } from './disk-error.ts';
 import type { SpoolFiles } from './layout.ts';
-import { allocate, flush, inodeOf, keepPrivate, overwrite, roomToGrow, sizeOf } from './disk.ts';
+import { overwrite } from '../../base/overwrite-file.ts';
+import { allocate, flush, inodeOf, keepPrivate, roomToGrow, sizeOf } from './disk.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './page-budget.ts';
 import { Reserve } from './reserve.ts';
 import {

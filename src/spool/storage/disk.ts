@@ -60,21 +60,6 @@ function cutBack(descriptor: number, bytes: number): void {
   }
 }
 
-/** Overwrites what `file` holds with zeros, in place, and sees them onto the medium. `from`: what it begins with stays. */
-export function overwrite(file: string, from = 0): void {
-  const bytes = sizeOf(file);
-  const zeros = Buffer.alloc(65_536);
-  const descriptor = openSync(file, 'r+');
-  try {
-    for (let at = from; at < bytes; ) {
-      at += writeSync(descriptor, zeros, 0, Math.min(zeros.length, bytes - at), at);
-    }
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
 /**
  * Makes `file` where it is missing, and readable by its owner alone: SQLite's own would be everybody's. One that is
  * there is not opened, since closing it would end the locks that this process has on it (POSIX fcntl).
