@@ -34,11 +34,16 @@ export function deviceOptions(
     place: placeOf(),
     ...(expansion && { profile: expansion.profile, profileSha256: expansion.profileSha256 }),
   };
+  const serial = {
+    ...common,
+    kind: 'serial',
+    ...(device.measureMax !== undefined && { measureMaxMs: device.measureMax }),
+  } as const;
   if (expansion?.kind === 'serial') {
     const { protocol, identify } = expansion;
-    return { ...common, kind: 'serial', protocol, ...(identify && { identify }) };
+    return { ...serial, protocol, ...(identify && { identify }) };
   }
-  if (device.protocol !== undefined) return { ...common, kind: 'serial', protocol: device.protocol };
+  if (device.protocol !== undefined) return { ...serial, protocol: device.protocol };
   const limits = expansion?.limits;
   const gapMax = device.gapMax ?? limits?.gapMax;
   return {

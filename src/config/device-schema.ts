@@ -73,6 +73,11 @@ export const deviceSchema = z
       '60s',
       "how long an answer may take; the profile's, else 1s",
     ).optional(),
+    measureMax: duration(
+      '1s',
+      '1000s',
+      'the longest measurement that a plain serial device may announce (SDI-12: up to 999 s); 60s unless written',
+    ).optional(),
     registersMax: z
       .int()
       .min(1)

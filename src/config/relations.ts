@@ -84,6 +84,8 @@ const sourceKeys = { modbus: 'points', serial: 'protocol' } as const;
 
 const modbusKeys = ['unitId', 'points', 'registersMax', 'bitsMax', 'gapMax', 'requestGap'] as const;
 
+const serialKeys = ['protocol', 'measureMax'] as const;
+
 /** A device must have what its bus needs to talk to it, and one source of what to read. */
 function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[] {
   const own = sourceKeys[driverOfBus(bus.kind).deviceKind];
@@ -101,10 +103,9 @@ function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[
     }
     return faults;
   }
-  if (device.protocol !== undefined) {
-    faults.push(
-      at(`'protocol' is for plain serial, and bus '${bus.name}' speaks Modbus; remove it`, 'protocol'),
-    );
+  for (const key of serialKeys) {
+    if (device[key] === undefined) continue;
+    faults.push(at(`'${key}' is for plain serial, and bus '${bus.name}' speaks Modbus; remove it`, key));
   }
   if (device.unitId === undefined) {
     faults.push(at(`'unitId' is missing; write the Modbus address of '${device.name}'`));

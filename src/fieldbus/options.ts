@@ -312,6 +312,8 @@ export interface SerialProtocol {
 export interface SerialDeviceOptions extends DeviceBase {
   kind: 'serial';
   protocol: SerialProtocol;
+  /** The longest measurement that it may announce; absent: a minute. */
+  measureMaxMs?: number;
   /** What its frames must look like; absent: anything. */
   identify?: FrameIdentity | 'off';
 }

@@ -44,7 +44,8 @@ export interface BusSiloStatus {
 export interface DeviceStatus {
   name: string;
   silo: string;
-  state: 'starting' | 'good' | 'partial' | 'failing' | 'offline';
+  /** `measuring`: as `starting`, while it takes the time for its first measurement that it announced. */
+  state: 'starting' | 'measuring' | 'good' | 'partial' | 'failing' | 'offline';
   /** The last failure in words, null where the last poll was good. */
   reason: string | null;
   /** The shortest interval of its points. */

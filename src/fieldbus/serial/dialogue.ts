@@ -1,14 +1,23 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { sleep } from '../../base/clock.ts';
-import type { Outlier } from '../../reading/range.ts';
-import type { Framing, SerialProtocol, SerialRequestStep } from '../options.ts';
+import type { SerialProtocol, SerialRequestStep } from '../options.ts';
 import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
+import {
+  addTelegram,
+  announcedBy,
+  fill,
+  longestFrameMs,
+  rateAfter,
+  type Step,
+  timeoutOf,
+} from './dialogue-steps.ts';
 import { createDeframer } from './framing.ts';
 import type { Deframer, Frame } from './framing.ts';
-import type { SerialLine } from './serial-line.ts';
+import { lostToOthers, MeasurementSharing, tooLong } from './measurement.ts';
+import type { Measuring } from './measurement.ts';
 import type { MessageReader, Telegram } from './message-reader.ts';
 import { compilePattern, latin1 } from './pattern.ts';
-import type { Pattern } from './pattern.ts';
+import type { SerialLine, Turn } from './serial-line.ts';
 import type { Unread } from './unread-frames.ts';
 
 /** How a dialogue ended; `crc`: it got an answer, but a damaged one. `timeout`: none that it waited for. */
@@ -18,21 +27,60 @@ export interface DialogueResult extends Telegram {
   answerMs: number | null;
   /** Bytes came that were no frame. */
   isNoisy: boolean;
+  /** Why it failed, where that is not what came; a remedy stands after a semicolon. */
+  reason?: string;
+  /** For how long others had to wait while it measured. */
+  heldMs: number;
+}
+
+/** What a dialogue that is going on has come to. */
+class Held {
+  readonly turn: Turn;
+  readonly groups = new Map<string, string>();
+  readonly result: DialogueResult = {
+    outcome: 'good',
+    values: {},
+    quality: {},
+    answerMs: null,
+    isNoisy: false,
+    heldMs: 0,
+  };
+  /** Null where it is the line's own. */
+  rate: number | null = null;
+  /** Null where it did not measure; else whether others had the line meanwhile. */
+  others: boolean | null = null;
+
+  constructor(turn: Turn) {
+    this.turn = turn;
+  }
 }
 
 export interface Dialogue {
-  /** Holds it once, from the first step to the last; the caller has the line's turn. */
-  run(): Promise<DialogueResult>;
+  /** Holds it once, from the first step to the last, in the caller's turn of the line. */
+  run(turn: Turn): Promise<DialogueResult>;
   receive(bytes: Uint8Array): void;
   /** Ends a running dialogue at once. */
   abort(): void;
+  /** Ends it with the answer that it waits for; at once where it waits for a measurement. */
+  finish(): void;
+  /** Null where the device isn't measuring, as far as it said. */
+  measuring(): Measuring | null;
 }
 
-type Step = Omit<SerialRequestStep, 'expect'> & { expect: Pattern | null };
+type Outcome = DialogueResult['outcome'];
 type Happening = { kind: 'frame'; frame: Frame } | { kind: 'silence' } | { kind: 'aborted' };
 
 /** Bytes sent must have left before the rate may change; a UART's own buffer and a USB frame come on top. */
 const departureMarginMs = 30;
+
+/** An hour has room for 60 of them, and a device's word of "999 s" for 3. */
+export const measureMaxMsDefault = 60_000;
+
+interface DialogueLimits {
+  responseTimeoutMs: number;
+  /** The longest measurement that a device may announce; absent: a minute. */
+  measureMaxMs?: number;
+}
 
 /** `messages` must be compiled from the same protocol. Throws ProfileInvalid for a bad pattern. */
 export function createDialogue(
@@ -41,7 +89,7 @@ export function createDialogue(
   unread: Unread,
   line: SerialLine,
   clock: Clock,
-  responseTimeoutMs: number,
+  { responseTimeoutMs, measureMaxMs = measureMaxMsDefault }: DialogueLimits,
 ): Dialogue {
   const steps: Step[] = protocol.request.map((step) => ({
     ...step,
@@ -53,7 +101,11 @@ export function createDialogue(
   let arrived: Frame[] = [];
   let heardAt = 0;
   let wake: () => void = () => {};
-  let aborted = false;
+  let ending: 'no' | 'with the answer' | 'at once' = 'no';
+  const sharing = new MeasurementSharing();
+  let measuring: Measuring | null = null;
+  /** What comes while it measures may be others' talk. */
+  let isLineFree = false;
   /** What an adapter that hears itself would bring back. */
   let echo = '';
 
@@ -76,7 +128,7 @@ export function createDialogue(
   /** The next frame, or silence for `timeoutMs` after the last byte, at `until` at the latest. */
   const next = async (timeoutMs: number, until: number): Promise<Happening> => {
     for (;;) {
-      if (aborted) return { kind: 'aborted' };
+      if (ending === 'at once' || (ending !== 'no' && measuring !== null)) return { kind: 'aborted' };
       const frame = arrived.shift();
       if (frame !== undefined) return { kind: 'frame', frame };
       const left = Math.min(heardAt + timeoutMs, until) - clock.monotonicMs();
@@ -91,70 +143,110 @@ export function createDialogue(
     }
   };
 
-  const run = async (): Promise<DialogueResult> => {
-    const result: DialogueResult = {
-      outcome: 'good',
-      values: {},
-      quality: {},
-      answerMs: null,
-      isNoisy: false,
-    };
-    const groups = new Map<string, string>();
-    let isRateChanged = false;
-    aborted = false;
+  const run = async (turn: Turn): Promise<DialogueResult> => {
+    const held = new Held(turn);
+    const { result } = held;
+    ending = 'no';
     unread.clear();
     try {
       for (const step of steps) {
+        if (ending !== 'no') return { ...result, outcome: 'offline' };
+        const saidMs = announcedBy(step, held.groups);
+        // One that is done at once, for all that it said, is heard all the same.
+        const isTooLong = saidMs !== null && saidMs > measureMaxMs;
+        const announcedMs = isTooLong ? null : saidMs;
+        const isMeasuring = announcedMs !== null && announcedMs > 0;
         listen(step);
-        const sent = fill(step.send ?? [], groups);
-        if (sent.length > 0) line.write(sent);
-        const sentAt = clock.monotonicMs() + (sent.length * line.bitsPerCharacter * 1000) / line.baudRate;
-        heardAt = sentAt;
-        const rate = rateAfter(step, groups);
-        if (rate !== null) {
-          await sleep(clock, sentAt + departureMarginMs - clock.monotonicMs());
-          await line.setBaudRate(rate);
-          isRateChanged = true;
-          heardAt = clock.monotonicMs();
-        }
-        echo = Buffer.from(sent).toString('latin1').trim();
-        const outcome = await answer(step, rate ?? line.baudRate, groups, result);
-        result.isNoisy ||= deframer!.noiseBytes > 0;
+        const sentAt = await send(step, held);
+        const outcome = isMeasuring
+          ? await measure(step, held, announcedMs)
+          : await answer(step, held, announcedMs);
+        if (isTooLong && (outcome === 'timeout' || outcome === 'crc'))
+          return { ...result, outcome: 'timeout', reason: tooLong(saidMs, measureMaxMs) };
+        result.isNoisy ||= !isMeasuring && deframer!.noiseBytes > 0;
         if (outcome === 'good') unread.clear();
         if (outcome === 'good') result.answerMs = Math.max(0, clock.monotonicMs() - sentAt);
-        else if (!step.optional || outcome === 'offline') return { ...result, outcome };
+        else if (!step.optional || outcome === 'offline') return failed(held, outcome);
       }
+      if (held.others !== null) sharing.bore(held.others);
       return result;
     } catch {
       return { ...result, outcome: 'offline' }; // the port refused the bytes or the rate
     } finally {
       deframer = null;
       cancelFlush();
-      if (isRateChanged) await line.setBaudRate(line.baudRate).catch(() => {}); // a lost port reopens at its own
+      if (held.rate !== null) await line.setBaudRate(line.baudRate).catch(() => {}); // a lost port reopens at its own
     }
   };
 
-  const answer = async (
-    step: Step,
-    baudRate: number,
-    groups: Map<string, string>,
-    result: DialogueResult,
-  ): Promise<DialogueResult['outcome']> => {
-    const timeoutMs = timeoutOf(step, groups, responseTimeoutMs);
-    const until = heardAt + timeoutMs + longestFrameMs(step.framing ?? protocol.framing, baudRate, line);
+  /** Resolves with when the bytes have left. */
+  const send = async (step: Step, held: Held): Promise<number> => {
+    const bytes = fill(step.send ?? [], held.groups);
+    if (bytes.length > 0) line.write(bytes);
+    const sentAt = clock.monotonicMs() + (bytes.length * line.bitsPerCharacter * 1000) / line.baudRate;
+    heardAt = sentAt;
+    const rate = rateAfter(step, held.groups);
+    if (rate !== null) {
+      await sleep(clock, sentAt + departureMarginMs - clock.monotonicMs());
+      await line.setBaudRate(rate);
+      held.rate = rate;
+      heardAt = clock.monotonicMs();
+    }
+    echo = Buffer.from(bytes).toString('latin1').trim();
+    return sentAt;
+  };
+
+  /** Waits while the device measures: without the line, where it only has to be heard at the line's own rate. */
+  const measure = async (step: Step, held: Held, announcedMs: number): Promise<Outcome> => {
+    const sinceMs = clock.monotonicMs();
+    measuring = { announcedMs, sinceMs };
+    isLineFree = step.send === undefined && held.rate === null && !sharing.isAlone;
+    let outcome: Outcome = 'timeout';
+    const wait = async (): Promise<void> => {
+      outcome = await answer(step, held, announcedMs);
+      measuring = null;
+    };
+    try {
+      held.others = isLineFree && (await held.turn.leaveFor(wait()));
+      if (!isLineFree) await wait();
+    } finally {
+      measuring = null;
+    }
+    if (held.others) await line.quiet();
+    if (!isLineFree) held.result.heldMs += clock.monotonicMs() - sinceMs;
+    isLineFree = false;
+    return outcome;
+  };
+
+  const failed = ({ result, others }: Held, outcome: Outcome): DialogueResult => {
+    if (others === null || outcome === 'offline') return { ...result, outcome };
+    // A sensor whose measurement was ended answers all the same, without values (SDI-12 1.4, send data).
+    const isEmpty = outcome === 'timeout' && unread.kind === 'unknown';
+    if (isEmpty || !others) sharing.lost(others);
+    return { ...result, outcome, ...(isEmpty && others && { reason: lostToOthers }) };
+  };
+
+  const answer = async (step: Step, held: Held, measuringMs: number | null): Promise<Outcome> => {
+    const { groups, result } = held;
+    const framing = step.framing ?? protocol.framing;
+    // What others say while it measures is no sign of it.
+    const timeoutMs = measuringMs === null ? timeoutOf(step, responseTimeoutMs) : Infinity;
+    const frameMs = longestFrameMs(framing, held.rate ?? line.baudRate, line);
+    const until = heardAt + (measuringMs ?? timeoutMs + frameMs);
     for (;;) {
       const happening = await next(timeoutMs, until);
       if (happening.kind === 'aborted') return 'offline';
-      if (happening.kind === 'silence') return unanswered(deframer!);
+      if (happening.kind === 'silence') return isLineFree ? 'timeout' : unanswered(deframer!);
       const { bytes, sound } = happening.frame;
       const checksum = step.checksum ?? protocol.checksum;
       if (!sound) {
-        unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
+        if (!isLineFree) unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
         continue;
       }
       const content = contentOf(bytes, checksum);
-      const telegram = messages.read(content);
       const match = step.expect?.match(content) ?? null;
+      if (isLineFree && step.expect !== null && match === null) continue;
+      const telegram = messages.read(content);
       if (step.expect === null ? telegram === null : match === null) {
         if (latin1(content).trim() !== echo) unread.take('unknown', content);
         continue;
@@ -190,56 +282,13 @@ export function createDialogue(
       cancelFlush = clock.after(silenceMs, () => hear(current.flush()));
     },
     abort: () => {
-      aborted = true;
+      ending = 'at once';
       wake();
     },
+    finish: () => {
+      ending = 'with the answer';
+      wake();
+    },
+    measuring: () => measuring,
   };
-}
-
-/** What a later answer says of a point takes the place of what an earlier one said. */
-function addTelegram(
-  result: Telegram,
-  { values, quality, outliers = [], contradiction, inconsistency }: Telegram,
-): void {
-  if (contradiction !== undefined) result.contradiction = contradiction;
-  if (inconsistency !== undefined) result.inconsistency = inconsistency;
-  for (const name of Object.keys(values)) delete result.quality[name];
-  for (const name of Object.keys(quality)) delete result.values[name];
-  Object.assign(result.values, values);
-  Object.assign(result.quality, quality);
-  const isOver = ({ point: { name } }: Outlier): boolean => name in values || name in quality;
-  result.outliers = [...(result.outliers ?? []).filter((outlier) => !isOver(outlier)), ...outliers];
-}
-
-function fill(
-  parts: NonNullable<SerialRequestStep['send']>,
-  groups: ReadonlyMap<string, string>,
-): Uint8Array {
-  const text = parts
-    .map((part) => (typeof part === 'string' ? part : (groups.get(part.group) ?? '')))
-    .join('');
-  return Buffer.from(text, 'latin1');
-}
-
-function rateAfter({ thenBaudRate }: Step, groups: ReadonlyMap<string, string>): number | null {
-  if (thenBaudRate === undefined) return null;
-  if (typeof thenBaudRate === 'number') return thenBaudRate;
-  return thenBaudRate.rates[groups.get(thenBaudRate.group) ?? ''] ?? null;
-}
-
-function timeoutOf(
-  { timeout }: Step,
-  groups: ReadonlyMap<string, string>,
-  responseTimeoutMs: number,
-): number {
-  if (timeout === undefined) return responseTimeoutMs;
-  if (typeof timeout === 'number') return timeout;
-  const seconds = Number(groups.get(timeout.secondsOf));
-  return Number.isFinite(seconds) ? seconds * 1000 : responseTimeoutMs;
-}
-
-/** Twice the time that the longest frame takes on the line: sensors pause between characters. */
-function longestFrameMs(framing: Framing, baudRate: number, line: SerialLine): number {
-  const characters = framing.by === 'fixed-length' ? framing.length : framing.bytesMax;
-  return (2 * characters * line.bitsPerCharacter * 1000) / baudRate;
 }

@@ -10,7 +10,9 @@ import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
 import { identifiedMessages } from './identified-messages.ts';
+import { describeMeasuring } from './measurement.ts';
 import { compileMessages } from './message-reader.ts';
+import type { Turn } from './serial-line.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { Unread } from './unread-frames.ts';
 import { createWatch } from './absence-check.ts';
@@ -38,7 +40,7 @@ export function createPoller(
     device.identify,
     outlets.onIdentity,
   );
-  const dialogue = createDialogue(protocol, messages, unread, line, clock, device.responseTimeoutMs);
+  const dialogue = createDialogue(protocol, messages, unread, line, clock, device);
   const lateness = new Minute(clock.monotonicMs());
   const busTime = new Minute(clock.monotonicMs());
   /** Time that its dialogues would have taken had none been passed over. */
@@ -50,7 +52,18 @@ export function createPoller(
   /** When the next dialogue was due first: what is passed over is late, too. */
   let owedAt = 0;
   let failures = 0;
-  let lastSpentMs = 0;
+  /** Of the line's time, by the latest dialogue. */
+  let spentMs = 0;
+  /** For how long the others had to wait while it measured, and now have the line before it. */
+  let restMs = 0;
+
+  const book = (ms: number): void => {
+    const now = clock.monotonicMs();
+    busTime.add(ms, now);
+    demand.add(ms, now);
+    siloTime.spent(ms);
+    spentMs += ms;
+  };
 
   const give = ({ values, quality, outcome, ...rest }: DialogueResult): void => {
     const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
@@ -65,7 +78,7 @@ export function createPoller(
   };
 
   const settle = (result: DialogueResult): void => {
-    const { outcome, answerMs, isNoisy } = result;
+    const { outcome, answerMs, isNoisy, reason } = result;
     if (isNoisy) account.met('noise');
     if (unread.kind === 'unknown') account.met('unknown');
     if (answerMs !== null) {
@@ -78,41 +91,40 @@ export function createPoller(
     } else {
       failures += 1;
       messages.suspect();
-      account.failed(outcome, outcome === 'offline' ? portGone : (unread.describe() ?? 'no answer in time'));
+      const why = reason ?? unread.describe() ?? 'no answer in time';
+      account.failed(outcome, outcome === 'offline' ? portGone : why);
     }
     give(result);
   };
 
   /** Gives when to come again, where the silo's share does not allow it now. */
-  const poll = async (own: number): Promise<number | null> => {
+  const poll = async (own: number, turn: Turn): Promise<number | null> => {
     if (own !== life) return null;
     const heldUntilMs = siloTime.heldUntilMs();
     if (heldUntilMs !== null) return heldUntilMs;
     await line.quiet();
     if (own !== life) return null;
+    spentMs = 0;
+    turn.begin(book);
     const begunAt = clock.monotonicMs();
     lateness.add(begunAt - owedAt, begunAt);
     account.status.requests += 1;
-    const result = await dialogue.run();
-    const spentMs = clock.monotonicMs() - begunAt;
-    busTime.add(spentMs, clock.monotonicMs());
-    demand.add(spentMs, clock.monotonicMs());
-    lastSpentMs = spentMs;
-    siloTime.spent(spentMs);
+    const result = await dialogue.run(turn);
+    restMs = outlets.isAlone() ? 0 : result.heldMs;
     if (own === life) settle(result);
     return null;
   };
 
   const pollAt = (at: number): void => {
     dueAt = at;
-    tryAt(at);
+    tryAt(Math.max(at, clock.monotonicMs() + restMs));
   };
 
   const tryAt = (at: number): void => {
     const own = life;
     cancelNext = clock.after(at - clock.monotonicMs(), () => {
       const polled = line
-        .turn(() => poll(own))
+        .turn((turn) => poll(own, turn))
         .then((heldUntilMs) => {
           if (own !== life) return;
           if (heldUntilMs === null) pollAt(nextDueAt());
@@ -134,13 +146,13 @@ export function createPoller(
     if (failures > 1) return (owedAt = now + backoffMs(failures, pause, 0));
     const missed = Math.floor((now - dueAt) / everyMs);
     owedAt = dueAt + everyMs;
-    demand.add(missed * lastSpentMs, now);
+    demand.add(missed * spentMs, now);
     return dueAt + (missed + 1) * everyMs;
   };
 
   const watch = createWatch(clock, everyMs, () => {
     account.failed('offline', portGone);
-    give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false });
+    give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false, heldMs: 0 });
     return true;
   });
 
@@ -159,6 +171,7 @@ export function createPoller(
     opened: () => {
       end();
       failures = 0;
+      restMs = 0;
       owedAt = clock.monotonicMs();
       pollAt(owedAt);
     },
@@ -168,12 +181,23 @@ export function createPoller(
     },
     receive: (bytes) => dialogue.receive(bytes),
     stop: end,
-    retire,
-    demand: () => demand.ratio(clock.monotonicMs()),
+    retire: () => {
+      retire();
+      dialogue.finish();
+    },
+    demand: () => {
+      line.settle();
+      return demand.ratio(clock.monotonicMs());
+    },
     status: () => {
+      line.settle();
       const now = clock.monotonicMs();
+      const measuring = dialogue.measuring();
+      const status = account.snapshot();
       return {
-        ...account.snapshot(),
+        ...status,
+        ...(status.state === 'starting' &&
+          measuring !== null && { state: 'measuring', reason: describeMeasuring(measuring, now) }),
         identity: messages.identity,
         latenessMs: Math.round(lateness.max(now)),
         usualLatenessMs: Math.round(lateness.mean(now)),

@@ -35,6 +35,7 @@ export function createSerialBus(
 
   const siloTimeOf = (silo: string): SiloTime => ({
     heldUntilMs: () => {
+      serialLine.settle();
       const now = clock.monotonicMs();
       const allowedMs = allowedAtMs(allowances, { silo, begun: false, dead: false }, now);
       if (allowedMs <= now) return null;
@@ -122,7 +123,10 @@ export function createSerialBus(
       return retire(sensors);
     },
     devices: () => sensors.map(({ reader }) => reader.status()),
-    silos: () => use.status(),
+    silos: () => {
+      serialLine.settle();
+      return use.status();
+    },
     load: () => {
       const talking = sensors.reduce((sum, { reader }) => sum + reader.status().busShare, 0);
       return loadWith(

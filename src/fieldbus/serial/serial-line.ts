@@ -3,6 +3,15 @@ import { sleep } from '../../base/clock.ts';
 import type { SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
 import { Minute } from '../sharing/sliding-minute.ts';
+import { type Book, LineTime } from './line-time.ts';
+
+/** The line is the caller's until its talk is over. */
+export interface Turn {
+  /** From now on the line's time is the caller's. */
+  begin(book: Book): void;
+  /** While `wait` goes on, the line is free for others. Then it waits for its turn again; true where others had one. */
+  leaveFor(wait: Promise<void>): Promise<boolean>;
+}
 
 /** What a dialogue needs of the line that it is held on. */
 export interface SerialLine {
@@ -14,7 +23,9 @@ export interface SerialLine {
   write(bytes: Uint8Array): void;
   setBaudRate(baudRate: number): Promise<void>;
   /** One dialogue at a time: those who come while one is going on wait in order. */
-  turn<Result>(talk: () => Promise<Result>): Promise<Result>;
+  turn<Result>(talk: (turn: Turn) => Promise<Result>): Promise<Result>;
+  /** Books the time that has passed until now to those whose it is. */
+  settle(): void;
   /** Resolves once nothing was heard for a while, or after a bounded time on a line that never rests. */
   quiet(): Promise<void>;
   /** To be called for whatever arrives. */
@@ -28,8 +39,13 @@ const quietMs = 50;
 /** A sensor that never stops talking must not keep the others from their turn. */
 const quietWaitMaxMs = 1000;
 
-export function createSerialLine(options: SerialLineOptions, port: Port, clock: Clock): SerialLine {
-  let last: Promise<unknown> = Promise.resolve();
+export function createSerialLine(
+  options: Pick<SerialLineOptions, 'baudRate' | 'dataBits' | 'parity' | 'stopBits'>,
+  port: Pick<Port, 'write' | 'setBaudRate'>,
+  clock: Clock,
+): SerialLine {
+  const time = new LineTime(clock);
+  const turns = new Turns(time);
   let heardAt = -Infinity;
   const bitsPerCharacter = 1 + options.dataBits + (options.parity === 'none' ? 0 : 1) + options.stopBits;
   const busy = new Minute(clock.monotonicMs());
@@ -43,11 +59,8 @@ export function createSerialLine(options: SerialLineOptions, port: Port, clock: 
       count(bytes.length);
     },
     setBaudRate: (baudRate) => port.setBaudRate(baudRate),
-    turn: (talk) => {
-      const turn = last.then(talk);
-      last = turn.catch(() => {}); // the caller has the failure; the next in line only waits for its end
-      return turn;
-    },
+    turn: (talk) => turns.take(talk),
+    settle: () => time.settle(),
     quiet: async () => {
       const until = clock.monotonicMs() + quietWaitMaxMs;
       for (let now = clock.monotonicMs(); now < until && now - heardAt < quietMs; now = clock.monotonicMs()) {
@@ -60,4 +73,58 @@ export function createSerialLine(options: SerialLineOptions, port: Port, clock: 
     },
     load: () => busy.share(clock.monotonicMs()),
   };
+}
+
+/** Who has the line, and who waits for it in order. */
+class Turns {
+  readonly #time: LineTime;
+  readonly #waiting: (() => void)[] = [];
+  #isTaken = false;
+  /** How many have begun to talk. */
+  #begun = 0;
+
+  constructor(time: LineTime) {
+    this.#time = time;
+  }
+
+  async take<Result>(talk: (turn: Turn) => Promise<Result>): Promise<Result> {
+    let book: Book | null = null;
+    await this.#acquire();
+    const turn: Turn = {
+      begin: (own) => {
+        this.#begun += 1;
+        this.#time.talk((book = own));
+      },
+      leaveFor: async (wait) => {
+        const begun = this.#begun;
+        const measured = book && this.#time.measure(book);
+        this.#release();
+        // What fails is told once the line is this caller's again, for its turn ends with giving it back.
+        const [waited] = await Promise.allSettled([wait]);
+        await this.#acquire();
+        measured?.();
+        this.#time.talk(book);
+        if (waited.status === 'rejected') throw waited.reason;
+        return this.#begun !== begun;
+      },
+    };
+    try {
+      return await talk(turn);
+    } finally {
+      this.#release();
+    }
+  }
+
+  async #acquire(): Promise<void> {
+    if (this.#isTaken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#isTaken = true;
+  }
+
+  /** It goes from hand to hand: nobody who comes meanwhile is before those who wait. */
+  #release(): void {
+    this.#time.talk(null);
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#isTaken = false;
+    else next();
+  }
 }

@@ -3,7 +3,7 @@ import type { IdentityCheckStatus } from '../../../src/status/status.ts';
 import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { protocolSchema } from '../../../src/config/profile/protocol-schema.ts';
 import { createSerialReader, type SiloTime } from '../../../src/fieldbus/serial/serial-reader.ts';
-import type { SerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
+import { createSerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 /** A sensor as the configuration declares it. */
@@ -32,23 +32,18 @@ export function createRig(device: SerialDeviceOptions, { isAlone = (): boolean =
   const sent: string[] = [];
   const rates: number[] = [];
   let answer: (sent: string) => void = () => {};
-  const line: SerialLine = {
-    baudRate: 300,
-    bitsPerCharacter: 10,
-    write: (bytes) => {
+  const port = {
+    write: (bytes: Uint8Array) => {
       const said = Buffer.from(bytes).toString('latin1');
       sent.push(said);
       answer(said);
     },
-    setBaudRate: (rate) => {
+    setBaudRate: (rate: number) => {
       rates.push(rate);
       return Promise.resolve();
     },
-    turn: (talk) => talk(),
-    quiet: () => Promise.resolve(),
-    heard: () => {},
-    load: () => 0,
   };
+  const line = createSerialLine({ baudRate: 300, dataBits: 8, parity: 'none', stopBits: 1 }, port, clock);
   const reader = createSerialReader(device, {
     line,
     clock,

@@ -7,7 +7,7 @@ type State = DeviceStatus['state'];
 /** A device that wavers may say so a few times at once, then once a minute. */
 const lines = { perSecond: 1 / 60, burst: 4 };
 
-const events: Record<Exclude<State, 'starting'>, string> = {
+const events: Record<Exclude<State, 'starting' | 'measuring'>, string> = {
   good: 'device back',
   partial: 'device partial',
   failing: 'device failing',
@@ -27,7 +27,7 @@ export class StateLog {
 
   /** `reason` is only asked for what is logged. */
   note(state: State, reason: () => string | null, now: number): void {
-    if (state === this.#told || state === 'starting') return;
+    if (state === this.#told || state === 'starting' || state === 'measuring') return;
     const isFirst = this.#told === 'starting';
     if (isFirst && state === 'good') {
       this.#told = state;
