@@ -11,6 +11,7 @@ import { rowsOf } from './row.ts';
 import { forkOf, type StateStore, type StreamKey } from './state-store.ts';
 import type { StreamLedger } from './stream-ledger.ts';
 import type { StreamWatch } from './stream-watch.ts';
+import type { UnitWatch } from './unit-watch.ts';
 
 /** Second chains of an epoch that are kept apart; more only come of somebody who means it. */
 const forksMax = 4;
@@ -20,6 +21,7 @@ export interface BatchIntakeParts {
   sink: RowSink;
   findings: Findings;
   watch: StreamWatch;
+  units: UnitWatch;
 }
 
 /** Batches, whose rows are written once each. */
@@ -75,12 +77,13 @@ export class BatchIntake {
   }
 
   async #write(key: StreamKey, batch: TelemetryBatch, breathe: Breathe, fork?: number): Promise<void> {
-    const { store, sink } = this.#parts;
+    const { store, sink, units } = this.#parts;
     const gateway = store.gateway(key);
     const steps = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
     const rows = await inTurns(steps, breathe);
     await sink.write(rows, breathe);
     store.commit({ streams: [key], output: sink.mark() });
+    if (!gateway.isDescribed) units.noteRows(key, rows.length);
     this.counts.batches++;
     this.counts.samples += batch.samples.length;
     this.counts.rows += rows.length;

@@ -14,6 +14,7 @@ import type { VouchFor } from './signature.ts';
 import type { FoldedEpoch, StateStore } from './state-store.ts';
 import { StatementIntake } from './statement-intake.ts';
 import { StreamWatch } from './stream-watch.ts';
+import { UnitWatch } from './unit-watch.ts';
 
 export interface ConsumerParts {
   clock: Clock;
@@ -50,6 +51,7 @@ export class Consumer {
   readonly #parts: ConsumerParts;
   readonly #findings: Findings;
   readonly #watch: StreamWatch;
+  readonly #units: UnitWatch;
   readonly #batches: BatchIntake;
   readonly #statements: StatementIntake;
   readonly #counts = { messages: 0, refused: 0, overrun: 0 };
@@ -59,7 +61,9 @@ export class Consumer {
     this.#parts = parts;
     this.#findings = new Findings(clock, evidence, (notice) => parts.notify(notice));
     this.#watch = new StreamWatch(clock, gapGraceMs);
-    this.#batches = new BatchIntake({ ...parts, findings: this.#findings, watch: this.#watch });
+    this.#units = new UnitWatch(clock);
+    const watching = { findings: this.#findings, watch: this.#watch, units: this.#units };
+    this.#batches = new BatchIntake({ ...parts, ...watching });
     this.#statements = new StatementIntake({ ...parts, findings: this.#findings });
     store.listen({
       onReleased: (key, ledger) => this.#findAll(this.#watch.leave(key, ledger)),
@@ -101,6 +105,11 @@ export class Consumer {
   tick(): void {
     this.#findAll(this.#watch.look(this.#parts.store.heldStreams()));
     this.#findings.tick();
+  }
+
+  /** To be called every second or so: names gateways whose rows have no units. */
+  lookForUnits(): void {
+    for (const notice of this.#units.look()) this.#findings.notify(notice);
   }
 
   /** Says what was only counted so far. */
@@ -153,6 +162,8 @@ export class Consumer {
     const meta = await inTurns(decodeMetaSteps(origin, payload), breathe);
     store.gateway(origin).takeMeta(meta);
     store.commit({ meta: origin });
+    const late = this.#units.describe(origin);
+    if (late !== undefined) this.#findings.notify(late);
   }
 
   #takeStatus(origin: Origin, { payload }: Arrival): void {

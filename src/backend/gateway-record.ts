@@ -21,16 +21,21 @@ export type Units = Record<string, Record<string, string>>;
 
 export class GatewayRecord {
   readonly #state: GatewayState;
-  #units: Units;
+  #units: Units | undefined;
 
-  constructor(state?: GatewayState, units: Units = {}) {
+  constructor(state?: GatewayState, units?: Units) {
     const { online = null, newest = null, superseded = [] } = state ?? {};
     this.#state = { online, newest, superseded };
     this.#units = units;
   }
 
   get units(): Units {
-    return this.#units;
+    return this.#units ?? {};
+  }
+
+  /** Whether a `meta` came. */
+  get isDescribed(): boolean {
+    return this.#units !== undefined;
   }
 
   get state(): GatewayState {

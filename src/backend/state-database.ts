@@ -11,6 +11,7 @@ import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts
  *   gateway   (tenant, gateway) → GatewayState as JSON
  *   meta      (tenant, gateway) → units of its points as JSON
  *   event     ids of the events that were told, so that none is told twice
+ *   session   names of the broker's sessions that we had
  *   output    how far the row file is under this state
  * Each message is one transaction, committed after its rows were written and before it is acknowledged.
  */
@@ -36,6 +37,7 @@ const schema = `
   CREATE TABLE IF NOT EXISTS event (
     n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, id TEXT NOT NULL,
     UNIQUE (tenant, gateway, id)) STRICT;
+  CREATE TABLE IF NOT EXISTS session (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS output (
     path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `;
@@ -145,6 +147,8 @@ export function prepareStatements(database: Database.Database) {
       `DELETE FROM event WHERE n IN (
          SELECT n FROM event WHERE tenant = ? AND gateway = ? ORDER BY n DESC LIMIT -1 OFFSET ?)`,
     ),
+    session: database.prepare<[string]>('SELECT 1 FROM session WHERE name = ?'),
+    saveSession: database.prepare<[string]>('INSERT OR IGNORE INTO session VALUES (?)'),
     output: database.prepare<[string], OutputMark>('SELECT path, inode, bytes FROM output WHERE path = ?'),
     saveOutput: database.prepare<[OutputMark]>(
       'INSERT OR REPLACE INTO output VALUES (@path, @inode, @bytes)',

@@ -131,6 +131,13 @@ export class StateStore {
     return this.#statements.event.get(tenant, gateway, id) !== undefined;
   }
 
+  /** Notes that the broker has a session of this name from now on; true where it had one before. */
+  noteSession(name: string): boolean {
+    const isKnown = this.#statements.session.get(name) !== undefined;
+    if (!isKnown) this.#statements.saveSession.run(name);
+    return isKnown;
+  }
+
   output(path: string): OutputMark | undefined {
     return this.#statements.output.get(path);
   }

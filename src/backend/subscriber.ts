@@ -11,6 +11,7 @@ import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
 import { BrokerDial, type Lookup, type NodeFault } from './broker-choice.ts';
 import { faultOfConnection, lastingFaultOf } from './broker-fault.ts';
+import { RetainedFetch } from './retained-fetch.ts';
 import { documentLimits } from '../messages/document-limits.ts';
 import { windowMax } from './deliveries.ts';
 
@@ -34,7 +35,8 @@ export interface SubscriberEvents {
   onMessage(arrival: Arrival, acknowledge: () => void): void;
   /** Resolves when another message may come; until then nothing is read. */
   room(): Promise<void>;
-  onOnline(): void;
+  /** `isResumed`: the broker still had a session of this client id. */
+  onOnline(isResumed: boolean): void;
   /** No node listens to us so far; `words` say which one is unwell, how, and what is tried next. */
   onWaiting(words: string): void;
   /** It is over: faults that trying again does not mend, at all nodes. */
@@ -78,6 +80,7 @@ export class Subscriber {
   readonly #clock: Clock;
   readonly #events: SubscriberEvents;
   readonly #topics: { meta: string[]; all: string[] };
+  readonly #retained: RetainedFetch;
   /** Counts connections: an acknowledgement for a message of an earlier one would hit another message's id. */
   #connection = 0;
   /** The one that was left already: what else goes wrong with it says nothing new. */
@@ -101,12 +104,17 @@ export class Subscriber {
     this.#client = new MqttClient(() => this.#connect(), clientOptions(options));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
     this.#client.on('packetreceive', () => this.#cancelPatience());
-    this.#client.on('connect', () => {
+    this.#retained = new RetainedFetch({
+      subscribe: (topics) => this.#client.subscribeAsync(topics, { qos: 1 }),
+      unsubscribe: (topics) => this.#client.unsubscribeAsync(topics),
+    });
+    this.#client.on('connect', ({ sessionPresent }) => {
+      this.#retained.begin();
       this.#step = 'SUBSCRIBE';
       this.#beginPatience();
       // Acknowledgements are small, and the broker sends no more until it has them.
       (this.#client.stream as Partial<Socket>).setNoDelay?.(true);
-      this.#subscribe();
+      this.#subscribe(sessionPresent);
     });
     // Before the client's own, which then begins the pause.
     this.#client.prependListener('close', () => {
@@ -196,6 +204,7 @@ export class Subscriber {
       properties: pickKnown(packet.properties?.userProperties ?? {}),
       again: packet.dup || packet.retain,
     };
+    this.#retained.heard(packet.topic);
     try {
       this.#events.onMessage(arrival, () => this.#acknowledge(packet.messageId, connection));
     } catch (error) {
@@ -211,7 +220,7 @@ export class Subscriber {
     this.#client.stream.write(Buffer.from([0x40, 0x02, packetId >> 8, packetId & 0xff]));
   }
 
-  #subscribe(): void {
+  #subscribe(isResumed: boolean): void {
     const connection = this.#connection;
     const subscribe = (topics: string[]) => this.#client.subscribeAsync(topics, { qos: 1 });
     subscribe(this.#topics.meta)
@@ -228,7 +237,8 @@ export class Subscriber {
         this.#rounds = 0;
         this.#said.clear();
         this.#everOnline = true;
-        this.#events.onOnline();
+        this.#retained.ready();
+        this.#events.onOnline(isResumed);
       })
       .catch((error: unknown) => {
         // Without a SUBACK it is the connection that went away, and that has its own way back.

@@ -80,9 +80,12 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   const subscriber = new Subscriber(options, {
     onMessage: (arrival, acknowledge) => deliveries.offer(arrival, acknowledge),
     room: () => deliveries.room(),
-    onOnline: () => {
+    onOnline: (isResumed) => {
       online = true;
       notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url.join(' or ')}` });
+      if (options.clientId === undefined) return;
+      const hadSession = store.noteSession(`${options.clientId} at ${args.url.join(' ')}`);
+      if (hadSession && !isResumed) notify(sessionLost(options.clientId));
     },
     onWaiting: (message) => notify({ severity: 'warning', kind: 'waiting', message }),
     onFailed: fail,
@@ -94,7 +97,11 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       fail(error);
     }
   };
-  const ticks = setInterval(() => attempt(() => consumer.tick()), 1000);
+  const tick = (): void => {
+    consumer.tick();
+    consumer.lookForUnits();
+  };
+  const ticks = setInterval(() => attempt(tick), 1000);
   const deadline = limits.runMs === undefined ? undefined : setTimeout(stop, limits.runMs);
   process.once('SIGINT', stop).once('SIGTERM', stop);
   if (!over.signal.aborted) await once(over.signal, 'abort');
@@ -113,6 +120,15 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       hint: 'see the reasons above, and whether the broker runs',
     });
   }
+}
+
+/** A session was granted to us, and is gone: the one sign by which a broker's lack of durability shows. */
+function sessionLost(clientId: string): Notice {
+  const message =
+    `the broker has no session of '${clientId}' any more: what came while we were away, or was not taken yet, may be ` +
+    `lost. It was restarted and does not keep sessions on disk, or we were away for longer than it keeps them: ` +
+    `see Durability in docs/brokers.md`;
+  return { severity: 'warning', kind: 'session-lost', message };
 }
 
 /** What an earlier version could not read is tried again. */

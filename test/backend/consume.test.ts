@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { connectAsync, type MqttClient } from 'mqtt';
@@ -14,69 +12,13 @@ import { Broker } from '../../src/simulator/broker.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
 import { runCommand } from '../support/daemon.ts';
+import { Consume, until, type Document } from '../support/consume.ts';
 import { readEvidence } from '../support/evidence.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
-const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
-
-/** A condition holds within a minute on the busiest machine, or never. */
-async function until(what: string | (() => string), condition: () => unknown): Promise<void> {
-  for (const end = Date.now() + 60_000; Date.now() < end; ) {
-    if (await condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`never: ${typeof what === 'string' ? what : what()}`);
-}
-
-type Document = Record<string, unknown> & { kind: string };
-
-/** A running `merestone consume --json`. */
-class Consume {
-  readonly rows: Row[] = [];
-  readonly notices: Document[] = [];
-  readonly child: ChildProcess;
-  readonly #closed: Promise<unknown[]>;
-
-  constructor(words: readonly string[]) {
-    this.child = spawn(process.execPath, [program, 'consume', '--json', ...words], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    createInterface(this.child.stdout!).on('line', (line) => this.rows.push(JSON.parse(line) as Row));
-    createInterface(this.child.stderr!).on('line', (line) => {
-      this.notices.push(line.startsWith('{') ? (JSON.parse(line) as Document) : { kind: 'text', line });
-    });
-    this.#closed = once(this.child, 'close');
-  }
-
-  kinds(): string[] {
-    return this.notices.map(({ kind }) => kind);
-  }
-
-  notice(kind: string): Document | undefined {
-    return this.notices.find((each) => each.kind === kind);
-  }
-
-  connected(): Promise<void> {
-    return until(
-      () => `connected: ${JSON.stringify(this.notices)}`,
-      () => this.notice('connected'),
-    );
-  }
-
-  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    this.child.kill(signal);
-    const [code] = await this.#closed;
-    return code as number | null;
-  }
-
-  async ended(): Promise<number | null> {
-    const [code] = await this.#closed;
-    return code as number | null;
-  }
-}
 
 describe('merestone consume, with a real Mosquitto', () => {
   let authority: Authority;
@@ -372,7 +314,27 @@ describe('merestone consume, with a real Mosquitto', () => {
     await publishBatches(stream, 3, 4, 5);
     await until('more rows', () => running.rows.length === 10);
     await until('a second time', () => running.kinds().filter((kind) => kind === 'connected').length === 2);
+    assert.ok(!running.kinds().includes('session-lost'), 'a broker that was stopped has saved it');
     assert.equal(await running.end(), 0);
+  });
+
+  it('says so when the broker lost the session that it had granted, also over a restart of its own', async () => {
+    const state = join(folder, 'session.state');
+    const words = ['--client-id', 'remembering', '--state', state];
+    const running = consume(...words);
+    await running.connected();
+    assert.ok(!running.kinds().includes('session-lost'), 'the first session of all');
+    // Killed, it has saved nothing of what was since its start.
+    await broker.kill();
+    await broker.start();
+    await until('the loss is told', () => running.notice('session-lost'));
+    assert.match(String(running.notice('session-lost')!['message']), /'remembering'.*docs\/brokers\.md/s);
+    assert.equal(await running.end(), 0);
+    await broker.kill();
+    await broker.start();
+    const later = consume(...words);
+    await until('the loss is told again', () => later.notice('session-lost'));
+    assert.equal(await later.end(), 0);
   });
 
   it('says what it waits for, and leaves a node that takes TCP and stays silent', async () => {

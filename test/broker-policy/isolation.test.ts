@@ -9,6 +9,7 @@ import { rabbitmq } from '../../src/broker-policy/rabbitmq.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
 import { makeCast, type Cast } from './tenants.ts';
 import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
+import { unitsOfNewcomer } from './newcomer.ts';
 import { reachesOwnTopics, trickNames, tricks, type Stage, type TrickName } from './attacks.ts';
 
 const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
@@ -42,6 +43,20 @@ for (const column of Object.keys(columns) as Column[]) {
       // Go refuses every certificate below a critical constraint on directory names, which it does not know.
       if (column === 'nats') await assert.rejects(constrained, /was not let in/);
       else await constrained;
+    });
+
+    it('gives a consumer that comes later the units and the status of a gateway', async () => {
+      const { units, kinds } = await unitsOfNewcomer(stage);
+      assert.equal(units.length, 40);
+      const without = units.filter((unit) => unit === null).length;
+      if (column === 'rabbitmq') {
+        // It gives wildcards nothing that it keeps: `meta` is asked for when the first batch comes.
+        assert.ok(without < 20 && units.at(-1) === 'W', units.join());
+        assert.equal(kinds.includes('meta-late'), without > 0);
+      } else {
+        assert.equal(without, 0);
+      }
+      assert.ok(!kinds.includes('no-meta'));
     });
 
     for (const trick of trickNames) {

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Consume, until } from '../support/consume.ts';
+import { SealedStream } from '../support/sealed-stream.ts';
+import type { Stage } from './attacks.ts';
+import { Party } from './party.ts';
+
+const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const root = 't/acme/acme_gw-0001';
+const meta = {
+  v: 1,
+  ...origin,
+  at: 0,
+  version: '1.0.0',
+  configSha256: 'a'.repeat(64),
+  devices: [{ name: 'meter', points: [{ name: 'power', type: 'float32', unit: 'W' }] }],
+};
+const status = {
+  v: 1,
+  ...origin,
+  online: true,
+  since: 0,
+  version: '1.0.0',
+  epoch: '01JD3W5V2K0000000000000000',
+};
+
+/**
+ * The gateway is online long before `consume` comes, as its `meta` and `status` are retained: which units its rows have,
+ * from the first batch on, and what `consume` says.
+ */
+export async function unitsOfNewcomer(stage: Stage): Promise<{ units: unknown[]; kinds: string[] }> {
+  const folder = mkdtempSync(join(tmpdir(), 'merestone-newcomer-'));
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const stream = new SealedStream(origin).appendMany(40);
+  using gateway = (await Party.connect(stage, stage.acme1, { clientId: origin.gateway }))!;
+  await gateway.publish(`${root}/meta`, JSON.stringify(meta), true);
+  await gateway.publish(`${root}/status`, JSON.stringify(status), true);
+  const words = {
+    url: `mqtts://localhost:${stage.port}`,
+    ca: file('ca.crt', stage.ca),
+    certificate: file('backend.crt', stage.backend.certificatePem),
+    'private-key': file('backend.key', stage.backend.privateKeyPem),
+    protocol: stage.protocolVersion === 5 ? '5' : '3.1.1',
+  };
+  const consume = new Consume(Object.entries(words).flatMap(([name, value]) => [`--${name}`, value]));
+  try {
+    await consume.connected();
+    for (let seq = 1; seq <= stream.seq; seq += 1) {
+      await gateway.publish(`${root}/telemetry`, stream.payload(seq).toString());
+      await until(`batch ${seq}`, () => consume.rows.some((row) => row.seq === seq));
+    }
+    await until('it knows that the gateway is online', () => consume.notice('online'));
+    assert.equal(await consume.end(), 0);
+    const units = consume.rows.filter(({ point }) => point === 'power').map(({ unit }) => unit);
+    return { units, kinds: consume.kinds() };
+  } finally {
+    if (consume.child.exitCode === null) await consume.end('SIGKILL');
+    // Nothing is left for the tricks that are played afterwards.
+    await gateway.publish(`${root}/meta`, '', true);
+    await gateway.publish(`${root}/status`, '', true);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
