@@ -29,7 +29,7 @@ export interface AuditDetails {
     says: string | null;
   };
   quota: { quota: string; limit: number; state: 'reached' | 'cleared' };
-  drop: LostBatches | { reason: string; samples: number; from: number; to: number };
+  drop: LostBatches | { reason: string; samples: number; from: number | null; to: number | null };
   quarantine: LostBatches;
   export: { by: string; epoch: string; seqFrom: number; seqTo: number; batches: number };
   /** Quarantined batches were put back in line, by a person or because the broker takes larger ones now. */

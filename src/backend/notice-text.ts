@@ -61,7 +61,7 @@ function eventInWords(event: StreamEvent): [Severity, string] {
     case 'quarantined':
       return ['warning', `will not come: ${runInWords(event)}; ${event.reason}`];
     case 'samples-dropped':
-      return ['warning', `${event.samples} samples ${span(event)} were never stored: ${event.reason}`];
+      return ['warning', `${lostSamples(event)} were never stored: ${event.reason}`];
     case 'epoch-started': {
       const after = event.previous === null ? '' : `, after ${event.previous.epoch} at ${event.previous.seq}`;
       return ['info', `a new epoch began${after}: ${event.reason}`];
@@ -83,7 +83,7 @@ function eventInWords(event: StreamEvent): [Severity, string] {
 }
 
 function runInWords({ seqFrom, seqTo, samples, from, to }: LostRun): string {
-  const times = from === null || to === null ? '' : ` ${span({ from, to })}`;
+  const times = from === null || to === null ? '' : ` of ${iso(from)} to ${iso(to)}`;
   return `${formatRanges([[seqFrom, seqTo]])} (${samples} samples${times})`;
 }
 
@@ -91,8 +91,13 @@ function range({ from, to }: { from: number; to: number }): string {
   return formatRanges([[from, to]]);
 }
 
-function span({ from, to }: { from: number; to: number }): string {
-  return `of ${iso(from)} to ${iso(to)}`;
+/** `12 samples of … to …`, as far as it is known. */
+export function lostSamples(lost: { samples: number; from: number | null; to: number | null }): string {
+  const { samples, from, to } = lost;
+  const count = samples === 0 ? 'samples in an unknown number' : `${samples} samples`;
+  return from === null || to === null
+    ? `${count}, of an unknown time,`
+    : `${count} of ${iso(from)} to ${iso(to)}`;
 }
 
 function iso(ms: number): string {

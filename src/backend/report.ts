@@ -29,7 +29,13 @@ export interface Report {
   certificates: CertificateReport[];
   epochs: EpochReport[];
   /** Samples that never became a batch. */
-  neverStored: { gateway: string; samples: number; from: number; to: number; reason: string }[];
+  neverStored: {
+    gateway: string;
+    samples: number;
+    from: number | null;
+    to: number | null;
+    reason: string;
+  }[];
   /** Entries of the gateways' audit logs. */
   audit: { gateway: string; at: number; signed: boolean; entry: Record<string, unknown> }[];
   /** Warnings and security findings, as the consumer noted them. */

@@ -1,7 +1,7 @@
 import type { VouchFor } from '../backend/signature.ts';
 import { MerestoneError } from '../base/error.ts';
 import { parseCertificate, type Certificate } from '../identity/certificate.ts';
-import { parsePem, readIdentityFile } from '../identity/pem.ts';
+import { readCertificates } from '../identity/certificate-file.ts';
 import { TenantIdentity } from '../identity/tenant-identity.ts';
 import { isSegment } from '../messages/segment.ts';
 
@@ -29,7 +29,7 @@ export function loadGatewayTrust(sources: readonly string[]): VouchFor {
     }
     const anchors = tenant === undefined ? general : (byTenant.get(tenant) ?? []);
     if (tenant !== undefined) byTenant.set(tenant, anchors);
-    anchors.push(...readAnchors(path!));
+    anchors.push(...readCertificates(path!, 'CA certificate'));
   }
   return (chain, tenant, atMs) => {
     const [leaf, ...intermediates] = chain.map(readCertificate);
@@ -53,15 +53,4 @@ function readCertificate(der: Buffer): Certificate {
     throw new MerestoneError('IdentityRefused', `${certificate.title} has more than ${namesMax} names`);
   }
   return certificate;
-}
-
-function readAnchors(path: string): Certificate[] {
-  const anchors = parsePem(readIdentityFile(path, 'CA certificate'), path)
-    .filter(({ label }) => label === 'CERTIFICATE')
-    .map(({ der }) => parseCertificate(der, path));
-  if (anchors.length > 0) return anchors;
-  throw new MerestoneError('IdentityUntrusted', 'the file holds no certificate in PEM', {
-    subject: path,
-    hint: 'give the CA that issues the gateways’ certificates',
-  });
 }

@@ -1,3 +1,4 @@
+import { deepFreeze } from '../base/deep-freeze.ts';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { z } from 'zod';
@@ -204,12 +205,4 @@ function unreadable(file: string, error: NodeJS.ErrnoException): MerestoneError 
     });
   }
   return new MerestoneError('Io', `cannot be read: ${error.message}`, { ...details, hint: 'check the disk' });
-}
-
-function deepFreeze<T>(value: T): T {
-  // The elements of a typed array cannot be frozen.
-  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
-    Object.values(Object.freeze(value)).forEach(deepFreeze);
-  }
-  return value;
 }

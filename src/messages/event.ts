@@ -21,8 +21,11 @@ export type EventBody =
   | ({ kind: 'dropped'; reason: string } & LostRun)
   /** Batches that the broker refused again and again, or whose bytes were found damaged. */
   | ({ kind: 'quarantined'; reason: string } & LostRun)
-  /** Samples that never became a batch: spool full under `drop-newest`, a quota, a silo that could not keep up. */
-  | { kind: 'samples-dropped'; reason: string; samples: number; from: number; to: number }
+  /**
+   * Samples that never became a batch: spool full under `drop-newest`, a quota, a silo that could not keep up.
+   * `from` and `to` are null where their times cannot be known; `samples` is 0 where not even their number can.
+   */
+  | { kind: 'samples-dropped'; reason: string; samples: number; from: number | null; to: number | null }
   /** A new spool file began; `previous` is the last head of the one before, where that is known. */
   | {
       kind: 'epoch-started';

@@ -107,8 +107,8 @@ export const eventSchema = z.discriminatedUnion('kind', [
     kind: z.literal('samples-dropped'),
     reason: words,
     samples: count,
-    from: ms,
-    to: ms,
+    from: ms.nullable(),
+    to: ms.nullable(),
   }),
   z.looseObject({
     ...eventHead,

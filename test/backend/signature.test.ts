@@ -234,6 +234,6 @@ describe('a signed checkpoint', () => {
     const wrong = [['a b=x.crt'], ['=x.crt'], [join(folder, 'none.crt')]];
     for (const sources of wrong) assert.throws(() => loadGatewayTrust(sources), MerestoneError);
     writeFileSync(join(folder, 'empty.crt'), 'nothing');
-    assert.throws(() => loadGatewayTrust([join(folder, 'empty.crt')]), { code: 'IdentityUntrusted' });
+    assert.throws(() => loadGatewayTrust([join(folder, 'empty.crt')]), { code: 'IdentityRefused' });
   });
 });

@@ -1,3 +1,4 @@
+import { lostSamples } from '../../backend/notice-text.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import type { EpochReport } from '../../backend/report-epoch.ts';
 import type { CertificateReport, Report } from '../../backend/report.ts';
@@ -18,10 +19,7 @@ export function formatReport(found: Report): string {
     ...epochs.flatMap((epoch) => epochLines(epoch, certificates.length > 1)),
     ...section(
       'Never stored:',
-      report.neverStored.map(
-        ({ gateway, samples, from, to, reason }) =>
-          `${gateway}: ${samples} samples of ${iso(from)} to ${iso(to)}: ${reason}`,
-      ),
+      report.neverStored.map(({ gateway, reason, ...lost }) => `${gateway}: ${lostSamples(lost)}: ${reason}`),
     ),
     ...section(
       'Audit:',

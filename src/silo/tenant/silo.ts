@@ -1,3 +1,4 @@
+import { deepFreeze } from '../../base/deep-freeze.ts';
 import { inBackground } from '../../base/background.ts';
 import { type Clock, sleep } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
@@ -61,7 +62,8 @@ export class Silo {
   #checking: Promise<void> | undefined;
 
   constructor(birth: SiloBirth, channel: SiloChannel, clock: Clock, time: TimeSources) {
-    this.#birth = birth;
+    // It crossed a port, which thawed it.
+    this.#birth = deepFreeze(birth);
     this.#channel = channel;
     this.#clock = clock;
     this.#time = time;
@@ -99,7 +101,7 @@ export class Silo {
   }
 
   #describe({ devices, configSha256 }: SiloDevices): void {
-    this.#birth = { ...this.#birth, devices, configSha256 };
+    this.#birth = deepFreeze({ ...this.#birth, devices, configSha256 });
     if (this.#stage.at === 'running') this.#stage.silo.describe({ devices, configSha256 });
   }
 

@@ -27,7 +27,6 @@ export function hold(
 export function letGo(books: Books, draft: Draft, number: number, isSound: boolean): void {
   draft.held = withoutMember(draft.held, number);
   if (isSound) return books.store.deleteEntry(number);
-  const now = books.clock.wallMs();
-  const loss = { samples: 0, from: now, to: now };
+  const loss = { samples: 0, from: null, to: null };
   books.outbox.note(draft, { kind: 'samples-dropped', reason: 'undated samples damaged on disk', ...loss });
 }

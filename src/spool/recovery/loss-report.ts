@@ -10,8 +10,8 @@ export function continueRun(earlier: EventBody, next: EventBody): EventBody | un
     return {
       ...earlier,
       samples,
-      from: Math.min(earlier.from, next.from),
-      to: Math.max(earlier.to, next.to),
+      from: outer(Math.min, earlier.from, next.from),
+      to: outer(Math.max, earlier.to, next.to),
     };
   }
   if (earlier.kind === 'dropped' || earlier.kind === 'quarantined') {

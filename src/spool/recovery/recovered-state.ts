@@ -171,7 +171,7 @@ function lostHeld({ ledger, held }: Finds): EventBody[] {
   const count = countOf(difference(ledger?.held ?? [], runsOf(held)));
   if (count === 0) return [];
   const reason = `${count} chunks of undated samples were damaged on disk`;
-  return [{ kind: 'samples-dropped', reason, samples: 0, from: 0, to: 0 }];
+  return [{ kind: 'samples-dropped', reason, samples: 0, from: null, to: null }];
 }
 
 function reasonOf({ file, testimony }: Finds): string {

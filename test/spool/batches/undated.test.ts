@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import Database from 'better-sqlite3';
+import type { StreamEvent } from '../../../src/messages/event.ts';
 import { directoryInMemory, openTestSpool, testSample } from '../../support/spool.ts';
 import { drain } from '../../support/spool-damage.ts';
 
@@ -62,4 +65,31 @@ describe('samples that cannot be dated yet', () => {
       { code: 'SpoolFull', retryable: true },
     );
   });
+
+  it('are told as lost at an unknown time, not in 1970, where one is damaged', async (t) => {
+    const directory = directoryInMemory(t);
+    const first = await openTestSpool(directory);
+    first.hold(Buffer.from('one'));
+    first.close();
+    alter(
+      directory,
+      'UPDATE entry SET sealed = zeroblob(length(sealed)) WHERE number = (SELECT max(number) FROM entry)',
+    );
+    const spool = await openTestSpool(directory);
+    t.after(() => spool.close());
+    spool.release(() => [testSample(1)]);
+    assertLostAtUnknownTime(drain(spool).events);
+  });
 });
+
+function alter(directory: string, statement: string): void {
+  const file = new Database(join(directory, 'spool.sqlite'));
+  file.exec(statement);
+  file.close();
+}
+
+function assertLostAtUnknownTime(events: readonly StreamEvent[]): void {
+  const losses = events.flatMap((event) => (event.kind === 'samples-dropped' ? [event] : []));
+  assert.equal(losses.length, 1);
+  assert.deepEqual([losses[0]!.from, losses[0]!.to], [null, null]);
+}

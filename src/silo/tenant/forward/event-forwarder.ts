@@ -104,10 +104,17 @@ export class EventForwarder {
     const { spool } = this.#dependencies;
     const isHeld = (id: string): boolean => delivered.includes(id) || this.#oversize.has(id);
     spool.releaseEvents(events.map(({ id }) => id).filter((id) => !isHeld(id)));
-    for (const { id, payload } of events) {
-      if (delivered.includes(id)) this.#dependencies.delivered(JSON.parse(payload.toString()) as StreamEvent);
+    const noted: string[] = [];
+    try {
+      for (const { id, payload } of events.filter((event) => delivered.includes(event.id))) {
+        this.#dependencies.delivered(JSON.parse(payload.toString()) as StreamEvent);
+        noted.push(id);
+      }
+    } finally {
+      if (noted.length > 0) spool.settleEvents(noted);
+      // Sent once more; a backend knows it by its id.
+      spool.releaseEvents(delivered.filter((id) => !noted.includes(id)));
     }
-    if (delivered.length > 0) spool.settleEvents(delivered);
   }
 
   async #prove(payload: Buffer): Promise<Buffer> {

@@ -12,7 +12,7 @@ function payloadOf(id: string): Buffer {
 }
 
 /** A spool with three events, a broker that takes all, and a signer that takes longest for the first. */
-function rig(sign: () => Promise<string>) {
+function rig(sign: () => Promise<string>, note: (id: string) => void = () => {}) {
   const sent: string[] = [];
   const settled: string[] = [];
   const released: string[] = [];
@@ -34,7 +34,7 @@ function rig(sign: () => Promise<string>) {
       },
     },
     bearer: { signing: () => ({ at: 0, sign }) },
-    delivered: () => {},
+    delivered: ({ id }) => note(id),
   });
   return { forwarder, sent, settled, released };
 }
@@ -63,6 +63,20 @@ describe('event forwarder', () => {
     forwarder.pump();
     await turns(10);
     assert.deepEqual([sent, settled, released], [[], [], ids]);
+    forwarder.close();
+  });
+
+  it('lets go of what was noted, and gives the rest back where noting fails', async () => {
+    const { forwarder, settled, released } = rig(
+      () => Promise.resolve('signature'),
+      (id) => {
+        if (id === 'second') throw new Error('the audit log takes nothing');
+      },
+    );
+    forwarder.pump();
+    await turns(20);
+    assert.deepEqual(settled, ['first']);
+    assert.deepEqual(released, ['second', 'third']);
     forwarder.close();
   });
 });

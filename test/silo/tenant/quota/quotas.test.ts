@@ -68,7 +68,7 @@ describe('a silo at its quota', () => {
     const told = ['samples-per-second of 10 reached', 'samples-per-second of 10 cleared'];
     assert.deepEqual(edgesOf(events, rig.audit()), [told, told]);
     const losses = events.filter((event) => event.kind === 'samples-dropped');
-    assert.ok(losses.every(({ reason, from, to }) => reason === 'quota' && from <= to));
+    assert.ok(losses.every(({ reason, from, to }) => reason === 'quota' && from! <= to!));
     assert.equal(
       losses.reduce((sum, { samples }) => sum + samples, 0),
       100,
