@@ -38,6 +38,8 @@ export interface AuditDetails {
   'refused-certificate': { reason: string; fingerprintSha256: string | null };
   /** `times`: so many, where they were too many to be noted one by one. */
   'refused-request': { by: string; method: string; reason: string; times?: number };
+  /** Entries that were written are not there any more when the log is opened: it was removed, cut or replaced. */
+  'entries-missing': { seqFrom: number; seqTo: number };
   /** Opens a segment: `chainBefore` is the last entry's before it, `oldest` the first segment still kept. */
   segment: {
     segment: number;

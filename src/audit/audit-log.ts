@@ -18,6 +18,7 @@ import { chainStart } from '../messages/hash-chain.ts';
 import type { Origin } from '../messages/topic.ts';
 import { decodeEntry, encodeEntry } from './audit-entry.ts';
 import type { AuditDetails, AuditEntry, AuditHead, AuditKind } from './audit-entry.ts';
+import { AuditHeadFile, type KnownHead } from './audit-head.ts';
 import { auditIo, listSegments, readLines, segmentPath, sha256Hex } from './audit-segment.ts';
 
 /**
@@ -37,17 +38,20 @@ export class AuditLog {
   readonly #origin: Origin | null;
   readonly #clock: Clock;
   readonly #limits: AuditLimits;
+  readonly #headFile: AuditHeadFile | undefined;
   #head: AuditHead = { seq: 0, chain: chainStart };
   #signedSeq = 0;
   #segment = 0;
   #descriptor: number | undefined;
   #bytes = 0;
+  #missing: MissingEntries | undefined;
   /** A part of a line stands after `#bytes`, which the disk did not let us take back. */
   #isCut = false;
 
   /**
    * Opens the log in `directory`, or begins it. A line that a power cut left half written stays, and the
-   * entry after it says so. `origin` is null for what happens before a silo has an identity.
+   * entry after it says so. `origin` is null for what happens before a silo has an identity. Where `headFile` knows
+   * of later entries than are there, numbers and chain go on from those: see `missing`.
    * Throws Io, AuditDamaged.
    */
   static open(directory: string, dependencies: AuditDependencies): AuditLog {
@@ -56,16 +60,25 @@ export class AuditLog {
     return log;
   }
 
-  private constructor(directory: string, { origin, clock, limits = defaultLimits }: AuditDependencies) {
+  private constructor(
+    directory: string,
+    { origin, clock, limits = defaultLimits, headFile }: AuditDependencies,
+  ) {
     this.#directory = directory;
     this.#origin = origin;
     this.#clock = clock;
     this.#limits = limits;
+    this.#headFile = headFile === undefined ? undefined : new AuditHeadFile(headFile);
   }
 
   /** The last entry. */
   get head(): { seq: number; chain: string } {
     return { seq: this.#head.seq, chain: this.#head.chain.toString('hex') };
+  }
+
+  /** Entries that were there before and are not any more: the log was removed, cut or replaced. */
+  get missing(): MissingEntries | undefined {
+    return this.#missing;
   }
 
   /** Durable on return. Throws Io, and then nothing was appended. */
@@ -91,6 +104,11 @@ export class AuditLog {
   }
 
   close(): void {
+    this.#closeSegment();
+    this.#headFile?.close();
+  }
+
+  #closeSegment(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }
@@ -102,7 +120,10 @@ export class AuditLog {
       throw auditIo('cannot be begun', this.#directory, error);
     }
     const last = listSegments(this.#directory).at(-1);
-    if (last === undefined) return this.#beginSegment(1);
+    if (last === undefined) {
+      this.#goOnFrom(this.#headFile?.read(), []);
+      return this.#beginSegment(1);
+    }
     const { lines, rest } = readLines(last.path);
     this.#checkOrigin(last.path, lines[0] ?? Buffer.alloc(0));
     const entries = lines.flatMap((line) => decodeEntry(line)?.entry ?? []);
@@ -111,7 +132,29 @@ export class AuditLog {
     this.#signedSeq = entries.findLast(({ kind }) => kind === 'signature')?.seq ?? 0;
     this.#segment = last.number;
     this.#attach(last.path);
+    this.#goOnFrom(this.#headFile?.read(), entries);
+    this.#headFile?.write(this.head);
     if (rest.length > 0) this.#repair(rest);
+  }
+
+  /** No number is given twice, and the chain goes on from the last value that went out. */
+  #goOnFrom(known: KnownHead | undefined, entries: readonly AuditEntry[]): void {
+    if (known === undefined) return;
+    const same = entries.find(({ seq }) => seq === known.seq);
+    if (same !== undefined && same.chain !== known.chain) {
+      throw new MerestoneError(
+        'AuditDamaged',
+        `entry ${known.seq} is another than the one that was written`,
+        {
+          subject: this.#directory,
+          hint: 'see merestone audit verify, and move its folder to a safe place: a new log then begins',
+        },
+      );
+    }
+    const { seq } = this.#head;
+    if (known.seq <= seq) return;
+    this.#missing = { seqFrom: seq + 1, seqTo: known.seq };
+    this.#head = { seq: known.seq, chain: Buffer.from(known.chain, 'hex') };
   }
 
   /** The first line is written with its file in one step, so that no crash can leave it out. */
@@ -152,9 +195,9 @@ export class AuditLog {
     } catch (error) {
       throw auditIo('cannot begin a segment', path, error);
     }
-    this.close();
+    this.#closeSegment();
     this.#segment = number;
-    this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
+    this.#advance(entry);
     this.#attach(path);
   }
 
@@ -170,8 +213,13 @@ export class AuditLog {
   #write<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at: number): AuditEntry {
     const { entry, line } = encodeEntry(this.#head, at, kind, details);
     this.#put(`${line}\n`);
-    this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
+    this.#advance(entry);
     return entry;
+  }
+
+  #advance({ seq, chain }: AuditEntry): void {
+    this.#head = { seq, chain: Buffer.from(chain, 'hex') };
+    this.#headFile?.write({ seq, chain });
   }
 
   /** What a full disk let through only in part is taken back, or the next line would stand on the same one. */
@@ -212,10 +260,17 @@ export interface AuditLimits {
   segmentsMax: number;
 }
 
+export interface MissingEntries {
+  seqFrom: number;
+  seqTo: number;
+}
+
 export interface AuditDependencies {
   origin: Origin | null;
   clock: Clock;
   limits?: AuditLimits;
+  /** Where the log's head is kept beside it; absent: nowhere. */
+  headFile?: string;
 }
 
 /** Some 5,000 entries a segment, 300,000 in all: years of a gateway in order, weeks of one that is not. */

@@ -7,6 +7,7 @@ import { chainNext, chainStart } from '../messages/hash-chain.ts';
 import type { Origin } from '../messages/topic.ts';
 import { decodeEntry } from './audit-entry.ts';
 import type { AuditEntry, AuditHead, AuditKind } from './audit-entry.ts';
+import { auditHeadPath, readAuditHead, type KnownHead } from './audit-head.ts';
 import { listSegments, readLines, sha256Hex } from './audit-segment.ts';
 import type { Segment } from './audit-segment.ts';
 
@@ -35,6 +36,11 @@ export interface AuditVerdict {
   findings: AuditFinding[];
 }
 
+interface VerificationOptions {
+  /** Whether there was a log here: none at all is a fault then. */
+  mustBe: boolean;
+}
+
 /**
  * Reads a whole log and says what is wrong with it, and where. With `anchors`, each signature must be by a
  * certificate that they vouched for when it was made; without, only by the one that it brings.
@@ -43,13 +49,15 @@ export interface AuditVerdict {
 export async function verifyAudit(
   directory: string,
   anchors?: readonly Certificate[],
+  { mustBe }: VerificationOptions = { mustBe: false },
 ): Promise<AuditVerdict> {
-  const inquiry = new Inquiry(anchors);
+  // The head before the log, to which a running daemon adds.
+  const inquiry = new Inquiry(anchors, readAuditHead(auditHeadPath(directory)));
   const segments = listSegments(directory);
   for (const [index, segment] of segments.entries()) {
     await inquiry.read(segment, segments[index - 1], index === segments.length - 1);
   }
-  return inquiry.verdict(segments);
+  return inquiry.verdict(segments, { directory, mustBe });
 }
 
 interface Place {
@@ -59,6 +67,8 @@ interface Place {
 
 class Inquiry {
   readonly #anchors: readonly Certificate[] | undefined;
+  /** What the file beside the log says of its last entry. */
+  readonly #known: KnownHead | undefined;
   readonly #findings: AuditFinding[] = [];
   /** Where the chain stands; undefined before the first entry and after missing segments. */
   #head: AuditHead | undefined;
@@ -73,8 +83,9 @@ class Inquiry {
   /** Entries that no signature covers yet, by seq. */
   readonly #unsigned = new Map<number, { chain: string; kind: AuditKind }>();
 
-  constructor(anchors: readonly Certificate[] | undefined) {
+  constructor(anchors: readonly Certificate[] | undefined, known: KnownHead | undefined) {
     this.#anchors = anchors;
+    this.#known = known;
   }
 
   async read(segment: Segment, previous: Segment | undefined, isLast: boolean): Promise<void> {
@@ -108,7 +119,21 @@ class Inquiry {
     else this.#fault(place, `${rest.length} bytes of a line cut short, and nothing explains it`);
   }
 
-  verdict(segments: readonly Segment[]): AuditVerdict {
+  verdict(
+    segments: readonly Segment[],
+    { directory, mustBe }: VerificationOptions & { directory: string },
+  ): AuditVerdict {
+    const seqTo = this.#head?.seq ?? 0;
+    if (this.#known === undefined && segments.length === 0 && mustBe) {
+      this.#fault({ file: directory, line: 0 }, 'there is no log, and one belongs here: it was removed');
+    }
+    if (this.#known !== undefined && this.#known.seq > seqTo) {
+      const found = seqTo === 0 ? 'no entry is here' : `the last one here is ${seqTo}`;
+      this.#fault(
+        { file: auditHeadPath(directory), line: 1 },
+        `the log was removed or cut: entry ${this.#known.seq} was written, and ${found}`,
+      );
+    }
     const [first] = segments;
     if (first !== undefined && first.number > this.#oldest) {
       this.#fault(
@@ -148,9 +173,9 @@ class Inquiry {
     if (!this.#broken && !this.#head.chain.equals(chain)) {
       this.#fault(place, 'the segment does not follow from the one before it');
     }
-    if (number === 1 && !(entry.seq === 1 && chain.equals(chainStart))) {
-      this.#fault(place, 'the first segment does not begin the chain');
-    }
+    if (number !== 1) return;
+    if (entry.seq > 1) this.#fault(place, `entries 1 to ${entry.seq - 1} are missing: the log was removed`);
+    else if (!chain.equals(chainStart)) this.#fault(place, 'the first segment does not begin the chain');
   }
 
   #step(entry: AuditEntry, body: Buffer, place: Place): void {
@@ -170,6 +195,9 @@ class Inquiry {
           `entry ${entry.seq} was changed, or the one before it: its chain value is of something else`,
         );
       }
+    }
+    if (entry.seq === this.#known?.seq && entry.chain !== this.#known.chain) {
+      this.#fault(place, `entry ${entry.seq} is another than the one that was written: the log was replaced`);
     }
     this.#broken = false;
     this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };

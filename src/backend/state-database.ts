@@ -1,5 +1,7 @@
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
+import type { Origin } from '../messages/topic.ts';
+import type { AuditMark } from './audit-watch.ts';
 import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts';
 
 /*
@@ -12,6 +14,7 @@ import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts
  *   meta      (tenant, gateway) → units of its points as JSON
  *   event     ids of the events that were told, so that none is told twice
  *   session   names of the broker's sessions that we had
+ *   audit     the newest entries of each gateway's audit log, so that a log that begins anew is noticed
  *   output    how far the row file is under this state
  * Each message is one transaction, committed after its rows were written and before it is acknowledged.
  */
@@ -38,6 +41,9 @@ const schema = `
     n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, gateway TEXT NOT NULL, id TEXT NOT NULL,
     UNIQUE (tenant, gateway, id)) STRICT;
   CREATE TABLE IF NOT EXISTS session (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS audit (
+    tenant TEXT NOT NULL, gateway TEXT NOT NULL, seq INTEGER NOT NULL, chain TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (tenant, gateway, seq)) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS output (
     path TEXT PRIMARY KEY, inode INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `;
@@ -149,6 +155,23 @@ export function prepareStatements(database: Database.Database) {
     ),
     session: database.prepare<[string]>('SELECT 1 FROM session WHERE name = ?'),
     saveSession: database.prepare<[string]>('INSERT OR IGNORE INTO session VALUES (?)'),
+    auditMark: database.prepare<[string, string, number], AuditMark>(
+      'SELECT seq, chain, at FROM audit WHERE tenant = ? AND gateway = ? AND seq = ?',
+    ),
+    auditMarks: database.prepare<[string, string], { count: number; first: number }>(
+      'SELECT count(*) AS count, min(seq) AS first FROM audit WHERE tenant = ? AND gateway = ?',
+    ),
+    lastAuditMark: database.prepare<[string, string], AuditMark>(
+      'SELECT seq, chain, at FROM audit WHERE tenant = ? AND gateway = ? ORDER BY seq DESC LIMIT 1',
+    ),
+    saveAuditMark: database.prepare<[Origin & AuditMark]>(
+      'INSERT OR REPLACE INTO audit VALUES (@tenant, @gateway, @seq, @chain, @at)',
+    ),
+    pruneAuditMarks: database.prepare<[Origin & { kept: number }]>(
+      `DELETE FROM audit WHERE tenant = @tenant AND gateway = @gateway AND seq <= (
+         SELECT seq FROM audit WHERE tenant = @tenant AND gateway = @gateway
+         ORDER BY seq DESC LIMIT 1 OFFSET @kept)`,
+    ),
     output: database.prepare<[string], OutputMark>('SELECT path, inode, bytes FROM output WHERE path = ?'),
     saveOutput: database.prepare<[OutputMark]>(
       'INSERT OR REPLACE INTO output VALUES (@path, @inode, @bytes)',

@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../messages/telemetry.ts';
 import type { Origin } from '../messages/topic.ts';
+import { auditMarksMax, type AuditChange, type KnownMarks } from './audit-watch.ts';
 import { AsideStore, type AsideLimits } from './dead-letter-store.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
@@ -25,6 +26,7 @@ export interface Changes {
   gateway?: Origin;
   meta?: Origin;
   event?: Origin & { id: string };
+  audit?: AuditChange | undefined;
   output?: OutputMark | undefined;
 }
 
@@ -138,6 +140,15 @@ export class StateStore {
     return isKnown;
   }
 
+  /** What is known of a gateway's audit log, for an entry of it; undefined where nothing is. */
+  auditMarks({ tenant, gateway }: Origin, seq: number): KnownMarks | undefined {
+    const last = this.#statements.lastAuditMark.get(tenant, gateway);
+    if (last === undefined) return undefined;
+    const { count, first } = this.#statements.auditMarks.get(tenant, gateway)!;
+    const forgottenBelow = count < auditMarksMax ? 0 : first;
+    return { last, forgottenBelow, same: this.#statements.auditMark.get(tenant, gateway, seq) };
+  }
+
   output(path: string): OutputMark | undefined {
     return this.#statements.output.get(path);
   }
@@ -157,6 +168,7 @@ export class StateStore {
         this.#statements.saveEvent.run(tenant, gateway, id);
         this.#statements.pruneEvents.run(tenant, gateway, eventsMax);
       }
+      if (changes.audit !== undefined) this.#saveAuditMark(changes.audit);
       if (changes.output !== undefined) this.#statements.saveOutput.run(changes.output);
     })();
     for (const epoch of folded) this.#listeners.onFolded?.(epoch);
@@ -218,6 +230,14 @@ export class StateStore {
   #saveGateway(origin: Origin): void {
     const { state } = this.gateway(origin);
     this.#statements.saveGateway.run(origin.tenant, origin.gateway, JSON.stringify(state));
+  }
+
+  /** Where another log begins, what was known of the one before is of no more use. */
+  #saveAuditMark({ tenant, gateway, mark, isAnotherLog }: AuditChange): void {
+    const { pruneAuditMarks, saveAuditMark } = this.#statements;
+    if (isAnotherLog) pruneAuditMarks.run({ tenant, gateway, kept: 0 });
+    saveAuditMark.run({ tenant, gateway, ...mark });
+    pruneAuditMarks.run({ tenant, gateway, kept: auditMarksMax });
   }
 
   #hold(key: StreamKey, create: boolean): HeldStream | undefined {

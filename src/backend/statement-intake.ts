@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { CheckpointClaims } from '../messages/checkpoint.ts';
 import type { StreamEvent } from '../messages/event.ts';
 import type { Origin } from '../messages/topic.ts';
+import { auditBreak, auditMarkOf, describeBreak, type AuditChange } from './audit-watch.ts';
 import type { Arrival } from './arrival.ts';
 import { describeEvent } from './notice-text.ts';
 import type { Findings } from './findings.ts';
@@ -70,7 +71,8 @@ export class StatementIntake {
     findings.notify(describeEvent(event));
     if (clockWrong) this.#findWrongClock(origin, `event ${event.id}`, event.at);
     const key = this.#takeLost(event, signer !== undefined);
-    store.commit({ event: { ...origin, id }, streams: key === undefined ? [] : [key] });
+    const audit = this.#takeAudit(event, signer !== undefined);
+    store.commit({ event: { ...origin, id }, streams: key === undefined ? [] : [key], audit });
   }
 
   /** The first checkpoint of an epoch signs the last head of the one before. */
@@ -99,6 +101,26 @@ export class StatementIntake {
     }
     findings.tell(key, store.stream(key).takeLost(event, isSigned));
     return key;
+  }
+
+  /** An entry that nobody signed says nothing of the log, where signatures are looked at. */
+  #takeAudit(event: StreamEvent, isSigned: boolean): AuditChange | undefined {
+    const { store, vouchFor, findings } = this.#parts;
+    if (event.kind !== 'audit' || (vouchFor !== undefined && !isSigned)) return undefined;
+    const mark = auditMarkOf(event.entry);
+    if (mark === undefined) return undefined;
+    const { tenant, gateway } = event;
+    const origin = { tenant, gateway };
+    const known = store.auditMarks(origin, mark.seq);
+    const found = auditBreak(mark, known);
+    if (known !== undefined && found !== undefined) findings.find(describeBreak(found, origin, mark, known));
+    if (event.entry['kind'] === 'entries-missing') {
+      const { seqFrom, seqTo } = event.entry;
+      const message = `the gateway misses entries ${String(seqFrom)} to ${String(seqTo)} of its audit log: it was removed, cut or replaced on the box`;
+      const details = { seqFrom, seqTo };
+      findings.find({ severity: 'security', kind: 'audit-missing', message, origin, details });
+    }
+    return { ...origin, mark, isAnotherLog: found !== undefined };
   }
 
   #findReplay({ tenant, gateway, epoch }: StreamKey, seq: number): void {

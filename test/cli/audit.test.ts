@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadIdentity } from '../../src/identity/load-identity.ts';
 import { AuditLog } from '../../src/audit/audit-log.ts';
+import { auditHeadPath } from '../../src/audit/audit-head.ts';
 import { auditDirectory } from '../../src/audit/audit-segment.ts';
+import { filesOf } from '../../src/spool/storage/layout.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
 
@@ -32,7 +34,7 @@ silos:
 `,
   );
   const origin = { tenant: 'acme', gateway: 'acme_1' };
-  const log = AuditLog.open(directory, { origin, clock: systemClock });
+  const log = AuditLog.open(directory, { origin, clock: systemClock, headFile: auditHeadPath(directory) });
   log.append('start', { version: '1.0.0', configSha256: 'ab', fingerprintSha256: 'cd' });
   log.append('quota', { quota: 'samples-per-second', limit: 2000, state: 'reached' });
   await log.sign(loadIdentity(files, Date.now()).signer);
@@ -67,12 +69,35 @@ describe('merestone audit', () => {
   it('says what is wrong and where, and ends with 74', async () => {
     const path = join(directory, 'audit-000001.ndjson');
     const whole = readFileSync(path, 'utf8');
-    writeFileSync(path, whole.replace('2000', '9000'));
+    writeFileSync(path, whole.replace('"limit":2000', '"limit":9000'));
     const { exitCode, stdout } = await runCommand(['audit', 'verify', '--config', config, '--json']);
     assert.equal(exitCode, 74);
     const { logs } = JSON.parse(stdout) as { logs: { findings: { line: number }[] }[] };
     assert.equal(logs[0]!.findings[0]!.line, 3);
     writeFileSync(path, whole);
+  });
+
+  it('says that the log of the configuration’s silo was removed, with its head or a spool beside it', async () => {
+    const aside = `${directory}-aside`;
+    const verify = async (): Promise<{ exitCode: number | null; stdout: string }> =>
+      runCommand(['audit', 'verify', '--config', config]);
+    renameSync(directory, aside);
+    const head = auditHeadPath(directory);
+    const known = readFileSync(head);
+    const withHead = await verify();
+    assert.equal(withHead.exitCode, 74);
+    assert.match(withHead.stdout, /the log was removed or cut: entry 4 was written, and no entry is here/);
+    rmSync(head);
+    assert.equal((await verify()).exitCode, 0);
+    const spool = filesOf(dirname(directory)).database;
+    writeFileSync(spool, '');
+    const withSpool = await verify();
+    assert.equal(withSpool.exitCode, 74);
+    assert.match(withSpool.stdout, /there is no log, and one belongs here/);
+    rmSync(spool);
+    writeFileSync(head, known);
+    renameSync(aside, directory);
+    assert.equal((await verify()).exitCode, 0);
   });
 
   it('says where there is no log', async () => {

@@ -1,7 +1,9 @@
 import { existsSync, globSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
+import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
+import { filesOf } from '../../spool/storage/layout.ts';
 import { silosOf } from '../silo-choice.ts';
 
 export interface PlaceArguments {
@@ -16,6 +18,8 @@ export interface AuditPlace {
   silo: string | null;
   directory: string;
   trust: string | null;
+  /** A spool is beside it, and each has a log. */
+  mustBe: boolean;
 }
 
 /**
@@ -24,13 +28,26 @@ export interface AuditPlace {
  */
 export function auditPlaces({ folder, silo, config }: PlaceArguments & { config: string }): AuditPlace[] {
   if (folder !== undefined) {
-    if (existsSync(folder)) return [{ silo: null, directory: folder, trust: null }];
+    if (existsSync(folder) || existsSync(auditHeadPath(folder)))
+      return [{ silo: null, directory: folder, trust: null, mustBe: hasSpool(folder) }];
     throw new MerestoneError('FileNotFound', 'there is no such folder', { subject: folder });
   }
   return silosOf(config, silo).flatMap(({ name, identity, spool }) =>
     ['', '*/*']
-      .flatMap((owner) => globSync(auditDirectory(join(spool.directory, owner))))
+      .flatMap((owner) => logsIn(join(spool.directory, owner)))
       .sort()
-      .map((directory) => ({ silo: name, directory, trust: identity.trust })),
+      .map((directory) => ({ silo: name, directory, trust: identity.trust, mustBe: hasSpool(directory) })),
   );
+}
+
+/** The logs that are there, and those that are not any more while their head or their spool still is. */
+function logsIn(owner: string): string[] {
+  const directory = auditDirectory(owner);
+  const heads = globSync(auditHeadPath(directory)).map((path) => path.slice(0, -auditHeadPath('').length));
+  const besideSpools = globSync(filesOf(owner).database).map((path) => auditDirectory(dirname(path)));
+  return [...new Set([...globSync(directory), ...heads, ...besideSpools])];
+}
+
+function hasSpool(directory: string): boolean {
+  return existsSync(filesOf(dirname(directory)).database);
 }

@@ -19,9 +19,10 @@ const command: Command<PlaceArguments & { trust: string | undefined }> = {
       }),
   handler: async (args) => {
     const logs = [];
-    for (const { silo, directory, trust } of auditPlaces(args)) {
+    for (const { silo, directory, trust, mustBe } of auditPlaces(args)) {
       const anchors = args.trust ?? trust;
-      const verdict = await verifyAudit(directory, anchors === null ? undefined : readAnchors(anchors));
+      const known = anchors === null ? undefined : readAnchors(anchors);
+      const verdict = await verifyAudit(directory, known, { mustBe });
       logs.push({ silo, directory, ...verdict });
     }
     const good = logs.every((log) => log.good);

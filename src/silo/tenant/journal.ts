@@ -5,6 +5,7 @@ import { FaultState } from '../../base/fault-state.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { EventBody, StreamEvent } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
+import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
@@ -42,6 +43,7 @@ export class Journal {
   #log: AuditLog | undefined;
   #waiting: WaitingEntry[] = [];
   #lost = 0;
+  #hasToldMissing = false;
 
   /** `owner` is the folder whose audit log it is. A damaged log is set aside, never continued. */
   static open(owner: string, dependencies: JournalDependencies): Journal {
@@ -109,6 +111,7 @@ export class Journal {
   #writeWaiting(): boolean {
     try {
       this.#log ??= this.#openLog();
+      this.#tellMissing(this.#log);
       for (let entry = this.#waiting[0]; entry !== undefined; entry = this.#waiting[0]) {
         this.#write(this.#log, entry);
       }
@@ -123,6 +126,19 @@ export class Journal {
     return true;
   }
 
+  /** The entry comes before all others: whoever reads them must know that they are not all. */
+  #tellMissing(log: AuditLog): void {
+    if (log.missing === undefined || this.#hasToldMissing) return;
+    this.#hasToldMissing = true;
+    const { seqFrom, seqTo } = log.missing;
+    this.#dependencies.logger.error('audit entries are missing', {
+      reason: 'the audit log was removed, cut or replaced',
+      seqFrom,
+      seqTo,
+    });
+    this.#waiting.unshift({ kind: 'entries-missing', details: log.missing, at: this.#now(), isNews: true });
+  }
+
   #write(log: AuditLog, { kind, details, at, isNews }: WaitingEntry): void {
     const entry = log.append(kind, details, at);
     this.#waiting.shift();
@@ -131,14 +147,15 @@ export class Journal {
 
   #openLog(): AuditLog {
     const { origin, clock, logger } = this.#dependencies;
+    const headFile = auditHeadPath(this.#directory);
     try {
-      return AuditLog.open(this.#directory, { origin, clock });
+      return AuditLog.open(this.#directory, { origin, clock, headFile });
     } catch (error) {
       if (!(error instanceof MerestoneError) || error.code !== 'AuditDamaged') throw error;
       const aside = `${this.#directory}.damaged-${Math.round(clock.wallMs())}`;
       logger.error('the audit log is damaged and set aside', { reason: describeError(error), aside });
       renameSync(this.#directory, aside);
-      return AuditLog.open(this.#directory, { origin, clock });
+      return AuditLog.open(this.#directory, { origin, clock, headFile });
     }
   }
 
