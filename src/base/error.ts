@@ -11,6 +11,7 @@ const catalogue = {
   FileNotFound: { number: 103, exit: ExitCode.NoInput },
   FileUnreadable: { number: 104, exit: ExitCode.Permission },
   Io: { number: 105, exit: ExitCode.Io },
+  PackageMissing: { number: 106, exit: ExitCode.Unavailable },
 
   ConfigInvalid: { number: 200, exit: ExitCode.Config },
   DurationInvalid: { number: 201, exit: ExitCode.Config },

@@ -1,8 +1,8 @@
 import { describeError, MerestoneError } from '../base/error.ts';
 import { ExitCode } from '../base/exit-code.ts';
 import type { Command } from './command.ts';
-import { play } from '../demo/run-demo.ts';
 import { describeSummary } from '../demo/demo-summary.ts';
+import { withPackage } from './optional-package.ts';
 import { print, printJson, remark } from './output.ts';
 
 interface DemoArguments {
@@ -26,6 +26,7 @@ async function run({ seconds, json }: DemoArguments & { json: boolean }): Promis
   if (seconds !== undefined && !(seconds > 0)) {
     throw new MerestoneError('Usage', '--seconds must be a number above 0');
   }
+  const { play } = await withPackage('aedes', 'the demo', () => import('../demo/run-demo.ts'));
   const stopping = new AbortController();
   // SIGHUP is the terminal's window being closed.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Notice } from '../../backend/notice.ts';
-import { openPostgresSink } from '../../backend/postgres-sink.ts';
 import { openFileSink, standardOutputSink, type RowSink } from '../../backend/row-sink.ts';
 import type { StateStore } from '../../backend/state-store.ts';
+import { withPackage } from '../optional-package.ts';
 import type { ConsumeArguments } from './consume-options.ts';
 
 /** Where the rows of this run go. */
@@ -11,7 +11,11 @@ export async function openOutlet(
   store: StateStore,
   notify: (notice: Notice) => void,
 ): Promise<RowSink> {
-  if (postgres !== undefined) return openPostgresSink(postgres, notify);
+  if (postgres !== undefined) {
+    const load = () => import('../../backend/postgres-sink.ts');
+    const { openPostgresSink } = await withPackage('pg', 'consume --postgres', load);
+    return openPostgresSink(postgres, notify);
+  }
   if (output === '-') return standardOutputSink();
   const path = resolve(output);
   const sink = await openFileSink(path, store);
