@@ -77,20 +77,29 @@ export class Consumer {
   }
 
   /**
-   * Resolves when the message is safe and may be acknowledged. Throws only where rows, state or evidence
+   * Resolves when the message is safe and may be acknowledged, with true where it was refused. Throws only where rows, state or evidence
    * cannot be written; whatever else a message provokes is a finding against its gateway, and the message is
    * kept aside. A large message is taken in slices: `breathe` says when another gateway's may go in between.
    */
-  async take(arrival: Arrival, breathe: Breathe = () => undefined): Promise<void> {
+  async take(arrival: Arrival, breathe: Breathe = () => undefined): Promise<boolean> {
     this.#counts.messages++;
     const place = parseTopic(arrival.topic);
-    if (place === undefined) return;
+    if (place === undefined) return false;
     const { channel, ...origin } = place;
     try {
       await this.#takeFrom(channel, origin, arrival, breathe);
+      return false;
     } catch (error) {
       this.#refuse(channel, origin, arrival, faultOf(error));
+      return true;
     }
+  }
+
+  /** Too much of what a gateway sends is refused: its messages wait longer from now on. */
+  noteSlowed(origin: Origin): void {
+    const message =
+      'too much of what it sends is refused: from now on its messages wait longer for their turns';
+    this.#findings.announce({ severity: 'warning', kind: 'slowed', message, origin });
   }
 
   /** A message was let go, as its tenant sent faster than its turns came, and had no room to wait. */

@@ -37,9 +37,9 @@ function open(file: string): Database.Database {
   const database = new Database(file, { timeout: 1000 });
   try {
     database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
+    // A log that is written back every few megabytes would hold everybody for it.
+    database.pragma('journal_mode = PERSIST');
     database.pragma('synchronous = OFF');
-    // What was taken leaves room for what comes.
     database.pragma('journal_size_limit = 67108864');
     database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
     const [{ quick_check: verdict }] = database.pragma('quick_check(1)') as [{ quick_check: string }];

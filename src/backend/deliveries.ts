@@ -5,15 +5,22 @@ import { parseTopic, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 import type { AsideStore } from './dead-letter-store.ts';
 import { Lanes } from './tenant-turns.ts';
+import { RefusalBudget } from './refusal-budget.ts';
+import { SlowLane } from './slow-lane.ts';
 
 export interface DeliveriesParts {
   clock: Clock;
   /** Undefined: what was set aside would not outlive us, so nothing is. */
   aside: AsideStore | undefined;
-  /** Resolves when the message is safe; asks `breathe` where another's may go in between. A rejection ends all work. */
-  take(arrival: Arrival, breathe: Breathe): Promise<void>;
+  /**
+   * Resolves when the message is safe, with true where it was refused; asks `breathe` where another's may go in between.
+   * A rejection ends all work.
+   */
+  take(arrival: Arrival, breathe: Breathe): Promise<boolean>;
   /** There is no room aside for a message of a tenant that sends faster than its turns come: it is let go. */
   onOverrun(origin: Origin, arrival: Arrival): void;
+  /** Too much of what this gateway sends is refused: from now on its messages wait longer. */
+  onSlowed?(origin: Origin): void;
   /** It is over. */
   onFailed(error: unknown): void;
   /** Ends all work with the message in hand; what else was not taken is not acknowledged. */
@@ -35,7 +42,7 @@ const blockedShare = 0.25;
 const tenantWindowBytesMax = 8 * 1024 * 1024;
 
 /** Of one message at a stretch; then who has had less goes in between. */
-const sliceMs = 2;
+const sliceMs = 1;
 
 /** Turns within turns. */
 const nestedMax = 4;
@@ -53,10 +60,13 @@ interface Delivery {
  * connection and its few messages in flight, so a tenant that sends faster than its turns come must not hold them:
  * beyond a part of them, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
  * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead.
+ * A gateway of which too much is refused is slowed, and waits aside meanwhile.
  */
 export class Deliveries {
   readonly #parts: DeliveriesParts;
   readonly #lanes = new Lanes();
+  readonly #refusals = new RefusalBudget();
+  readonly #slowLane: SlowLane;
   /** Not acknowledged, in order of arrival. */
   readonly #window: Delivery[] = [];
   #windowBytes = 0;
@@ -76,6 +86,10 @@ export class Deliveries {
 
   constructor(parts: DeliveriesParts) {
     this.#parts = parts;
+    this.#slowLane = new SlowLane(parts.clock, (origin, messages) => {
+      this.#lanes.add(origin, messages);
+      this.#wake?.();
+    });
     for (const { tenant, gateway, count } of parts.aside?.waiting() ?? []) {
       this.#aside.set(`${tenant}/${gateway}`, count);
       this.#lanes.add({ tenant, gateway }, count);
@@ -94,8 +108,9 @@ export class Deliveries {
     this.#window.push(delivery);
     this.#windowBytes += arrival.payload.length;
     this.#inFlightMax = Math.max(this.#inFlightMax, this.#window.length);
-    this.#lanes.add(delivery.origin);
-    if (this.#mustWaitAside(delivery)) this.#setAside(tenant);
+    if (!this.#slowLane.add(delivery.origin)) this.#lanes.add(delivery.origin);
+    if (this.#isBehind(delivery.origin)) this.#setAside((each) => isSame(each, delivery.origin));
+    else if (this.#isSurplus(delivery)) this.#setAside((each) => each.tenant === tenant);
     this.#acknowledge();
     this.#wake?.();
   }
@@ -111,6 +126,7 @@ export class Deliveries {
   }
 
   #release(): void {
+    this.#slowLane.end();
     this.#wake?.();
     for (const resolve of this.#roomWanted.splice(0)) resolve();
   }
@@ -128,7 +144,12 @@ export class Deliveries {
   async #takeOne(origin: Origin): Promise<void> {
     const { clock } = this.#parts;
     let sliceAt = clock.monotonicMs();
-    const charge = (): void => this.#lanes.charge(origin, clock.monotonicMs() - sliceAt);
+    let takenMs = 0;
+    const charge = (): void => {
+      const sliceMs = clock.monotonicMs() - sliceAt;
+      takenMs += sliceMs;
+      this.#lanes.charge(origin, sliceMs);
+    };
     const pause = async (): Promise<void> => {
       charge();
       await nextLoop();
@@ -137,11 +158,22 @@ export class Deliveries {
     };
     const breathe: Breathe = () => (clock.monotonicMs() - sliceAt < sliceMs ? undefined : pause());
     this.#busy.add(origin.tenant);
-    await this.#takeFor(origin, breathe);
+    const refused = await this.#takeFor(origin, breathe);
     this.#busy.delete(origin.tenant);
     charge();
+    if (refused !== undefined) this.#judge(origin, takenMs, refused);
     this.#acknowledge();
     this.#unblock();
+  }
+
+  /** A slowed gateway's messages wait aside, as they must not hold back anybody's acknowledgements. */
+  #judge(origin: Origin, takenMs: number, refused: boolean): void {
+    const { clock, aside, signal } = this.#parts;
+    const delay = this.#refusals.charge(origin, takenMs, refused, clock.monotonicMs());
+    if (delay === undefined || aside === undefined || signal.aborted) return;
+    if (delay.first) this.#parts.onSlowed?.(origin);
+    this.#slowLane.slow(origin, this.#lanes.withdraw(origin), delay.waitMs);
+    this.#setAside((each) => isSame(each, origin));
   }
 
   async #takeBetween({ tenant }: Origin): Promise<void> {
@@ -152,31 +184,36 @@ export class Deliveries {
     }
   }
 
-  async #takeFor(origin: Origin, breathe: Breathe): Promise<void> {
-    const delivery = this.#window.find(({ state, origin: { tenant, gateway } }) => {
-      return state === 'queued' && tenant === origin.tenant && gateway === origin.gateway;
-    });
+  /** Whether it was refused; undefined where nothing waits any more. */
+  async #takeFor(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
+    const delivery = this.#window.find((each) => each.state === 'queued' && isSame(each.origin, origin));
     if (delivery === undefined) return this.#takeFromAside(origin, breathe);
     delivery.state = 'running';
-    await this.#parts.take(delivery.arrival, breathe);
+    const refused = await this.#parts.take(delivery.arrival, breathe);
     delivery.state = 'safe';
+    return refused;
   }
 
-  async #takeFromAside(origin: Origin, breathe: Breathe): Promise<void> {
+  async #takeFromAside(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
     const { aside } = this.#parts;
     const found = aside?.oldest(origin);
-    if (found === undefined) return;
-    await this.#parts.take(found.arrival, breathe);
+    if (found === undefined) return undefined;
+    const refused = await this.#parts.take(found.arrival, breathe);
     aside!.remove(origin, found.id, found.arrival);
     const name = `${origin.tenant}/${origin.gateway}`;
     const left = this.#aside.get(name)! - 1;
     if (left > 0) this.#aside.set(name, left);
     else this.#aside.delete(name);
+    return refused;
   }
 
-  /** Behind those of its gateway that lie aside, so that they stay in order; or where its tenant has its part. */
-  #mustWaitAside({ origin: { tenant, gateway } }: Delivery): boolean {
-    if (this.#aside.has(`${tenant}/${gateway}`)) return true;
+  /** Whether its messages go behind those of its gateway that lie aside, so that they stay in order. */
+  #isBehind(origin: Origin): boolean {
+    return this.#aside.has(`${origin.tenant}/${origin.gateway}`) || this.#slowLane.has(origin);
+  }
+
+  /** Whether its tenant has its part of what is in memory. */
+  #isSurplus({ origin: { tenant } }: Delivery): boolean {
     if (this.#parts.aside === undefined || !this.#othersAreHeard) return false;
     const own = this.#window.filter((each) => each.origin.tenant === tenant);
     const bytes = own.reduce((sum, { arrival }) => sum + arrival.payload.length, 0);
@@ -185,10 +222,10 @@ export class Deliveries {
     return own.length > Math.max(tenantWindowMin, (this.#inFlightMax * tenantWindowShare) / tenants);
   }
 
-  /** All that a tenant has in memory, so that what lies aside of a gateway is older than what comes next. */
-  #setAside(tenant: string): void {
+  /** All that these have in memory, so that what lies aside of a gateway is older than what comes next. */
+  #setAside(admits: (origin: Origin) => boolean): void {
     for (const delivery of this.#window) {
-      if (delivery.state === 'queued' && delivery.origin.tenant === tenant) this.#putAside(delivery);
+      if (delivery.state === 'queued' && admits(delivery.origin)) this.#putAside(delivery);
     }
   }
 
@@ -197,7 +234,10 @@ export class Deliveries {
     const { origin, arrival } = delivery;
     delivery.state = 'safe';
     const kept = aside?.keepWaiting(origin, arrival, clock.wallMs()) === true;
-    if (!kept) return this.#parts.onOverrun(origin, arrival);
+    if (!kept) {
+      if (!this.#slowLane.drop(origin)) this.#lanes.withdraw(origin, 1);
+      return this.#parts.onOverrun(origin, arrival);
+    }
     const name = `${origin.tenant}/${origin.gateway}`;
     this.#aside.set(name, (this.#aside.get(name) ?? 0) + 1);
   }
@@ -211,7 +251,7 @@ export class Deliveries {
       );
       if (blocked.length < Math.max(tenantWindowMin, this.#inFlightMax * blockedShare)) return;
       if (this.#parts.aside === undefined) return;
-      this.#setAside(tenant);
+      this.#setAside((each) => each.tenant === tenant);
       this.#acknowledge();
     }
   }
@@ -229,4 +269,8 @@ export class Deliveries {
     this.#firstTenant ??= tenant;
     if (tenant !== this.#firstTenant) this.#othersAreHeard = true;
   }
+}
+
+function isSame(a: Origin, b: Origin): boolean {
+  return a.tenant === b.tenant && a.gateway === b.gateway;
 }

@@ -23,6 +23,14 @@ export class FairTurns {
     this.#accounts.set(name, account);
   }
 
+  /** No more than `count` of the things of `name` wait no longer: how many these were. */
+  withdraw(name: string, count = Infinity): number {
+    const account = this.#accounts.get(name);
+    const withdrawn = Math.min(account?.waiting ?? 0, count);
+    if (account !== undefined) account.waiting -= withdrawn;
+    return withdrawn;
+  }
+
   waitingOf(name: string): number {
     return this.#accounts.get(name)?.waiting ?? 0;
   }

@@ -13,9 +13,11 @@ export class Findings {
   security = 0;
   readonly #evidence: EvidenceLog | undefined;
   readonly #limit: NoticeLimit;
+  readonly #notify: (notice: Notice) => void;
 
   constructor(clock: Clock, evidence: EvidenceLog | undefined, notify: (notice: Notice) => void) {
     this.#evidence = evidence;
+    this.#notify = notify;
     this.#limit = new NoticeLimit(clock, notify);
   }
 
@@ -23,6 +25,12 @@ export class Findings {
   find(notice: Notice): void {
     if (notice.origin !== undefined) this.keep(notice.origin, { finding: noticeDocument(notice) });
     this.notify(notice);
+  }
+
+  /** The same, of what is rare and must be seen among many others. */
+  announce(notice: Notice): void {
+    if (notice.origin !== undefined) this.keep(notice.origin, { finding: noticeDocument(notice) });
+    this.#notify(notice);
   }
 
   /** What a stream's ledger found. */

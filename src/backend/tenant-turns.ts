@@ -13,6 +13,12 @@ export class Lanes {
     this.#tenants.add(tenant, count);
   }
 
+  /** No more than `count` messages of this gateway wait no longer: how many these were. */
+  withdraw({ tenant, gateway }: Origin, count?: number): number {
+    const withdrawn = this.#gateways.get(tenant)?.withdraw(gateway, count) ?? 0;
+    return this.#tenants.withdraw(tenant, withdrawn);
+  }
+
   next(): Origin | undefined {
     return this.#of(this.#tenants.next());
   }

@@ -70,10 +70,12 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     // A persistent session keeps for us what is not acknowledged; what we set aside in memory it would not.
     aside: args.state === undefined && options.clientId !== undefined ? undefined : store.aside,
     take: async (arrival, breathe) => {
-      await consumer.take(arrival, breathe);
+      const refused = await consumer.take(arrival, breathe);
       if (consumer.counts.rows >= limits.rowsMax) stop();
+      return refused;
     },
     onOverrun: (origin, arrival) => consumer.takeOverrun(origin, arrival),
+    onSlowed: (origin) => consumer.noteSlowed(origin),
     onFailed: fail,
     signal: over.signal,
   });

@@ -71,7 +71,7 @@ describe('the consumer', () => {
       document: Buffer | string | object,
       origin: Origin = acme,
       again = false,
-    ): Promise<void> {
+    ): Promise<boolean> {
       const text = typeof document === 'string' ? document : JSON.stringify(document);
       const payload = Buffer.isBuffer(document) ? document : Buffer.from(text);
       return this.consumer.take({ topic: topicOf(origin, channel), payload, properties: {}, again });

@@ -16,6 +16,9 @@ class Bench {
   /** The same as acknowledged. */
   readonly acknowledged: string[] = [];
   readonly overrun: string[] = [];
+  /** Gateways that were told of, as they have to wait. */
+  readonly slowed: string[] = [];
+  isRefused: (tenant: string, word: string) => boolean = () => false;
   readonly over = new AbortController();
   failure: unknown;
   costMs: (tenant: string) => number = () => 1;
@@ -39,7 +42,9 @@ class Bench {
         }
         this.taken.push(`${tenant} ${payload.toString().trim()}`);
         this.onTake(this.taken.at(-1)!);
+        return this.isRefused(tenant!, payload.toString().trim());
       },
+      onSlowed: ({ tenant, gateway }) => this.slowed.push(`${tenant}/${gateway}`),
       onOverrun: ({ tenant }, { payload }) => this.overrun.push(`${tenant} ${payload.toString().trim()}`),
       onFailed: (error) => (this.failure = error),
       signal: this.over.signal,
@@ -252,6 +257,55 @@ describe('deliveries', () => {
     const sorted = waits.toSorted((a, b) => a - b);
     assert.ok(sorted[50]! <= 8, `median ${sorted[50]}`);
     await bench.until(() => bench.taken.length >= 130);
+    await bench.end();
+  });
+
+  it('of a gateway whose messages are refused wait aside for a fiftieth of the time, in order', async () => {
+    const bench = new Bench();
+    bench.costMs = () => 10;
+    bench.isRefused = (tenant) => tenant === 'flood';
+    const count = (tenant: string): number => bench.taken.filter((word) => word.startsWith(tenant)).length;
+    bench.offer('quiet', 0);
+    for (let seq = 0; seq < 200; seq++) bench.offer('flood', seq);
+    await bench.until(() => bench.slowed.length > 0);
+    assert.deepEqual(bench.slowed, ['flood/gw']);
+    const before = count('flood');
+    const startMs = bench.clock.monotonicMs();
+    for (let seq = 1; seq <= 1000; seq++) {
+      bench.offer('quiet', seq);
+      await bench.until(() => count('quiet') === seq + 1);
+    }
+    const passedMs = bench.clock.monotonicMs() - startMs;
+    const hadMs = (count('flood') - before) * 10;
+    assert.ok(hadMs > 0 && hadMs <= passedMs / 25, `${hadMs} ms of ${passedMs}`);
+    assert.equal(bench.acknowledged.length, 1201, 'none of them holds an acknowledgement');
+    for (let turn = 0; turn < 1000 && count('flood') < 200; turn++) {
+      bench.clock.advance(10_000);
+      for (let loop = 0; loop < 20; loop++) await nextLoop();
+    }
+    const flood = bench.taken.filter((word) => word.startsWith('flood'));
+    assert.deepEqual(
+      flood,
+      Array.from({ length: 200 }, (_, seq) => `flood ${seq}`),
+    );
+    await bench.end();
+  });
+
+  it('of a slowed gateway that have no room aside are let go, and the others are taken', async () => {
+    const bench = new Bench();
+    bench.costMs = () => 20;
+    bench.isRefused = (tenant) => tenant === 'flood';
+    bench.offer('quiet', 0);
+    for (let seq = 0; seq < 60; seq++) bench.offer('flood', seq);
+    await bench.until(() => bench.slowed.length === 1);
+    for (let seq = 60; seq < 100; seq++) bench.offer('flood', seq, 100_000);
+    assert.ok(bench.overrun.length > 0, 'a megabyte is all the room');
+    for (let turn = 0; turn < 1000 && bench.store.aside.waiting().length > 0; turn++) {
+      bench.clock.advance(10_000);
+      for (let loop = 0; loop < 20; loop++) await nextLoop();
+    }
+    assert.equal(bench.taken.length + bench.overrun.length, 101);
+    assert.equal(bench.acknowledged.length, 101);
     await bench.end();
   });
 });

@@ -75,7 +75,11 @@ describe('evidence', () => {
     });
   }
 
-  function take(channel: Channel, document: Buffer | string | object, origin: Origin = acme): Promise<void> {
+  function take(
+    channel: Channel,
+    document: Buffer | string | object,
+    origin: Origin = acme,
+  ): Promise<boolean> {
     const text = (): string => (typeof document === 'string' ? document : JSON.stringify(document));
     const payload = Buffer.isBuffer(document) ? document : Buffer.from(text());
     return consumer.take({ topic: topicOf(origin, channel), payload, properties: {}, again: false });

@@ -35,7 +35,7 @@ export class ConsumerBench {
     });
   }
 
-  take(channel: Channel, message: Buffer | string | object, origin: Origin, again = false): Promise<void> {
+  take(channel: Channel, message: Buffer | string | object, origin: Origin, again = false): Promise<boolean> {
     const text = (): string => (typeof message === 'string' ? message : JSON.stringify(message));
     const payload = Buffer.isBuffer(message) ? message : Buffer.from(text());
     const arrival: Arrival = { topic: topicOf(origin, channel), payload, properties: {}, again };
