@@ -92,7 +92,7 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
       say('disk', paint('red', `takes nothing: ${disk.reason ?? 'it does not say why'}`));
     const key = spool.key && meaningOfKeyPlace(spool.key);
     if (key !== undefined) say('', paint('dim', key));
-    if (spool.quarantined > 0) say('', paint('yellow', `${count(spool.quarantined)} batches quarantined`));
+    if (spool.rejected > 0) say('', paint('yellow', `${count(spool.rejected)} batches quarantined`));
   }
   say(
     'samples',

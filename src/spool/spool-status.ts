@@ -8,7 +8,7 @@ import { countOf } from '../base/ranges.ts';
 export function figuresOf(books: Books, dispatch: Dispatch, bytesMax: number, wallMs: number): SpoolStatus {
   const { store, ledger } = books;
   const delivered = dispatch.delivered();
-  const { head, waiting, samplesWaiting, events, quarantined, dropped } = ledger;
+  const { head, waiting, samplesWaiting, events, quarantined, rejected, dropped } = ledger;
   const position = dispatch.oldest();
   const oldest = position === undefined ? undefined : store.batchTime(position);
   return {
@@ -21,6 +21,7 @@ export function figuresOf(books: Books, dispatch: Dispatch, bytesMax: number, wa
     bytesMax,
     oldestAgeMs: oldest === undefined ? null : Math.max(0, wallMs - oldest),
     quarantined,
+    rejected: countOf(rejected),
     dropped,
     events: countOf(events),
     bytesWritten: store.bytesWritten,

@@ -13,6 +13,7 @@ export function blankSpoolStatus(epoch: string, bytesMax: number): SpoolStatus {
     bytesMax,
     oldestAgeMs: null,
     quarantined: 0,
+    rejected: 0,
     dropped: 0,
     events: 0,
     bytesWritten: 0,

@@ -9,7 +9,7 @@ import type {
 
 export const goodDisk: SpoolStatus['disk'] = { state: 'good', reason: null, sinceMs: null };
 
-const unknownSpool = { disk: goodDisk };
+const unknownSpool = { disk: goodDisk, rejected: 0 };
 const unknownUplink = {
   forMs: 0,
   offlineMs: null,

@@ -207,7 +207,10 @@ export interface SpoolStatus {
   bytesMax: number;
   /** Of the oldest batch waiting; null where none waits. */
   oldestAgeMs: number | null;
+  /** Since the spool began. */
   quarantined: number;
+  /** Batches that the broker refused for good, and that are still here. */
+  rejected: number;
   dropped: number;
   /** Events waiting to be delivered. */
   events: number;

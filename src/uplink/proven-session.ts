@@ -124,13 +124,13 @@ export class ProvenSession {
   /** Learns about sizes by what became of one; gives what it was given. */
   #note(bytes: number, proof: Proof): Proof {
     const { sizes, clock, onSizeLimit } = this.#dependencies;
-    const before = sizes.batchBytesMax;
+    const { bytesMax, batchBytesMax } = sizes;
     if (proof === 'passed') sizes.passed(bytes);
     if (proof === 'too-large') {
       sizes.failed(bytes, clock.monotonicMs());
       this.#inBackground(this.#findSmaller(bytes));
     }
-    if (sizes.batchBytesMax !== before) onSizeLimit();
+    if (sizes.bytesMax !== bytesMax || sizes.batchBytesMax !== batchBytesMax) onSizeLimit();
     return proof;
   }
 

@@ -57,13 +57,18 @@ export class SizeLimit {
 
   /** The broker hung up while a message of this size was on its way, and none so large had passed before. */
   hungUp(bytes: number, nowMs: number): void {
-    this.#endedOverSize = true;
-    if (bytes >= this.#failed) return this.failed(bytes, nowMs);
+    if (bytes >= this.#failed) return this.#endedOver(bytes, nowMs);
+    // Once is no sign: a broker that is stopped hangs up, too.
     this.#hangUps = { bytes: Math.min(bytes, this.#hangUps.bytes), count: this.#hangUps.count + 1 };
     if (this.#hangUps.count < hangUpsMax) return;
     const { bytes: suspect } = this.#hangUps;
     this.#hangUps = { bytes: Infinity, count: 0 };
-    this.failed(suspect, nowMs);
+    this.#endedOver(suspect, nowMs);
+  }
+
+  #endedOver(bytes: number, nowMs: number): void {
+    this.#endedOverSize = true;
+    this.failed(bytes, nowMs);
   }
 
   /** What may be sent; Infinity where no limit is known. */

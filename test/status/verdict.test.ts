@@ -64,7 +64,7 @@ function siloOf(parts: SiloParts): SiloStatus {
     state: parts.state,
     forMs: parts.forMs,
     uplink,
-    spool: { ...blank.spool!, disk, quarantined: parts.isLosing ? 2 : 0 },
+    spool: { ...blank.spool!, disk, rejected: parts.isLosing ? 2 : 0 },
     dropping: parts.isLosing ? ['overrun'] : ['quota', 'restart'],
     batches: { lingerMs: 1000, unacceptedMs: parts.unacceptedMs },
     identity: parts.lived === null ? null : { ...blank.identity!, notBefore, notAfter: notBefore + 90 * day },
@@ -367,7 +367,7 @@ describe('the verdict', () => {
     const invented = ['toString', 'constructor', '__proto__', 'somewhere'];
     assert.deepEqual(judge(statusOf([{ ...goodSilo, dropping: invented }], [goodBus])).reasons, []);
     assert.match(
-      of({ spool: { ...goodSilo.spool!, quarantined: 3 } }),
+      of({ spool: { ...goodSilo.spool!, quarantined: 5, rejected: 3 } }),
       /^silo north keeps 3 batches that its broker has refused again and again; .*'merestone spool retry'/,
     );
     const quotas: QuotaName[] = [

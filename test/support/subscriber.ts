@@ -5,7 +5,7 @@ import type { StreamEvent } from '../../src/messages/event.ts';
 import type { Site } from './site.ts';
 
 /** Hears everything that a broker is sent, with the site's backend certificate. */
-export class Subscriber {
+export class Subscriber implements AsyncDisposable {
   readonly batches: TelemetryBatch[] = [];
   readonly events: StreamEvent[] = [];
   /** Of all payloads, retained ones and repeated ones included. */
@@ -47,5 +47,9 @@ export class Subscriber {
 
   async close(): Promise<void> {
     await this.#client.endAsync(true);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }

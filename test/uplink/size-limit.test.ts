@@ -58,6 +58,14 @@ describe('limit of size', () => {
     assert.equal(limit.dueRetry(10 * minuteMs), undefined);
   });
 
+  it('is tried again soon after a broker was stopped while smaller ones were on their way', () => {
+    const limit = new SizeLimit();
+    limit.failed(5000, 0);
+    limit.hungUp(3000, 10_000);
+    limit.begin(undefined);
+    assert.equal(limit.dueRetry(minuteMs), 5000);
+  });
+
   it('follows from two hang-ups in a row on a size, not from one, nor where it has passed between', () => {
     limit.hungUp(5000, 0);
     assert.equal(limit.bytesMax, Infinity);

@@ -154,6 +154,7 @@ function spoolOf(from: UnknownRecord): SpoolStatus {
     bytesMax: number(from['bytesMax']),
     oldestAgeMs: orNull(from['oldestAgeMs'], number),
     quarantined: number(from['quarantined']),
+    rejected: number(from['rejected']),
     dropped: number(from['dropped']),
     events: number(from['events']),
     bytesWritten: number(from['bytesWritten']),

@@ -334,7 +334,7 @@ export class RunningSilo {
   #sendAfterRaise(): void {
     if (this.#isBegun && this.#sender.ready) this.#publishRetained();
     const nowMs = this.#dependencies.clock.monotonicMs();
-    if (this.#spool.status().quarantined === 0 || !this.#retries.take(1, nowMs)) return;
+    if (this.#spool.status().rejected === 0 || !this.#retries.take(1, nowMs)) return;
     this.retryQuarantined('the uplink: the broker takes larger packets');
   }
 

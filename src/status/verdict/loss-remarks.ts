@@ -29,7 +29,7 @@ export function lossRemarks({ dropping, spool }: SiloStatus): Remark[] {
     const what = `is losing samples: ${why}`;
     return { verdict: 'degraded', kind: 'dropping', what, remedy };
   });
-  const batches = spool?.quarantined ?? 0;
+  const batches = spool?.rejected ?? 0;
   if (batches === 0) return remarks;
   const counted = batches === 1 ? '1 batch that its broker has' : `${batches} batches that its broker has`;
   return [

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Authority, createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import { runCommand } from '../../../support/daemon.ts';
+import { LeapingClock } from '../../../support/leaping-clock.ts';
 import { LiveSilo } from '../../../support/live-silo.ts';
+import { Mosquitto } from '../../../support/mosquitto.ts';
 import { packetType, parsePublish, ScriptedBroker } from '../../../support/scripted-broker.ts';
 import { Site, siloEntry } from '../../../support/site.ts';
+import { Subscriber } from '../../../support/subscriber.ts';
 import { until } from '../../../support/until.ts';
 import { hurried } from '../../../uplink/rig.ts';
 
@@ -18,6 +21,7 @@ describe('quarantined batches', () => {
     authority = await createAuthority('Test CA');
     site = await Site.create(authority);
     await site.issueGateway('north', 'acme');
+    await site.issueBackend();
   });
   after(() => site[Symbol.asyncDispose]());
 
@@ -51,6 +55,52 @@ describe('quarantined batches', () => {
       () => arrived.some((text) => /"kind":"retry".*"by":"ada".*"batches":1/.test(text)),
       'the audit entry',
     );
+  });
+
+  it('are sent once more by themselves when the broker takes larger packets', async () => {
+    const clock = new LeapingClock(20);
+    await using broker = await Mosquitto.start({ authority, config: ['max_packet_size 350'] });
+    await using live = await LiveSilo.start(site.folder, clock, {
+      uplink: { url: broker.url, ca: site.path('ca.crt'), noSubscribers: 'keep' },
+      spool: { directory: await mkdtemp(join(site.folder, 'silo-')) },
+      batch: { lingerMs: 10, samplesMax: 1, bytesMax: 120_000 },
+    });
+    await live.feed(60);
+    await live.reached(({ uplink }) => uplink?.oversizeBatches === 1, 'the batch waits');
+    await until(async () => {
+      clock.leap(25 * 3_600_000);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      return live.status.spool!.rejected > 0;
+    }, 'it is quarantined');
+    const retries = (): unknown[] =>
+      live.log.flatMap(({ event, fields }) =>
+        event === 'quarantined batches are sent once more' ? [fields] : [],
+      );
+    assert.deepEqual(retries(), []);
+    const setLimit = async (...lines: string[]): Promise<void> => {
+      const { connects } = live.status.uplink!;
+      await broker.stop();
+      await broker.setConfig(lines);
+      await broker.start();
+      await live.reached(({ uplink }) => uplink!.connects > connects && uplink!.state === 'online', 'online');
+    };
+    await setLimit();
+    await using subscriber = await Subscriber.open(site, broker.url);
+    const one = (): boolean => retries().length > 0 && live.status.spool!.batches === 0;
+    await until(one, 'it has left the spool again');
+    await until(() => subscriber.batches.length > 0, 'it arrives');
+    assert.deepEqual(retries(), [{ batches: 1, by: 'the uplink: the broker takes larger packets' }]);
+    assert.equal(subscriber.batches[0]!.samples[0]!.values['number'], 1);
+    await until(
+      () => subscriber.events.some((event) => event.kind === 'audit' && event.entry['kind'] === 'retry'),
+      'the audit entry',
+    );
+    // Nothing is quarantined any more: another rise is no reason to write of it.
+    clock.leap(2 * 3_600_000);
+    await setLimit('max_packet_size 5000');
+    await setLimit();
+    assert.equal(retries().length, 1);
+    assert.deepEqual([live.status.spool!.rejected, live.status.spool!.quarantined], [0, 1]);
   });
 
   it('are asked for by a command', async () => {
