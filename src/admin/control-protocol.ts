@@ -37,6 +37,13 @@ export interface ControlFault {
   hint: string;
 }
 
+/** What became of a silo's quarantined batches: how many are back in line; null, and the reason, where it did nothing. */
+export interface RetryResult {
+  silo: string;
+  batches: number | null;
+  reason: string | null;
+}
+
 /** What `tail` shows: a sample, and which silo's device took it. */
 export interface TailItem {
   silo: string;

@@ -135,7 +135,8 @@ export class Daemon {
       },
       reload: (by) => this.reload(by),
       request: async (method, params, by) => {
-        if (method === 'spool-retry') return { silos: this.#running.retryQuarantined(siloOf(params), by) };
+        if (method === 'spool-retry')
+          return { silos: await this.#running.retryQuarantined(siloOf(params), by) };
         throw new MerestoneError('ControlInvalid', `there is no method '${method}'`);
       },
       refused: (refusal) => this.#refused(refusal),

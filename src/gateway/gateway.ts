@@ -13,6 +13,7 @@ import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
+import type { RetryResult } from '../admin/control-protocol.ts';
 import { withBusUse } from './bus-use-status.ts';
 import { digestOf, digestOfNothing, ownPart } from '../config/silo-diff.ts';
 import type { OpenIsolate } from '../silo/host/open-isolate.ts';
@@ -88,15 +89,14 @@ export class Gateway {
     for (const silo of this.#silos.values()) silo.record(act);
   }
 
-  /** Has the named silo, or each, send its quarantined batches once more, by `by`'s will; their names. Throws Usage. */
-  retryQuarantined(name: string | undefined, by: string): string[] {
+  /** Has the named silo, or each, send its quarantined batches once more, by `by`'s will. Throws Usage. */
+  async retryQuarantined(name: string | undefined, by: string): Promise<RetryResult[]> {
     const named = [...this.#silos.values()].filter((silo) => name === undefined || silo.name === name);
     if (named.length === 0) {
       const hint = `name one of ${[...this.#silos.keys()].join(', ')}`;
       throw new MerestoneError('Usage', `there is no silo '${name}'`, { hint });
     }
-    for (const silo of named) silo.record({ kind: 'retry', details: { by, batches: 0 } });
-    return named.map((silo) => silo.name);
+    return Promise.all(named.map((silo) => retried(silo, by)));
   }
 
   /**
@@ -197,6 +197,15 @@ export class Gateway {
   #deliver(silo: string, samples: Sample[]): void {
     this.#silos.get(silo)?.deliver(samples);
     for (const listener of this.#listeners) listener(silo, samples);
+  }
+}
+
+async function retried(silo: SiloSeat, by: string): Promise<RetryResult> {
+  try {
+    return { silo: silo.name, batches: await silo.retryQuarantined(by), reason: null };
+  } catch (error) {
+    const reason = error instanceof MerestoneError ? error.message : describeError(error);
+    return { silo: silo.name, batches: null, reason };
   }
 }
 

@@ -29,7 +29,7 @@ export type ToSilo =
   | { type: 'samples'; samples: Sample[] }
   /** Samples that the gateway had to drop on this silo's behalf. */
   | { type: 'lost'; reason: LossReason; samples: number; from: number; to: number }
-  | { type: 'request'; id: number; method: SiloMethod }
+  | ({ type: 'request'; id: number } & SiloRequest)
   /** What the isolate takes, as measured from outside it; once a second. */
   | { type: 'usage'; usage: SiloUsage }
   /** A quota that the gateway keeps on this silo's behalf was reached or is clear again. */
@@ -43,16 +43,17 @@ export type FromSilo =
   /** So many readings are stored or dropped for good: the gateway may send as many more. */
   | { type: 'credit'; readings: number }
   | { type: 'status'; status: SiloStatus }
-  | { type: 'reply'; id: number }
+  /** `batches`: so many that a `retry` put back in line. `fault`: why it was not done. */
+  | { type: 'reply'; id: number; batches: number; fault: string | null }
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 
-/** `reload`: look at the certificate files again. */
-export type SiloMethod = 'reload';
+/** `reload`: look at the certificate files again. `retry`: send what is quarantined once more, by this person's will. */
+export type SiloRequest = { method: 'reload' } | { method: 'retry'; by: string };
 
-type ActKind = 'configuration' | 'device-identity' | 'refused-request' | 'retry';
+type ActKind = 'configuration' | 'device-identity' | 'refused-request';
 
-/** What reaches a silo from outside, for its audit log (a `retry` is also carried out): acts of people, and what its devices say that they are. */
+/** What reaches a silo from outside, for its audit log: acts of people, and what its devices say that they are. */
 export type AuditAct = { [Kind in ActKind]: { kind: Kind; details: AuditDetails[Kind] } }[ActKind];
 
 /** One end of the wall's only door, be it a MessagePort or a socket between two processes. */

@@ -9,6 +9,7 @@ import { until } from './until.ts';
 /** A silo in this process with a real spool and a real broker, by a clock that may run faster. */
 export class LiveSilo implements AsyncDisposable {
   readonly log: Pick<LogRecord, 'level' | 'event' | 'fields'>[] = [];
+  readonly replies: Extract<FromSilo, { type: 'reply' }>[] = [];
   readonly #silo: Silo;
   readonly #clock: Clock;
   #status: SiloStatus | undefined;
@@ -63,7 +64,7 @@ export class LiveSilo implements AsyncDisposable {
 
   /** A person asks for the quarantined batches to be sent once more. */
   retry(by: string): Promise<void> {
-    return this.#silo.handle({ type: 'record', act: { kind: 'retry', details: { by, batches: 0 } } });
+    return this.#silo.handle({ type: 'request', id: 1, method: 'retry', by });
   }
 
   async reached(condition: (status: SiloStatus) => boolean, what: string): Promise<void> {
@@ -81,5 +82,6 @@ export class LiveSilo implements AsyncDisposable {
   #hear(message: FromSilo): void {
     if (message.type === 'status') this.#status = message.status;
     if (message.type === 'log') this.log.push(message);
+    if (message.type === 'reply') this.replies.push(message);
   }
 }

@@ -45,7 +45,7 @@ export function admit(message: unknown): FromSilo | string {
     case 'status':
       return admitStatus(message['status']);
     case 'reply':
-      return { type: 'reply', id: number(message['id']) };
+      return replyOf(message);
     case 'log':
       return {
         type: 'log',
@@ -58,6 +58,11 @@ export function admit(message: unknown): FromSilo | string {
     default:
       return 'it said something that no silo says';
   }
+}
+
+function replyOf(message: UnknownRecord): FromSilo {
+  const { id, batches, fault } = message;
+  return { type: 'reply', id: number(id), batches: number(batches), fault: orNull(fault, text) };
 }
 
 /** Whose a silo is, is pinned: an id that could be none must not be. */

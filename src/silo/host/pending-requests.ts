@@ -4,7 +4,7 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 const timeoutMs = 10_000;
 
 interface PendingRequest {
-  resolve(): void;
+  resolve(batches: number): void;
   reject(error: Error): void;
   cancelTimeout: Cancel;
 }
@@ -22,8 +22,8 @@ export class PendingRequests {
     this.#unanswered = unanswered;
   }
 
-  /** `send` is given the request's id. */
-  ask(send: (id: number) => void): Promise<void> {
+  /** `send` is given the request's id; resolves with what the silo answers. */
+  ask(send: (id: number) => void): Promise<number> {
     this.#id += 1;
     const id = this.#id;
     return new Promise((resolve, reject) => {
@@ -33,8 +33,8 @@ export class PendingRequests {
     });
   }
 
-  resolve(id: number): void {
-    this.#take(id)?.resolve();
+  resolve(id: number, batches: number): void {
+    this.#take(id)?.resolve(batches);
   }
 
   reject(id: number, error: Error): void {

@@ -7,7 +7,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { DeviceDescription } from '../../reading/point.ts';
 import type { QuotaName, SiloStatus } from '../../status/status.ts';
 import type { Isolate, IsolateEnd } from './isolate.ts';
-import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloMethod, ToSilo } from '../protocol.ts';
+import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloRequest, ToSilo } from '../protocol.ts';
 import type { Handover } from './sample-queue.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -155,10 +155,10 @@ export class SiloHost {
     this.#post({ type: 'devices', devices, configSha256 });
   }
 
-  /** Asks the silo; throws SiloCrashed where it is not there or does not answer. */
-  async request(method: SiloMethod): Promise<void> {
+  /** Asks the silo, and gives its answer; throws SiloCrashed where it is not there, does not answer, or cannot do it. */
+  async request(request: SiloRequest): Promise<number> {
     if (this.#stage.at !== 'running') throw this.#unreachable();
-    return this.#requests.ask((id) => this.#post({ type: 'request', id, method }));
+    return this.#requests.ask((id) => this.#post({ type: 'request', id, ...request }));
   }
 
   /** Whoever waits for an answer waits no longer. */
@@ -205,12 +205,20 @@ export class SiloHost {
         this.#show(message.status);
         return this.#reportLosses();
       case 'reply':
-        return this.#requests.resolve(message.id);
+        return this.#answered(message);
       case 'log':
         return this.#log(message);
       case 'stopped':
         return;
     }
+  }
+
+  #answered({ id, batches, fault }: Extract<FromSilo, { type: 'reply' }>): void {
+    if (fault === null) return this.#requests.resolve(id, batches);
+    this.#requests.reject(
+      id,
+      new MerestoneError('SiloCrashed', fault, { subject: this.name, retryable: true }),
+    );
   }
 
   #reportLosses(): void {

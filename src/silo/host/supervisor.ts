@@ -104,7 +104,12 @@ export class SiloSeat {
    */
   async lookAgain(): Promise<void> {
     this.#host.revive();
-    await this.#host.request('reload').catch(() => {});
+    await this.#host.request({ method: 'reload' }).catch(() => {});
+  }
+
+  /** Has the silo send its quarantined batches once more; how many. Throws SiloCrashed where it does not. */
+  retryQuarantined(by: string): Promise<number> {
+    return this.#host.request({ method: 'retry', by });
   }
 
   /** Whoever waits for an answer waits no longer. */

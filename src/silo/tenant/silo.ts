@@ -87,7 +87,7 @@ export class Silo {
       case 'lost':
         return this.#losses.add(message);
       case 'request':
-        return this.#answer(message.id);
+        return this.#answer(message);
       case 'usage':
         return this.#observe(message.usage);
       case 'quota':
@@ -188,16 +188,9 @@ export class Silo {
 
   #record(act: AuditAct): void {
     this.#settleRefusals();
-    if (act.kind === 'retry') return this.#retry(act.details.by);
     if (act.kind === 'configuration') return this.#note(act.kind, act.details);
     if (act.kind === 'device-identity') return this.#note(act.kind, act.details);
     if (this.#refusals.admit(act.details, this.#clock.monotonicMs())) this.#note(act.kind, act.details);
-  }
-
-  /** One without an identity has no batches of anybody's. */
-  #retry(by: string): void {
-    if (this.#stage.at === 'running') this.#stage.silo.retryQuarantined(by);
-    else this.#note('retry', { by, batches: 0 });
   }
 
   #settleRefusals(isLast = false): void {
@@ -280,9 +273,24 @@ export class Silo {
     }
   }
 
-  async #answer(id: number): Promise<void> {
-    await this.#checkIdentity();
-    this.#channel.post({ type: 'reply', id });
+  async #answer(request: Extract<ToSilo, { type: 'request' }>): Promise<void> {
+    const { id } = request;
+    if (request.method === 'reload') {
+      await this.#checkIdentity();
+      return this.#channel.post({ type: 'reply', id, batches: 0, fault: null });
+    }
+    try {
+      this.#channel.post({ type: 'reply', id, batches: this.#retry(request.by), fault: null });
+    } catch (error) {
+      this.#channel.post({ type: 'reply', id, batches: 0, fault: describeError(error) });
+    }
+  }
+
+  /** How many batches go once more. Throws where no spool is open, or its disk takes nothing. */
+  #retry(by: string): number {
+    if (this.#stage.at === 'running') return this.#stage.silo.retryQuarantined(by);
+    const reason = 'reason' in this.#stage ? `: ${this.#stage.reason}` : '';
+    throw new Error(`it has no spool open${reason}`);
   }
 
   async #stop(): Promise<void> {

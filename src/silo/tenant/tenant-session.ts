@@ -254,12 +254,13 @@ export class RunningSilo {
     };
   }
 
-  /** Quarantined batches are sent once more. */
-  retryQuarantined(by: string): void {
+  /** Quarantined batches are sent once more; how many. Throws SpoolUnavailable where the disk takes nothing. */
+  retryQuarantined(by: string): number {
     const batches = this.#spool.retryRejected();
     this.#journal.record('retry', { by, batches });
     this.#dependencies.logger.info('quarantined batches are sent once more', { batches, by });
     this.#forwarder.pump();
+    return batches;
   }
 
   /** What an operator's act or a refusal means for this tenant, for good. */
@@ -335,7 +336,11 @@ export class RunningSilo {
     if (this.#isBegun && this.#sender.ready) this.#publishRetained();
     const nowMs = this.#dependencies.clock.monotonicMs();
     if (this.#spool.status().rejected === 0 || !this.#retries.take(1, nowMs)) return;
-    this.retryQuarantined('the uplink: the broker takes larger packets');
+    try {
+      this.retryQuarantined('the uplink: the broker takes larger packets');
+    } catch (error) {
+      this.#warn('sending quarantined batches once more', error);
+    }
   }
 
   /** The broker's limit of size is a quota that is not ours: the backend is told that batches wait for it. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { MerestoneError } from '../../base/error.ts';
 import { FaultState } from '../../base/fault-state.ts';
 import type { Logger } from '../../base/logger.ts';
 import { goodDisk } from '../../status/blank-status.ts';
@@ -38,6 +39,11 @@ export class DiskState {
   get fault(): { reason: string; forMs: number } {
     const { reason, sinceMs } = this.#state.fault!;
     return { reason, forMs: Math.round(this.#clock.monotonicMs() - sinceMs) };
+  }
+
+  /** For what can not do without it. Throws SpoolUnavailable. */
+  unavailable(): never {
+    throw new MerestoneError('SpoolUnavailable', this.#state.fault?.reason ?? 'its disk takes nothing');
   }
 
   /** True where it worked before. */

@@ -164,9 +164,9 @@ export class Storage {
     return this.#attempt((disk) => disk.leaveIfSetBack(kept)) ?? false;
   }
 
-  /** As the spool's; none where its disk fails. */
+  /** As the spool's. Throws SpoolUnavailable where its disk fails. */
   retryRejected(): number {
-    return this.#attempt((disk) => disk.retryRejected()) ?? 0;
+    return this.#attempt((disk) => disk.retryRejected()) ?? this.#state.unavailable();
   }
 
   beginLive(): void {

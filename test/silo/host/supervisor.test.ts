@@ -263,6 +263,30 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual(last().toldOf('devices'), []);
     });
 
+    it('answers a retry with what the silo did, and says so where it did nothing', async () => {
+      last().runs('acme');
+      const asked = seat.retryQuarantined('ada');
+      const { id, ...request } = last().toldOf('request').at(-1)!;
+      assert.deepEqual(request, { type: 'request', method: 'retry', by: 'ada' });
+      last().says({ type: 'reply', id, batches: 3, fault: null });
+      assert.equal(await asked, 3);
+
+      const refused = assert.rejects(seat.retryQuarantined('ada'), { message: 'its disk is full' });
+      last().says({ type: 'reply', id: id + 1, batches: 0, fault: 'its disk is full' });
+      await refused;
+
+      const silent = assert.rejects(seat.retryQuarantined('ada'), /it is running and does not answer/);
+      clock.advance(longMs);
+      await silent;
+
+      const crashes = assert.rejects(seat.retryQuarantined('ada'), { code: 'SiloCrashed' });
+      last().goes('crashed');
+      await crashes;
+      await assert.rejects(seat.retryQuarantined('ada'), /it is restarting and does not answer/);
+      clock.advance(longMs);
+      assert.deepEqual(last().toldOf('request'), [], 'nothing is carried out that was told to have failed');
+    });
+
     it('is left alone after five crashes, and what waited is counted; a reload gives it another try', () => {
       last().runs('acme');
       for (let crash = 1; crash <= 5; crash += 1) {
