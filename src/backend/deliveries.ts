@@ -44,6 +44,9 @@ const tenantWindowBytesMax = 8 * 1024 * 1024;
 /** Of one message at a stretch; then who has had less goes in between. */
 const sliceMs = 1;
 
+/** A turn that stands still for so long waits for the rows' way out; then it is nobody's fault, and all wait. */
+const heldMs = 250;
+
 /** Turns within turns. */
 const nestedMax = 4;
 
@@ -51,6 +54,8 @@ interface Delivery {
   origin: Origin;
   arrival: Arrival;
   state: 'queued' | 'running' | 'safe';
+  /** It came while nobody's turns moved on: no reason to let it go. */
+  wasHeld: boolean;
   acknowledge(): void;
 }
 
@@ -59,7 +64,8 @@ interface Delivery {
  * slices, between which who has had less goes first), and acknowledged in the order in which they came [MQTT-4.6.0-2], each when it is safe. All tenants share one
  * connection and its few messages in flight, so a tenant that sends faster than its turns come must not hold them:
  * beyond a part of them, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
- * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead.
+ * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead; so it is while rows
+ * find no way out (a database that is away), whatever tenants send: what is set aside has an end, and is not written.
  * A gateway of which too much is refused is slowed, and waits aside meanwhile.
  */
 export class Deliveries {
@@ -79,6 +85,8 @@ export class Deliveries {
   #othersAreHeard = false;
   /** Tenants whose turns are in progress. */
   readonly #busy = new Set<string>();
+  /** When the turn in progress last moved on. */
+  #movedMs = 0;
   #wake: (() => void) | undefined;
   #roomWanted: (() => void)[] = [];
   /** Resolves when the last message was taken. */
@@ -103,26 +111,38 @@ export class Deliveries {
     const place = parseTopic(arrival.topic);
     if (place === undefined) return acknowledge();
     const { tenant, gateway } = place;
-    const delivery: Delivery = { origin: { tenant, gateway }, arrival, state: 'queued', acknowledge };
+    const wasHeld = this.#isHeld();
+    const delivery: Delivery = {
+      origin: { tenant, gateway },
+      arrival,
+      state: 'queued',
+      wasHeld,
+      acknowledge,
+    };
     this.#hear(tenant);
     this.#window.push(delivery);
     this.#windowBytes += arrival.payload.length;
     this.#inFlightMax = Math.max(this.#inFlightMax, this.#window.length);
     if (!this.#slowLane.add(delivery.origin)) this.#lanes.add(delivery.origin);
+    if (wasHeld) return;
     if (this.#isBehind(delivery.origin)) this.#setAside((each) => isSame(each, delivery.origin));
     else if (this.#isSurplus(delivery)) this.#setAside((each) => each.tenant === tenant);
     this.#acknowledge();
     this.#wake?.();
   }
 
-  /** Resolves when another message may be offered. */
-  async room(): Promise<void> {
-    while (
-      !this.#parts.signal.aborted &&
-      (this.#window.length >= windowMax || this.#windowBytes >= windowBytesMax)
-    ) {
-      await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
-    }
+  /** Resolves when another message may be offered; undefined where it may at once. */
+  room(): Promise<void> | undefined {
+    return this.#hasRoom() ? undefined : this.#makeRoom();
+  }
+
+  #hasRoom(): boolean {
+    if (this.#parts.signal.aborted) return true;
+    return this.#window.length < windowMax && this.#windowBytes < windowBytesMax;
+  }
+
+  async #makeRoom(): Promise<void> {
+    while (!this.#hasRoom()) await new Promise<void>((resolve) => this.#roomWanted.push(resolve));
   }
 
   #release(): void {
@@ -146,9 +166,10 @@ export class Deliveries {
     let sliceAt = clock.monotonicMs();
     let takenMs = 0;
     const charge = (): void => {
-      const sliceMs = clock.monotonicMs() - sliceAt;
-      takenMs += sliceMs;
-      this.#lanes.charge(origin, sliceMs);
+      // What rows wait for is not their tenant's.
+      const usedMs = Math.min(clock.monotonicMs() - sliceAt, heldMs);
+      takenMs += usedMs;
+      this.#lanes.charge(origin, usedMs);
     };
     const pause = async (): Promise<void> => {
       charge();
@@ -156,9 +177,14 @@ export class Deliveries {
       await this.#takeBetween(origin);
       sliceAt = clock.monotonicMs();
     };
-    const breathe: Breathe = () => (clock.monotonicMs() - sliceAt < sliceMs ? undefined : pause());
+    const breathe: Breathe = () => {
+      this.#movedMs = clock.monotonicMs();
+      return this.#movedMs - sliceAt < sliceMs ? undefined : pause();
+    };
     this.#busy.add(origin.tenant);
+    this.#movedMs = sliceAt;
     const refused = await this.#takeFor(origin, breathe);
+    this.#movedMs = clock.monotonicMs();
     this.#busy.delete(origin.tenant);
     charge();
     if (refused !== undefined) this.#judge(origin, takenMs, refused);
@@ -186,8 +212,10 @@ export class Deliveries {
 
   /** Whether it was refused; undefined where nothing waits any more. */
   async #takeFor(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
+    // What lies aside of a gateway is older.
+    if (this.#aside.has(nameOf(origin))) return this.#takeFromAside(origin, breathe);
     const delivery = this.#window.find((each) => each.state === 'queued' && isSame(each.origin, origin));
-    if (delivery === undefined) return this.#takeFromAside(origin, breathe);
+    if (delivery === undefined) return undefined;
     delivery.state = 'running';
     const refused = await this.#parts.take(delivery.arrival, breathe);
     delivery.state = 'safe';
@@ -200,7 +228,7 @@ export class Deliveries {
     if (found === undefined) return undefined;
     const refused = await this.#parts.take(found.arrival, breathe);
     aside!.remove(origin, found.id, found.arrival);
-    const name = `${origin.tenant}/${origin.gateway}`;
+    const name = nameOf(origin);
     const left = this.#aside.get(name)! - 1;
     if (left > 0) this.#aside.set(name, left);
     else this.#aside.delete(name);
@@ -209,7 +237,7 @@ export class Deliveries {
 
   /** Whether its messages go behind those of its gateway that lie aside, so that they stay in order. */
   #isBehind(origin: Origin): boolean {
-    return this.#aside.has(`${origin.tenant}/${origin.gateway}`) || this.#slowLane.has(origin);
+    return this.#aside.has(nameOf(origin)) || this.#slowLane.has(origin);
   }
 
   /** Whether its tenant has its part of what is in memory. */
@@ -222,6 +250,10 @@ export class Deliveries {
     return own.length > Math.max(tenantWindowMin, (this.#inFlightMax * tenantWindowShare) / tenants);
   }
 
+  #isHeld(): boolean {
+    return this.#busy.size > 0 && this.#parts.clock.monotonicMs() - this.#movedMs > heldMs;
+  }
+
   /** All that these have in memory, so that what lies aside of a gateway is older than what comes next. */
   #setAside(admits: (origin: Origin) => boolean): void {
     for (const delivery of this.#window) {
@@ -232,13 +264,14 @@ export class Deliveries {
   #putAside(delivery: Delivery): void {
     const { aside, clock } = this.#parts;
     const { origin, arrival } = delivery;
-    delivery.state = 'safe';
     const kept = aside?.keepWaiting(origin, arrival, clock.wallMs()) === true;
+    if (!kept && delivery.wasHeld) return;
+    delivery.state = 'safe';
     if (!kept) {
       if (!this.#slowLane.drop(origin)) this.#lanes.withdraw(origin, 1);
       return this.#parts.onOverrun(origin, arrival);
     }
-    const name = `${origin.tenant}/${origin.gateway}`;
+    const name = nameOf(origin);
     this.#aside.set(name, (this.#aside.get(name) ?? 0) + 1);
   }
 
@@ -252,6 +285,8 @@ export class Deliveries {
       if (blocked.length < Math.max(tenantWindowMin, this.#inFlightMax * blockedShare)) return;
       if (this.#parts.aside === undefined) return;
       this.#setAside((each) => each.tenant === tenant);
+      // No room aside, and no reason to let it go.
+      if (head.state === 'queued') return;
       this.#acknowledge();
     }
   }
@@ -273,4 +308,8 @@ export class Deliveries {
 
 function isSame(a: Origin, b: Origin): boolean {
   return a.tenant === b.tenant && a.gateway === b.gateway;
+}
+
+function nameOf({ tenant, gateway }: Origin): string {
+  return `${tenant}/${gateway}`;
 }

@@ -33,8 +33,8 @@ export interface SubscriberOptions {
 export interface SubscriberEvents {
   /** A message came; `acknowledge` is to be called when it is safe, in the order of arrival [MQTT-4.6.0-2]. */
   onMessage(arrival: Arrival, acknowledge: () => void): void;
-  /** Resolves when another message may come; until then nothing is read. */
-  room(): Promise<void>;
+  /** Resolves when another message may come, and until then nothing is read; undefined where it may at once. */
+  room(): Promise<void> | undefined;
   /** `isResumed`: the broker still had a session of this client id. */
   onOnline(isResumed: boolean): void;
   /** No node listens to us so far; `words` say which one is unwell, how, and what is tried next. */
@@ -47,9 +47,10 @@ export interface SubscriberEvents {
 export interface SubscriberSeams {
   clock?: Clock;
   lookup?: Lookup;
+  keepaliveSeconds?: number;
 }
 
-const keepaliveSeconds = 60;
+const keepaliveSecondsDefault = 60;
 /** A node that says nothing for so long, to TCP, TLS, CONNECT or SUBSCRIBE, is left; the wait is told of before. */
 const answerMs = 10_000;
 const silenceMs = 3000;
@@ -78,6 +79,7 @@ export class Subscriber {
   readonly #client: MqttClient;
   readonly #dial: BrokerDial;
   readonly #clock: Clock;
+  readonly #keepaliveSeconds: number;
   readonly #events: SubscriberEvents;
   readonly #topics: { meta: string[]; all: string[] };
   readonly #retained: RetainedFetch;
@@ -97,11 +99,12 @@ export class Subscriber {
   constructor(options: SubscriberOptions, events: SubscriberEvents, seams: SubscriberSeams = {}) {
     this.#events = events;
     this.#clock = seams.clock ?? systemClock;
+    this.#keepaliveSeconds = seams.keepaliveSeconds ?? keepaliveSecondsDefault;
     const roots = options.tenants.length === 0 ? ['t/+/+'] : options.tenants.map((tenant) => `t/${tenant}/+`);
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
     const { ca, certificate: cert, privateKey: key } = options;
     this.#dial = new BrokerDial(options.brokers, { ca, cert, key }, seams.lookup);
-    this.#client = new MqttClient(() => this.#connect(), clientOptions(options));
+    this.#client = new MqttClient(() => this.#connect(), clientOptions(options, this.#keepaliveSeconds));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
     this.#client.on('packetreceive', () => this.#cancelPatience());
     this.#retained = new RetainedFetch({
@@ -210,7 +213,22 @@ export class Subscriber {
     } catch (error) {
       return this.#fail(error);
     }
-    inBackground(this.#events.room().then(readOn), (error) => this.#fail(error));
+    const room = this.#events.room();
+    if (room === undefined) return readOn();
+    inBackground(this.#stayAlive(room).then(readOn), (error) => this.#fail(error));
+  }
+
+  /** Who does not read sees no PINGRESP, and would take the broker for dead; the broker wants to hear of us too. */
+  async #stayAlive(room: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const gone = room.finally(() => over.abort());
+    while (!over.signal.aborted) {
+      await Promise.race([gone, sleep(systemClock, this.#keepaliveSeconds * 500, over.signal)]);
+      if (over.signal.aborted || !this.#client.connected) continue;
+      this.#client.sendPing();
+      this.#client.reschedulePing(true);
+    }
+    return gone;
   }
 
   /** On another connection the same packet id is another message's. */
@@ -260,7 +278,7 @@ export class Subscriber {
   }
 }
 
-function clientOptions(options: SubscriberOptions): IClientOptions {
+function clientOptions(options: SubscriberOptions, keepalive: number): IClientOptions {
   const { protocol, clientId, sessionExpirySeconds } = options;
   const persistent = clientId !== undefined;
   const properties = {
@@ -276,7 +294,7 @@ function clientOptions(options: SubscriberOptions): IClientOptions {
     clientId: clientId ?? `merestone-consume-${randomUUID().slice(0, 8)}`,
     clean: !persistent,
     ...(protocol === '5' && { properties }),
-    keepalive: keepaliveSeconds,
+    keepalive,
     reconnectPeriod: roundPause.initialMs,
     reconnectOnConnackError: true,
     resubscribe: false,

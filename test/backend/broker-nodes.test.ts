@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { before, describe, it } from 'node:test';
+import { connectAsync } from 'mqtt';
 import { BrokerDial, type Lookup } from '../../src/backend/broker-choice.ts';
 import { faultOfConnection, lastingFaultOf } from '../../src/backend/broker-fault.ts';
 import { Subscriber } from '../../src/backend/subscriber.ts';
@@ -14,6 +15,7 @@ import {
 } from '../../src/simulator/certificate-authority.ts';
 import { Cluster } from '../support/cluster.ts';
 import { freePort } from '../support/free-port.ts';
+import { Mosquitto } from '../support/mosquitto.ts';
 import { packetType, type Script } from '../support/scripted-broker.ts';
 import { until } from '../support/until.ts';
 import { hurried } from '../uplink/rig.ts';
@@ -71,7 +73,7 @@ describe('the nodes that a consumer may connect to', () => {
       },
       {
         onMessage: () => {},
-        room: async () => {},
+        room: () => undefined,
         onOnline: () => heard.online++,
         onWaiting: (words) => heard.waiting.push(words),
         onFailed: (error) => (heard.failure = error as MerestoneError),
@@ -225,5 +227,60 @@ describe('the nodes that a consumer may connect to', () => {
     } finally {
       delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     }
+  });
+});
+
+describe('a consumer that reads nothing for a while', () => {
+  it('keeps its session, on a broker that would end it and one that it would take for dead', async () => {
+    await using broker = await Mosquitto.start();
+    const backend = await broker.authority.issue({ organization: 'backend', commonName: 'backend' });
+    const gateway = await broker.authority.issue({ organization: 'acme', commonName: 'acme_gw-0001' });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let room: Promise<void> | undefined = promise;
+    const waiting: string[] = [];
+    let online = 0;
+    let messages = 0;
+    const subscriber = new Subscriber(
+      {
+        brokers: [{ host: 'localhost', port: broker.port }],
+        ca: Buffer.from(broker.authority.certificatePem),
+        certificate: Buffer.from(backend.certificatePem),
+        privateKey: Buffer.from(backend.privateKeyPem),
+        protocol: '5',
+        tenants: [],
+        sessionExpirySeconds: 60,
+      },
+      {
+        onMessage: (_arrival, acknowledge) => {
+          messages++;
+          acknowledge();
+        },
+        room: () => room,
+        onOnline: () => online++,
+        onWaiting: (words) => waiting.push(words),
+        onFailed: (error) => waiting.push(String(error)),
+      },
+      { keepaliveSeconds: 1 },
+    );
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => subscriber.close(Promise.resolve()));
+    await until(() => online === 1, 'it listens');
+    const client = await connectAsync(broker.url, {
+      ca: broker.authority.certificatePem,
+      cert: gateway.certificatePem,
+      key: gateway.privateKeyPem,
+    });
+    stack.defer(() => client.endAsync(true));
+    for (let seq = 0; seq < 5; seq++) {
+      await client.publishAsync('t/acme/acme_gw-0001/telemetry', String(seq), { qos: 1 });
+    }
+    await until(() => messages === 1, 'the first is read');
+    // Twice what either side waits for the other [MQTT-3.1.2-24].
+    await new Promise((done) => setTimeout(done, 4000));
+    room = undefined;
+    resolve();
+    await until(() => messages === 5, 'the rest is read');
+    assert.deepEqual(waiting, []);
+    assert.equal(online, 1);
   });
 });

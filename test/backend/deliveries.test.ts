@@ -24,6 +24,8 @@ class Bench {
   costMs: (tenant: string) => number = () => 1;
   /** Called within each turn. */
   onTake: (word: string) => void = () => {};
+  /** Rows find no way out until it resolves. */
+  stuck: Promise<void> | undefined;
   /** Called within each slice. */
   onSlice: (word: string) => void = () => {};
   readonly deliveries: Deliveries;
@@ -40,6 +42,7 @@ class Bench {
           this.onSlice(`${tenant} ${payload.toString().trim()}`);
           await breathe();
         }
+        await this.stuck;
         this.taken.push(`${tenant} ${payload.toString().trim()}`);
         this.onTake(this.taken.at(-1)!);
         return this.isRefused(tenant!, payload.toString().trim());
@@ -89,7 +92,7 @@ describe('deliveries', () => {
     const bench = new Bench();
     for (let seq = 1; seq <= windowMax; seq++) bench.offer('acme', seq);
     let room = false;
-    void bench.deliveries.room().then(() => (room = true));
+    void bench.deliveries.room()?.then(() => (room = true));
     await Promise.resolve();
     assert.equal(room, false);
     assert.deepEqual(bench.store.aside.waiting(), []);
@@ -306,6 +309,46 @@ describe('deliveries', () => {
     }
     assert.equal(bench.taken.length + bench.overrun.length, 101);
     assert.equal(bench.acknowledged.length, 101);
+    await bench.end();
+  });
+
+  it('are held back, and neither acknowledged nor let go, while rows find no way out', async () => {
+    const bench = new Bench();
+    const senders = ['acme', 'beta'];
+    for (const tenant of senders) bench.offer(tenant, 0);
+    // What lies aside before stays in its place.
+    for (let seq = 1; seq <= 100; seq++) bench.offer('acme', seq);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bench.stuck = promise;
+    for (let turn = 0; turn < 50; turn++) await nextLoop();
+    assert.ok(bench.store.aside.waiting().length > 0);
+    bench.clock.advance(1000);
+    const acknowledged = bench.acknowledged.length;
+    for (let seq = 101; seq <= 300; seq++) {
+      bench.offer('acme', seq);
+      bench.offer('beta', seq - 100, 500_000);
+    }
+    let mayOffer = false;
+    void bench.deliveries.room()?.then(() => (mayOffer = true));
+    for (let turn = 0; turn < 1000; turn++) await nextLoop();
+    assert.equal(bench.acknowledged.length, acknowledged);
+    assert.equal(mayOffer, false);
+    assert.deepEqual(bench.overrun, []);
+    bench.stuck = undefined;
+    resolve();
+    await bench.until(() => bench.taken.length === 502);
+    for (const [tenant, last] of [
+      ['acme', 300],
+      ['beta', 200],
+    ] as const) {
+      const own = bench.taken.filter((word) => word.startsWith(tenant));
+      assert.deepEqual(
+        own,
+        Array.from({ length: last + 1 }, (_, seq) => `${tenant} ${seq}`),
+      );
+    }
+    assert.equal(bench.acknowledged.length, 502);
+    assert.deepEqual(bench.overrun, []);
     await bench.end();
   });
 });

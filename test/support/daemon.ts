@@ -86,6 +86,10 @@ export class RunningCommand {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child.exitCode;
     const closed = once(this.#child, 'close');

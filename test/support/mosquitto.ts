@@ -35,7 +35,7 @@ export const mosquittoAcl: readonly string[] = [
 
 /** Start, stop and reload take milliseconds; this is for a machine that is very busy. */
 const startMs = 20_000;
-const logBytesMax = 1_000_000;
+const logBytesMax = 10_000_000;
 
 /**
  * A real Mosquitto on 127.0.0.1 that takes mutual TLS only, with the certificate's CN as user name. Its port, folder

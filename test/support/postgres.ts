@@ -14,16 +14,14 @@ const versions = '/usr/lib/postgresql';
 export class Postgres implements AsyncDisposable {
   readonly #folder: string;
   readonly #port: number;
-  readonly #child: ChildProcess;
+  #child: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number, child: ChildProcess) {
+  private constructor(folder: string, port: number) {
     this.#folder = folder;
     this.#port = port;
-    this.#child = child;
   }
 
   static async start(): Promise<Postgres> {
-    const programs = join(versions, readdirSync(versions).sort().at(-1)!, 'bin');
     const folder = mkdtempSync(join(tmpdir(), 'postgres-'));
     const data = join(folder, 'data');
     const user = unprivileged();
@@ -31,22 +29,38 @@ export class Postgres implements AsyncDisposable {
     writeFileSync(password, 'secret\n');
     if (user !== undefined) for (const path of [folder, password]) chownSync(path, user.uid, user.gid);
     const words = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', password, '--no-sync'];
-    const made = spawnSync(join(programs, 'initdb'), words, { ...user, cwd: folder, encoding: 'utf8' });
+    const made = spawnSync(join(programs(), 'initdb'), words, { ...user, cwd: folder, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
-    const port = await freePort();
-    const settings = ['-h', '127.0.0.1', '-p', String(port), '-k', folder, '-F', '-c', 'max_connections=20'];
-    const child = spawn(join(programs, 'postgres'), ['-D', data, ...settings], {
-      ...user,
+    const postgres = new Postgres(folder, await freePort());
+    await postgres.startAgain();
+    return postgres;
+  }
+
+  /** After `kill`: with what was committed before. */
+  async startAgain(): Promise<void> {
+    const folder = this.#folder;
+    const words = ['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(this.#port), '-k', folder];
+    this.#child = spawn(join(programs(), 'postgres'), [...words, '-F', '-c', 'max_connections=20'], {
+      ...unprivileged(),
       cwd: folder,
       stdio: 'ignore',
     });
-    const postgres = new Postgres(folder, port, child);
     await eventually('PostgreSQL is up', async () => {
-      const client = await postgres.connect('postgres', 'secret');
+      const client = await this.connect('postgres', 'secret');
       await client.end();
       return true;
     });
-    return postgres;
+  }
+
+  /** As a crash does: immediate shutdown, without a word to its clients and with a recovery at the next start. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    const closed = once(child, 'close');
+    child.kill('SIGQUIT');
+    this.thaw();
+    await closed;
+    this.#child = undefined;
   }
 
   url(user: string, password: string): string {
@@ -69,22 +83,23 @@ export class Postgres implements AsyncDisposable {
   }
 
   #signalAll(signal: NodeJS.Signals): void {
-    const main = this.#child.pid!;
+    const main = this.#child!.pid!;
     const list = spawnSync('ps', ['-o', 'pid=', '--ppid', String(main)], { encoding: 'utf8' }).stdout;
     for (const pid of [main, ...list.split('\n').filter(Boolean).map(Number)]) process.kill(pid, signal);
   }
 
   async close(): Promise<void> {
-    const closed = once(this.#child, 'close');
-    // Immediate shutdown: nothing in it is to be kept.
-    this.#child.kill('SIGQUIT');
-    await closed;
+    await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function programs(): string {
+  return join(versions, readdirSync(versions).sort().at(-1)!, 'bin');
 }
 
 /** PostgreSQL refuses to run as root: then it runs as the user that Debian's package made for it. */

@@ -73,12 +73,16 @@ export class Site implements AsyncDisposable {
     return daemon;
   }
 
-  /** `merestone consume` with the backend's certificate: rows go to rows.ndjson, notices to its stderr. */
+  /**
+   * `merestone consume` with the backend's certificate: rows go to rows.ndjson, or to where `more` has `--postgres`;
+   * notices to its stderr.
+   */
   startConsumer(brokerUrl: string, ...more: string[]): RunningCommand {
     const files = ['--ca', 'ca.crt', '--certificate', 'backend.crt', '--private-key', 'backend.key'];
     const paths = files.map((word) => (word.startsWith('--') ? word : this.path(word)));
     const trust = ['--trust', this.path('ca.crt')];
-    const output = ['--output', this.path('rows.ndjson'), '--state', this.path('consume.state')];
+    const file = more.includes('--postgres') ? [] : ['--output', this.path('rows.ndjson')];
+    const output = [...file, '--state', this.path('consume.state')];
     const session = ['--client-id', 'backend', '--json'];
     const words = ['consume', '--url', brokerUrl, ...paths, ...trust, ...output, ...session, ...more];
     const consumer = new RunningCommand(words, this.prefix);
