@@ -56,7 +56,7 @@ export interface AuditDetails {
 
 export type AuditKind = keyof AuditDetails;
 
-/** One line of the log: `{"at":…,"seq":…,"kind":…,…,"chain":"…"}`. */
+/** One line of the log: `{"at":…,"seq":…,"kind":…,…,"chain":"…"}`; names are in `sealed`, where it has any. */
 export interface AuditEntry {
   /** ms since 1970 UTC. */
   at: number;
@@ -66,6 +66,22 @@ export interface AuditEntry {
   /** 64 hex digits. */
   chain: string;
   [detail: string]: unknown;
+}
+
+/** Seals what must not stand in clear on the disk. */
+export interface NameSeal {
+  /** Base64 of names that belong to one entry, and open as no other's. */
+  seal(seq: number, kind: AuditKind, names: Readonly<Record<string, unknown>>): string;
+}
+
+/** What names devices, points or what a device says of itself. Nothing else in a log does. */
+const sealedDetails: { readonly [Kind in AuditKind]?: readonly (string & keyof AuditDetails[Kind])[] } = {
+  configuration: ['changes'],
+  'device-identity': ['device', 'profile', 'says'],
+};
+
+export function namesOf(kind: AuditKind): readonly string[] {
+  return sealedDetails[kind] ?? [];
 }
 
 export interface AuditHead {
@@ -78,18 +94,28 @@ export interface AuditHead {
 const textMax = 1000;
 const listMax = 100;
 
-/** The entry that follows `head`, and its line. The chain covers the line up to the chain value itself. */
+/**
+ * The entry that follows `head`, and its line. The chain covers the line up to the chain value itself: with what is
+ * sealed in it, so that it is checked without a key. Names without a `seal` are left out (`sealed: null`).
+ */
 export function encodeEntry<Kind extends AuditKind>(
   head: AuditHead,
   at: number,
   kind: Kind,
   details: AuditDetails[Kind],
+  seal?: NameSeal,
 ): { entry: AuditEntry; line: string } {
   const own = { at, seq: head.seq + 1, kind };
-  const body = JSON.stringify({ ...own, ...details, ...own }, kind === 'signature' ? undefined : shorten);
+  const { clear, names } = splitDetails(kind, details);
+  const sealed = names && (seal?.seal(own.seq, kind, names) ?? null);
+  const isWhole = kind === 'signature';
+  const body = JSON.stringify({ ...own, ...clear, ...own, sealed }, (key, value: unknown) =>
+    isWhole || key === 'sealed' ? value : shorten(key, value),
+  );
   const chain = chainNext(head.chain, Buffer.from(body)).toString('hex');
   const line = `${body.slice(0, -1)},"chain":"${chain}"}`;
-  return { entry: JSON.parse(line) as AuditEntry, line };
+  const entry = JSON.parse(line) as AuditEntry;
+  return { entry: sealed ? withNames(entry, names) : entry, line };
 }
 
 /** The entry of a line and the body that its chain value covers; undefined where the line is none. */
@@ -108,6 +134,26 @@ export function decodeEntry(line: Buffer): { entry: AuditEntry; body: Buffer } |
   }
 }
 
+/** Names come first, where a reader looks for them. */
+export function withNames({ at, seq, kind, ...rest }: AuditEntry, names: object): AuditEntry {
+  return { at, seq, kind, ...names, ...rest };
+}
+
+/** What of an entry may stand in clear, and what must not. */
+function splitDetails<Kind extends AuditKind>(
+  kind: Kind,
+  details: AuditDetails[Kind],
+): { clear: Record<string, unknown>; names: Record<string, unknown> | undefined } {
+  const hidden = namesOf(kind);
+  if (hidden.length === 0) return { clear: { ...details }, names: undefined };
+  const all = Object.entries(details);
+  const pick = (isName: boolean) =>
+    Object.fromEntries(all.filter(([key]) => hidden.includes(key) === isName));
+  const names = JSON.parse(JSON.stringify(pick(true), shorten)) as Record<string, unknown>;
+  return { clear: pick(false), names };
+}
+
+/** Cuts what somebody may have made long. */
 function shorten(_key: string, value: unknown): unknown {
   if (typeof value === 'string' && value.length > textMax) return `${value.slice(0, textMax)}…`;
   return Array.isArray(value) && value.length > listMax ? [...value.slice(0, listMax), '…'] : value;

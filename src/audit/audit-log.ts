@@ -19,6 +19,7 @@ import type { Origin } from '../messages/topic.ts';
 import { decodeEntry, encodeEntry } from './audit-entry.ts';
 import type { AuditDetails, AuditEntry, AuditHead, AuditKind } from './audit-entry.ts';
 import { AuditHeadFile, type KnownHead } from './audit-head.ts';
+import type { AuditSeal } from './audit-seal.ts';
 import { auditIo, listSegments, readLines, segmentPath, sha256Hex } from './audit-segment.ts';
 
 /**
@@ -29,7 +30,8 @@ import { auditIo, listSegments, readLines, segmentPath, sha256Hex } from './audi
  * 3. `sign` puts the silo's signature over the chain into the log: up to there nothing can be rewritten
  *    by anybody who has not the key, and what was cut off after it is missed by whoever has the `audit`
  *    events that went off the box.
- * 4. Nothing is ever taken out but the oldest segment, and the newest segment says which is the oldest.
+ * 4. Names of devices and points are sealed (audit-seal.ts); the chain and the signatures cover the sealed line.
+ * 5. Nothing is ever taken out but the oldest segment, and the newest segment says which is the oldest.
  *
  * One writer at a time: whoever holds the silo's spool.
  */
@@ -39,6 +41,7 @@ export class AuditLog {
   readonly #clock: Clock;
   readonly #limits: AuditLimits;
   readonly #headFile: AuditHeadFile | undefined;
+  readonly #seal: AuditSeal | undefined;
   #head: AuditHead = { seq: 0, chain: chainStart };
   #signedSeq = 0;
   #segment = 0;
@@ -62,13 +65,14 @@ export class AuditLog {
 
   private constructor(
     directory: string,
-    { origin, clock, limits = defaultLimits, headFile }: AuditDependencies,
+    { origin, clock, limits = defaultLimits, headFile, seal }: AuditDependencies,
   ) {
     this.#directory = directory;
     this.#origin = origin;
     this.#clock = clock;
     this.#limits = limits;
     this.#headFile = headFile === undefined ? undefined : new AuditHeadFile(headFile);
+    this.#seal = seal;
   }
 
   /** The last entry. */
@@ -81,7 +85,7 @@ export class AuditLog {
     return this.#missing;
   }
 
-  /** Durable on return. Throws Io, and then nothing was appended. */
+  /** Durable on return; the entry has its names. Throws Io, and then nothing was appended. */
   append<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at = this.now()): AuditEntry {
     if (this.#bytes >= this.#limits.segmentBytesMax) this.#beginSegment(this.#segment + 1);
     return this.#write(kind, details, at);
@@ -211,7 +215,7 @@ export class AuditLog {
   }
 
   #write<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at: number): AuditEntry {
-    const { entry, line } = encodeEntry(this.#head, at, kind, details);
+    const { entry, line } = encodeEntry(this.#head, at, kind, details, this.#seal);
     this.#put(`${line}\n`);
     this.#advance(entry);
     return entry;
@@ -271,6 +275,8 @@ export interface AuditDependencies {
   limits?: AuditLimits;
   /** Where the log's head is kept beside it; absent: nowhere. */
   headFile?: string;
+  /** Of the names in it; without one they are left out. */
+  seal?: AuditSeal;
 }
 
 /** Some 5,000 entries a segment, 300,000 in all: years of a gateway in order, weeks of one that is not. */

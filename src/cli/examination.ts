@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
 import type { SpoolKeyPlace } from '../base/key-place.ts';
 import { loadConfig } from '../config/load-config.ts';
@@ -9,6 +9,7 @@ import { spoolKeyPlace } from '../identity/key-place.ts';
 import { inspectIdentity } from '../identity/inspection.ts';
 import type { SiloOptions } from '../silo/options.ts';
 import { parseAuthorities } from '../uplink/authorities.ts';
+import { credentialsOf } from './silo-choice.ts';
 
 /**
  * What `check` finds. What the file alone shows, `run` and `reload` refuse as well, by the same function
@@ -112,20 +113,10 @@ function examineSilo(
   }
 }
 
-/** Under a unit of systemd, its credentials are where the certificate is (systemd.exec(5)). */
-function keyPlaceOf(
-  { name, identity, spool, keyDirectory }: SiloOptions,
-  tenant: string | null,
-  gateway: string | null,
-): SpoolKeyPlace | null {
+function keyPlaceOf(silo: SiloOptions, tenant: string | null, gateway: string | null): SpoolKeyPlace | null {
   if (tenant === null || gateway === null) return null;
-  const folders = {
-    spool: join(spool.directory, tenant, gateway),
-    keys: join(keyDirectory, tenant, gateway),
-  };
-  const beside = dirname(identity.certificate);
-  const isUnits = beside.startsWith('/run/credentials/');
-  return spoolKeyPlace(folders, { silo: name, ...(isUnits && { credentialsDirectory: beside }) });
+  const spool = join(silo.spool.directory, tenant, gateway);
+  return spoolKeyPlace({ spool, keys: join(silo.keyDirectory, tenant, gateway) }, credentialsOf(silo));
 }
 
 function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {

@@ -1,6 +1,8 @@
+import { dirname } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
 import { formatFault } from '../config/fault-line.ts';
 import { loadConfig } from '../config/load-config.ts';
+import type { CredentialPlace } from '../identity/key-encryption-key.ts';
 import type { SiloOptions } from '../silo/options.ts';
 
 /** The configuration's silos, or the named one. Throws ConfigInvalid, Usage. */
@@ -29,4 +31,13 @@ export function siloOf(config: string, name?: string): SiloOptions {
 
 function namesOf(silos: readonly SiloOptions[]): string {
   return silos.map((silo) => silo.name).join(', ');
+}
+
+/**
+ * Where a silo's credentials are for a command that systemd did not start: under a unit of systemd, its configuration
+ * names its certificate there (systemd.exec(5)).
+ */
+export function credentialsOf({ name, identity }: SiloOptions): CredentialPlace {
+  const beside = dirname(identity.certificate);
+  return { silo: name, ...(beside.startsWith('/run/credentials/') && { credentialsDirectory: beside }) };
 }

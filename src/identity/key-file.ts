@@ -58,12 +58,18 @@ function leftover(former: string): string {
 function readPrivateFile(path: string): KeyObject[] {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (!stats?.isFile()) throw unavailable(path, 'this is not a regular file');
-  if (stats.uid !== process.geteuid!()) throw unavailable(path, 'the file belongs to another user');
+  if (!isOwners(path, stats.uid)) throw unavailable(path, 'the file belongs to another user');
   const mode = stats.mode & 0o777;
   if ((mode & 0o077) !== 0) {
     throw unavailable(path, `others may open the file (mode ${mode.toString(8).padStart(4, '0')}, not 0600)`);
   }
   return readKeys(path);
+}
+
+/** Root reads what the daemon's user has in a folder of his own. */
+function isOwners(path: string, uid: number): boolean {
+  const own = process.geteuid!();
+  return uid === own || (own === 0 && lstatSync(dirname(path)).uid === uid);
 }
 
 /** At least one. Throws KeyUnavailable. */

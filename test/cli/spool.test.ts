@@ -14,6 +14,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
 import { loadKeyWrapper } from '../../src/identity/key-encryption-key.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { openAuditSeal } from '../../src/audit/audit-key.ts';
+import { AuditLog } from '../../src/audit/audit-log.ts';
+import { auditDirectory } from '../../src/audit/audit-segment.ts';
 import type { Spool } from '../../src/spool/spool.ts';
 import { openTestSpool, testSample } from '../support/spool.ts';
 import { drain } from '../support/spool-damage.ts';
@@ -155,6 +159,21 @@ describe('merestone spool', () => {
   });
 
   it('shreds only when it is told twice, leaves an audit entry and a report for the cloud', async () => {
+    const log = auditDirectory(directory);
+    const seal = await openAuditSeal(log, await loadKeyWrapper(directory), origin);
+    const audited = AuditLog.open(log, { origin, clock: systemClock, seal });
+    const changed = {
+      configSha256: 'ab',
+      previousConfigSha256: null,
+      changes: ['devices.boiler'],
+      by: 'root',
+    };
+    audited.append('configuration', changed);
+    audited.close();
+    const show = ['audit', 'show', '--kind', 'configuration', '--config', config];
+    const named = await runCommand(show);
+    assert.match(named.stdout, /configuration +changes="\[\\"devices\.boiler\\"\]"/);
+    assert.equal(named.stderr, '');
     const { exitCode, stderr } = await spoolCommand('shred');
     assert.equal(exitCode, 64);
     assert.match(stderr, /would destroy 5 batches that wait of tenant acme/);
@@ -164,6 +183,11 @@ describe('merestone spool', () => {
     const left = readdirSync(directory).sort();
     assert.deepEqual(left, ['audit', 'key-encryption-key.pem', 'spool.lock', 'spool.witness']);
     const audit = await runCommand(['audit', 'show', '--config', config]);
+    const nameless = await runCommand(show);
+    assert.match(nameless.stdout, /configuration +sealed=\S+ +configSha256=ab/);
+    assert.doesNotMatch(nameless.stdout, /boiler/);
+    assert.match(nameless.stderr, /names in it are sealed, and no key here opens them/);
+    assert.deepEqual(readdirSync(log), ['audit-000001.ndjson']);
     assert.match(audit.stdout, /shred +by=\S+ +epoch=\S+ +batches=5 +samples=10/);
     assert.equal((await runCommand(['audit', 'verify', '--config', config])).exitCode, 0);
     const spool = await open();

@@ -3,7 +3,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fastestCipher, seal, unseal } from '../../src/spool/sealing/cipher.ts';
+import { fastestCipher, seal, unseal } from '../../src/base/cipher.ts';
 import { openTestSpool, temporaryDirectory, testKeys } from '../support/spool.ts';
 
 /** Everything that a stranger must not read, in samples, events and what is held. */

@@ -4,6 +4,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import { loadSiloKeys } from '../../src/silo/tenant/silo-storage.ts';
 import type { SiloStatus } from '../../src/status/status.ts';
 import { type AuditEntry, decodeEntry } from '../../src/audit/audit-entry.ts';
+import { readAuditSeal } from '../../src/audit/audit-key.ts';
 import { auditDirectory, listSegments } from '../../src/audit/audit-segment.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import type { SiloOptions } from '../../src/silo/options.ts';
@@ -102,6 +103,14 @@ export class SiloRig {
     const drained = drain(spool);
     spool.close();
     return drained;
+  }
+
+  /** Of the tenant's log, with the names that are sealed in it. */
+  async auditWithNames(): Promise<AuditEntry[]> {
+    const keys = await loadSiloKeys(this.#options, acme, silentLogger);
+    const directory = auditDirectory(join(this.#directory, acme.tenant, acme.gateway));
+    const seal = await readAuditSeal(directory, keys, acme);
+    return this.audit().map((entry) => seal?.open(entry) ?? entry);
   }
 
   /** Of the tenant's log, or of the silo's own, without an identity. */

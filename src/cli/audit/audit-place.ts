@@ -1,14 +1,23 @@
 import { existsSync, globSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
 import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
+import type { CredentialPlace } from '../../identity/key-encryption-key.ts';
+import type { SiloOptions } from '../../silo/options.ts';
 import { filesOf } from '../../spool/storage/layout.ts';
-import { silosOf } from '../silo-choice.ts';
+import { credentialsOf, silosOf } from '../silo-choice.ts';
 
 export interface PlaceArguments {
   folder: string | undefined;
   silo: string | undefined;
+  keys?: string | undefined;
+}
+
+/** Where the key-encryption keys are that open its names. */
+export interface AuditKeys extends CredentialPlace {
+  directory: string;
+  former?: string;
 }
 
 export const siloOption = { type: 'string', requiresArg: true, describe: 'only of this silo' } as const;
@@ -20,24 +29,47 @@ export interface AuditPlace {
   trust: string | null;
   /** A spool is beside it, and each has a log. */
   mustBe: boolean;
+  /** Null for a log that has no tenant, or is in a folder by itself. */
+  keys: AuditKeys | null;
 }
 
 /**
  * The log in the folder that was named, or all of the configuration's silos: one per tenant and gateway that
  * a silo has had, and the one of a silo without an identity. Throws FileNotFound, ConfigInvalid, Usage.
  */
-export function auditPlaces({ folder, silo, config }: PlaceArguments & { config: string }): AuditPlace[] {
+export function auditPlaces({
+  folder,
+  silo,
+  keys,
+  config,
+}: PlaceArguments & { config: string }): AuditPlace[] {
   if (folder !== undefined) {
-    if (existsSync(folder) || existsSync(auditHeadPath(folder)))
-      return [{ silo: null, directory: folder, trust: null, mustBe: hasSpool(folder) }];
-    throw new MerestoneError('FileNotFound', 'there is no such folder', { subject: folder });
+    if (!existsSync(folder) && !existsSync(auditHeadPath(folder))) {
+      throw new MerestoneError('FileNotFound', 'there is no such folder', { subject: folder });
+    }
+    const named = keys === undefined ? null : { directory: keys };
+    return [{ silo: null, directory: folder, trust: null, mustBe: hasSpool(folder), keys: named }];
   }
-  return silosOf(config, silo).flatMap(({ name, identity, spool }) =>
-    ['', '*/*']
+  return silosOf(config, silo).flatMap((options) => {
+    const { name, identity, spool } = options;
+    return ['', '*/*']
       .flatMap((owner) => logsIn(join(spool.directory, owner)))
       .sort()
-      .map((directory) => ({ silo: name, directory, trust: identity.trust, mustBe: hasSpool(directory) })),
-  );
+      .map((directory) => ({
+        silo: name,
+        directory,
+        trust: identity.trust,
+        mustBe: hasSpool(directory),
+        keys: keysOf(options, directory),
+      }));
+  });
+}
+
+function keysOf(options: SiloOptions, directory: string): AuditKeys | null {
+  const former = dirname(directory);
+  const owner = relative(options.spool.directory, former);
+  if (owner === '') return null;
+  return { ...credentialsOf(options), directory: join(options.keyDirectory, owner), former };
 }
 
 /** The logs that are there, and those that are not any more while their head or their spool still is. */

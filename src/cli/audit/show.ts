@@ -2,7 +2,8 @@ import { plain, plainDocument } from '../../base/plain-text.ts';
 import { decodeEntry, type AuditEntry } from '../../audit/audit-entry.ts';
 import { listSegments, readLines } from '../../audit/audit-segment.ts';
 import type { Command } from '../command.ts';
-import { print, printJson, styler } from '../output.ts';
+import { print, printJson, remark, styler } from '../output.ts';
+import { isUnopened, openNames } from './opened-log.ts';
 import { auditPlaces, siloOption, type PlaceArguments } from './audit-place.ts';
 
 interface ShowArguments extends PlaceArguments {
@@ -18,6 +19,11 @@ const command: Command<ShowArguments> = {
       .positional('folder', { type: 'string', describe: 'a log by itself, not by the configuration' })
       .options({
         silo: siloOption,
+        keys: {
+          type: 'string',
+          requiresArg: true,
+          describe: "folder of the key-encryption-key.pem that opens the names, for a log's folder by itself",
+        },
         kind: {
           type: 'string',
           array: true,
@@ -33,8 +39,12 @@ const command: Command<ShowArguments> = {
       }),
   handler: async (args) => {
     const paint = styler();
-    for (const { silo, directory } of auditPlaces(args)) {
-      const entries = readLast(directory, args.last, args.kind);
+    let isSealed = false;
+    for (const place of auditPlaces(args)) {
+      const { silo, directory } = place;
+      const open = await openNames(place);
+      const entries = readLast(directory, args.last, args.kind).map(open);
+      isSealed ||= entries.some(isUnopened);
       if (!args.json) await print(paint('bold', plain([silo, directory].filter(Boolean).join('  '))));
       for (const entry of entries) {
         await (args.json
@@ -42,6 +52,7 @@ const command: Command<ShowArguments> = {
           : print(describeEntry(plainDocument(entry))));
       }
     }
+    if (isSealed) remark('names in it are sealed, and no key here opens them (docs/audit.md)');
   },
 };
 export default command;
@@ -60,9 +71,10 @@ function readLast(directory: string, count: number, kinds: readonly string[]): A
 const textShownMax = 64;
 
 /** `2026-11-22 22:15:03Z     17  quota  quota=samples-per-second limit=2000 state=reached`. */
-function describeEntry({ at, seq, kind, ...details }: AuditEntry): string {
+function describeEntry(entry: AuditEntry): string {
+  const { at, seq, kind, chain: _chain, sealed: _sealed, ...details } = entry;
   const time = new Date(at).toISOString().slice(0, 19).replace('T', ' ');
-  const told = Object.entries(details).filter(([key]) => key !== 'chain');
+  const told = Object.entries(isUnopened(entry) ? { sealed: '…', ...details } : details);
   const pairs = told.map(([key, value]) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     const shown = text.length > textShownMax ? `${text.slice(0, textShownMax)}…` : text;

@@ -1,5 +1,7 @@
 import { plainDocument } from '../../base/plain-text.ts';
 import { atRest } from '../../spool/offline/offline-spool.ts';
+import { rewrapAuditKey } from '../../audit/audit-key.ts';
+import { auditDirectory } from '../../audit/audit-segment.ts';
 import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
@@ -23,6 +25,7 @@ const command: Command<PlaceArguments> = {
       const deps = await dependenciesOf(place);
       const keys = await atRest(place, deps, async (books) => {
         await rekey(books, deps.keys);
+        await rewrapAuditKey(auditDirectory(place.directory), deps.keys);
         return books.keyring.all.length;
       });
       spools.push({ directory: place.directory, keyEncryptionKey: deps.keys.keyId, dataKeys: keys });

@@ -2,6 +2,8 @@ import { basename, dirname, resolve } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
 import { plain } from '../../base/plain-text.ts';
 import { claimAtRest } from '../../spool/offline/offline-spool.ts';
+import { destroyAuditKey } from '../../audit/audit-key.ts';
+import { auditDirectory } from '../../audit/audit-segment.ts';
 import { countOf } from '../../base/ranges.ts';
 import { shred } from '../../spool/offline/shredding.ts';
 import type { Origin } from '../../messages/topic.ts';
@@ -11,7 +13,7 @@ import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments }
 
 const command: Command<PlaceArguments & { yes: boolean }> = {
   command: 'shred [folder]',
-  describe: 'destroys a spool with its data keys for good, delivered or not; audited',
+  describe: 'destroys a spool with its data keys, and the names in its audit log, for good; audited',
   builder: (yargs) =>
     yargs
       .positional('folder', folderOption)
@@ -35,9 +37,12 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
       });
     }
     const details = { epoch: claim?.head.epoch ?? 'unknown', batches, samples };
-    const files = shred(place.directory, claim, () =>
-      recordAct(place.directory, { tenant, gateway }, 'shred', details),
-    );
+    const names: string[] = [];
+    const files = shred(place.directory, claim, () => {
+      recordAct(place.directory, { tenant, gateway }, 'shred', details);
+      names.push(...destroyAuditKey(auditDirectory(place.directory)));
+    });
+    files.push(...names);
     if (args.json) return printJson({ directory: place.directory, tenant, gateway, ...details, files });
     await print(files.map((file) => `${plain(file)}: overwritten and deleted`).join('\n'));
   },

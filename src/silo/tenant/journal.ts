@@ -8,7 +8,9 @@ import type { Origin } from '../../messages/topic.ts';
 import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
+import { copyAuditKey } from '../../audit/audit-key.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
+import type { AuditSeal } from '../../audit/audit-seal.ts';
 import type { Signing } from './borne-identity.ts';
 
 export interface JournalDependencies {
@@ -18,6 +20,8 @@ export interface JournalDependencies {
   logger: Logger;
   /** Sends an entry off the box as well; absent where there is no way yet. */
   note?: (event: EventBody) => void;
+  /** What seals the names in the log; absent where there is no key, and then they are left out. */
+  openSeal?: () => Promise<AuditSeal>;
 }
 
 /** Entries that wait for a disk: a site in order makes that many in a week. */
@@ -41,13 +45,22 @@ export class Journal {
   readonly #dependencies: JournalDependencies;
   readonly #state: FaultState;
   #log: AuditLog | undefined;
+  #seal: AuditSeal | undefined;
   #waiting: WaitingEntry[] = [];
   #lost = 0;
   #hasToldMissing = false;
 
   /** `owner` is the folder whose audit log it is. A damaged log is set aside, never continued. */
-  static open(owner: string, dependencies: JournalDependencies): Journal {
+  static open(owner: string, dependencies: Omit<JournalDependencies, 'openSeal'>): Journal {
     const journal = new Journal(owner, dependencies);
+    journal.#writeWaiting();
+    return journal;
+  }
+
+  /** The same for one whose names are sealed. */
+  static async openSealed(owner: string, dependencies: JournalDependencies): Promise<Journal> {
+    const journal = new Journal(owner, dependencies);
+    await journal.#loadSeal();
     journal.#writeWaiting();
     return journal;
   }
@@ -55,7 +68,7 @@ export class Journal {
   /** Notes one thing in the log of a silo that has no identity. */
   static noteUnidentified<Kind extends AuditKind>(
     owner: string,
-    dependencies: Omit<JournalDependencies, 'origin'>,
+    dependencies: Omit<JournalDependencies, 'origin' | 'openSeal'>,
     kind: Kind,
     details: AuditDetails[Kind],
   ): void {
@@ -82,6 +95,7 @@ export class Journal {
 
   /** Signs the head, where something stands unsigned. Never rejects for the disk. */
   async sign(signing: Signing): Promise<void> {
+    await this.#loadSeal();
     if (!this.#writeWaiting()) return;
     try {
       await this.#log?.sign(signing, signing.at);
@@ -107,8 +121,18 @@ export class Journal {
     this.#writeWaiting();
   }
 
+  /** Where the disk does not give the key, entries wait for the next look at it. */
+  async #loadSeal(): Promise<void> {
+    try {
+      this.#seal ??= await this.#dependencies.openSeal?.();
+    } catch (error) {
+      this.#state.fail(describeError(error));
+    }
+  }
+
   /** Writes what waits, oldest first; false where the disk takes no more. */
   #writeWaiting(): boolean {
+    if (this.#dependencies.openSeal !== undefined && this.#seal === undefined) return false;
     try {
       this.#log ??= this.#openLog();
       this.#tellMissing(this.#log);
@@ -148,14 +172,16 @@ export class Journal {
   #openLog(): AuditLog {
     const { origin, clock, logger } = this.#dependencies;
     const headFile = auditHeadPath(this.#directory);
+    const dependencies = { origin, clock, headFile, ...(this.#seal && { seal: this.#seal }) };
     try {
-      return AuditLog.open(this.#directory, { origin, clock, headFile });
+      return AuditLog.open(this.#directory, dependencies);
     } catch (error) {
       if (!(error instanceof MerestoneError) || error.code !== 'AuditDamaged') throw error;
       const aside = `${this.#directory}.damaged-${Math.round(clock.wallMs())}`;
       logger.error('the audit log is damaged and set aside', { reason: describeError(error), aside });
       renameSync(this.#directory, aside);
-      return AuditLog.open(this.#directory, { origin, clock, headFile });
+      copyAuditKey(aside, this.#directory);
+      return AuditLog.open(this.#directory, dependencies);
     }
   }
 

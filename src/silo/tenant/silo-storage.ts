@@ -9,6 +9,10 @@ import { Spool } from '../../spool/spool.ts';
 import { Storage } from '../../spool/failover/failover-spool.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { SpoolStatus } from '../../status/status.ts';
+import { openAuditSeal } from '../../audit/audit-key.ts';
+import type { AuditSeal } from '../../audit/audit-seal.ts';
+import { auditDirectory } from '../../audit/audit-segment.ts';
+import { Journal, type JournalDependencies } from './journal.ts';
 import type { LossAccount } from '../loss-account.ts';
 import type { SiloOptions } from '../options.ts';
 
@@ -43,6 +47,20 @@ export function loadSiloKeys(options: SiloOptions, origin: Origin, logger: Logge
     logger.warn("spool: its key stays in the spool's own folder", { reason: describeError(error) });
   }
   return loadKeyWrapper(directory, { silo, former });
+}
+
+/** The tenant's audit log, its names sealed by a key that the spool's key-encryption key wraps. */
+export function openJournal(
+  options: SiloOptions,
+  origin: Origin,
+  dependencies: Pick<JournalDependencies, 'clock' | 'logger' | 'note'>,
+): Promise<Journal> {
+  const owner = folderOf(options, origin);
+  const openSeal = async (): Promise<AuditSeal> => {
+    const keys = await loadSiloKeys(options, origin, dependencies.logger);
+    return openAuditSeal(auditDirectory(owner), keys, origin);
+  };
+  return Journal.openSealed(owner, { ...dependencies, origin, openSeal });
 }
 
 /** Throws as `Spool.open` and `loadSiloKeys` do, the disk's faults apart. */

@@ -18,7 +18,7 @@ import { ChainSigner } from './forward/chain-signer.ts';
 import { EventForwarder } from './forward/event-forwarder.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Intake } from './ingest/intake.ts';
-import { Journal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import { compareKeptHead } from './retained-head.ts';
 import type { LossAccount } from '../loss-account.ts';
 import { gated, metered, type Sender } from './forward/metered-uplink.ts';
@@ -26,7 +26,7 @@ import type { SiloBirth, SiloDevices } from '../protocol.ts';
 import type { QuotaBook } from './quota/quota-edges.ts';
 import { Quotas } from './quota/quotas.ts';
 import { metaRequest, statusPayload } from './retained-documents.ts';
-import { folderOf, openStorage } from './silo-storage.ts';
+import { openJournal, openStorage } from './silo-storage.ts';
 import { Timekeeper, type TimeSources } from './ingest/timekeeper.ts';
 import { withOversize } from './forward/uplink-status.ts';
 
@@ -83,7 +83,7 @@ export class RunningSilo {
     const spool = await openStorage(birth.options, origin, dependencies);
     try {
       const note = (event: EventBody): void => spool.note(event);
-      const journal = Journal.open(folderOf(birth.options, origin), { origin, clock, logger, note });
+      const journal = await openJournal(birth.options, origin, { clock, logger, note });
       return new RunningSilo(dependencies, origin, spool, journal);
     } catch (error) {
       spool.close();

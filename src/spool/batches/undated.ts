@@ -3,7 +3,7 @@ import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
 import type { Lanes } from './delivery-order.ts';
 import type { SpoolOptions } from '../options.ts';
 import { withMember, withoutMember } from '../../base/ranges.ts';
-import { sealBytes } from '../sealing/cipher.ts';
+import { sealBytes } from '../../base/cipher.ts';
 
 // Samples that were taken before the clock was known: durable and sealed, in no batch and no chain yet.
 // Each function runs within a commit.

@@ -12,7 +12,7 @@ import type { Quota } from '../storage/page-budget.ts';
 import { countOf, withMember } from '../../base/ranges.ts';
 import { readWal } from './damaged-file.ts';
 import { salvage } from './recover.ts';
-import { fastestCipher } from '../sealing/cipher.ts';
+import { fastestCipher } from '../../base/cipher.ts';
 import { openBatch } from '../sealing/sealed-batch.ts';
 import { Store } from '../storage/database.ts';
 import { readTestimony, type Testimony } from '../state/high-water-mark.ts';

@@ -6,7 +6,7 @@ import { type DataKey, Keyring, mintKey, wrapKey } from '../sealing/keyring.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { positionOf } from '../state/position.ts';
 import type { KeyRow } from '../storage/database-schema.ts';
-import { fastestCipher } from '../sealing/cipher.ts';
+import { fastestCipher } from '../../base/cipher.ts';
 import type { Store } from '../storage/database.ts';
 import { ulid } from '../../base/ulid.ts';
 

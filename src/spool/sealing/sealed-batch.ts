@@ -4,7 +4,7 @@ import type { Origin } from '../../messages/topic.ts';
 import type { DataKey, KeySource } from './keyring.ts';
 import { seqOf } from '../state/position.ts';
 import type { BatchRow } from '../storage/database-schema.ts';
-import { type CipherName, seal, unseal } from './cipher.ts';
+import { type CipherName, seal, unseal } from '../../base/cipher.ts';
 
 /**
  * Level 1: on batches of readings, higher levels cost more and save nothing. Each call leaves one chunk to

@@ -1,7 +1,7 @@
 import type { Origin } from '../../messages/topic.ts';
 import type { Keyring, KeySource } from './keyring.ts';
 import type { EntryRow } from '../storage/database-schema.ts';
-import { type CipherName, seal, unseal } from './cipher.ts';
+import { type CipherName, seal, unseal } from '../../base/cipher.ts';
 
 /** What is sealed beside the batches; a kind never opens as the other. */
 export type EntryKind = 'event' | 'held';

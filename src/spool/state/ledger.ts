@@ -2,7 +2,7 @@ import type { Origin } from '../../messages/topic.ts';
 import type { DataKey } from '../sealing/keyring.ts';
 import { countOf, type Runs } from '../../base/ranges.ts';
 import type { BatchRow, LedgerRow } from '../storage/database-schema.ts';
-import { type CipherName, seal, unseal } from '../sealing/cipher.ts';
+import { type CipherName, seal, unseal } from '../../base/cipher.ts';
 
 /** The end of an epoch's chain. */
 export interface Head {

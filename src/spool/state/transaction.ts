@@ -7,7 +7,7 @@ import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger, type Sent
 import { Outbox } from '../event-queue.ts';
 import { positionOf } from './position.ts';
 import type { BatchRow } from '../storage/database-schema.ts';
-import type { CipherName } from '../sealing/cipher.ts';
+import type { CipherName } from '../../base/cipher.ts';
 import { openBatch } from '../sealing/sealed-batch.ts';
 import type { Durability, Store } from '../storage/database.ts';
 import { Witness } from './high-water-mark.ts';

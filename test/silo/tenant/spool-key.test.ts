@@ -11,7 +11,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { SiloRig } from '../../support/silo-rig.ts';
 import { Site } from '../../support/site.ts';
 
-const secrets = ['main-meter', 'flow_temperature'];
+const secrets = ['main-meter', 'flow_temperature', 'boiler-room', 'model 0x0070'];
 const keyFile = 'key-encryption-key.pem';
 
 async function newSite(t: TestContext): Promise<{ folder: string; spool: string; keys: string }> {
@@ -42,9 +42,21 @@ describe("a copy of a spool's folder", () => {
     const { folder, spool, keys } = await newSite(t);
     const rig = await SiloRig.start(folder);
     await rig.pass(5, () => rig.feed(3, { flow_temperature: 73.125 }));
+    const changes = ['devices.boiler-room.every', 'devices.main-meter.points.flow_temperature'];
+    const changed = { configSha256: 'ab', previousConfigSha256: null, changes, by: 'root' };
+    await rig.silo.handle({ type: 'record', act: { kind: 'configuration', details: changed } });
+    const said = {
+      device: 'main-meter',
+      profile: null,
+      state: 'contradicted',
+      says: 'model 0x0070',
+    } as const;
+    await rig.silo.handle({ type: 'record', act: { kind: 'device-identity', details: said } });
     const copies = [copyOf(spool, join(folder, 'open'))];
     assert.equal(rig.status.spool?.key, 'same-disk');
     await rig.silo.handle({ type: 'stop' });
+    const opened = (await rig.auditWithNames()).filter((entry) => 'sealed' in entry);
+    assert.partialDeepStrictEqual(opened, [changed, said]);
     copies.push(copyOf(spool, join(folder, 'closed')));
     for (const copy of copies) {
       await assert.rejects(open(copy, copy), { code: 'KeyUnavailable' });

@@ -250,7 +250,8 @@ describe('what people do to the gateway', () => {
     for (let time = 0; time < 500; time += 1) {
       await rig.silo.handle({ type: 'record', act: { kind: 'refused-request', details: refused } });
     }
-    const change = rig.audit().find(({ kind }) => kind === 'configuration');
+    const change = (await rig.auditWithNames()).find(({ kind }) => kind === 'configuration');
+    assert.doesNotMatch(JSON.stringify(rig.audit()), /cpuShare/, 'sealed on the disk');
     assert.partialDeepStrictEqual(change, configuration);
     const refusals = (): AuditEntry[] => rig.audit().filter(({ kind }) => kind === 'refused-request');
     assert.equal(refusals().length, 60);

@@ -1,0 +1,35 @@
+import { type AuditEntry, decodeEntry, namesOf } from '../../audit/audit-entry.ts';
+import { readAuditSeal } from '../../audit/audit-key.ts';
+import { listSegments, readLines } from '../../audit/audit-segment.ts';
+import { MerestoneError } from '../../base/error.ts';
+import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
+import type { Origin } from '../../messages/topic.ts';
+import type { AuditPlace } from './audit-place.ts';
+
+/** Opens the names in a log's entries; gives the entries as they are where no key here does. Throws Io. */
+export async function openNames(place: AuditPlace): Promise<(entry: AuditEntry) => AuditEntry> {
+  const { directory, keys } = place;
+  const origin = ownerOf(directory);
+  if (keys === null || origin === undefined) return (entry) => entry;
+  try {
+    const wrapper = await loadKeyWrapper(keys.directory, { ...keys, mayMake: false });
+    const seal = await readAuditSeal(directory, wrapper, origin);
+    return (entry) => seal?.open(entry) ?? entry;
+  } catch (error) {
+    if (error instanceof MerestoneError && error.code === 'KeyUnavailable') return (entry) => entry;
+    throw error;
+  }
+}
+
+/** Whether an entry has names that were not opened. */
+export function isUnopened(entry: AuditEntry): boolean {
+  return typeof entry['sealed'] === 'string' && !namesOf(entry.kind).some((name) => name in entry);
+}
+
+/** As the log itself says; what was sealed for another does not open. */
+function ownerOf(directory: string): Origin | undefined {
+  const last = listSegments(directory).at(-1);
+  const header = last && decodeEntry(readLines(last.path).lines[0] ?? Buffer.alloc(0))?.entry;
+  const [tenant, gateway] = [header?.['tenant'], header?.['gateway']];
+  return typeof tenant === 'string' && typeof gateway === 'string' ? { tenant, gateway } : undefined;
+}
