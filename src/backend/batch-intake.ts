@@ -7,6 +7,7 @@ import type { Arrival } from './arrival.ts';
 import { batchDigestSteps } from './chain-walk.ts';
 import type { Findings } from './findings.ts';
 import type { RowSink } from './row-sink.ts';
+import { rowDigestSteps } from './row-digest.ts';
 import { rowsOf } from './row.ts';
 import { forkOf, type StateStore, type StreamKey } from './state-store.ts';
 import type { StreamLedger } from './stream-ledger.ts';
@@ -22,6 +23,12 @@ export interface BatchIntakeParts {
   findings: Findings;
   watch: StreamWatch;
   units: UnitWatch;
+}
+
+interface ArrivedBatch {
+  batch: TelemetryBatch;
+  /** SHA-256, hex. */
+  digest: string;
 }
 
 /** Batches, whose rows are written once each. */
@@ -45,7 +52,7 @@ export class BatchIntake {
     switch (verdict.kind) {
       case 'fresh':
         findings.tell(key, verdict.findings);
-        return this.#write(key, batch, breathe);
+        return this.#write(key, { batch, digest }, breathe);
       case 'duplicate':
         return this.#noteDuplicate(ledger, seq);
       case 'other':
@@ -59,7 +66,7 @@ export class BatchIntake {
   async #takeFork(
     key: StreamKey,
     first: StreamLedger,
-    { batch, digest }: { batch: TelemetryBatch; digest: string },
+    { batch, digest }: ArrivedBatch,
     breathe: Breathe,
   ): Promise<void> {
     const { store, findings } = this.#parts;
@@ -71,17 +78,26 @@ export class BatchIntake {
       if (kind === 'duplicate') return this.#noteDuplicate(first, seq);
       if (kind !== 'fresh') continue;
       findings.tell(key, ledger.judgeFork(seq, fork, first.verified.has(seq)));
-      return this.#write(forkKey, batch, breathe, fork);
+      return this.#write(forkKey, { batch, digest }, breathe, fork);
     }
     throw new MerestoneError('StreamInvalid', `batch ${seq} came with more than ${forksMax + 1} contents`);
   }
 
-  async #write(key: StreamKey, batch: TelemetryBatch, breathe: Breathe, fork?: number): Promise<void> {
-    const { store, sink, units } = this.#parts;
+  async #write(
+    key: StreamKey,
+    { batch, digest }: ArrivedBatch,
+    breathe: Breathe,
+    fork?: number,
+  ): Promise<void> {
+    const { store, sink, findings, units } = this.#parts;
     const gateway = store.gateway(key);
     const steps = rowsOf(batch, (device, point) => gateway.unitOf(device, point), fork);
     const rows = await inTurns(steps, breathe);
+    const rowsSha256 = await inTurns(rowDigestSteps(rows), breathe);
     await sink.write(rows, breathe);
+    const sha256 = Buffer.from(digest, 'hex').toString('base64url');
+    const kept = { epoch: key.epoch, seq: batch.seq, sha256, rows: rows.length, rowsSha256 };
+    findings.keep(key, { batch: kept });
     store.commit({ streams: [key], output: sink.mark() });
     if (!gateway.isDescribed) units.noteRows(key, rows.length);
     this.counts.batches++;

@@ -4,21 +4,23 @@ const dayMs = 86_400_000;
 
 /**
  * Bytes of one gateway a day. A gateway at a poll a second signs 1,440 checkpoints a day, some 3 MB; findings and
- * refused messages are few unless somebody makes them.
+ * refused messages are few unless somebody makes them. The digest of a batch is some 300 bytes: one a second is 26 MB.
  */
-const dayBytesMax = { signed: 64e6, finding: 8e6, refused: 4e6 } as const;
-/** Bytes of one gateway a month, over restarts too: a file that can still be read. */
-const fileBytesMax = 1e9;
+const dayBytesMax = { signed: 64e6, finding: 8e6, refused: 4e6, batch: 128e6 } as const;
+/** Bytes of one gateway a month, over restarts too: five batches a second, and a file that can still be read. */
+const fileBytesMax = 4e9;
 /** Beyond that a checkpoint is kept only so often: a later one covers the earlier ones. */
 const checkpointMs = 60_000;
 
 type Class = keyof typeof dayBytesMax;
 
+const unused: Record<Class, number> = { signed: 0, finding: 0, refused: 0, batch: 0 };
+
 /** How much of what one gateway makes others write is kept; counts the rest. Times are wall clock, ms. */
 export class EvidenceBudget {
   #day = 0;
   #fileBytes = 0;
-  #used: Record<Class, number> = { signed: 0, finding: 0, refused: 0 };
+  #used: Record<Class, number> = { ...unused };
   #withheld = new Map<Class, number>();
   #checkpointAt = -Infinity;
 
@@ -32,7 +34,7 @@ export class EvidenceBudget {
     const day = Math.floor(at / dayMs);
     if (day === this.#day) return undefined;
     this.#day = day;
-    this.#used = { signed: 0, finding: 0, refused: 0 };
+    this.#used = { ...unused };
     return this.drain();
   }
 
@@ -66,6 +68,7 @@ export class EvidenceBudget {
 
 function classOf(entry: EvidenceEntry): Class {
   if ('finding' in entry) return 'finding';
+  if ('batch' in entry) return 'batch';
   return entry.outcome.startsWith('signed') ? 'signed' : 'refused';
 }
 

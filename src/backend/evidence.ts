@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync, closeSync, ftruncateSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { Channel, Origin } from '../messages/topic.ts';
 import { EvidenceBudget } from './evidence-budget.ts';
+import { monthsIn, repairEnd } from './evidence-file.ts';
+import { GatewayTree } from './tree/gateway-tree.ts';
+import { appendRecord, type HeadSigner } from './tree/head-signer.ts';
 
 /*
  * What a backend keeps to answer for later, per gateway and month, and only ever adds to:
@@ -12,7 +15,8 @@ import { EvidenceBudget } from './evidence-budget.ts';
  * Each line carries the SHA-256 of the line before it (64 zeros in a month's first), so that a line that
  * was changed, taken out or put in shows. Signed messages are kept as they came, to be verified anew by
  * whoever asks; of a refused one is kept what fits, as the attempt that it was. A gateway has so much room a day;
- * what it had no room for is counted in a line of its own.
+ * what it had no room for is counted in a line of its own. All lines of a gateway are a Merkle tree, whose
+ * signed heads lie beside them and elsewhere: see tree/.
  */
 
 export type StatementOutcome =
@@ -32,15 +36,26 @@ export type EvidenceEntry =
       bytes?: number;
       sha256?: string;
     }
-  | { finding: Readonly<Record<string, unknown>> };
+  | { finding: Readonly<Record<string, unknown>> }
+  | { batch: BatchDigest };
+
+/** A batch whose rows were written. */
+export interface BatchDigest {
+  /** Of a second chain with the `~1` of its rows. */
+  epoch: string;
+  seq: number;
+  /** Of the batch as it came, unpacked; base64url. */
+  sha256: string;
+  rows: number;
+  /** Of its rows, see row-digest.ts; base64url. */
+  rowsSha256: string;
+}
 
 export type EvidenceLine = EvidenceEntry & {
   /** When the backend had it, ms since 1970 UTC. */
   at: number;
   prev: string;
 };
-
-export const firstPrev = '0'.repeat(64);
 
 /** Of a refused message: a checkpoint with a chain of RSA certificates is some 8 kB. */
 const refusedTextMax = 16 * 1024;
@@ -50,31 +65,44 @@ const refusedLineMax = 32 * 1024;
 /** Gateways of which the last line and the day's room are remembered; those of another are read again. */
 const gatewaysMax = 10_000;
 
+/** Heads that are signed in one tick: each waits for the disk. */
+const headsPerTickMax = 50;
+
+/** The vkeys that signed, in the folder itself: good for whoever trusts the folder. */
+export const publicKeysName = 'log.pub';
+
 interface OpenFile {
+  origin: Origin;
+  /** Its name, and where it is. */
+  month: string;
   path: string;
   /** SHA-256 of its last line. */
   last: string;
   budget: EvidenceBudget;
+  tree: GatewayTree | undefined;
 }
 
 export class EvidenceLog {
   readonly #folder: string;
   readonly #clock: Clock;
+  readonly #signer: HeadSigner | undefined;
   /** By `tenant/gateway`. */
   readonly #files = new Map<string, OpenFile>();
 
-  constructor(folder: string, clock: Clock) {
+  /** Without `signer` no heads are signed. Throws Io. */
+  constructor(folder: string, clock: Clock, signer?: HeadSigner) {
     this.#folder = folder;
     this.#clock = clock;
+    this.#signer = signer;
+    if (signer !== undefined) notePublicKey(folder, signer.publicKey);
   }
 
   /** Throws Io where it cannot be written. */
   append(origin: Origin, entry: EvidenceEntry): void {
     const at = this.#clock.wallMs();
     const folder = join(this.#folder, origin.tenant, origin.gateway);
-    const path = join(folder, `${new Date(at).toISOString().slice(0, 7)}.ndjson`);
     try {
-      const file = this.#open(origin, folder, path);
+      const file = this.#open(origin, folder, `${new Date(at).toISOString().slice(0, 7)}.ndjson`);
       const withheld = file.budget.roll(at);
       if (withheld !== undefined) write(file, at, withheld);
       const kept = shorten(entry);
@@ -84,39 +112,61 @@ export class EvidenceLog {
       if (admitted) write(file, at, kept);
     } catch (cause) {
       throw new MerestoneError('Io', `evidence cannot be written: ${(cause as Error).message}`, {
-        subject: path,
+        subject: folder,
         hint: 'make room or mend the permissions; what was not kept is not acknowledged, and comes again',
         cause,
       });
     }
   }
 
-  /** Writes what there was no room for, in numbers. */
-  end(): void {
-    for (const file of this.#files.values()) {
-      const withheld = file.budget.drain();
-      if (withheld !== undefined) write(file, this.#clock.wallMs(), withheld);
+  /** To be called every second or so: signs the heads that are due. Throws Io. */
+  tick(): void {
+    const at = this.#clock.monotonicMs();
+    let signed = 0;
+    for (const { tree, month } of this.#files.values()) {
+      if (tree?.isDue(at) !== true) continue;
+      tree.sign(month, at);
+      if (++signed >= headsPerTickMax) return;
     }
   }
 
-  #open({ tenant, gateway }: Origin, folder: string, path: string): OpenFile {
-    const name = `${tenant}/${gateway}`;
+  /** Writes what there was no room for, in numbers, and signs all of it. */
+  end(): void {
+    for (const file of this.#files.values()) this.#finish(file);
+  }
+
+  #finish(file: OpenFile): void {
+    const withheld = file.budget.drain();
+    if (withheld !== undefined) write(file, this.#clock.wallMs(), withheld);
+    file.tree?.sign(file.month, this.#clock.monotonicMs());
+  }
+
+  #open(origin: Origin, folder: string, month: string): OpenFile {
+    const name = `${origin.tenant}/${origin.gateway}`;
     const known = this.#files.get(name);
-    if (known?.path === path) return known;
+    // Lines are in the order of the files, also where the clock was set back.
+    if (known !== undefined && known.month >= month) return known;
+    known?.tree?.sign(known.month, this.#clock.monotonicMs());
     mkdirSync(folder, { recursive: true, mode: 0o750 });
-    const { last, bytes } = lastLine(path);
+    const newest = monthsIn(folder).at(-1) ?? month;
+    const own = newest > month ? newest : month;
+    const path = join(folder, own);
+    const { last, bytes } = repairEnd(path);
     const budget = known?.budget ?? new EvidenceBudget();
     budget.beginFile(bytes);
-    const file = { path, last, budget };
+    const signer = this.#signer;
+    const tree = known?.tree ?? (signer && new GatewayTree(folder, origin, signer));
+    const file = { origin, month: own, path, last, budget, tree };
     if (known === undefined && this.#files.size >= gatewaysMax) this.#releaseOldest();
     this.#files.set(name, file);
+    if (known === undefined && tree !== undefined && tree.missingBytes > 0)
+      noteCut(file, this.#clock.wallMs());
     return file;
   }
 
   #releaseOldest(): void {
     const [name, file] = this.#files.entries().next().value!;
-    const withheld = file.budget.drain();
-    if (withheld !== undefined) write(file, this.#clock.wallMs(), withheld);
+    this.#finish(file);
     this.#files.delete(name);
   }
 }
@@ -124,12 +174,34 @@ export class EvidenceLog {
 function write(file: OpenFile, at: number, entry: EvidenceEntry): void {
   const line = JSON.stringify({ at, prev: file.last, ...entry });
   appendFileSync(file.path, `${line}\n`, { mode: 0o640 });
+  file.tree?.append(line);
   file.last = createHash('sha256').update(line).digest('hex');
+}
+
+/** What a head was signed for is gone: the lines that come now do not hide it. */
+function noteCut(file: OpenFile, at: number): void {
+  const bytes = file.tree!.missingBytes;
+  const message = `${bytes} bytes of evidence that a head was signed for are gone`;
+  write(file, at, {
+    finding: { severity: 'security', kind: 'evidence-cut', ...file.origin, message, bytes },
+  });
+}
+
+function notePublicKey(folder: string, publicKey: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o750 });
+  const path = join(folder, publicKeysName);
+  let known = '';
+  try {
+    known = readFileSync(path, 'utf8');
+  } catch {
+    // There was none yet; whatever else is wrong, adding to it says.
+  }
+  if (!known.split('\n').includes(publicKey)) appendRecord(path, `${publicKey}\n\n`);
 }
 
 /** A refused message may be anything: only so much of it is kept. */
 function shorten(entry: EvidenceEntry): EvidenceEntry {
-  if ('finding' in entry || !entry.outcome.startsWith('refused')) return entry;
+  if (!('channel' in entry) || !entry.outcome.startsWith('refused')) return entry;
   const { message } = entry;
   if (message.length <= refusedTextMax && JSON.stringify(message).length <= refusedLineMax) return entry;
   const sha256 = createHash('sha256').update(message).digest('hex');
@@ -139,54 +211,4 @@ function shorten(entry: EvidenceEntry): EvidenceEntry {
     bytes: Buffer.byteLength(message),
     sha256,
   };
-}
-
-/**
- * SHA-256 of a file's last line, and its length, in a constant amount of memory. A line without its end was cut
- * short by a crash: its message was never acknowledged, and comes again; it is cut off.
- */
-function lastLine(path: string): { last: string; bytes: number } {
-  let file: number;
-  try {
-    file = openSync(path, 'r+');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { last: firstPrev, bytes: 0 };
-    throw cause;
-  }
-  try {
-    const { size } = fstatSync(file);
-    const end = lineEndBefore(file, size);
-    if (end < size) ftruncateSync(file, end);
-    if (end === 0) return { last: firstPrev, bytes: 0 };
-    return { last: hashOf(file, lineEndBefore(file, end - 1), end - 1), bytes: end };
-  } finally {
-    closeSync(file);
-  }
-}
-
-const chunkBytes = 64 * 1024;
-
-/** Where the last line feed before `end` ends, 0 where there is none. */
-function lineEndBefore(file: number, end: number): number {
-  const chunk = Buffer.alloc(chunkBytes);
-  for (let to = end; to > 0; ) {
-    const from = Math.max(0, to - chunkBytes);
-    const read = readSync(file, chunk, 0, to - from, from);
-    const index = chunk.subarray(0, read).lastIndexOf(0x0a);
-    if (index >= 0) return from + index + 1;
-    to = from;
-  }
-  return 0;
-}
-
-function hashOf(file: number, from: number, to: number): string {
-  const hash = createHash('sha256');
-  const chunk = Buffer.alloc(chunkBytes);
-  for (let at = from; at < to; ) {
-    const read = readSync(file, chunk, 0, Math.min(chunkBytes, to - at), at);
-    if (read === 0) break;
-    hash.update(chunk.subarray(0, read));
-    at += read;
-  }
-  return hash.digest('hex');
 }

@@ -50,6 +50,7 @@ export class Findings {
   /** To be called every second or so. */
   tick(): void {
     this.#limit.tick();
+    this.#evidence?.tick();
   }
 
   /** Says what was only counted so far. */

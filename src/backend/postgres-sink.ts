@@ -7,6 +7,7 @@ import { faultError, MerestoneError } from '../base/error.ts';
 import { hostFault } from '../base/host.ts';
 import type { Notice } from './notice.ts';
 import { checkIsolation } from './postgres-isolation.ts';
+import { storable } from './row-digest.ts';
 import type { Row } from './row.ts';
 import type { RowSink } from './row-sink.ts';
 
@@ -223,9 +224,4 @@ function checkedUrl(url: string): string {
       hint: 'add ?sslmode=verify-full&sslrootcert=/path/of/its/ca.crt to --postgres',
     },
   );
-}
-
-/** PostgreSQL's text has no NUL; a sensor's may. */
-function storable(text: string): string {
-  return text.replaceAll('\0', '\uFFFD');
 }

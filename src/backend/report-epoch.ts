@@ -1,4 +1,6 @@
+import type { BatchDigest } from './evidence.ts';
 import { SeqSet, type SeqRange } from './seq-set.ts';
+import { StreamLedger } from './stream-ledger.ts';
 import type { Statement } from './report.ts';
 
 /** What is known of one epoch of one gateway. */
@@ -14,11 +16,31 @@ export interface EpochReport {
   missing: SeqRange[];
 }
 
+/** What became of the batches of one epoch that its gateway signed for. */
+export interface EpochSum {
+  gateway: string;
+  epoch: string;
+  /** Batches that a checkpoint speaks for. */
+  signed: number;
+  /** Of these: whose digests in the evidence make the signed chain. */
+  verified: number;
+  /** Of the others: declared dropped or quarantined under a signature. */
+  declared: number;
+  /** Signed - verified - declared. */
+  unaccounted: SeqRange[];
+  /** Of the unaccounted: what the consumer noted as verified, and the evidence has no digests to show it. */
+  noted: number;
+}
+
 /** Epochs of one gateway in one report, and runs lost in one epoch: more only come of who means it. */
 const epochsMax = 1000;
 const lostMax = 10_000;
 /** Checkpoints of one epoch that are held while they are read: a week's. */
 const headsMax = 10_000;
+/** Epochs whose chain is walked at once: the one that is over, and the one that goes on, and some to spare. */
+const walksMax = 8;
+
+type Finding = Readonly<Record<string, unknown>>;
 
 interface SignedHead {
   seq: number;
@@ -33,12 +55,22 @@ interface EpochAccount {
   gaps: SeqSet;
   closed: SeqSet;
   lost: EpochReport['lost'];
+  /** What the digests in the evidence show. */
+  walked: SeqSet;
+  /** The last batch that a checkpoint, and that any signature speaks for. */
+  checkpointTo: number;
+  signedTo: number;
+  /** Whether something is of the time asked for. */
+  isAsked: boolean;
 }
 
 /** Gathers what the lines of one gateway say about its epochs, in memory that goes with what is left to tell. */
 export class EpochAccounts {
   readonly #gateway: string;
   readonly #epochs = new Map<string, EpochAccount>();
+  readonly #walks = new Map<string, StreamLedger>();
+  /** Checkpoints came that there was no room for. */
+  #isWithheld = false;
   /** What there was no room for. */
   omitted = 0;
 
@@ -46,23 +78,42 @@ export class EpochAccounts {
     this.#gateway = gateway;
   }
 
-  takeStatement({ checkpoint, event, signer }: Statement): void {
-    if (checkpoint !== undefined) {
-      const { epoch, seq, samples } = checkpoint;
-      const account = this.#account(epoch);
-      if (account === undefined || signer === undefined) return;
-      insertHead(account.heads, { seq, samples, fingerprintSha256: signer.fingerprintSha256 });
+  takeStatement({ checkpoint, event, signer }: Statement, isAsked: boolean): void {
+    if (checkpoint !== undefined && signer !== undefined) {
+      const { epoch, seq, samples, previous } = checkpoint;
+      const account = this.#account(epoch, isAsked);
+      if (account !== undefined) {
+        insertHead(account.heads, { seq, samples, fingerprintSha256: signer.fingerprintSha256 });
+        this.#sign(epoch, account, checkpoint);
+      }
+      const before = previous && this.#account(previous.epoch, isAsked);
+      if (before !== undefined) this.#sign(previous!.epoch, before, previous!);
     } else if (event !== undefined && 'seqFrom' in event) {
       const { kind, seqFrom: from, seqTo: to, samples, reason } = event;
-      const lost = this.#account(event.epoch)?.lost;
-      if (lost === undefined || lost.length >= lostMax) this.omitted++;
-      else lost.push({ kind, from, to, samples, reason, signed: signer !== undefined });
+      const account = this.#account(event.epoch, isAsked);
+      if (account === undefined || account.lost.length >= lostMax) {
+        this.omitted++;
+        return;
+      }
+      account.lost.push({ kind, from, to, samples, reason, signed: signer !== undefined });
+      if (signer === undefined) return;
+      account.signedTo = Math.max(account.signedTo, to);
+      this.#walk(event.epoch).takeLost(event, true);
     }
   }
 
-  takeFinding({ epoch, kind, from, to }: Readonly<Record<string, unknown>>): void {
+  takeBatch({ epoch, seq, sha256 }: BatchDigest, isAsked: boolean): void {
+    // A second chain is not the one that the epoch's checkpoints are about.
+    const account = epoch.includes('~') ? undefined : this.#account(epoch, isAsked);
+    if (account !== undefined) {
+      this.#walk(epoch).takeBatch(seq, Buffer.from(sha256, 'base64url').toString('hex'));
+    }
+  }
+
+  takeFinding({ epoch, kind, from, to, class: of }: Finding, isAsked: boolean): void {
+    if (kind === 'evidence-limit' && of === 'signed') this.#isWithheld = true;
     if (typeof epoch !== 'string') return;
-    const account = this.#account(epoch);
+    const account = this.#account(epoch, isAsked);
     if (account === undefined || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return;
     const sets: Record<string, SeqSet> = {
       verified: account.verified,
@@ -72,29 +123,87 @@ export class EpochAccounts {
     if (typeof kind === 'string' && Object.hasOwn(sets, kind)) sets[kind]!.add(from as number, to as number);
   }
 
-  /** Oldest first. */
-  reports(): EpochReport[] {
-    return [...this.#epochs]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([epoch, { heads, verified, gaps, closed, lost }]) => {
-        const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
-        // An event that nobody signed explains a gap only where nothing was verified.
-        for (const { from, to, signed } of lost) if (signed || heads.length === 0) accounted.add(from, to);
-        const missing = gaps.runs.flatMap(([from, to]) => accounted.missing(from, to));
-        const gateway = this.#gateway;
-        return { gateway, epoch, signed: signedRuns(heads), verified: rangesOf(verified), lost, missing };
-      });
+  /** All lines were taken: what is to be told of the epochs, oldest first. */
+  close(): { reports: EpochReport[]; sums: EpochSum[]; faults: string[] } {
+    for (const [epoch, ledger] of this.#walks) this.#endWalk(epoch, ledger);
+    const all = [...this.#epochs].sort(([a], [b]) => (a < b ? -1 : 1));
+    const asked = all.filter(([, { isAsked }]) => isAsked);
+    return {
+      reports: asked.map(([epoch, account]) => this.#report(epoch, account)),
+      sums: asked.flatMap(([epoch, account]) =>
+        account.checkpointTo > 0 ? [this.#sum(epoch, account)] : [],
+      ),
+      faults: all.flatMap(([epoch, account]) => this.#faultsOf(epoch, account)),
+    };
   }
 
-  #account(epoch: string): EpochAccount | undefined {
+  #report(epoch: string, { heads, verified, gaps, closed, lost }: EpochAccount): EpochReport {
+    const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
+    // An event that nobody signed explains a gap only where nothing was verified.
+    for (const { from, to, signed } of lost) if (signed || heads.length === 0) accounted.add(from, to);
+    const missing = gaps.runs.flatMap(([from, to]) => accounted.missing(from, to));
+    const gateway = this.#gateway;
+    return { gateway, epoch, signed: signedRuns(heads), verified: rangesOf(verified), lost, missing };
+  }
+
+  #sum(epoch: string, { checkpointTo: signed, walked, verified, lost }: EpochAccount): EpochSum {
+    const unverified = walked.missing(1, signed);
+    const declared = new SeqSet(lost.filter((run) => run.signed).map(({ from, to }) => [from, to]));
+    const unaccounted = unverified.flatMap(([from, to]) => declared.missing(from, to));
+    const unnoted = unaccounted.flatMap(([from, to]) => verified.missing(from, to));
+    const [open, left] = [countOf(unverified), countOf(unaccounted)];
+    return {
+      gateway: this.#gateway,
+      epoch,
+      signed,
+      verified: signed - open,
+      declared: open - left,
+      unaccounted,
+      noted: left - countOf(unnoted),
+    };
+  }
+
+  /** Nothing is verified that was not signed. */
+  #faultsOf(epoch: string, { verified, signedTo }: EpochAccount): string[] {
+    const to = verified.runs.at(-1)?.[1] ?? 0;
+    if (to <= signedTo || this.#isWithheld) return [];
+    const signed = signedTo === 0 ? 'nothing' : `nothing beyond batch ${signedTo}`;
+    return [`${this.#gateway} epoch ${epoch}: noted as verified to batch ${to}, and ${signed} is signed`];
+  }
+
+  #sign(epoch: string, account: EpochAccount, place: { seq: number; chain: string }): void {
+    account.checkpointTo = Math.max(account.checkpointTo, place.seq);
+    account.signedTo = Math.max(account.signedTo, place.seq);
+    this.#walk(epoch).takeSigned(place);
+  }
+
+  /** Those of the epochs that were heard last. */
+  #walk(epoch: string): StreamLedger {
+    const ledger = this.#walks.get(epoch) ?? new StreamLedger();
+    this.#walks.delete(epoch);
+    this.#walks.set(epoch, ledger);
+    ledger.drainChanges();
+    if (this.#walks.size > walksMax) this.#endWalk(...this.#walks.entries().next().value!);
+    return ledger;
+  }
+
+  #endWalk(epoch: string, ledger: StreamLedger): void {
+    this.#walks.delete(epoch);
+    for (const [from, to] of ledger.verified.runs) this.#epochs.get(epoch)?.walked.add(from, to);
+  }
+
+  #account(epoch: string, isAsked: boolean): EpochAccount | undefined {
     const known = this.#epochs.get(epoch);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.isAsked ||= isAsked;
+      return known;
+    }
     if (this.#epochs.size >= epochsMax) {
       this.omitted++;
       return undefined;
     }
-    const [verified, gaps, closed] = [new SeqSet(), new SeqSet(), new SeqSet()];
-    const account: EpochAccount = { heads: [], verified, gaps, closed, lost: [] };
+    const sets = { verified: new SeqSet(), gaps: new SeqSet(), closed: new SeqSet(), walked: new SeqSet() };
+    const account = { heads: [], ...sets, lost: [], checkpointTo: 0, signedTo: 0, isAsked };
     this.#epochs.set(epoch, account);
     return account;
   }
@@ -131,4 +240,8 @@ function signedRuns(heads: readonly SignedHead[]): EpochReport['signed'] {
 
 function rangesOf(set: SeqSet): SeqRange[] {
   return set.runs.map(([from, to]) => [from, to]);
+}
+
+function countOf(ranges: readonly SeqRange[]): number {
+  return ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
 }

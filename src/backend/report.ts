@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { describeError } from '../base/error.ts';
 import type { CheckpointClaims } from '../messages/checkpoint.ts';
 import type { StreamEvent } from '../messages/event.ts';
 import type { Origin } from '../messages/topic.ts';
 import { gatewaysIn, readLines, type ReadLine } from './evidence-reader.ts';
 import type { EvidenceLine } from './evidence.ts';
-import { EpochAccounts, type EpochReport } from './report-epoch.ts';
+import { EpochAccounts, type EpochReport, type EpochSum } from './report-epoch.ts';
 import { namedSigner, type Signer, type VouchFor } from './signature.ts';
 import { verifyCheckpoint, verifyEvent } from './statement.ts';
+import { EvidenceCheck, type TreeReport } from './tree/evidence-check.ts';
+import { defaultLog } from './tree/tree-head.ts';
 
 /** What one certificate signed. */
 export interface CertificateReport extends Signer {
@@ -24,10 +26,19 @@ export interface Report {
   tenant: string;
   from: number;
   to: number;
-  /** Evidence that is not what was kept: lines that do not follow from the one before, signatures gone bad. */
+  /**
+   * Evidence that is not what was kept: lines that do not follow from the one before, that are not what a head was
+   * signed for or are gone, and signatures gone bad.
+   */
   damaged: string[];
+  /** How much is under signed heads. */
+  trees?: TreeReport[];
+  /** What could be missing or changed without showing. */
+  cannotSee?: string[];
   certificates: CertificateReport[];
   epochs: EpochReport[];
+  /** Batches of each epoch: signed, and what became of them. */
+  sums?: EpochSum[];
   /** Samples that never became a batch. */
   neverStored: {
     gateway: string;
@@ -62,6 +73,12 @@ export interface ReportOptions {
   from: number;
   to: number;
   vouchFor: VouchFor;
+  /** A file of heads that was kept elsewhere. */
+  heads?: string | undefined;
+  /** The only keys that may have signed heads. */
+  keys?: readonly KeyObject[] | undefined;
+  /** How the origins of its trees begin. */
+  log?: string;
 }
 
 /** Entries of each list of a report. */
@@ -89,6 +106,7 @@ export async function reportOn(folder: string, options: ReportOptions): Promise<
   const report = new Reporter(folder, options);
   const gateways = gatewaysIn(folder);
   for (const origin of gateways) if (origin.tenant === options.tenant) await report.takeOwn(origin);
+  report.takeGone();
   // Only now it is known whose certificates the others' signatures may name.
   for (const origin of gateways) if (origin.tenant !== options.tenant) report.takeOther(origin);
   return report.report();
@@ -100,33 +118,69 @@ class Reporter {
   readonly #certificates = new Map<string, CertificateReport>();
   readonly #others = new Map<string, Report['others'][number]>();
   readonly #report: Report;
+  readonly #check: EvidenceCheck;
+  /** Gateways whose lines were read. */
+  readonly #taken = new Set<string>();
 
   constructor(folder: string, options: ReportOptions) {
     const { tenant, from, to } = options;
     this.#folder = folder;
     this.#options = options;
-    const lists = { damaged: [], certificates: [], epochs: [], neverStored: [], audit: [], findings: [] };
-    this.#report = { tenant, from, to, ...lists, others: [], omitted: {} };
+    const { heads, keys, log = defaultLog } = options;
+    this.#check = new EvidenceCheck({ folder, tenant, log, heads, keys });
+    const { trees, cannotSee } = this.#check;
+    const said = { certificates: [], epochs: [], sums: [], neverStored: [], audit: [], findings: [] };
+    this.#report = { tenant, from, to, damaged: [], trees, cannotSee, ...said, others: [], omitted: {} };
   }
 
   async takeOwn(origin: Origin): Promise<void> {
-    const epochs = new EpochAccounts(origin.gateway);
+    const { gateway } = origin;
+    const { from, to } = this.#options;
+    const epochs = new EpochAccounts(gateway);
+    const tree = this.#check.begin(gateway);
     const seen = new Set<string>();
-    for (const line of this.#lines(origin)) {
-      if ('finding' in line) {
-        epochs.takeFinding(line.finding);
-        if (line.finding['severity'] !== 'info') this.#add('findings', line.finding);
-        continue;
-      }
-      // What was refused at arrival is in the findings; each statement counts once.
-      if (line.outcome.startsWith('refused') || !isNew(seen, line.message)) continue;
-      const statement = await this.#verify(origin, line);
-      if (statement === undefined) continue;
-      epochs.takeStatement(statement);
-      this.#take(statement);
+    this.#taken.add(gateway);
+    // What an epoch's batches came to began before the time asked for.
+    for (const read of readLines(this.#folder, origin)) {
+      tree.take(read.leaf, read.place);
+      this.#judge(read);
+      if (read.kind !== 'line' || read.line.at > to) continue;
+      await this.#takeLine(origin, read.line, epochs, { seen, isAsked: read.line.at >= from });
     }
-    for (const epoch of epochs.reports()) this.#add('epochs', epoch);
+    this.#check.end(gateway, tree);
+    const { reports, sums, faults } = epochs.close();
+    for (const epoch of reports) this.#add('epochs', epoch);
+    for (const sum of sums) this.#add('sums', sum);
+    for (const fault of faults) this.#add('damaged', fault);
     this.#omit('epochs', epochs.omitted);
+  }
+
+  /** Gateways of which nothing is there but the heads that were kept elsewhere. */
+  takeGone(): void {
+    for (const gateway of this.#check.gateways) {
+      if (!this.#taken.has(gateway)) this.#check.end(gateway, this.#check.begin(gateway));
+    }
+    for (const fault of this.#check.faults) this.#add('damaged', fault);
+  }
+
+  async #takeLine(
+    origin: Origin,
+    line: EvidenceLine,
+    epochs: EpochAccounts,
+    { seen, isAsked }: { seen: Set<string>; isAsked: boolean },
+  ): Promise<void> {
+    if ('batch' in line) return epochs.takeBatch(line.batch, isAsked);
+    if ('finding' in line) {
+      epochs.takeFinding(line.finding, isAsked);
+      if (isAsked && line.finding['severity'] !== 'info') this.#add('findings', line.finding);
+      return;
+    }
+    // What was refused at arrival is in the findings; each statement counts once.
+    if (line.outcome.startsWith('refused') || !isNew(seen, line.message)) return;
+    const statement = await this.#verify(origin, line);
+    if (statement === undefined) return;
+    epochs.takeStatement(statement, isAsked);
+    if (isAsked) this.#take(statement);
   }
 
   takeOther(origin: Origin): void {
@@ -137,7 +191,11 @@ class Reporter {
     const { tenant, gateway } = origin;
     const other = this.#others.get(tenant) ?? { tenant, signatures: 0, named: [] };
     this.#others.set(tenant, other);
-    for (const line of this.#lines(origin)) {
+    const { from, to } = this.#options;
+    for (const read of readLines(this.#folder, origin)) {
+      this.#judge(read);
+      if (read.kind !== 'line' || read.line.at < from || read.line.at > to) continue;
+      const { line } = read;
       const jws = signatureIn(line);
       if (jws === undefined) continue;
       other.signatures++;
@@ -151,15 +209,6 @@ class Reporter {
 
   report(): Report {
     return { ...this.#report, certificates: this.#wanted(), others: [...this.#others.values()] };
-  }
-
-  /** The lines of the time asked for; what is wrong with the files is noted. */
-  *#lines(origin: Origin): Generator<EvidenceLine> {
-    const { from, to } = this.#options;
-    for (const read of readLines(this.#folder, origin, from, to)) {
-      this.#judge(read);
-      if (read.kind === 'line' && read.line.at >= from && read.line.at <= to) yield read.line;
-    }
   }
 
   #judge(read: ReadLine): void {
@@ -228,8 +277,8 @@ class Reporter {
     );
   }
 
-  #add<Name extends BoundedList>(name: Name, entry: Report[Name][number]): void {
-    const list = this.#report[name] as Report[Name][number][];
+  #add<Name extends BoundedList>(name: Name, entry: NonNullable<Report[Name]>[number]): void {
+    const list = this.#report[name] as NonNullable<Report[Name]>[number][];
     if (list.length < listMax) list.push(entry);
     else this.#omit(name, 1);
   }
@@ -239,7 +288,7 @@ class Reporter {
   }
 }
 
-type BoundedList = 'damaged' | 'epochs' | 'neverStored' | 'audit' | 'findings';
+type BoundedList = 'damaged' | 'epochs' | 'sums' | 'neverStored' | 'audit' | 'findings';
 
 /** Whether a statement was not there before; the oldest are forgotten where there are too many. */
 function isNew(seen: Set<string>, message: string): boolean {
@@ -252,7 +301,7 @@ function isNew(seen: Set<string>, message: string): boolean {
 
 /** The JWS that a line carries, good or not. */
 function signatureIn(line: EvidenceLine): string | undefined {
-  if ('finding' in line) return undefined;
+  if (!('channel' in line)) return undefined;
   if (line.channel === 'checkpoint') return line.message;
   try {
     const { proof } = JSON.parse(line.message) as { proof?: unknown };

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { Consumer } from '../backend/consumer.ts';
 import { Deliveries } from '../backend/deliveries.ts';
-import { EvidenceLog } from '../backend/evidence.ts';
 import { formatNotice, noticeDocument, type Notice } from '../backend/notice.ts';
 import { StateStore } from '../backend/state-store.ts';
 import { Subscriber } from '../backend/subscriber.ts';
@@ -15,6 +14,7 @@ import {
   limitsOf,
   subscriberOptionsOf,
 } from './consume/consume-options.ts';
+import { openEvidence } from './consume/evidence-place.ts';
 import { openOutlet } from './consume/outlet.ts';
 import { summaryOf } from './consume/summary.ts';
 import { loadGatewayTrust } from './gateway-trust.ts';
@@ -43,7 +43,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     process.stderr.write(`${line}\n`);
   };
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);
-  const evidence = args.evidence === undefined ? undefined : new EvidenceLog(args.evidence, systemClock);
+  const evidence = openEvidence(args);
   const store = new StateStore(args.state ?? ':memory:', limits.aside);
   store.checkpointAside();
   if (store.damagedAside !== undefined) {

@@ -1,3 +1,5 @@
+import { defaultLog } from '../backend/tree/tree-head.ts';
+
 /*
  * Options for yargs whose last value counts where one is given twice, for commands in which some may be
  * repeated: they set `duplicate-arguments-array`, which would else make a list of every one.
@@ -11,6 +13,12 @@ export function text(describe: string) {
 export function needed(describe: string) {
   return { ...text(describe), demandOption: true } as const;
 }
+
+/** How the origins of a backend's trees begin: C2SP wants a name that no other log has. */
+export const logName = {
+  ...text('begins the names of the logs, as in NAME/TENANT/GATEWAY'),
+  default: defaultLog,
+};
 
 /** May be repeated. */
 export function many(describe: string) {

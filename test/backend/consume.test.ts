@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -264,6 +264,52 @@ describe('merestone consume, with a real Mosquitto', () => {
     assert.equal(rows.length, 2 * batches);
     const streams = running.notice('summary')!['streams'] as { epoch: string; verified: unknown }[];
     assert.deepEqual(streams.find(({ epoch }) => epoch === stream.epoch)!.verified, [[1, batches]]);
+  });
+
+  it('signs what it keeps, over a kill, and the report finds what is missing of it', async () => {
+    const [evidence, heads] = [join(folder, 'signed'), join(folder, 'heads')];
+    const words = ['--evidence', evidence, '--heads', heads, '--state', join(folder, 'signed.state')];
+    const stream = freshStream(acme, 8);
+    const first = consume(...words);
+    await first.connected();
+    await publishBatches(stream, 1, 2, 3);
+    await publish(acme, 'checkpoint', await signer.sign(stream.claims(3)), true);
+    await until('verified', () => first.notice('verified'));
+    await first.end('SIGKILL');
+    const months = join(evidence, acme.tenant, acme.gateway);
+    const path = join(months, (await readdir(months)).find((name) => name.endsWith('.ndjson'))!);
+    await appendFile(path, '{"at":17,"prev":"ha');
+    const second = consume(...words);
+    await second.connected();
+    await publishBatches(stream, 4, 5, 6);
+    await publish(acme, 'checkpoint', await signer.sign(stream.claims(6)), true);
+    await until('verified', () => second.notice('verified'));
+    assert.equal(await second.end(), 0);
+    assert.equal((await stat(`${evidence}.key`)).mode & 0o777, 0o600);
+
+    const report = (...more: string[]) => {
+      const access = ['--evidence', evidence, '--trust', join(folder, 'ca.crt'), '--heads', heads];
+      return runCommand(['backend', 'report', '--tenant', 'acme', ...access, ...more]);
+    };
+    const whole = await report();
+    assert.equal(whole.exitCode, 0, whole.stdout);
+    assert.match(whole.stdout, /acme_gw-0001: all \d+ lines/);
+    assert.match(whole.stdout, new RegExp(`${stream.epoch}: 6 - 6 - 0 = 0`));
+    const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+    await writeFile(path, `${lines.slice(0, -1).join('\n')}\n`);
+    const cut = await report();
+    assert.equal(cut.exitCode, 74);
+    assert.match(cut.stdout, /acme_gw-0001: 1 of \d+ lines that were signed .* are gone/);
+    // What comes now does not hide it.
+    const third = consume(...words);
+    await third.connected();
+    await publish(acme, 'event', await prove(signer, stream.lost('dropped', 7, 8)));
+    await until('the event', () => third.notice('dropped'));
+    assert.equal(await third.end(), 0);
+    const later = await report();
+    assert.equal(later.exitCode, 74);
+    assert.match(later.stdout, /evidence-cut: \d+ bytes of evidence that a head was signed for are gone/);
+    assert.match(later.stdout, /are not those that were signed/);
   });
 
   it('keeps what it refuses, lists it, and takes it again when it is told to', async () => {

@@ -10,8 +10,8 @@ export function readEvidence(
 ): { origin: Origin; lines: EvidenceLine[] }[] {
   return gatewaysIn(folder).map((origin) => ({
     origin,
-    lines: [...readLines(folder, origin, from, to)].flatMap((read) =>
-      read.kind === 'line' ? [read.line] : [],
+    lines: [...readLines(folder, origin)].flatMap((read) =>
+      read.kind === 'line' && from <= read.line.at && read.line.at <= to ? [read.line] : [],
     ),
   }));
 }

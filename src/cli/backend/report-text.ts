@@ -1,8 +1,9 @@
 import { lostSamples } from '../../backend/notice-text.ts';
 import { plainDocument } from '../../base/plain-text.ts';
-import type { EpochReport } from '../../backend/report-epoch.ts';
+import type { EpochReport, EpochSum } from '../../backend/report-epoch.ts';
 import type { CertificateReport, Report } from '../../backend/report.ts';
 import { formatRanges } from '../../backend/seq-set.ts';
+import type { TreeReport } from '../../backend/tree/evidence-check.ts';
 
 /** Findings and audit entries that a page for people still lists; `--json` has all. */
 const listedMax = 50;
@@ -14,9 +15,15 @@ export function formatReport(found: Report): string {
   return [
     `Evidence of tenant ${tenant}, ${iso(from)} to ${iso(to)}`,
     ...section('The evidence itself is damaged:', damaged),
+    ...section('Under signed heads:', (report.trees ?? []).map(treeLine)),
+    ...section('What this cannot show:', report.cannotSee ?? []),
     ...(certificates.length === 0 ? ['', 'No certificate signed anything in this time.'] : []),
     ...certificates.flatMap(certificateLines),
     ...epochs.flatMap((epoch) => epochLines(epoch, certificates.length > 1)),
+    ...section(
+      'Signed, less verified, less declared dropped or quarantined:',
+      (report.sums ?? []).map(sumLine),
+    ),
     ...section(
       'Never stored:',
       report.neverStored.map(({ gateway, reason, ...lost }) => `${gateway}: ${lostSamples(lost)}: ${reason}`),
@@ -79,6 +86,18 @@ function epochLines(
     }),
     `  missing    ${missing.length === 0 ? 'nothing' : `${formatRanges(missing)}, and no event says why`}`,
   ];
+}
+
+function treeLine({ gateway, lines, signed }: TreeReport): string {
+  if (lines === signed) return `${gateway}: ${lines === 0 ? 'no lines' : `all ${lines} lines`}`;
+  return `${gateway}: ${signed} of ${lines} lines; no head that fits covers the last ${lines - signed}`;
+}
+
+function sumLine({ gateway, epoch, signed, verified, declared, unaccounted, noted }: EpochSum): string {
+  const left = signed - verified - declared;
+  const which = left === 0 ? '' : ` (${formatRanges(unaccounted)})`;
+  const shown = noted === 0 ? '' : `; of these ${noted} were noted as verified, and no digests here show it`;
+  return `${gateway} ${epoch}: ${signed} - ${verified} - ${declared} = ${left}${which}${shown}`;
 }
 
 function otherLine({ tenant, signatures, named }: Report['others'][number]): string {

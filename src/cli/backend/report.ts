@@ -5,8 +5,9 @@ import { isSegment } from '../../messages/segment.ts';
 import { formatReport } from './report-text.ts';
 import type { Command } from '../command.ts';
 import { loadGatewayTrust } from '../gateway-trust.ts';
-import { many, needed, text } from '../option.ts';
+import { logName, many, needed, text } from '../option.ts';
 import { print, printJson } from '../output.ts';
+import { publicKeys } from './public-keys.ts';
 
 interface ReportArguments {
   tenant: string;
@@ -15,6 +16,9 @@ interface ReportArguments {
   trust: string[];
   from: string;
   to: string | undefined;
+  heads: string | undefined;
+  key: string[];
+  'log-name': string;
 }
 
 const report: Command<ReportArguments> = {
@@ -28,6 +32,11 @@ const report: Command<ReportArguments> = {
       trust: { ...many('CA of the gateways: FILE, or TENANT=FILE; may be repeated'), demandOption: true },
       from: { ...text('since when: 2026-11-01 or 2026-11-01T12:00:00Z'), default: '1970-01-01' },
       to: text('until when; left out: now'),
+      heads: text('the file that consume was given as --heads: what it has must be in the evidence'),
+      key: many(
+        'a public key that may have signed: NAME+ID+KEY, as --heads begins, or a PEM file; may be repeated',
+      ),
+      'log-name': logName,
     }),
   handler: run,
 };
@@ -41,7 +50,9 @@ async function run(args: ReportArguments & { json: boolean }): Promise<void> {
   const to = args.to === undefined ? Date.now() : instant(args.to, 'to');
   const certificate = args.certificate === undefined ? undefined : fingerprint(args.certificate);
   const vouchFor = loadGatewayTrust(args.trust);
-  const found = await reportOn(evidence, { tenant, certificate, from, to, vouchFor });
+  const { heads, 'log-name': log } = args;
+  const keys = publicKeys(args.key);
+  const found = await reportOn(evidence, { tenant, certificate, from, to, vouchFor, heads, keys, log });
   if (args.json) await printJson(found);
   else await print(formatReport(found));
   if (found.damaged.length > 0) process.exitCode = ExitCode.Io;

@@ -5,7 +5,7 @@ import { faultError, MerestoneError } from '../../base/error.ts';
 import { parseDuration, parseSize } from '../../base/quantity.ts';
 import { isSegment } from '../../messages/segment.ts';
 import { readInput } from '../input.ts';
-import { many, needed, text } from '../option.ts';
+import { logName, many, needed, text } from '../option.ts';
 
 export interface ConsumeArguments {
   url: string[];
@@ -18,6 +18,10 @@ export interface ConsumeArguments {
   postgres: string | undefined;
   state: string | undefined;
   evidence: string | undefined;
+  'evidence-key': string | undefined;
+  'log-name': string;
+  heads: string | undefined;
+  'heads-every': string;
   replay: boolean;
   backlog: string;
   seconds: number | undefined;
@@ -42,6 +46,12 @@ export const consumeOptions = {
   postgres: text('insert rows into this database instead: postgres://USER@HOST/DATABASE'),
   state: text('remember here what was written, over restarts'),
   evidence: text('keep checkpoints, events and findings in this folder, append-only'),
+  'evidence-key': text(
+    'signs the evidence (Ed25519, PEM), made where it is missing; left out: DIR.key beside it',
+  ),
+  heads: text('append the signed heads of the evidence to this file too, which lies elsewhere'),
+  'heads-every': { ...text('sign the head of what grows so often'), default: '1m' },
+  'log-name': logName,
   replay: {
     type: 'boolean',
     default: false,
@@ -89,6 +99,9 @@ export function limitsOf(args: ConsumeArguments): Limits {
       hint: 'give the CA of the gateways',
     });
   }
+  if (args.heads !== undefined && args.evidence === undefined) {
+    throw new MerestoneError('Usage', '--heads needs --evidence: they are the heads of that');
+  }
   if (args.replay && args.state === undefined) {
     throw new MerestoneError('Usage', '--replay needs --state: that is where refused messages are kept');
   }
@@ -134,7 +147,10 @@ function positive(args: ConsumeArguments, name: 'seconds' | 'count'): number | u
   throw new MerestoneError('Usage', `--${name} must be a number above 0`);
 }
 
-function duration(args: ConsumeArguments, name: 'gap-after' | 'session-expiry'): number {
+export function duration(
+  args: ConsumeArguments,
+  name: 'gap-after' | 'session-expiry' | 'heads-every',
+): number {
   try {
     return parseDuration(args[name]);
   } catch (cause) {
