@@ -88,8 +88,9 @@ function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
     const size = `${formatBytes(spool.bytesInUse)} of ${formatBytes(spool.bytesMax)}`;
     say('spool', `${count(spool.batches)} batches waiting (${count(spool.samples)} samples)${age}; ${size}`);
     const { disk } = spool;
+    const disks = disk.isShort ? 'batches are given up for want of room' : 'takes nothing';
     if (disk.state === 'failing')
-      say('disk', paint('red', `takes nothing: ${disk.reason ?? 'it does not say why'}`));
+      say('disk', paint('red', `${disks}: ${disk.reason ?? 'it does not say why'}`));
     const key = spool.key && meaningOfKeyPlace(spool.key);
     if (key !== undefined) say('', paint('dim', key));
     if (spool.rejected > 0) say('', paint('yellow', `${count(spool.rejected)} batches quarantined`));

@@ -221,8 +221,10 @@ export interface SpoolStatus {
 }
 
 export interface DiskStatus {
-  /** `failing`: it takes nothing of what the silo has to store. */
+  /** `failing`: it takes nothing of what the silo has to store, or only at the price of what waits. */
   state: 'good' | 'failing';
+  /** The latter: other programs have filled it. */
+  isShort?: true;
   /** Why; null while it is good. */
   reason: string | null;
   /** For how long it has been failing; null while it is good. */

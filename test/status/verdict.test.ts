@@ -460,6 +460,18 @@ describe('the verdict', () => {
       judge(statusOf([{ ...goodSilo, uplink, ...more }], [goodBus])).reasons.join('\n');
     assert.match(of({}), /closed; data waits on the disk; open it/);
     assert.match(of({ spool: { ...goodSilo.spool!, disk } }), /x: closed; open it/);
+    const short = {
+      ...disk,
+      isShort: true as const,
+      reason: 'other programs have filled its disk; free space',
+    };
+    const told = of({ spool: { ...goodSilo.spool!, disk: short } });
+    assert.match(
+      told,
+      /has given up batches for want of room for 1 s: other programs have filled its disk; free/,
+    );
+    assert.match(told, /closed; data waits on the disk; open it/);
+    assert.doesNotMatch(told, /takes nothing/);
     const batches = { lingerMs: 1000, unacceptedMs: 60_000 };
     for (const lastAnswer of ['refused', 'no-subscribers', 'too-large', 'accepted'] as const) {
       const taken = { ...goodSilo.uplink!, lastAnswer };

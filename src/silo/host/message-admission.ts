@@ -171,6 +171,7 @@ function spoolOf(from: UnknownRecord): SpoolStatus {
 function diskOf(from: UnknownRecord): DiskStatus {
   return {
     state: oneOf(from['state'], ['good', 'failing']),
+    ...(from['isShort'] === true && { isShort: true }),
     reason: orNull(from['reason'], text),
     sinceMs: orNull(from['sinceMs'], number),
   };

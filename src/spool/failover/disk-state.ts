@@ -11,8 +11,7 @@ const retryMsMax = 60_000;
 /** One that fails again this soon after it worked was not mended. */
 const relapseMs = 60_000;
 
-const shortage =
-  'other programs have filled its disk, and the spool gives up batches for want of room; free space';
+const shortage = 'other programs have filled its disk; free space on it';
 
 /** Whether the spool's disk takes what it is given, and when to try it again where it does not. */
 export class DiskState {
@@ -92,6 +91,6 @@ export class DiskState {
     }
     if (this.#shortage === undefined) return goodDisk;
     const sinceMs = Math.round(this.#clock.monotonicMs() - this.#shortage.sinceMs);
-    return { state: 'failing', reason: shortage, sinceMs };
+    return { state: 'failing', isShort: true, reason: shortage, sinceMs };
   }
 }

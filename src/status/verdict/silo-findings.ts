@@ -87,7 +87,10 @@ function diskRemarks({ spool, quotas }: SiloStatus): Remark[] {
       {
         verdict: 'failing',
         kind: 'disk',
-        what: because(`has had a disk that takes nothing${since}`, why),
+        what: because(
+          `has ${disk.isShort ? 'given up batches for want of room' : 'had a disk that takes nothing'}${since}`,
+          why,
+        ),
         remedy: remedy ?? 'free space on it, or replace a card that is worn out or read-only',
       },
     ];

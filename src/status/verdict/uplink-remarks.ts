@@ -8,7 +8,7 @@ const holding: ReadonlySet<QuotaName> = new Set(['uplink-bytes-per-day', 'cpu-sh
 /** Whether a silo's batches arrive. Where its disk takes nothing, they do not wait there either. */
 export function uplinkRemarks(silo: SiloStatus): Remark[] {
   const remarks = arrivalRemarks(silo);
-  if (silo.spool?.disk.state !== 'failing') return remarks;
+  if (silo.spool?.disk.state !== 'failing' || silo.spool.disk.isShort) return remarks;
   return remarks.map((each) => ({ ...each, remedy: each.remedy.replace(/^[^;]* waits on the disk; /, '') }));
 }
 

@@ -213,6 +213,7 @@ describe('storage on a disk that fails', () => {
     const { dropped, disk: state } = rig.storage.status();
     assert.ok(dropped > 0);
     assert.equal(state.state, 'failing');
+    assert.equal(state.isShort, true);
     assert.match(state.reason!, /filled its disk.*free space/);
     assert.equal(rig.storage.isShortOfDisk, true);
     const reasons = deliverEvents(rig).flatMap((event) => (event.kind === 'dropped' ? event.reason : []));
