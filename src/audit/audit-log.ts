@@ -207,7 +207,7 @@ export class AuditLog {
 
   #attach(path: string): void {
     try {
-      this.#descriptor = openSync(path, 'a');
+      this.#descriptor = openSync(path, 'a', 0o600);
       this.#bytes = fstatSync(this.#descriptor).size;
     } catch (error) {
       throw auditIo('cannot be opened', path, error);

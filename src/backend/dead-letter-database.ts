@@ -1,5 +1,6 @@
 import { renameSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { keepPrivate } from '../base/private-file.ts';
 
 /*
  * A file beside the state, of which nothing is ever synced: these are large, they are written while others wait,
@@ -34,6 +35,7 @@ export function openAsideDatabase(stateFile: string): AsideDatabase {
 }
 
 function open(file: string): Database.Database {
+  if (file !== ':memory:') keepPrivate(file);
   const database = new Database(file, { timeout: 1000 });
   try {
     database.pragma('locking_mode = EXCLUSIVE');

@@ -55,7 +55,7 @@ export interface FileSink extends RowSink {
 
 /** Rows as NDJSON, appended to a file that ends where `store` says, so that a crash doubles none. */
 export async function openFileSink(path: string, store: StateStore): Promise<FileSink> {
-  const file = await open(path, 'a').catch((cause: unknown) => {
+  const file = await open(path, 'a', 0o640).catch((cause: unknown) => {
     throw outputFault(cause, path);
   });
   const { ino: inode, size } = await file.stat();

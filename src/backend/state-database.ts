@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../base/error.ts';
+import { keepPrivate } from '../base/private-file.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { AuditMark } from './audit-watch.ts';
 import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts';
@@ -78,6 +79,7 @@ export function openState(file: string): { state: Database.Database; aside: Asid
 }
 
 function open(file: string): Database.Database {
+  if (file !== ':memory:') keepPrivate(file);
   const database = new Database(file, { timeout: 1000 });
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = NORMAL');

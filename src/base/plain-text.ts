@@ -23,7 +23,12 @@ function plainValue(value: unknown): unknown {
 
 /** JSON on one line that says the same and does nothing to a terminal either: JSON.stringify spells out C0 alone. */
 export function plainJson(document: unknown): string {
-  return JSON.stringify(document).replace(obeyed, spell);
+  return plainJsonText(JSON.stringify(document));
+}
+
+/** The same document for a text that is JSON already: such characters stand in its strings alone. */
+export function plainJsonText(json: string): string {
+  return json.replace(obeyed, spell);
 }
 
 function spell(character: string): string {

@@ -21,11 +21,13 @@ export async function listenLocally(server: Server, socketPath: string, key: Key
   await claim(socketPath, key);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(unusable(socketPath, key, error)));
+    // bind(2), which is part of the call, makes it; from its first moment nobody else may connect.
+    const umask = process.umask(0o117);
     server.listen(socketPath, () => resolve());
+    process.umask(umask);
   });
   // accept(2) fails while there are no descriptors left; who connects then tries again.
   server.on('error', () => {});
-  // Until here its mode is 0755 at most, and connecting needs the right to write.
   chmodSync(socketPath, 0o660);
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
   existsSync,
@@ -79,6 +80,25 @@ describe('merestone spool', () => {
     assert.match(stdout, /waiting {6}5 batches with 10 samples, 1 events/);
     const { spools } = JSON.parse((await spoolCommand('stats', '--json')).stdout) as { spools: object[] };
     assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: true, seq: 5, batches: 5, samples: 10 }]);
+  });
+
+  it('exports to a terminal what does nothing to it, and to a file the bytes as they were sealed', async () => {
+    const evil = 'a\u009b2J\u2028\u202e\u001b[2J';
+    const owner = join(folder, 'evil/acme/acme_1');
+    const spool = await openTestSpool(owner, {}, { origin, keys: await loadKeyWrapper(owner) });
+    spool.enqueue([{ ts: 1, json: JSON.stringify({ device: 'meter', ts: 1, values: { text: evil } }) }]);
+    spool.close();
+    const words = ['spool', 'export', owner];
+    const { stdout } = await runCommand(words);
+    assert.ok(stdout.includes('\u009b'), 'as it was sealed');
+    const program = join(import.meta.dirname, '../../src/cli/merestone.js');
+    const line = [process.execPath, program, ...words].map((word) => `'${word}'`).join(' ');
+    const options = { encoding: 'utf8', timeout: 60_000 } as const;
+    const shown = spawnSync('script', ['-qec', line, '/dev/null'], options).stdout;
+    assert.match(shown, /\\u009b2J\\u2028\\u202e/);
+    assert.doesNotMatch(shown.replaceAll(/[\r\n]/g, ''), /[\p{Cc}\p{Cf}\u2028\u2029]/u);
+    const batch = shown.split('\r\n').find((each) => each.startsWith('{'))!;
+    assert.deepEqual(JSON.parse(batch), JSON.parse(stdout));
   });
 
   it('exports the payloads as they are sent, and notes that in the audit log', async () => {

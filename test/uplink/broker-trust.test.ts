@@ -4,7 +4,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
 import { promisify } from 'node:util';
+import { until } from '../support/until.ts';
 import {
   type Authority,
   createAuthority,
@@ -143,6 +147,39 @@ describe('trust in the broker’s certificate', () => {
     await using second = await rigWith(byUri, root.certificatePem);
     await second.reason(/its certificate is for URI:urn:localhost, not for localhost/);
     assert.equal(first.readies + second.readies, 0);
+  });
+
+  it('speaks no suite without forward secrecy, nor one without authenticated encryption', async () => {
+    const rsa = await makeCertificate({ ...serverShape, key: 'rsa2048' }, issuing);
+    for (const [suite, isTaken] of [
+      ['ECDHE-RSA-AES128-GCM-SHA256', true],
+      ['DHE-RSA-AES256-GCM-SHA384', true],
+      ['AES128-GCM-SHA256', false],
+      ['AES256-SHA', false],
+      ['ECDHE-RSA-AES128-SHA', false],
+    ] as const) {
+      const options = { cert: rsa.certificatePem + issuing.certificatePem, key: rsa.privateKeyPem };
+      const server = createServer({
+        ...options,
+        ciphers: `${suite}:@SECLEVEL=0`,
+        dhparam: 'auto',
+        maxVersion: 'TLSv1.2',
+      });
+      let spoken: string | undefined;
+      server.on('secureConnection', (socket) => {
+        spoken = socket.getCipher().name;
+        socket.on('error', () => {}).destroy();
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      await writeFile(path('ca.crt'), root.certificatePem);
+      const { port } = server.address() as AddressInfo;
+      await using rig = new Rig({ url: `mqtts://localhost:${port}`, ca: path('ca.crt') }, gateway);
+      if (isTaken) await until(() => spoken !== undefined, `a connection by ${suite}`);
+      else await rig.reason(/handshake|cipher|suite/i);
+      server.close();
+      assert.equal(spoken, isTaken ? suite : undefined);
+    }
   });
 
   it('names a certificate that is too weak', async () => {

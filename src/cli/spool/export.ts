@@ -1,5 +1,6 @@
 import { atRest } from '../../spool/offline/offline-spool.ts';
 import { exportedRuns, payloads } from '../../spool/offline/batch-export.ts';
+import { plainJsonText } from '../../base/plain-text.ts';
 import type { Command } from '../command.ts';
 import { print, remark } from '../output.ts';
 import {
@@ -22,7 +23,7 @@ const command: Command<PlaceArguments> = {
       await atRest(place, await dependenciesOf(place), async (books) => {
         const runs = exportedRuns(books);
         for (const run of runs) recordAct(place.directory, books.origin, 'export', run);
-        for (const payload of payloads(books)) await print(payload.toString());
+        for (const payload of payloads(books)) await print(shown(payload));
         const batches = runs.reduce((sum, run) => sum + run.batches, 0);
         remark(`${batches} batches of tenant ${books.origin.tenant}, gateway ${books.origin.gateway}`);
       });
@@ -30,3 +31,9 @@ const command: Command<PlaceArguments> = {
   },
 };
 export default command;
+
+/** A file gets the bytes that were sealed, which the chain is over; a terminal the same document, spelt out. */
+function shown(payload: Buffer): string {
+  const text = payload.toString();
+  return process.stdout.isTTY ? plainJsonText(text) : text;
+}

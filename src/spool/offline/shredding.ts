@@ -31,7 +31,10 @@ export function shred(
     for (const file of doomed) rmSync(file);
     rmSync(files.building, { recursive: true, force: true });
     if (testimony !== undefined) {
-      writeFileSync(files.witness, encodeTestimony({ ...testimony, isShredded: true }), { flush: true });
+      writeFileSync(files.witness, encodeTestimony({ ...testimony, isShredded: true }), {
+        flush: true,
+        mode: 0o600,
+      });
     }
     flush(directory);
     return doomed;

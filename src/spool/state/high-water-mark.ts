@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
-import { keepPrivate } from '../storage/disk.ts';
+import { keepPrivate } from '../../base/private-file.ts';
 
 /** How far a spool had come when it last said so. */
 export interface Testimony {

@@ -3,7 +3,8 @@ import { MerestoneError } from '../../base/error.ts';
 import { inOurWords } from './disk-error.ts';
 import type { SpoolFiles } from './layout.ts';
 import { overwrite } from '../../base/overwrite-file.ts';
-import { allocate, flush, inodeOf, keepPrivate, roomToGrow, sizeOf } from './disk.ts';
+import { keepPrivate } from '../../base/private-file.ts';
+import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './disk.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './page-budget.ts';
 import { Reserve } from './reserve.ts';
 import {

@@ -1,13 +1,4 @@
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  statfsSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, statfsSync, statSync, writeSync } from 'node:fs';
 
 /** Of a disk that we leave to others: a box whose disk is full cannot even be logged into. */
 const floorShare = 0.05;
@@ -59,23 +50,6 @@ function cutBack(descriptor: number, bytes: number): void {
     // The disk takes nothing at all.
   }
 }
-
-/**
- * Makes `file` where it is missing, and readable by its owner alone: SQLite's own would be everybody's. One that is
- * there is not opened, since closing it would end the locks that this process has on it (POSIX fcntl).
- */
-export function keepPrivate(file: string): void {
-  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? {};
-  if (mode === undefined) return closeSync(openSync(file, 'a', privateMode));
-  if ((mode & 0o777) === privateMode) return;
-  try {
-    chmodSync(file, privateMode);
-  } catch {
-    // A read-only disk, or another owner: the folder is closed to others all the same.
-  }
-}
-
-const privateMode = 0o600;
 
 /** Sees a file or a folder safely onto the medium. */
 export function flush(path: string): void {

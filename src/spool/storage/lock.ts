@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../../base/error.ts';
 import { makeDirectory } from '../../base/make-directory.ts';
-import { keepPrivate } from './disk.ts';
+import { keepPrivate } from '../../base/private-file.ts';
 
 /** One process, one spool. The kernel lets go of it when the holder dies, however it dies. */
 export interface Lock {
