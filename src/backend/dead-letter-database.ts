@@ -12,6 +12,7 @@ const schema = `
     id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, gateway TEXT NOT NULL, at INTEGER NOT NULL,
     reason TEXT, topic TEXT NOT NULL, again INTEGER NOT NULL, properties TEXT NOT NULL, payload BLOB NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS aside_waiting ON aside (tenant, gateway, id) WHERE reason IS NULL;
+  CREATE INDEX IF NOT EXISTS aside_refused ON aside (topic) WHERE reason IS NOT NULL;
 `;
 
 export interface AsideDatabase {

@@ -13,6 +13,21 @@ export interface AsideLimits {
 
 const rowBytes = 200;
 
+/** What is refused a second time has as much room again, so that what comes new meanwhile does not take its place. */
+const replayRoom = 2;
+
+/** In the column `again`: the message came again, or was refused and is tried again. */
+const cameAgain = 1;
+const triedAgain = 2;
+
+const retainedChannels = new Set(['checkpoint', 'meta', 'status']);
+
+/** Where a message lies that was taken out for its turn. */
+interface Place {
+  id: number;
+  isReplay: boolean;
+}
+
 interface AsideRow extends Origin {
   id: number;
   at: number;
@@ -44,6 +59,7 @@ export class AsideStore {
   /** tenant → bytes that wait; `tenant` and `tenant/gateway` → bytes of refused messages. */
   readonly #waitingBytes = new Map<string, number>();
   readonly #refusedBytes = new Map<string, number>();
+  readonly #places = new WeakMap<Arrival, Place>();
 
   constructor(database: Database.Database, limits: AsideLimits) {
     this.#statements = prepare(database);
@@ -68,15 +84,18 @@ export class AsideStore {
     return true;
   }
 
-  /** False where the gateway or its tenant has no room for it. */
+  /** False where the gateway or its tenant has no room for it. One that waited here stays where it is. */
   keepRefused(origin: Origin, arrival: Arrival, at: number, reason: string): boolean {
+    const place = this.#places.get(arrival);
+    if (place === undefined && this.#isKept(arrival)) return true;
     const bytes = sizeOf(arrival);
-    const { refusedBytesMax, tenantRefusedBytesMax } = this.#limits;
-    const { tenant, gateway } = origin;
-    if ((this.#refusedBytes.get(`${tenant}/${gateway}`) ?? 0) + bytes > refusedBytesMax) return false;
-    if ((this.#refusedBytes.get(tenant) ?? 0) + bytes > tenantRefusedBytesMax) return false;
+    if (!this.#hasRoomForRefused(origin, bytes, place?.isReplay === true ? replayRoom : 1)) return false;
     this.#countRefused(origin, bytes);
-    this.#put(origin, arrival, at, reason);
+    if (place === undefined) this.#put(origin, arrival, at, reason);
+    else {
+      this.#statements.refuse.run(at, reason, place.id);
+      add(this.#waitingBytes, origin.tenant, -bytes);
+    }
     return true;
   }
 
@@ -86,13 +105,15 @@ export class AsideStore {
     if (row === undefined) return undefined;
     const { id, topic, again, properties, payload } = row;
     const own = JSON.parse(properties) as Arrival['properties'];
-    return { id, arrival: { topic, payload, properties: own, again: again === 1 } };
+    const arrival = { topic, payload, properties: own, again: again >= cameAgain };
+    this.#places.set(arrival, { id, isReplay: again === triedAgain });
+    return { id, arrival };
   }
 
-  /** It was taken. */
+  /** It was taken; where it was refused and kept, it is no more one that waits. */
   remove(origin: Origin, id: number, arrival: Arrival): void {
-    this.#statements.remove.run(id);
-    add(this.#waitingBytes, origin.tenant, -sizeOf(arrival));
+    const { changes } = this.#statements.remove.run(id);
+    if (changes > 0) add(this.#waitingBytes, origin.tenant, -sizeOf(arrival));
   }
 
   refused(): IterableIterator<RefusedMessage> {
@@ -115,14 +136,32 @@ export class AsideStore {
     at: number,
     reason: string | null,
   ): void {
-    const row = { ...origin, at, reason, topic, again: again ? 1 : 0, payload };
+    const row = { ...origin, at, reason, topic, again: again ? cameAgain : 0, payload };
     this.#statements.put.run({ ...row, properties: JSON.stringify(properties) });
+  }
+
+  /** A retained message comes with each connection: refused each time, it is kept once. */
+  #isKept({ topic, payload, again }: Arrival): boolean {
+    return again && isRetained(topic) && this.#statements.isKept.get(topic, payload) !== undefined;
+  }
+
+  #hasRoomForRefused({ tenant, gateway }: Origin, bytes: number, times: number): boolean {
+    const { refusedBytesMax, tenantRefusedBytesMax } = this.#limits;
+    const after = (name: string): number => (this.#refusedBytes.get(name) ?? 0) + bytes;
+    return (
+      after(`${tenant}/${gateway}`) <= times * refusedBytesMax &&
+      after(tenant) <= times * tenantRefusedBytesMax
+    );
   }
 
   #countRefused({ tenant, gateway }: Origin, bytes: number): void {
     add(this.#refusedBytes, tenant, bytes);
     add(this.#refusedBytes, `${tenant}/${gateway}`, bytes);
   }
+}
+
+function isRetained(topic: string): boolean {
+  return retainedChannels.has(topic.slice(topic.lastIndexOf('/') + 1));
 }
 
 function add(counts: Map<string, number>, name: string, bytes: number): void {
@@ -152,11 +191,17 @@ function prepare(database: Database.Database) {
       `INSERT INTO aside (tenant, gateway, at, reason, topic, again, properties, payload)
        VALUES (@tenant, @gateway, @at, @reason, @topic, @again, @properties, @payload)`,
     ),
-    remove: database.prepare<[number]>('DELETE FROM aside WHERE id = ?'),
+    remove: database.prepare<[number]>('DELETE FROM aside WHERE id = ? AND reason IS NULL'),
+    refuse: database.prepare<[number, string, number]>('UPDATE aside SET at = ?, reason = ? WHERE id = ?'),
+    isKept: database.prepare<[string, Buffer], { id: number }>(
+      'SELECT id FROM aside WHERE topic = ? AND reason IS NOT NULL AND payload = ?',
+    ),
     refused: database.prepare<[], RefusedMessage>(
       `SELECT id, at, tenant, gateway, topic, reason, length(payload) AS bytes
        FROM aside WHERE reason IS NOT NULL ORDER BY id`,
     ),
-    release: database.prepare<[]>('UPDATE aside SET reason = NULL, again = 1 WHERE reason IS NOT NULL'),
+    release: database.prepare<[]>(
+      `UPDATE aside SET reason = NULL, again = ${triedAgain} WHERE reason IS NOT NULL`,
+    ),
   };
 }
