@@ -38,6 +38,11 @@ const port = z
   .describe('path of the serial port');
 
 const baudRate = z.int().min(50).max(4_000_000).describe('bits a second');
+const dataBits = z
+  .union([z.literal(7), z.literal(8)], {
+    error: ({ input }) => `${JSON.stringify(input)} data bits; write 7 or 8`,
+  })
+  .describe('data bits');
 const parity = z.enum(['none', 'even', 'odd']);
 const stopBits = z
   .union([z.literal(1), z.literal(2)], {
@@ -110,15 +115,26 @@ export const busSchema = z
     }),
     z.strictObject({
       ...common,
+      kind: z.literal('modbus-ascii').describe('Modbus ASCII on a serial line'),
+      unitIdMax,
+      port,
+      baudRate: baudRate.default(19_200),
+      dataBits: dataBits.default(7),
+      parity: parity.default('even').describe('parity'),
+      stopBits,
+    }),
+    z.strictObject({
+      ...common,
+      kind: z.literal('modbus-udp').describe('Modbus with the header of Modbus TCP, in UDP datagrams'),
+      host,
+      port: z.int().min(1).max(65_535).default(502).describe('UDP port'),
+    }),
+    z.strictObject({
+      ...common,
       kind: z.literal('serial').describe('a sensor with a protocol of its own'),
       port,
       baudRate,
-      dataBits: z
-        .union([z.literal(7), z.literal(8)], {
-          error: ({ input }) => `${JSON.stringify(input)} data bits; write 7 or 8`,
-        })
-        .default(8)
-        .describe('data bits'),
+      dataBits: dataBits.default(8),
       parity: parity.default('none').describe('parity'),
       stopBits,
       rs485,

@@ -107,6 +107,7 @@ function busOptions(bus: BusConfig, resolve: (text: string) => string): BusOptio
   switch (bus.kind) {
     case 'modbus-rtu':
       return { ...common, kind: bus.kind, ...serialLine(bus, 8, resolve) };
+    case 'modbus-ascii':
     case 'serial':
       return { ...common, kind: bus.kind, ...serialLine(bus, bus.dataBits, resolve) };
     case 'modbus-tcp': {
@@ -117,6 +118,8 @@ function busOptions(bus: BusConfig, resolve: (text: string) => string): BusOptio
       };
       return { ...common, kind: bus.kind, ...endpoint(bus), pipeline, ...tolerance };
     }
+    case 'modbus-udp':
+      return { ...common, kind: bus.kind, host: bus.host, port: bus.port };
     case 'modbus-rtu-over-tcp':
       // Without a transaction id, a second request in flight could take the first one's answer.
       return { ...common, kind: bus.kind, ...endpoint(bus), pipeline: 1 };
@@ -128,7 +131,8 @@ function serialLine(
   dataBits: 7 | 8,
   resolve: (text: string) => string,
 ) {
-  const { port, baudRate, parity, stopBits, rs485 } = bus;
+  const { port, baudRate, parity, stopBits } = bus;
+  const rs485 = 'rs485' in bus ? bus.rs485 : undefined;
   return {
     port: resolve(port),
     baudRate,
@@ -146,7 +150,7 @@ function serialLine(
   };
 }
 
-function endpoint(bus: Extract<BusConfig, { host: string }>) {
+function endpoint(bus: Extract<BusConfig, { connectTimeout: number }>) {
   return {
     host: bus.host,
     port: bus.port,

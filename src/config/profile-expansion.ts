@@ -55,7 +55,7 @@ function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined 
     const speaks = { modbus: 'speaks Modbus', serial: 'is plain serial' }[deviceKind];
     return `profile '${name}' is for ${shape.interface}, and bus '${bus.name}' ${speaks}; name another bus or profile`;
   }
-  if (shape.interface === 'modbus-tcp' && bus.kind !== 'modbus-tcp') {
+  if (shape.interface === 'modbus-tcp' && bus.kind !== 'modbus-tcp' && bus.kind !== 'modbus-udp') {
     return `profile '${name}' is of the interface for modbus-tcp, and bus '${bus.name}' is ${bus.kind}; name the profile of the serial interface`;
   }
   return undefined;

@@ -109,7 +109,7 @@ function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[
   }
   if (device.unitId === undefined) {
     faults.push(at(`'unitId' is missing; write the Modbus address of '${device.name}'`));
-  } else if (bus.kind !== 'modbus-tcp' && (device.unitId < 1 || device.unitId > bus.unitIdMax)) {
+  } else if ('unitIdMax' in bus && (device.unitId < 1 || device.unitId > bus.unitIdMax)) {
     const range = `1 to ${bus.unitIdMax}`;
     faults.push(at(`unit id ${device.unitId} does not exist on a serial line; choose ${range}`, 'unitId'));
   }

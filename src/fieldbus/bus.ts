@@ -48,7 +48,7 @@ export function startBus(options: BusOptions, dependencies: BusDependencies): Bu
     logger: log,
     idleCloseMs: () => idleCloseMs,
     connectDelayMs: options.connectDelayMs ?? 0,
-    isConnection: 'host' in options,
+    isConnection: 'connectTimeoutMs' in options,
   });
   let line: LineState = { state: 'opening', reason: null, atMs: clock.monotonicMs() };
   const follow = (state: PortState): void => {

@@ -53,11 +53,13 @@ export interface BusKinds {
   'modbus-rtu': BusBase & SerialLineOptions & { kind: 'modbus-rtu' };
   'modbus-tcp': BusBase & EndpointOptions & Tolerance & { kind: 'modbus-tcp' };
   'modbus-rtu-over-tcp': BusBase & EndpointOptions & { kind: 'modbus-rtu-over-tcp' };
+  'modbus-ascii': BusBase & SerialLineOptions & { kind: 'modbus-ascii' };
+  'modbus-udp': BusBase & { kind: 'modbus-udp'; host: string; port: number };
   serial: BusBase & SerialLineOptions & { kind: 'serial' };
 }
 
 export type BusOptions = BusKinds[keyof BusKinds];
-export type ModbusBusOptions = BusKinds['modbus-rtu' | 'modbus-tcp' | 'modbus-rtu-over-tcp'];
+export type ModbusBusOptions = Exclude<BusOptions, SerialBusOptions>;
 export type SerialBusOptions = BusKinds['serial'];
 
 /** What each silo's devices may take of the time of every bus, above 0 to 1; a silo that is not in it: what it gets. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { channelOf } from '../../src/fieldbus/port/channel.ts';
+import { driverOfBus } from '../../src/fieldbus/drivers.ts';
 import type { BusOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { OpenChannel } from '../../src/fieldbus/port/port.ts';
 import { startModbusRtuDevice } from '../../src/simulator/modbus-rtu-device.ts';
@@ -56,7 +56,7 @@ function reader(
 function counting() {
   const openings: string[] = [];
   const openChannel = (bus: BusOptions): OpenChannel => {
-    const open = channelOf(bus);
+    const open = driverOfBus(bus.kind).openChannel(bus);
     return (...parameters) => {
       openings.push(bus.name);
       return open(...parameters);

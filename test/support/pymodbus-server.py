@@ -1,4 +1,4 @@
-"""A pymodbus server for unit 1: pymodbus-server.py tcp|rtu-over-tcp IMAGE | rtu PATH IMAGE
+"""A pymodbus server for unit 1: pymodbus-server.py tcp|rtu-over-tcp|udp IMAGE | rtu|ascii PATH IMAGE
 
 IMAGE is a file of lines `table address hex`, four hex digits a register, two a bit.
 Prints `ready PORT` (or `ready`) when it listens.
@@ -9,9 +9,10 @@ import sys
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
 from pymodbus.device import ModbusDeviceIdentification
+from pymodbus.framer.ascii_framer import ModbusAsciiFramer
 from pymodbus.framer.rtu_framer import ModbusRtuFramer
 from pymodbus.framer.socket_framer import ModbusSocketFramer
-from pymodbus.server.async_io import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server.async_io import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 
 
 def read_image(path):
@@ -31,12 +32,20 @@ async def main():
     context = ModbusServerContext(slaves={1: read_image(rest[-1])}, single=False)
     identity = ModbusDeviceIdentification(info_name={
         "VendorName": "Interop", "ProductCode": "PM3", "MajorMinorRevision": "3.0"})
-    if mode == "rtu":
-        server = ModbusSerialServer(context, ModbusRtuFramer, identity, port=rest[0], baudrate=19200,
+    if mode in ("rtu", "ascii"):
+        framer = ModbusRtuFramer if mode == "rtu" else ModbusAsciiFramer
+        server = ModbusSerialServer(context, framer, identity, port=rest[0], baudrate=19200,
                                     bytesize=8, parity="N", stopbits=1)
         await server.start()
         print("ready", flush=True)
         await server.serve_forever()
+        return
+    if mode == "udp":
+        server = ModbusUdpServer(context, ModbusSocketFramer, identity, address=("127.0.0.1", 0))
+        serving = asyncio.ensure_future(server.serve_forever())
+        await server.serving
+        print("ready", server.protocol.get_extra_info("sockname")[1], flush=True)
+        await serving
         return
     framer = ModbusRtuFramer if mode == "rtu-over-tcp" else ModbusSocketFramer
     server = ModbusTcpServer(context, framer, identity, address=("127.0.0.1", 0), allow_reuse_address=True)

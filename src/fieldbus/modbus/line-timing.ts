@@ -17,5 +17,11 @@ export function serialTiming(
   return { charMs, silenceMs: line.baudRate > 19_200 ? 1.75 : 3.5 * charMs };
 }
 
+/** Modbus over serial line V1.02 §2.5.2: two characters a byte, and no silence between frames, which have marks. */
+export function asciiTiming(line: Parameters<typeof serialTiming>[0]): LineTiming {
+  const charMs = 2 * serialTiming(line).charMs;
+  return { charMs, silenceMs: charMs };
+}
+
 /** A socket delivers bytes at once; the line behind it is kept apart by whoever drives it. */
 export const socketTiming: LineTiming = { charMs: 0, silenceMs: 0 };

@@ -1,15 +1,15 @@
 import type { Driver } from '../driver.ts';
 import type { ModbusBusOptions, ModbusDeviceOptions } from '../options.ts';
-import { channelOf } from '../port/channel.ts';
+import { modbusChannel } from './transport/modbus-channel.ts';
 import { withoutPlaces } from './modbus-device.ts';
 import { loadOf } from './planning/bus-load.ts';
 import { createModbusBus } from './polling/modbus-bus.ts';
 
-/** Modbus RTU, TCP and RTU over TCP: polled by a plan. */
+/** Modbus by all its transports: polled by a plan. */
 export const modbusDriver: Driver<ModbusBusOptions, ModbusDeviceOptions> = {
-  busKinds: ['modbus-rtu', 'modbus-tcp', 'modbus-rtu-over-tcp'],
+  busKinds: ['modbus-rtu', 'modbus-tcp', 'modbus-rtu-over-tcp', 'modbus-ascii', 'modbus-udp'],
   deviceKind: 'modbus',
-  openChannel: channelOf,
+  openChannel: modbusChannel,
   start: createModbusBus,
   check: () => {},
   // Where the device itself tells where its points are, all that it may turn out to have.

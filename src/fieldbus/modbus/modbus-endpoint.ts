@@ -1,8 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { silentLogger } from '../../base/logger.ts';
-import type { BusOptions, ModbusBusOptions } from '../options.ts';
-import { channelOf } from '../port/channel.ts';
+import type { ModbusBusOptions } from '../options.ts';
+import { modbusChannel } from './transport/modbus-channel.ts';
 import { timingOf } from './planning/request-cost.ts';
 import { createPort, offlineReason, type OpenChannel, type Port } from '../port/port.ts';
 import type { ModbusClient, StrayListener } from './modbus-client.ts';
@@ -17,19 +17,19 @@ export interface OpenBus extends AsyncDisposable {
 export interface OpenBusDependencies {
   clock: Clock;
   onStray?: StrayListener;
-  openChannel?: (bus: BusOptions) => OpenChannel;
+  openChannel?: (bus: ModbusBusOptions) => OpenChannel;
 }
 
 /** Opens the line or connection once. Throws PortUnavailable or PortHeld with the reason where it can't. */
 export async function openBus(
   bus: ModbusBusOptions,
-  { clock, onStray = () => {}, openChannel = channelOf }: OpenBusDependencies,
+  { clock, onStray = () => {}, openChannel = modbusChannel }: OpenBusDependencies,
 ): Promise<OpenBus> {
   const port = createPort(openChannel(bus), {
     clock,
     logger: silentLogger,
     connectDelayMs: bus.connectDelayMs ?? 0,
-    isConnection: 'host' in bus,
+    isConnection: 'connectTimeoutMs' in bus,
   });
   await new Promise<void>((resolve) => {
     if (port.state.kind !== 'opening') return resolve();

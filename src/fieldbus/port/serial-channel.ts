@@ -49,7 +49,12 @@ async function openLine(line: SerialLineOptions, path: string, procRoot: string)
   }
 }
 
-async function explainRefusal(error: unknown, path: string, procRoot: string): Promise<MerestoneError> {
+/** Why a serial port did not open, with what to do. */
+export async function explainRefusal(
+  error: unknown,
+  path: string,
+  procRoot: string,
+): Promise<MerestoneError> {
   const message = error instanceof Error ? error.message : String(error);
   if (/busy|cannot lock/i.test(message)) {
     const holder = await findHolder(path, procRoot);

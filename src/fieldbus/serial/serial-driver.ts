@@ -1,7 +1,7 @@
 import { withoutPlace } from '../device-equality.ts';
 import type { Driver } from '../driver.ts';
 import type { SerialBusOptions, SerialDeviceOptions } from '../options.ts';
-import { channelOf } from '../port/channel.ts';
+import { serialChannel } from '../port/serial-channel.ts';
 import { createSerialBus } from './serial-bus.ts';
 import { checkSensor } from './serial-reader.ts';
 
@@ -9,7 +9,7 @@ import { checkSensor } from './serial-reader.ts';
 export const serialDriver: Driver<SerialBusOptions, SerialDeviceOptions> = {
   busKinds: ['serial'],
   deviceKind: 'serial',
-  openChannel: channelOf,
+  openChannel: (bus) => serialChannel(bus),
   start: createSerialBus,
   check: checkSensor,
   points: ({ protocol }) => protocol.messages.flatMap(({ fields }) => fields),

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import ModbusSerial from 'modbus-serial';
 import { systemClock } from '../../../src/base/clock.ts';
 import { identify } from '../../../src/fieldbus/modbus/identification.ts';
 import { openBus } from '../../../src/fieldbus/modbus/modbus-endpoint.ts';
-import type { ModbusBusOptions } from '../../../src/fieldbus/options.ts';
+import type { BusKinds, ModbusBusOptions } from '../../../src/fieldbus/options.ts';
 import type { ModbusPointOptions, ModbusTable } from '../../../src/fieldbus/options.ts';
 import type { Order, RegisterType } from '../../../src/reading/point.ts';
 import { registerCount } from '../../../src/reading/registers.ts';
@@ -24,6 +25,8 @@ import { runFieldbus } from '../../support/running-fieldbus.ts';
 import { until } from '../../support/until.ts';
 
 const run = promisify(execFile);
+// A CommonJS module: its class is the default export of the default export.
+const ModbusRTU = ModbusSerial.default ?? ModbusSerial;
 const folder = mkdtempSync(join(tmpdir(), 'merestone-interop-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -187,6 +190,24 @@ const servers = {
     const server = await startPymodbus('rtu-over-tcp', imageFile);
     return served({ ...tcpBus(server.port), kind: 'modbus-rtu-over-tcp' }, server);
   },
+  'pymodbus by ASCII': async () => {
+    const pair = await openPtyPair(folder, 'ascii');
+    const server = await startPymodbus('ascii', pair.deviceEnd, imageFile);
+    // A PTY has eight bits.
+    const line = { baudRate: 19_200, dataBits: 8, parity: 'none', stopBits: 1 } as const;
+    return served(
+      { name: 'ascii', deadShareMax: 0.1, kind: 'modbus-ascii', port: pair.gatewayEnd, ...line },
+      server,
+      pair,
+    );
+  },
+  'pymodbus by UDP': async () => {
+    const server = await startPymodbus('udp', imageFile);
+    return served(
+      { name: 'udp', deadShareMax: 0.1, kind: 'modbus-udp', host: '127.0.0.1', port: server.port },
+      server,
+    );
+  },
   'libmodbus by TCP': async () => {
     const server = await startLibmodbus('tcp', imageFile);
     return served(tcpBus(server.port), server);
@@ -253,6 +274,45 @@ describe('mbpoll agrees', () => {
     if (type !== 'int32' && type !== 'float32') return null;
     const suffix = type === 'int32' ? 'int' : 'float';
     return ['-t', `${kind}:${suffix}`, ...(wordOrder === 'big' ? ['-B'] : [])];
+  }
+});
+
+describe('modbus-serial agrees', () => {
+  for (const name of [
+    'our simulator by TCP',
+    'pymodbus by TCP',
+    'libmodbus by TCP',
+    'our simulator by RTU',
+  ] as const) {
+    it(`on every register and bit of ${name}`, async () => {
+      await using server = await servers[name]();
+      const { bus } = server;
+      const oracle = new ModbusRTU();
+      if ('host' in bus) await oracle.connectTCP(bus.host, { port: bus.port });
+      else await oracle.connectRTUBuffered((bus as BusKinds['modbus-rtu']).port, { ...own });
+      oracle.setID(1);
+      oracle.setTimeout(5000);
+      try {
+        for (const [table, { bytes }] of [
+          ['Holding', holding],
+          ['Input', input],
+        ] as const) {
+          const start = starts[table === 'Holding' ? 'holding' : 'input'];
+          for (let at = 0; at < bytes.length / 2; at += 100) {
+            const quantity = Math.min(100, bytes.length / 2 - at);
+            const { buffer } = await oracle[`read${table}Registers`](start + at, quantity);
+            assert.deepEqual(buffer, bytes.subarray(2 * at, 2 * (at + quantity)));
+          }
+        }
+        const bitsOf = (data: boolean[], count: number): boolean[] => data.slice(0, count);
+        const coils = await oracle.readCoils(starts.coil, coil.bits.length);
+        assert.deepEqual(bitsOf(coils.data, coil.bits.length), coil.bits);
+        const inputs = await oracle.readDiscreteInputs(starts.discrete, discrete.bits.length);
+        assert.deepEqual(bitsOf(inputs.data, discrete.bits.length), discrete.bits);
+      } finally {
+        await new Promise<void>((resolve) => oracle.close(() => resolve()));
+      }
+    });
   }
 });
 

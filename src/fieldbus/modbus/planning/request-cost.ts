@@ -1,4 +1,4 @@
-import { type LineTiming, serialTiming, socketTiming } from '../line-timing.ts';
+import { asciiTiming, type LineTiming, serialTiming, socketTiming } from '../line-timing.ts';
 import type { BusOptions } from '../../options.ts';
 
 /** What a read costs in ms of the line's time: `requestMs` + registers × `registerMs` (or bits × `bitMs`). */
@@ -22,6 +22,7 @@ export const assumedAnswerMs = { line: 20, socket: 5 };
 const socketRegisterMs = 0.01;
 
 export function timingOf(bus: BusOptions): LineTiming {
+  if (bus.kind === 'modbus-ascii') return asciiTiming(bus);
   return bus.kind === 'modbus-rtu' ? serialTiming(bus) : socketTiming;
 }
 
