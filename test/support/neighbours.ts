@@ -8,18 +8,29 @@ import type { GatewayStatus, Isolation } from '../../src/status/status.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { freePort } from './free-port.ts';
 import { Mosquitto } from './mosquitto.ts';
+import type { Disk } from './mount.ts';
+import { keepFull, makeSiteDisk, publishLarge, whyNoFaultyDisk } from './neighbour-faults.ts';
 import { startPlantProcess } from './plant.ts';
 import { Site } from './site.ts';
 
 export const noisySilo = 'north';
 export const quietSilo = 'south';
+const noisyOrigin = { tenant: 'acme', gateway: 'acme_gw-0001' };
 
 /** What happens inside the noisy tenant's isolate. */
 export const isolatePlagues = ['crash', 'heap leak', 'buffer leak', 'endless loop'] as const;
 export type IsolatePlague = (typeof isolatePlagues)[number];
 
 /** And what it brings along from outside. */
-export const sitePlagues = ['flood', 'blocked broker', 'full spool', 'hostile devices'] as const;
+export const sitePlagues = [
+  'flood',
+  'blocked broker',
+  'full spool',
+  'hostile devices',
+  'large packets',
+  'full disk',
+  'failing disk',
+] as const;
 export type SitePlague = (typeof sitePlagues)[number];
 
 export type Plague = IsolatePlague | SitePlague;
@@ -47,6 +58,8 @@ const quietUnits = 8;
 export class Neighbourhood implements AsyncDisposable {
   readonly #site: Site;
   readonly #noisyBroker: Mosquitto;
+  /** Of the noisy silo's state, where this machine can make one. */
+  readonly #noisyDisk: Disk | undefined;
   readonly #subscriber: MqttClient;
   readonly #gateway: ChildProcess;
   /** Where the noisy silo is a process of its own. */
@@ -76,10 +89,16 @@ export class Neighbourhood implements AsyncDisposable {
     site.cleanUp(() => quietBroker.close());
     const port = await startPlantProcess(site, quietUnits + 2);
     const [floodPort, hostilePort] = [await freePort(), await freePort()];
-    await site.issueGateway(noisySilo, 'acme');
+    const noisyDisk = whyNoFaultyDisk === undefined ? makeSiteDisk(site) : undefined;
+    await site.issueGateway(noisySilo, noisyOrigin.tenant);
     await site.issueGateway(quietSilo, 'globex');
     await site.configure(
-      configuration({ port, floodPort, hostilePort }, noisyBroker.url, quietBroker.url, isolation),
+      configuration(
+        { port, floodPort, hostilePort, disk: noisyDisk?.path },
+        noisyBroker.url,
+        quietBroker.url,
+        isolation,
+      ),
     );
     const subscriber = await subscribe(authority, quietBroker.url);
     site.cleanUp(() => subscriber.end(true));
@@ -89,12 +108,22 @@ export class Neighbourhood implements AsyncDisposable {
         : undefined;
     const gateway = await startChild(site, 'neighbour-gateway.ts', site.config);
     const hostile = { server: createHostileDevice(), port: hostilePort };
-    return new Neighbourhood({ site, noisyBroker, subscriber, gateway, noisyProcess, floodPort, hostile });
+    return new Neighbourhood({
+      site,
+      noisyBroker,
+      noisyDisk,
+      subscriber,
+      gateway,
+      noisyProcess,
+      floodPort,
+      hostile,
+    });
   }
 
   private constructor(parts: {
     site: Site;
     noisyBroker: Mosquitto;
+    noisyDisk: Disk | undefined;
     subscriber: MqttClient;
     gateway: ChildProcess;
     noisyProcess: ChildProcess | undefined;
@@ -103,6 +132,7 @@ export class Neighbourhood implements AsyncDisposable {
   }) {
     this.#site = parts.site;
     this.#noisyBroker = parts.noisyBroker;
+    this.#noisyDisk = parts.noisyDisk;
     this.#subscriber = parts.subscriber;
     this.#gateway = parts.gateway;
     this.#noisyProcess = parts.noisyProcess;
@@ -139,6 +169,12 @@ export class Neighbourhood implements AsyncDisposable {
       case 'hostile devices':
         this.#hostile.server.listen(this.#hostile.port, '127.0.0.1');
         return;
+      case 'large packets':
+        return publishLarge(this.#site.authority, this.#noisyBroker.url, noisyOrigin);
+      case 'full disk':
+        return keepFull(this.#site, this.#noisyDisk!);
+      case 'failing disk':
+        return this.#noisyDisk!.cutPower();
       case 'crash':
       case 'heap leak':
       case 'buffer leak':
@@ -194,20 +230,22 @@ interface Ports {
   port: number;
   floodPort: number;
   hostilePort: number;
+  /** Of the noisy silo's state. */
+  disk: string | undefined;
 }
 
 /** Of the noisy silo's process; the quiet one's is started by the gateway itself. */
 const noisySocket = 'noisy.sock';
 
 function configuration(
-  { port, floodPort, hostilePort }: Ports,
+  { port, floodPort, hostilePort, disk }: Ports,
   noisyUrl: string,
   quietUrl: string,
   isolation: Isolation,
 ): string {
-  const silo = (name: string, url: string, more: string): string => `  - name: ${name}
+  const silo = (name: string, url: string, protocol: string, more: string): string => `  - name: ${name}
     identity: { certificate: ./${name}.crt, privateKey: ./${name}.key, trust: ./ca.crt }
-    uplink: { url: '${url}', ca: ./ca.crt, order: fifo }
+    uplink: { url: '${url}', ca: ./ca.crt, order: fifo, protocol: ${protocol} }
     batch: { linger: 50ms }
     memoryMax: 64MB
     isolation: ${isolation}
@@ -225,8 +263,11 @@ ${more}`;
 `;
   const many = (count: number, make: (unitId: number) => string): string =>
     Array.from({ length: count }, (_, index) => make(index + 1)).join('');
+  const stateDir = disk === undefined ? '' : `    stateDir: ${disk}/silo\n`;
+  // On 3.1.1 nothing tells the broker what is too large to send.
+  const noisy = silo(noisySilo, noisyUrl, "'3.1.1'", `    spool: { bytesMax: 1MB }\n${stateDir}${socket}`);
   return `silos:
-${silo(noisySilo, noisyUrl, `    spool: { bytesMax: 1MB }\n${socket}`)}${silo(quietSilo, quietUrl, '')}buses:
+${noisy}${silo(quietSilo, quietUrl, '5', '')}buses:
   - { name: shared, kind: modbus-tcp, host: 127.0.0.1, port: ${port} }
   - { name: flood, kind: modbus-tcp, host: 127.0.0.1, port: ${floodPort}, pipeline: 16 }
   - { name: hostile, kind: modbus-tcp, host: 127.0.0.1, port: ${hostilePort}, pipeline: 4 }

@@ -17,9 +17,10 @@ import { parseCertificate } from '../../src/identity/certificate.ts';
 import { createSigner } from '../../src/identity/signer.ts';
 import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
+import { encodeBatch } from '../../src/messages/telemetry.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
 import { threadCpuMs } from './cpu-time.ts';
-import { SealedStream } from './sealed-stream.ts';
+import { epochs, firstTs } from './sealed-stream.ts';
 import { StreamFuzz } from './stream-fuzz.ts';
 
 export const hostile = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -113,7 +114,8 @@ export class SimulatedArrival implements AsyncDisposable {
   readonly #deliveries: Deliveries;
   readonly #over = new AbortController();
   readonly #fuzz: StreamFuzz;
-  readonly #stream = new SealedStream(honest);
+  /** Of the honest tenant's newest batch. */
+  #seq = 0;
   /** seq → when it came, until it is safe. */
   readonly #waiting = new Map<string, number>();
   #inHand = 0;
@@ -208,9 +210,10 @@ export class SimulatedArrival implements AsyncDisposable {
   ): Promise<{ dueMs: number; arrival: Arrival }[]> {
     const messages = [];
     for (let index = 0; index < batches; index++) {
-      this.#stream.append();
-      const { seq } = this.#stream;
-      const arrival = arrivalOf(honest, 'telemetry', this.#stream.payload(seq), seq);
+      const seq = ++this.#seq;
+      const sample = { device: 'meter', ts: firstTs + seq * 1000, values: { power: seq, energy: seq / 8 } };
+      const payload = encodeBatch({ ...honest, epoch: epochs[0], seq }, [JSON.stringify(sample)]);
+      const arrival = arrivalOf(honest, 'telemetry', payload, seq);
       messages.push({ at: index * everyMs, arrival });
       for (let each = 0; each < hostilePerBatch; each++) {
         const { channel, payload } = await this.#fuzz.next();
