@@ -168,7 +168,7 @@ describe('a silo that is a process of its own', () => {
     );
     await until(() => host.status().usage !== null, 'a measurement');
     const own = childrenOf(process.pid).filter(({ words }) =>
-      words.some((word) => word.endsWith('silo/process.ts')),
+      words.some((word) => word.endsWith('silo/process/entry.ts')),
     );
     assert.equal(own.length, 1);
     assert.doesNotMatch(readFileSync(`/proc/${own[0]!.pid}/environ`, 'utf8'), /MERESTONE_TEST_SECRET|PATH=/);
