@@ -1,3 +1,4 @@
+import { systemClock } from '../base/clock.ts';
 import { describeError } from '../base/error.ts';
 import type { Certificate } from '../identity/certificate.ts';
 import { readClaim } from '../identity/certificate-profile.ts';
@@ -38,21 +39,23 @@ export interface AuditVerdict {
 
 interface VerificationOptions {
   /** Whether there was a log here: none at all is a fault then. */
-  mustBe: boolean;
+  mustBe?: boolean;
+  /** ms since 1970 UTC. */
+  nowMs?: number;
 }
 
 /**
  * Reads a whole log and says what is wrong with it, and where. With `anchors`, each signature must be by a
- * certificate that they vouched for when it was made; without, only by the one that it brings.
+ * certificate that they vouched for when it was made, or vouch for now; without, only by the one that it brings.
  * Throws Io where the log cannot be read.
  */
 export async function verifyAudit(
   directory: string,
   anchors?: readonly Certificate[],
-  { mustBe }: VerificationOptions = { mustBe: false },
+  { mustBe = false, nowMs = systemClock.wallMs() }: VerificationOptions = {},
 ): Promise<AuditVerdict> {
   // The head before the log, to which a running daemon adds.
-  const inquiry = new Inquiry(anchors, readAuditHead(auditHeadPath(directory)));
+  const inquiry = new Inquiry(anchors, nowMs, readAuditHead(auditHeadPath(directory)));
   const segments = listSegments(directory);
   for (const [index, segment] of segments.entries()) {
     await inquiry.read(segment, segments[index - 1], index === segments.length - 1);
@@ -67,6 +70,7 @@ interface Place {
 
 class Inquiry {
   readonly #anchors: readonly Certificate[] | undefined;
+  readonly #nowMs: number;
   /** What the file beside the log says of its last entry. */
   readonly #known: KnownHead | undefined;
   readonly #findings: AuditFinding[] = [];
@@ -83,8 +87,9 @@ class Inquiry {
   /** Entries that no signature covers yet, by seq. */
   readonly #unsigned = new Map<number, { chain: string; kind: AuditKind }>();
 
-  constructor(anchors: readonly Certificate[] | undefined, known: KnownHead | undefined) {
+  constructor(anchors: readonly Certificate[] | undefined, nowMs: number, known: KnownHead | undefined) {
     this.#anchors = anchors;
+    this.#nowMs = nowMs;
     this.#known = known;
   }
 
@@ -233,12 +238,12 @@ class Inquiry {
     }
   }
 
-  #signer([leaf, ...intermediates]: readonly [Certificate, ...Certificate[]], nowMs: number): string {
+  #signer([leaf, ...intermediates]: readonly [Certificate, ...Certificate[]], signedAt: number): string {
     const anchors = this.#anchors;
     const { tenantId, gatewayId } =
       anchors === undefined
         ? readClaim(leaf)
-        : TenantIdentity.verify({ leaf, intermediates, anchors, nowMs });
+        : TenantIdentity.verifySigner({ leaf, intermediates, anchors }, signedAt, this.#nowMs);
     return nameOf({ tenant: tenantId, gateway: gatewayId });
   }
 

@@ -1,3 +1,4 @@
+import { MerestoneError } from '../base/error.ts';
 import type { Certificate } from './certificate.ts';
 import { type ChainTime, checkTime, findChain, timeOf } from './certificate-chain.ts';
 import { readClaim } from './certificate-profile.ts';
@@ -40,6 +41,19 @@ export class TenantIdentity {
     if (nowMs !== undefined) checkTime(leaf, nowMs);
     const chain = findChain(leaf, intermediates, anchors, nowMs);
     return new TenantIdentity(verified, leaf, claim, timeOf(chain));
+  }
+
+  /**
+   * Who signed at `signedAt`. Where a time is what is wrong, as of `nowMs`: a CA was renewed since, or the clock was
+   * wrong then. Throws as `verify`.
+   */
+  static verifySigner(evidence: Omit<Evidence, 'nowMs'>, signedAt: number, nowMs: number): TenantIdentity {
+    try {
+      return TenantIdentity.verify({ ...evidence, nowMs: signedAt });
+    } catch (error) {
+      if (!(error instanceof MerestoneError && error.code === 'IdentityOutOfTime')) throw error;
+      return TenantIdentity.verify({ ...evidence, nowMs });
+    }
   }
 
   get tenantId(): string {

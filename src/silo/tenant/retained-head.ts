@@ -1,4 +1,3 @@
-import { MerestoneError } from '../../base/error.ts';
 import { readAnchors } from '../../identity/certificate-file.ts';
 import type { IdentityOptions } from '../../identity/options.ts';
 import { readSignature } from '../../identity/signature-value.ts';
@@ -42,20 +41,8 @@ async function readKeptHead(
   const head = claims as CheckpointClaims;
   const [leaf, ...intermediates] = certificates;
   const anchors = readAnchors(identity.trust);
-  const verifyAt = (atMs: number): TenantIdentity =>
-    TenantIdentity.verify({ leaf, intermediates, anchors, nowMs: atMs });
-  const signer = asOfEither(verifyAt, head.at, nowMs);
+  const signer = TenantIdentity.verifySigner({ leaf, intermediates, anchors }, head.at, nowMs);
   const isOurs = signer.tenantId === tenant && signer.gatewayId === gateway;
   if (!isOurs || head.tenant !== tenant || head.gateway !== gateway) throw new Error('it is not ours');
   return head;
-}
-
-/** As of the signature, or of now: the CA may have been renewed since, or the clock may have been wrong then. */
-function asOfEither(verifyAt: (atMs: number) => TenantIdentity, atMs: number, nowMs: number): TenantIdentity {
-  try {
-    return verifyAt(atMs);
-  } catch (error) {
-    if (error instanceof MerestoneError && error.code === 'IdentityOutOfTime') return verifyAt(nowMs);
-    throw error;
-  }
 }
