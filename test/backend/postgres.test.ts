@@ -12,6 +12,7 @@ import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { eventually, runCommand } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { ConsumerBench } from '../support/consumer-bench.ts';
 import { Postgres } from '../support/postgres.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 
@@ -284,6 +285,53 @@ describe('rows in a real PostgreSQL', () => {
       "SELECT DISTINCT seq::int FROM merestone.reading WHERE tenant = 'delta' ORDER BY 1",
     );
     assert.deepEqual(found, [{ seq: 1 }, { seq: 2 }]);
+  });
+
+  it('that the table never takes are refused and kept, hold back nobody, and are taken when that is mended', async () => {
+    const cases: [make: string, undo: string, reason: RegExp][] = [
+      [
+        'ALTER TABLE merestone.reading ADD CONSTRAINT few CHECK (value <> 3) NOT VALID',
+        'ALTER TABLE merestone.reading DROP CONSTRAINT few',
+        /violates check constraint "few"/,
+      ],
+      [
+        'CREATE POLICY few ON merestone.reading AS RESTRICTIVE FOR INSERT WITH CHECK (value <> 3)',
+        'DROP POLICY few ON merestone.reading',
+        /violates row-level security policy "few"/,
+      ],
+      [
+        `CREATE FUNCTION public.few() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN IF NEW.value = 3 THEN RAISE EXCEPTION 'never 3'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER few BEFORE INSERT ON merestone.reading FOR EACH ROW EXECUTE FUNCTION public.few();
+         COMMENT ON TRIGGER few ON merestone.reading IS 'all tenants: a test'`,
+        'DROP FUNCTION public.few CASCADE',
+        /never 3/,
+      ],
+    ];
+    for (const [index, [make, undo, reason]] of cases.entries()) {
+      const name = `epsilon${index}`;
+      const origin = { tenant: name, gateway: `${name}_gw-0001` };
+      const stream = new SealedStream(origin).appendMany(4);
+      await admin.query(make);
+      const sink = await openPostgresSink(postgres.url('writer', 'w'));
+      const bench = new ConsumerBench({ sink });
+      for (const seq of [1, 2, 3, 4]) await bench.take('telemetry', stream.payload(seq), origin);
+      await admin.query(undo);
+      const [refused, ...more] = bench.store.aside.refused();
+      assert.match(refused!.reason, reason);
+      assert.deepEqual(more, []);
+      assert.equal(bench.store.aside.release(), 1);
+      for (let found = bench.store.aside.oldest(origin); found; found = bench.store.aside.oldest(origin)) {
+        await bench.consumer.take(found.arrival);
+        bench.store.aside.remove(origin, found.id, found.arrival);
+      }
+      await sink.close();
+      const { rows: stored } = await admin.query(
+        'SELECT DISTINCT seq::int FROM merestone.reading WHERE tenant = $1 ORDER BY 1',
+        [name],
+      );
+      assert.deepEqual(stored, [{ seq: 1 }, { seq: 2 }, { seq: 3 }, { seq: 4 }]);
+    }
   });
 
   it('go to another machine by verified TLS only', async () => {
