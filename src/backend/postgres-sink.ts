@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { Client, type ClientConfig } from 'pg';
 import { backoffMs } from '../base/backoff.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { faultError, MerestoneError } from '../base/error.ts';
-import { hostFault } from '../base/host.ts';
+import { MerestoneError } from '../base/error.ts';
 import type { Notice } from './notice.ts';
 import { checkIsolation } from './postgres-isolation.ts';
+import { checkedUrl } from './postgres-url.ts';
 import { storable } from './row-digest.ts';
 import type { Row } from './row.ts';
 import type { RowSink } from './row-sink.ts';
@@ -218,31 +217,4 @@ function notWritten(cause: unknown): MerestoneError {
     hint: 'nothing is lost: what was not written is not acknowledged, and the broker sends it again',
     cause,
   });
-}
-
-/** Tenants' data leaves the machine by TLS only, with the server's name checked. */
-function checkedUrl(url: string): string {
-  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new MerestoneError('Usage', 'the address given as --postgres is none', {
-      hint: 'write postgres://USER@HOST/DATABASE, with the password in PGPASSWORD',
-    });
-  }
-  const { hostname, searchParams } = new URL(url);
-  const host = searchParams.get('host') ?? hostname;
-  const bare = host.replace(/^\[|\]$/g, '');
-  const fault = bare === '' || bare.startsWith('/') ? undefined : hostFault(bare);
-  if (fault !== undefined) throw faultError('Usage', `--postgres: ${fault}`);
-  const local =
-    bare === '' ||
-    bare.startsWith('/') ||
-    bare === 'localhost' ||
-    (isIP(bare) !== 0 && /^(127\.|::1$)/.test(bare));
-  if (local || searchParams.get('sslmode') === 'verify-full') return url;
-  throw new MerestoneError(
-    'Usage',
-    `${host} is another machine, and the connection to it would not be held to TLS`,
-    {
-      hint: 'add ?sslmode=verify-full&sslrootcert=/path/of/its/ca.crt to --postgres',
-    },
-  );
 }

@@ -1,15 +1,17 @@
 import refused from './backend/refused.ts';
 import report from './backend/report.ts';
+import verifyRows from './backend/verify-rows.ts';
 import type { Command } from './command.ts';
 
 const command: Command = {
   command: 'backend',
-  describe: 'what a backend can answer for afterwards: report, refused',
+  describe: 'what a backend can answer for afterwards: report, verify-rows, refused',
   builder: (yargs) =>
     yargs
       .command(report)
+      .command(verifyRows)
       .command(refused)
-      .demandCommand(1, 1, 'say what to do: report or refused', 'one action at a time'),
+      .demandCommand(1, 1, 'say what to do: report, verify-rows or refused', 'one action at a time'),
   handler: () => {},
 };
 export default command;

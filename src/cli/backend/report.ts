@@ -7,6 +7,7 @@ import type { Command } from '../command.ts';
 import { loadGatewayTrust } from '../gateway-trust.ts';
 import { logName, many, needed, text } from '../option.ts';
 import { print, printJson } from '../output.ts';
+import { instant } from './instant.ts';
 import { publicKeys } from './public-keys.ts';
 
 interface ReportArguments {
@@ -56,15 +57,6 @@ async function run(args: ReportArguments & { json: boolean }): Promise<void> {
   if (args.json) await printJson(found);
   else await print(formatReport(found));
   if (found.damaged.length > 0) process.exitCode = ExitCode.Io;
-}
-
-/** A day means its first instant, UTC. */
-function instant(text: string, option: string): number {
-  const ms = /^\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2}))?$/.test(text) ? Date.parse(text) : NaN;
-  if (!Number.isNaN(ms)) return ms;
-  throw new MerestoneError('Usage', `--${option} '${text}' is no time`, {
-    hint: 'write 2026-11-22 or 2026-11-22T12:00:00Z',
-  });
 }
 
 /** As `openssl x509 -fingerprint -sha256` prints it, or plain hex. */
