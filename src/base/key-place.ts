@@ -12,7 +12,7 @@ export function meaningOfKeyPlace(place: SpoolKeyPlace): string | undefined {
     case 'spool-folder':
       return "the key to the spool is in the spool's own folder: a copy of that folder opens it; start the daemon, which moves the key";
     case 'same-disk':
-      return 'the key to the spool is a file on the same disk: a copy of the whole disk opens it; make it a systemd credential (docs/identity.md), or give spool.keyDir on another disk';
+      return 'the key to the spool is a file on the same disk: a copy of the whole disk opens it; seal it with scripts/seal-key where systemd runs Merestone, or give spool.keyDir on another disk (docs/identity.md)';
     case 'credential':
     case 'other-disk':
       return undefined;

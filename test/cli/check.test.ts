@@ -185,7 +185,10 @@ describe('check', () => {
     await configure(['north']);
     const { exitCode, stderr } = await runCommand(['check', '--config', site.config]);
     assert.equal(exitCode, 0);
-    assert.match(stderr, /silo 'north': the key to the spool is a file on the same disk: .*; make it a/);
+    assert.match(
+      stderr,
+      /silo 'north': the key to the spool is a file on the same disk: .*; seal it with scripts\/seal-key/,
+    );
     assert.equal(examine(site.config, Date.now()).silos[0]!.spoolKey, 'same-disk');
     const spool = site.path('state/silos/north/acme/acme_gw-0001');
     mkdirSync(spool, { recursive: true });

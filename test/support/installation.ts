@@ -13,6 +13,7 @@ const units = join(import.meta.dirname, '../../systemd');
 /** The command, in a container. */
 export const merestone = '/opt/merestone/scripts/merestone';
 export const asUnit = '/opt/merestone/scripts/as-unit';
+export const sealKey = '/opt/merestone/scripts/seal-key';
 /** Node, in a shell line in a container. */
 export const node = `"$(root=/opt/merestone bash -c '. $root/scripts/runtime; find_runtime; echo $node')"`;
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Container } from '../support/container.ts';
 import { eventually } from '../support/daemon.ts';
-import { asUnit, Installation, merestone, node } from '../support/installation.ts';
+import { asUnit, Installation, merestone, node, sealKey } from '../support/installation.ts';
 import { plantBus, plantDevice } from '../support/plant.ts';
 
 const attempt = await Container.boot();
@@ -117,6 +117,89 @@ describe('in a booted Debian', { skip: whyNot }, () => {
     });
   });
 
+  describe('a key to the spools that systemd holds', () => {
+    const state = '/var/lib/private/merestone';
+
+    before(async () => {
+      await container.expect('systemctl', 'start', 'merestone');
+      await installation.readings('acme', 'boiler');
+      assert.equal((await installation.silo('north')).spool?.key, 'same-disk');
+      await container.expect('systemctl', 'stop', 'merestone');
+    });
+    after(() => container.expect('systemctl', 'stop', 'merestone'));
+
+    it('is made and sealed by one command, and never over one that is there', async () => {
+      const said = await container.expect(sealKey, 'merestone');
+      // A container has no TPM.
+      assert.match(said, /merestone-kek: sealed by the host's key, which is on the same disk/);
+      const sealed = '/etc/credstore.encrypted/merestone-kek';
+      const before = await container.expect('cat', sealed);
+      assert.doesNotMatch(before, /PRIVATE KEY/);
+      assert.equal((await container.expect('stat', '--format=%a', sealed)).trim(), '600');
+      const again = await container.run(sealKey, 'merestone.service');
+      assert.equal(again.exitCode, 73);
+      assert.match(again.stderr, /is there, and spools may be sealed under it/);
+      assert.equal(await container.expect('cat', sealed), before);
+      assert.equal((await container.run(sealKey, 'ssh')).exitCode, 64);
+      const tpm = await container.run(sealKey, 'merestone-silo@other', '--with-key=tpm2');
+      assert.equal(tpm.exitCode, 69);
+      assert.match(tpm.stderr, /systemd-creds could not seal it/);
+      const left = (await container.expect('ls', '-A', '/etc/credstore.encrypted')).trim();
+      assert.equal(left, 'merestone-kek', 'nothing half made');
+    });
+
+    it('opens at the next start what the file opened before, which then may go', async () => {
+      await container.expect('systemctl', 'start', 'merestone');
+      await installation.readings('acme', 'boiler');
+      assert.equal((await installation.silo('north')).spool?.key, 'credential');
+      await container.expect('systemctl', 'stop', 'merestone');
+      await container.expect('rm', '-r', `${state}/keys`);
+      await container.expect('systemctl', 'start', 'merestone');
+      await installation.readings('acme', 'boiler');
+      assert.deepEqual(await installation.seqHoles('acme'), []);
+      assert.notEqual((await container.run('test', '-e', `${state}/keys`)).exitCode, 0, 'no key on the disk');
+    });
+
+    it('is renewed, and opens what the one before has sealed', async () => {
+      const first = await container.expect('cat', '/etc/credstore.encrypted/merestone-kek');
+      for (let time = 0; time < 2; time += 1) {
+        await container.expect(sealKey, 'merestone', '--renew');
+        await container.expect('systemctl', 'restart', 'merestone');
+        await installation.readings('acme', 'boiler');
+      }
+      const sealed = [
+        'systemd-creds',
+        'decrypt',
+        '--name=merestone-kek',
+        '/etc/credstore.encrypted/merestone-kek',
+      ];
+      assert.equal((await container.expect(...sealed, '-')).match(/BEGIN PRIVATE KEY/g)!.length, 2);
+      assert.notEqual(await container.expect('cat', '/etc/credstore.encrypted/merestone-kek'), first);
+      assert.deepEqual(await installation.seqHoles('acme'), []);
+      assert.equal((await container.run(sealKey, 'merestone-silo@other', '--renew')).exitCode, 66);
+    });
+
+    it('opens the names in the audit log for root, while it runs', async () => {
+      const show = await container.run(merestone, 'audit', 'show', '--kind', 'configuration');
+      assert.match(show.stdout, /changes=.*devices\.chiller/);
+      const check = await container.run(merestone, 'check');
+      assert.doesNotMatch(check.stderr, /key to the spool/);
+    });
+
+    it('leaves nothing in a copy of the whole state folder that opens, and no name', async () => {
+      await container.expect('systemctl', 'stop', 'merestone');
+      await container.expect('cp', '-r', `${state}/.`, '/root/copy');
+      const names = await container.run('grep', '-raE', 'boiler|chiller|PRIVATE', '/root/copy');
+      assert.deepEqual([names.exitCode, names.stdout], [1, '']);
+      const [spool] = (await container.expect('sh', '-c', 'echo /root/copy/silos/north/acme/*')).split('\n');
+      const opened = await container.run(merestone, 'spool', 'verify', spool!, '--keys', '/root/copy/keys');
+      assert.equal(opened.exitCode, 77, opened.stdout);
+      assert.match(await container.expect(asUnit, 'merestone', 'spool', 'verify'), /good: tenant acme/);
+      assert.equal((await container.run(merestone, 'audit', 'verify', `${spool}/audit`)).exitCode, 0);
+      await container.expect('rm', '-r', '/root/copy');
+    });
+  });
+
   describe('isolation: process, by merestone-silo@.service', () => {
     const tenants = { north: 'acme', south: 'globex' };
     const names = Object.keys(tenants) as (keyof typeof tenants)[];
@@ -132,7 +215,9 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       const floors = '/var/lib/private/merestone-silo';
       await container.expect('install', '-d', floors);
       await container.expect('mv', '/var/lib/private/merestone/silos/north', `${floors}/north`);
-      await container.expect('mv', '/var/lib/private/merestone/keys/north', `${floors}/north/.keys`);
+      const store = '/etc/credstore.encrypted';
+      await container.expect('mv', `${store}/merestone-kek`, `${store}/merestone-kek-north`);
+      await container.expect(sealKey, unitOf('south'));
       // A disk of its own for the other; a container has no loop devices, and a tmpfs is a file system as well.
       await container.expect('install', '-d', `${floors}/south`);
       await container.expect(
@@ -161,6 +246,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         await installation.readings(tenants[name], 'meter');
         const { state, tenant, isolation } = await installation.silo(name);
         assert.deepEqual([state, tenant, isolation], ['running', tenants[name], 'process']);
+        assert.equal((await installation.silo(name)).spool?.key, 'credential');
       }
       const users = await Promise.all(units.map((unit) => container.userOf(unit)));
       assert.equal(new Set(users).size, 3, String(users));
@@ -179,11 +265,17 @@ describe('in a booted Debian', { skip: whyNot }, () => {
 
     it('leaves the gateway without a key', async () => {
       const readableKeys = async (unit: string): Promise<string> =>
-        (await container.within(unit, 'find /etc /run /var -name "*.key" -readable')).stdout.trim();
-      assert.equal(
-        await readableKeys(unitOf('north')),
-        '/run/credentials/merestone-silo@north.service/identity_north.key',
-      );
+        (
+          await container.within(
+            unit,
+            'find /etc /run /var -name "*.key" -readable -o -name "*-kek*" -readable',
+          )
+        ).stdout;
+      const own = '/run/credentials/merestone-silo@north.service';
+      assert.deepEqual((await readableKeys(unitOf('north'))).trim().split('\n').sort(), [
+        `${own}/identity_north.key`,
+        `${own}/merestone-kek`,
+      ]);
       assert.equal(await readableKeys('merestone.service'), '');
     });
 
@@ -194,6 +286,8 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         '/etc/merestone/merestone.yaml',
         '/etc/merestone/silos/south/south.key',
         '/run/credentials/merestone-silo@south.service/identity_south.key',
+        '/run/credentials/merestone-silo@south.service/merestone-kek',
+        '/etc/credstore.encrypted/merestone-kek-south',
         '/var/lib/merestone-silo/south/globex',
         '/var/cache/merestone-silo/south/.',
         '/run/merestone-silo/south/silo.sock',
