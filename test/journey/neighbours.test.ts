@@ -4,6 +4,7 @@ import type { GatewayStatus, SiloStatus } from '../../src/status/status.ts';
 import {
   isolatePlagues,
   Neighbourhood,
+  noisyLine,
   noisySilo,
   type Plague,
   quietSilo,
@@ -31,6 +32,11 @@ const symptom: Record<Plague, (status: GatewayStatus) => boolean> = {
   },
   'full disk': hasNoDisk,
   'failing disk': hasNoDisk,
+  'endless measurement': ({ buses }) => {
+    const { devices } = buses.find(({ name }) => name === 'line')!;
+    const noisy = devices.find(({ name }) => name === noisyLine)!;
+    return noisy.state === 'failing' && noisy.reason!.includes('announces a measurement of 999 s');
+  },
   crash: hasCrashed,
   'heap leak': hasCrashed,
   'buffer leak': hasCrashed,
@@ -59,17 +65,21 @@ describe('a tenant whose neighbour', () => {
     it(`has the plague loses nothing and is not disturbed (${isolation}, ${plague})`, { skip }, async () => {
       await using neighbourhood = await Neighbourhood.create(isolation);
       let samples = 0;
+      let lineSamples = 0;
       let lost = 0;
       const arrived = (): number => {
         const arrivals = neighbourhood.take();
         lost += arrivals.lost;
+        lineSamples += arrivals.lineSamples;
         return (samples += arrivals.samples);
       };
       await until(() => arrived() > 80, 'the quiet tenant’s samples');
       await neighbourhood.breakOut(plague);
       samples = 0;
+      lineSamples = 0;
       await until(() => arrived() > samplesDuring, 'the quiet tenant’s samples meanwhile', 60_000);
       await until(async () => symptom[plague](await neighbourhood.status()), 'the plague', 60_000);
+      await until(() => arrived() > 0 && lineSamples > 2, 'the quiet tenant’s samples of the shared line');
       const quiet = siloOf(await neighbourhood.status(), quietSilo);
       arrived();
       assert.deepEqual({ lost, connects: quiet.uplink!.connects }, { lost: 0, connects: 1 });

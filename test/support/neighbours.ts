@@ -11,6 +11,7 @@ import { Mosquitto } from './mosquitto.ts';
 import type { Disk } from './mount.ts';
 import { keepFull, makeSiteDisk, publishLarge, whyNoFaultyDisk } from './neighbour-faults.ts';
 import { startPlantProcess } from './plant.ts';
+import { type Sdi12Sensors, startSdi12Sensors } from './sdi-12-sensors.ts';
 import { Site } from './site.ts';
 
 export const noisySilo = 'north';
@@ -30,6 +31,7 @@ export const sitePlagues = [
   'large packets',
   'full disk',
   'failing disk',
+  'endless measurement',
 ] as const;
 export type SitePlague = (typeof sitePlagues)[number];
 
@@ -41,6 +43,8 @@ export type GatewayAnswer = { kind: 'ready' } | { kind: 'status'; status: Gatewa
 /** What of the quiet tenant arrived at its backend. */
 export interface Arrivals {
   samples: number;
+  /** Of those, from the sensor on the serial line that both tenants share. */
+  lineSamples: number;
   /** Samples whose unit's own count says that one before them is missing. */
   lost: number;
   /** From answer to backend, ms, ascending. */
@@ -66,8 +70,9 @@ export class Neighbourhood implements AsyncDisposable {
   readonly #noisyProcess: ChildProcess | undefined;
   readonly #floodPort: number;
   readonly #hostile: { server: Server; port: number };
+  readonly #sensors: Sdi12Sensors;
   readonly #counts = new Map<string, number>();
-  #arrivals: Arrivals = { samples: 0, lost: 0, latenciesMs: [] };
+  #arrivals: Arrivals = { samples: 0, lineSamples: 0, lost: 0, latenciesMs: [] };
 
   static async create(isolation: Isolation): Promise<Neighbourhood> {
     const authority = await createAuthority('Test CA');
@@ -90,11 +95,13 @@ export class Neighbourhood implements AsyncDisposable {
     const port = await startPlantProcess(site, quietUnits + 2);
     const [floodPort, hostilePort] = [await freePort(), await freePort()];
     const noisyDisk = whyNoFaultyDisk === undefined ? makeSiteDisk(site) : undefined;
+    const sensors = await startSdi12Sensors(site.path('.'));
+    site.cleanUp(() => sensors[Symbol.asyncDispose]());
     await site.issueGateway(noisySilo, noisyOrigin.tenant);
     await site.issueGateway(quietSilo, 'globex');
     await site.configure(
       configuration(
-        { port, floodPort, hostilePort, disk: noisyDisk?.path },
+        { port, floodPort, hostilePort, disk: noisyDisk?.path, line: sensors.port },
         noisyBroker.url,
         quietBroker.url,
         isolation,
@@ -117,6 +124,7 @@ export class Neighbourhood implements AsyncDisposable {
       noisyProcess,
       floodPort,
       hostile,
+      sensors,
     });
   }
 
@@ -129,6 +137,7 @@ export class Neighbourhood implements AsyncDisposable {
     noisyProcess: ChildProcess | undefined;
     floodPort: number;
     hostile: { server: Server; port: number };
+    sensors: Sdi12Sensors;
   }) {
     this.#site = parts.site;
     this.#noisyBroker = parts.noisyBroker;
@@ -138,6 +147,7 @@ export class Neighbourhood implements AsyncDisposable {
     this.#noisyProcess = parts.noisyProcess;
     this.#floodPort = parts.floodPort;
     this.#hostile = parts.hostile;
+    this.#sensors = parts.sensors;
     this.#subscriber.on('message', (_topic, payload) => this.#arrived(payload));
   }
 
@@ -151,7 +161,7 @@ export class Neighbourhood implements AsyncDisposable {
   take(): Arrivals {
     const arrivals = this.#arrivals;
     arrivals.latenciesMs.sort((a, b) => a - b);
-    this.#arrivals = { samples: 0, lost: 0, latenciesMs: [] };
+    this.#arrivals = { samples: 0, lineSamples: 0, lost: 0, latenciesMs: [] };
     return arrivals;
   }
 
@@ -175,6 +185,9 @@ export class Neighbourhood implements AsyncDisposable {
         return keepFull(this.#site, this.#noisyDisk!);
       case 'failing disk':
         return this.#noisyDisk!.cutPower();
+      case 'endless measurement':
+        this.#sensors.announce(999);
+        return;
       case 'crash':
       case 'heap leak':
       case 'buffer leak':
@@ -194,6 +207,7 @@ export class Neighbourhood implements AsyncDisposable {
     for (const { device, ts, values } of (JSON.parse(payload.toString()) as TelemetryBatch).samples) {
       const count = values['requests'];
       this.#arrivals.samples += 1;
+      if (device === quietLine) this.#arrivals.lineSamples += 1;
       this.#arrivals.latenciesMs.push(now - ts);
       if (typeof count !== 'number') {
         this.#arrivals.lost += 1;
@@ -232,13 +246,18 @@ interface Ports {
   hostilePort: number;
   /** Of the noisy silo's state. */
   disk: string | undefined;
+  line: string;
 }
+
+/** The quiet tenant's sensor on the shared serial line, and the noisy one's. */
+export const quietLine = 'quiet-line';
+export const noisyLine = 'noisy-line';
 
 /** Of the noisy silo's process; the quiet one's is started by the gateway itself. */
 const noisySocket = 'noisy.sock';
 
 function configuration(
-  { port, floodPort, hostilePort, disk }: Ports,
+  { port, floodPort, hostilePort, disk, line }: Ports,
   noisyUrl: string,
   quietUrl: string,
   isolation: Isolation,
@@ -261,6 +280,18 @@ ${more}`;
       - { name: requests, table: holding, address: 0, type: uint16 }
       - { name: flow, table: holding, address: 1, type: uint16 }
 `;
+  const sdi12 = (name: string, silo: string, address: number, values: string, fields: string): string =>
+    `  - name: ${name}
+    silo: ${silo}
+    bus: line
+    every: 500ms
+    protocol:
+      request:
+        - { send: '${address}M!', expect: '^${address}(?<seconds>\\d{3})\\d$' }
+        - { expect: '^${address}$', timeout: { secondsOf: seconds }, optional: true }
+        - { send: '${address}D0!', expect: '^${address}[+-]' }
+      messages: [{ pattern: '^${address}${values}', fields: [${fields}] }]
+`;
   const many = (count: number, make: (unitId: number) => string): string =>
     Array.from({ length: count }, (_, index) => make(index + 1)).join('');
   const stateDir = disk === undefined ? '' : `    stateDir: ${disk}/silo\n`;
@@ -271,7 +302,10 @@ ${noisy}${silo(quietSilo, quietUrl, '5', '')}buses:
   - { name: shared, kind: modbus-tcp, host: 127.0.0.1, port: ${port} }
   - { name: flood, kind: modbus-tcp, host: 127.0.0.1, port: ${floodPort}, pipeline: 16 }
   - { name: hostile, kind: modbus-tcp, host: 127.0.0.1, port: ${hostilePort}, pipeline: 4 }
+  - { name: line, kind: serial, port: ${line}, baudRate: 9600 }
 devices:
+${sdi12(quietLine, quietSilo, 1, '\\+(?<requests>\\d+)\\+(?<flow>[\\d.]+)', '{ name: requests }, { name: flow }')}
+${sdi12(noisyLine, noisySilo, 0, '(?<flow>[+-][\\d.]+)', '{ name: flow }')}
 ${many(quietUnits, (unit) => device(`quiet-${unit}`, quietSilo, 'shared', unit, '100ms'))}
 ${many(2, (unit) => device(`noisy-${unit}`, noisySilo, 'shared', quietUnits + unit, '100ms'))}
 ${many(floodUnits, (unit) => device(`flood-${unit}`, noisySilo, 'flood', unit, '10ms'))}

@@ -1,78 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { silentLogger } from '../../../src/base/logger.ts';
-import { startFieldbus } from '../../../src/fieldbus/fieldbus.ts';
-import type { BusOptions, SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
-import type { Sample } from '../../../src/reading/sample.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
-import { type Sdi12Sensor, Sdi12Line } from '../../support/sdi-12-line.ts';
-import { sensor } from './rig.ts';
-
-const bus: BusOptions & { kind: 'serial' } = {
-  kind: 'serial',
-  name: 'line',
-  port: 'sim',
-  baudRate: 9600,
-  dataBits: 8,
-  parity: 'none',
-  stopBits: 1,
-  deadShareMax: 0.1,
-};
-
-/** As profile `sdi-12` has it. */
-function sdi12(
-  address: string,
-  everyMs: number,
-  { measure = 'M', ...options }: Partial<SerialDeviceOptions> & { measure?: 'M' | 'C' } = {},
-): SerialDeviceOptions {
-  const request = [
-    { send: `${address}${measure}!`, expect: `^${address}(?<seconds>\\d{3})\\d{1,2}$` },
-    { expect: `^${address}$`, timeout: { secondsOf: 'seconds' }, optional: true },
-    { send: `${address}D0!`, expect: `^${address}[+-]` },
-  ];
-  const messages = [{ pattern: `^${address}(?<level>[+-][\\d.]+)`, fields: [{ name: 'level' }] }];
-  return { ...sensor({ request, messages }, everyMs, 1000), name: `sensor-${address}`, ...options };
-}
-
-const quick: Sdi12Sensor = { seconds: 0, takesSeconds: 0, values: '+1.5' };
-
-/** Sensor 0 is of silo north; sensor 1, the neighbour, of silo south, and is quick. */
-function simulate(
-  first: Sdi12Sensor,
-  devices: readonly SerialDeviceOptions[],
-  { breaks = true, busShares = new Map<string, number>() } = {},
-) {
-  const clock = new FakeClock();
-  const beganMs = clock.monotonicMs();
-  const line = new Sdi12Line(clock, { breaks });
-  line.sensors.set('0', first).set('1', quick);
-  const samples: Sample[] = [];
-  const told: string[] = [];
-  const fieldbus = startFieldbus(
-    { buses: [bus], devices, busShares },
-    {
-      clock,
-      logger: silentLogger,
-      openChannel: () => line.openChannel(),
-      deliver: (_silo, all) => samples.push(...all),
-      onShare: (silo, { state }) => told.push(`${silo} ${state}`),
-    },
-  );
-  const valuesOf = (device: string): Sample[] =>
-    samples.filter((sample) => sample.device === device && Object.keys(sample.values).length > 0);
-  const widestGapMs = (device: string): number => {
-    const times = [beganMs, ...valuesOf(device).map(({ monotonicMs }) => monotonicMs), clock.monotonicMs()];
-    return Math.max(...times.slice(1).map((time, index) => time - times[index]!));
-  };
-  const status = (device: string) => fieldbus.status()[0]!.devices.find(({ name }) => name === device)!;
-  const end = async (): Promise<void> => {
-    await fieldbus.stop();
-    line.stop();
-    await clock.advanceAsync(1000);
-    assert.equal(clock.timers, 0, 'nothing goes on');
-  };
-  return { clock, line, fieldbus, told, valuesOf, widestGapMs, status, end };
-}
+import type { SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
+import { sdi12, sdi12Bus, simulateSdi12 } from '../../support/sdi-12-line.ts';
 
 const neighbour = (everyMs: number): SerialDeviceOptions => sdi12('1', everyMs, { silo: 'south' });
 const minutes = 60_000;
@@ -80,7 +9,7 @@ const minutes = 60_000;
 describe('a sensor that announces a longer measurement than is allowed', () => {
   for (const seconds of [61, 120, 999]) {
     it(`of ${seconds} s does not keep its neighbour from one reading, and is told so`, async () => {
-      const { clock, line, valuesOf, widestGapMs, status, end } = simulate(
+      const { clock, line, valuesOf, widestGapMs, status, end } = simulateSdi12(
         { seconds, takesSeconds: Infinity, values: '+9.9' },
         [sdi12('0', 1000), neighbour(1000)],
       );
@@ -102,7 +31,7 @@ describe('a sensor that announces a longer measurement than is allowed', () => {
   }
 
   it('is waited for where its device allows it', async () => {
-    const { clock, valuesOf, end } = simulate({ seconds: 120, takesSeconds: 119, values: '+9.9' }, [
+    const { clock, valuesOf, end } = simulateSdi12({ seconds: 120, takesSeconds: 119, values: '+9.9' }, [
       sdi12('0', 1000, { measureMaxMs: 120_000 }),
     ]);
     await clock.advanceAsync(4.5 * minutes);
@@ -115,10 +44,13 @@ describe('a sensor that announces a longer measurement than is allowed', () => {
       const device = sdi12('0', 1000);
       const [start, ...rest] = device.protocol.request!;
       const said = `^0(?<seconds>[-+\\w]*)\\r?$`;
-      const { clock, line, valuesOf, end } = simulate({ seconds: 0, takesSeconds: Infinity, values: '' }, [
-        { ...device, protocol: { ...device.protocol, request: [{ ...start!, expect: said }, ...rest] } },
-        neighbour(1000),
-      ]);
+      const { clock, line, valuesOf, end } = simulateSdi12(
+        { seconds: 0, takesSeconds: Infinity, values: '' },
+        [
+          { ...device, protocol: { ...device.protocol, request: [{ ...start!, expect: said }, ...rest] } },
+          neighbour(1000),
+        ],
+      );
       line.sensors.get('0')!.seconds = word as unknown as number;
       await clock.advanceAsync(minutes);
       assert.ok(
@@ -132,7 +64,7 @@ describe('a sensor that announces a longer measurement than is allowed', () => {
 
 describe('while a sensor measures', () => {
   it('concurrently (aC!), its neighbour is read in its interval', async () => {
-    const { clock, valuesOf, widestGapMs, end } = simulate(
+    const { clock, valuesOf, widestGapMs, end } = simulateSdi12(
       { seconds: 30, takesSeconds: 30, values: '+9.9' },
       [sdi12('0', minutes, { measure: 'C' }), neighbour(5000)],
     );
@@ -144,7 +76,7 @@ describe('while a sensor measures', () => {
   });
 
   it('behind an adapter without breaks, its neighbour is read in its interval by aM! as well', async () => {
-    const { clock, valuesOf, end } = simulate(
+    const { clock, valuesOf, end } = simulateSdi12(
       { seconds: 30, takesSeconds: 20, values: '+9.9' },
       [sdi12('0', minutes), neighbour(5000)],
       { breaks: false },
@@ -156,7 +88,7 @@ describe('while a sensor measures', () => {
   });
 
   it('and a break ends that, it has the line to itself the next times, and its neighbour as long after it', async () => {
-    const { clock, valuesOf, widestGapMs, status, end } = simulate(
+    const { clock, valuesOf, widestGapMs, status, end } = simulateSdi12(
       { seconds: 30, takesSeconds: 30, values: '+9.9' },
       [sdi12('0', minutes), neighbour(5000)],
     );
@@ -170,7 +102,7 @@ describe('while a sensor measures', () => {
   });
 
   it('for as long as is allowed and for nothing, its neighbour has at least half of the line', async () => {
-    const { clock, valuesOf, widestGapMs, end } = simulate(
+    const { clock, valuesOf, widestGapMs, end } = simulateSdi12(
       { seconds: 60, takesSeconds: Infinity, values: '+9.9' },
       [sdi12('0', 1000), neighbour(1000)],
     );
@@ -181,7 +113,7 @@ describe('while a sensor measures', () => {
   });
 
   it('it is said, and its time is booked as it passes', async () => {
-    const { clock, fieldbus, status, told, end } = simulate(
+    const { clock, fieldbus, status, told, end } = simulateSdi12(
       { seconds: 50, takesSeconds: 50, values: '+9.9' },
       [sdi12('0', minutes), neighbour(5000)],
       { breaks: false, busShares: new Map([['north', 0.3]]) },
@@ -205,7 +137,7 @@ describe('while a sensor measures', () => {
 
   it('beside another that does, no moment is booked twice', async () => {
     const slow = { seconds: 50, takesSeconds: 50, values: '+9.9' };
-    const { clock, fieldbus, line, end } = simulate(slow, [
+    const { clock, fieldbus, line, end } = simulateSdi12(slow, [
       sdi12('0', minutes, { measure: 'C' }),
       sdi12('1', minutes, { measure: 'C', silo: 'south' }),
     ]);
@@ -223,7 +155,7 @@ describe('while a sensor measures', () => {
   ] as const) {
     it(`${how}, a stop and a change of the configuration do not wait for it`, async () => {
       const devices = [sdi12('0', minutes, { measure }), neighbour(5000)];
-      const { clock, fieldbus, line, valuesOf, end } = simulate(
+      const { clock, fieldbus, line, valuesOf, end } = simulateSdi12(
         { seconds: 55, takesSeconds: 55, values: '+9.9' },
         devices,
         { breaks },
@@ -233,14 +165,14 @@ describe('while a sensor measures', () => {
       const { atMs } = line.asked.findLast(({ what }) => what[0] === '0')!;
       assert.ok(clock.monotonicMs() - atMs > 15_000, 'it is measuring');
       const before = valuesOf('sensor-1').length;
-      await fieldbus.reconfigure({ buses: [bus], devices: [devices[1]!, sdi12('2', minutes)] });
+      await fieldbus.reconfigure({ buses: [sdi12Bus], devices: [devices[1]!, sdi12('2', minutes)] });
       await clock.advanceAsync(6000);
       assert.ok(valuesOf('sensor-1').length > before, 'the neighbour goes on');
       assert.ok(
         line.asked.some(({ what }) => what === '2M!'),
         'the new one is asked',
       );
-      await fieldbus.reconfigure({ buses: [bus], devices });
+      await fieldbus.reconfigure({ buses: [sdi12Bus], devices });
       await clock.advanceAsync(3000);
       let stopped = false;
       void fieldbus.stop().then(() => (stopped = true));
