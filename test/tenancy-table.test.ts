@@ -6,17 +6,23 @@ import { describe, it } from 'node:test';
 const root = join(import.meta.dirname, '..');
 
 interface Row {
-  door: string;
+  what: string;
   file: string;
   /** Absent where the whole file is about it. */
   title: string | undefined;
 }
 
-/** The rows of the table of doors in docs/tenancy.md. */
-function doorsOf(text: string): Row[] {
-  const section = text.slice(text.indexOf('\n## Doors\n'));
+/** The part of docs/tenancy.md below a heading. */
+function sectionOf(text: string, heading: string): string {
+  const from = text.indexOf(`\n## ${heading}\n`);
+  const to = text.indexOf('\n## ', from + 1);
+  return text.slice(from, to < 0 ? undefined : to);
+}
+
+/** The rows of its table: what stands first, and the test that stands last. */
+function rowsOf(section: string): Row[] {
   return [...section.matchAll(/^\| (.+?) \| .+ \| `(test\/[^`]+)`(?:: (.+))? \|$/gm)].map(
-    ([, door, file, title]) => ({ door: door!, file: file!, title }),
+    ([, what, file, title]) => ({ what: what!, file: file!, title }),
   );
 }
 
@@ -31,19 +37,27 @@ function broken(rows: readonly Row[]): Row[] {
   });
 }
 
-describe('the table of doors', () => {
+const tables = [
+  { heading: 'Doors', rowsMin: 30, each: 'door' },
+  { heading: 'Numbers that others tell', rowsMin: 25, each: 'number' },
+];
+
+describe('the tables of what one may try against another', () => {
   const text = readFileSync(join(root, 'docs/tenancy.md'), 'utf8');
-  const rows = doorsOf(text);
 
-  it('names for every door a test whose file and title are there; that it tries the door, a reader judges', () => {
-    const lines = text.slice(text.indexOf('\n## Doors\n')).match(/^\| /gm)!.length;
-    assert.equal(rows.length, lines - 1, 'a row without a test');
-    assert.ok(rows.length > 15);
-    assert.deepEqual(broken(rows), []);
-  });
+  for (const { heading, rowsMin, each } of tables) {
+    it(`name for every ${each} a test whose file and title are there; that it tries it, a reader judges`, () => {
+      const section = sectionOf(text, heading);
+      const rows = rowsOf(section);
+      const lines = section.match(/^\| /gm)!.length;
+      assert.equal(rows.length, lines - 1, 'a row without a test');
+      assert.ok(rows.length > rowsMin, `${rows.length} rows`);
+      assert.deepEqual(broken(rows), []);
+    });
+  }
 
-  it('is found out where it does not', () => {
-    const [first] = rows as [Row];
+  it('are found out where they do not', () => {
+    const [first] = rowsOf(sectionOf(text, 'Doors')) as [Row];
     assert.equal(broken([{ ...first, title: 'holds against everything' }]).length, 1);
     assert.equal(broken([{ ...first, file: 'test/none.test.ts' }]).length, 1);
   });

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { type IClientOptions, type IPublishPacket, MqttClient } from 'mqtt';
+import { type IClientOptions, type IConnackPacket, type IPublishPacket, MqttClient } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import { backoffMs } from '../base/backoff.ts';
 import type { BrokerAddress } from '../base/broker-url.ts';
 import { type Clock, sleep, systemClock } from '../base/clock.ts';
+import { keepaliveWithin } from '../base/keepalive.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
@@ -39,6 +40,8 @@ export interface SubscriberEvents {
   onOnline(isResumed: boolean): void;
   /** No node listens to us so far; `words` say which one is unwell, how, and what is tried next. */
   onWaiting(words: string): void;
+  /** The broker keeps the session for less time than was asked for; what that means and what to do. */
+  onShortSession(words: string): void;
   /** It is over: faults that trying again does not mend, at all nodes. */
   onFailed(error: unknown): void;
 }
@@ -81,6 +84,10 @@ export class Subscriber {
   readonly #clock: Clock;
   readonly #keepaliveSeconds: number;
   readonly #events: SubscriberEvents;
+  /** Null where nothing is to be kept while we are away. */
+  readonly #sessionExpirySeconds: number | null;
+  /** What the broker was last said to keep it for instead. */
+  #shortSeconds: number | undefined;
   readonly #topics: { meta: string[]; all: string[] };
   readonly #retained: RetainedFetch;
   /** Counts connections: an acknowledgement for a message of an earlier one would hit another message's id. */
@@ -104,9 +111,14 @@ export class Subscriber {
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
     const { ca, certificate: cert, privateKey: key } = options;
     this.#dial = new BrokerDial(options.brokers, { ca, cert, key }, seams.lookup);
+    const isKept = options.clientId !== undefined && options.protocol === '5';
+    this.#sessionExpirySeconds = isKept ? options.sessionExpirySeconds : null;
     this.#client = new MqttClient(() => this.#connect(), clientOptions(options, this.#keepaliveSeconds));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
-    this.#client.on('packetreceive', () => this.#cancelPatience());
+    this.#client.on('packetreceive', (packet) => {
+      this.#cancelPatience();
+      if (packet.cmd === 'connack') this.#bound(packet);
+    });
     this.#retained = new RetainedFetch({
       subscribe: (topics) => this.#client.subscribeAsync(topics, { qos: 1 }),
       unsubscribe: (topics) => this.#client.unsubscribeAsync(topics),
@@ -148,6 +160,22 @@ export class Subscriber {
     stream.once('connect', () => (this.#step = 'TLS')).once('secureConnect', () => (this.#step = 'CONNECT'));
     this.#beginPatience();
     return stream;
+  }
+
+  /** What a CONNACK says of times is the broker's word, and the bounds are ours. */
+  #bound({ properties }: IConnackPacket): void {
+    if (properties?.serverKeepAlive !== undefined)
+      properties.serverKeepAlive = keepaliveWithin(properties.serverKeepAlive, this.#keepaliveSeconds);
+    const keptSeconds = properties?.sessionExpiryInterval;
+    if (keptSeconds === undefined || this.#sessionExpirySeconds === null) return;
+    if (keptSeconds >= this.#sessionExpirySeconds || keptSeconds === this.#shortSeconds) return;
+    this.#shortSeconds = keptSeconds;
+    const [kept, asked] = [keptSeconds, this.#sessionExpirySeconds].map((each) =>
+      formatDuration(each * 1000),
+    );
+    this.#events.onShortSession(
+      `${this.#dial.current} keeps this session for ${kept} while we are away, and was asked for ${asked}: what comes later is lost; raise the broker's limit of session expiry, or be back sooner`,
+    );
   }
 
   /** The node has so long to say something. */

@@ -90,6 +90,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       if (hadSession && !isResumed) notify(sessionLost(options.clientId));
     },
     onWaiting: (message) => notify({ severity: 'warning', kind: 'waiting', message }),
+    onShortSession: (message) => notify({ severity: 'warning', kind: 'session-expiry', message }),
     onFailed: fail,
   });
   const attempt = (work: () => void): void => {

@@ -8,6 +8,9 @@ export interface ServiceManager {
   close(): void;
 }
 
+/** However short a time the environment names, so often at most: a sign of life is no work to live by. */
+const signOfLifeMsMin = 100;
+
 const absent: ServiceManager = { ready() {}, reloading() {}, stopping() {}, close() {} };
 
 /**
@@ -34,7 +37,7 @@ export async function connectServiceManager(
   const signOfLife = (): void => {
     cancel();
     tell('WATCHDOG=1');
-    cancel = clock.after(watchdogMs / 2, signOfLife);
+    cancel = clock.after(Math.max(signOfLifeMsMin, watchdogMs / 2), signOfLife);
   };
 
   return {

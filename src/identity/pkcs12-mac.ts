@@ -29,7 +29,8 @@ export function macHash(oid: string): string | undefined {
 /** Whether `password` made the MAC over `content`; null is no password, which is not the empty one. */
 export function macHolds(mac: MacData, content: Buffer, password: string | null): boolean {
   const hash = macHash(mac.digestOid);
-  if (hash === undefined || mac.iterations < 1 || mac.iterations > iterationsMax) return false;
+  const isBounded = mac.iterations >= 1 && mac.iterations <= iterationsMax;
+  if (hash === undefined || !isBounded) return false;
   const digest = createHmac(hash, deriveKey(hash, mac, password))
     .update(content)
     .digest();

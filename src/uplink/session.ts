@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import type { IClientPublishOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt';
 import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
+import { keepaliveWithin } from '../base/keepalive.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
 import { packetBytes } from './mqtt-message.ts';
@@ -234,8 +235,8 @@ export async function openSession(
   return promise;
 }
 
-/** A broker may ask for a shorter keep alive than ours, never for one by which a dead link goes unnoticed for hours. */
+/** In place, for mqtt.js goes by what the packet says. */
 function boundKeepalive({ properties }: IConnackPacket, keepaliveSeconds: number): void {
   if (properties?.serverKeepAlive === undefined) return;
-  properties.serverKeepAlive = Math.min(properties.serverKeepAlive || keepaliveSeconds, keepaliveSeconds);
+  properties.serverKeepAlive = keepaliveWithin(properties.serverKeepAlive, keepaliveSeconds);
 }

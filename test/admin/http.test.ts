@@ -319,6 +319,13 @@ describe('HTTP', () => {
     assert.equal(headers['x-content-type-options'], 'nosniff');
   });
 
+  it('takes headers of 8 kB and no more, and no length of a body for its own', async () => {
+    assert.equal((await ask('/livez', { headers: { 'x-long': 'a'.repeat(7000) } })).status, 200);
+    assert.equal((await ask('/livez', { headers: { 'x-long': 'a'.repeat(9000) } })).status, 431);
+    assert.equal((await ask('/livez', { headers: { 'content-length': '9007199254740991' } })).status, 200);
+    assert.equal((await ask('/livez')).status, 200);
+  });
+
   it('outlives hostile bytes', async () => {
     status = gatewayStatus();
     const hostile = [

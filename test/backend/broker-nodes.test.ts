@@ -57,8 +57,8 @@ describe('the nodes that a consumer may connect to', () => {
   });
 
   /** What became of a consumer that may go to `urls`, in a fifth of the time. */
-  function subscribe(urls: string[], lookup: Lookup): Heard & AsyncDisposable {
-    const heard: Heard = { waiting: [], online: 0, failure: undefined };
+  function subscribe(urls: string[], lookup: Lookup, more: MoreOptions = {}): Heard & AsyncDisposable {
+    const heard: Heard = { waiting: [], shortSessions: [], online: 0, failure: undefined };
     const brokers = urls.map((url) => ({ host: new URL(url).hostname, port: Number(new URL(url).port) }));
     const [first, ...others] = brokers;
     const subscriber = new Subscriber(
@@ -70,21 +70,33 @@ describe('the nodes that a consumer may connect to', () => {
         protocol: '5',
         tenants: [],
         sessionExpirySeconds: 60,
+        ...(more.clientId !== undefined && { clientId: more.clientId }),
       },
       {
         onMessage: () => {},
         room: () => undefined,
         onOnline: () => heard.online++,
         onWaiting: (words) => heard.waiting.push(words),
+        onShortSession: (words) => heard.shortSessions.push(words),
         onFailed: (error) => (heard.failure = error as MerestoneError),
       },
-      { clock: hurried(5), lookup },
+      {
+        clock: hurried(5),
+        lookup,
+        ...(more.keepaliveSeconds && { keepaliveSeconds: more.keepaliveSeconds }),
+      },
     );
     return Object.assign(heard, { [Symbol.asyncDispose]: () => subscriber.close(Promise.resolve()) });
   }
 
+  interface MoreOptions {
+    clientId?: string;
+    keepaliveSeconds?: number;
+  }
+
   interface Heard {
     waiting: string[];
+    shortSessions: string[];
     online: number;
     failure: MerestoneError | undefined;
   }
@@ -202,6 +214,37 @@ describe('the nodes that a consumer may connect to', () => {
     assert.deepEqual(tried, [...round, ...round]);
   });
 
+  it('bound nothing by what they say: no keep alive is longer than ours, and a session kept too short is told', async () => {
+    for (const keepalive of [
+      [0xff, 0xff],
+      [0, 0],
+    ]) {
+      let pings = 0;
+      await using cluster = await Cluster.start(authority, {
+        '127.0.0.1': (packet, peer) => {
+          // Server Keep Alive, and Session Expiry Interval of 10 s [MQTT5 3.2.2.3].
+          if (packet.type === packetType.connect)
+            peer.send([0x20, 11, 0, 0, 8, 0x13, ...keepalive, 0x11, 0, 0, 0, 10]);
+          else script({ connack: 0, suback: 1 })(packet, peer);
+          if (packet.type === 12) {
+            pings += 1;
+            peer.send([0xd0, 0]);
+          }
+        },
+      });
+      await using heard = subscribe([cluster.url], rotating('127.0.0.1'), {
+        clientId: 'backend-1',
+        keepaliveSeconds: 1,
+      });
+      await until(() => heard.online === 1 && pings > 0, 'it asks whether the broker is there');
+      assert.equal(heard.shortSessions.length, 1);
+      assert.match(
+        heard.shortSessions[0]!,
+        /keeps this session for 10 s while we are away, and was asked for 60 s/,
+      );
+    }
+  });
+
   it('are held to verified TLS with forward secrecy, whatever the environment says', async () => {
     const named = { commonName: 'cluster.example', server: { dnsNames: ['cluster.example'] } };
     const own = await authority.issue(named);
@@ -258,6 +301,7 @@ describe('a consumer that reads nothing for a while', () => {
         room: () => room,
         onOnline: () => online++,
         onWaiting: (words) => waiting.push(words),
+        onShortSession: () => {},
         onFailed: (error) => waiting.push(String(error)),
       },
       { keepaliveSeconds: 1 },

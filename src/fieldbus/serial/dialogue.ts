@@ -151,18 +151,17 @@ export function createDialogue(
     try {
       for (const step of steps) {
         if (ending !== 'no') return { ...result, outcome: 'offline' };
-        const saidMs = announcedBy(step, held.groups);
+        const announcedMs = announcedBy(step, held.groups);
+        const isTooLong = announcedMs !== null && announcedMs > measureMaxMs;
         // One that is done at once, for all that it said, is heard all the same.
-        const isTooLong = saidMs !== null && saidMs > measureMaxMs;
-        const announcedMs = isTooLong ? null : saidMs;
+        const waitMs = isTooLong ? responseTimeoutMs : announcedMs;
         const isMeasuring = announcedMs !== null && announcedMs > 0;
         listen(step);
         const sentAt = await send(step, held);
-        const outcome = isMeasuring
-          ? await measure(step, held, announcedMs)
-          : await answer(step, held, announcedMs);
+        const wait = (): Promise<Outcome> => answer(step, held, waitMs);
+        const outcome = isMeasuring ? await measure(step, held, announcedMs, wait) : await wait();
         if (isTooLong && (outcome === 'timeout' || outcome === 'crc'))
-          return { ...result, outcome: 'timeout', reason: tooLong(saidMs, measureMaxMs) };
+          return { ...result, outcome: 'timeout', reason: tooLong(announcedMs, measureMaxMs) };
         result.isNoisy ||= !isMeasuring && deframer!.noiseBytes > 0;
         if (outcome === 'good') unread.clear();
         if (outcome === 'good') result.answerMs = Math.max(0, clock.monotonicMs() - sentAt);
@@ -197,18 +196,23 @@ export function createDialogue(
   };
 
   /** Waits while the device measures: without the line, where it only has to be heard at the line's own rate. */
-  const measure = async (step: Step, held: Held, announcedMs: number): Promise<Outcome> => {
+  const measure = async (
+    step: Step,
+    held: Held,
+    announcedMs: number,
+    wait: () => Promise<Outcome>,
+  ): Promise<Outcome> => {
     const sinceMs = clock.monotonicMs();
     measuring = { announcedMs, sinceMs };
     isLineFree = step.send === undefined && held.rate === null && !sharing.isAlone;
     let outcome: Outcome = 'timeout';
-    const wait = async (): Promise<void> => {
-      outcome = await answer(step, held, announcedMs);
+    const work = async (): Promise<void> => {
+      outcome = await wait();
       measuring = null;
     };
     try {
-      held.others = isLineFree && (await held.turn.leaveFor(wait()));
-      if (!isLineFree) await wait();
+      held.others = isLineFree && (await held.turn.leaveFor(work()));
+      if (!isLineFree) await work();
     } finally {
       measuring = null;
     }

@@ -122,6 +122,23 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(samples[0]?.values, { energy: 12345.678 });
   });
 
+  it('changes to no rate that the profile does not have, whatever the answer names', async () => {
+    const open = {
+      ...iec,
+      request: [{ ...iec.request[0], expect: '^/[A-Za-z]{3}(?<baud>.)' }, iec.request[1]],
+    };
+    for (const named of ['3', '9', 'A', '\xff', '_']) {
+      const { clock, reader, rates, samples, answerWith } = createRig(sensor(open, 60_000, 2000));
+      answerWith((said) =>
+        said.startsWith('/') ? `/ABB${named}\\@V4.50\r\n` : dataBlock('1.8.0(012345.678*kWh)\r\n!\r\n'),
+      );
+      reader.opened();
+      await clock.advanceAsync(5000);
+      assert.deepEqual(rates, []);
+      assert.deepEqual(samples[0]?.values, { energy: 12345.678 });
+    }
+  });
+
   it('restores the baud rate when the dialogue fails', async () => {
     const { clock, reader, rates, answerWith } = createRig(sensor(iec, 60_000, 2000));
     answerWith((said) => (said.startsWith('/') ? '/ABB5\\@V4.50\r\n' : undefined));
