@@ -57,8 +57,8 @@ export class Postgres implements AsyncDisposable {
     const child = this.#child;
     if (child === undefined) return;
     const closed = once(child, 'close');
-    child.kill('SIGQUIT');
     this.thaw();
+    child.kill('SIGQUIT');
     await closed;
     this.#child = undefined;
   }
@@ -85,7 +85,14 @@ export class Postgres implements AsyncDisposable {
   #signalAll(signal: NodeJS.Signals): void {
     const main = this.#child!.pid!;
     const list = spawnSync('ps', ['-o', 'pid=', '--ppid', String(main)], { encoding: 'utf8' }).stdout;
-    for (const pid of [main, ...list.split('\n').filter(Boolean).map(Number)]) process.kill(pid, signal);
+    for (const pid of [main, ...list.split('\n').filter(Boolean).map(Number)]) {
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        // A session may end meanwhile.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
   }
 
   async close(): Promise<void> {
