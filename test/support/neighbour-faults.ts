@@ -1,6 +1,8 @@
-import { connectAsync } from 'mqtt';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { topicOf } from '../../src/messages/topic.ts';
 import type { Authority } from '../../src/simulator/certificate-authority.ts';
+import type { LargeMessage } from './large-publisher.ts';
 import { type Disk, fillDisk, makeDisk, whyNoDisk } from './mount.ts';
 import type { Site } from './site.ts';
 
@@ -30,12 +32,8 @@ export async function publishLarge(
   origin: { tenant: string; gateway: string },
 ): Promise<void> {
   const leaked = await authority.issue({ organization: origin.tenant, commonName: origin.gateway });
-  const client = await connectAsync(url, {
-    clientId: 'who has its certificate',
-    ca: authority.certificatePem,
-    cert: leaked.certificatePem,
-    key: leaked.privateKeyPem,
-  });
-  await client.publishAsync(topicOf(origin, 'canary'), Buffer.alloc(largeBytes), { qos: 1, retain: true });
-  await client.endAsync();
+  const ca = authority.certificatePem;
+  const message: LargeMessage = { url, ca, ...leaked, topic: topicOf(origin, 'canary'), bytes: largeBytes };
+  const publisher = new Worker(new URL('large-publisher.ts', import.meta.url), { workerData: message });
+  await once(publisher, 'exit');
 }
