@@ -9,10 +9,15 @@
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/logger.ts';
-import { startUplink } from '../src/uplink/uplink.ts';
+import { type PublishRequest, startUplink } from '../src/uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../src/uplink/publish-window.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';
 import { TcpProxy } from '../test/support/tcp-proxy.ts';
+
+function statusOf(online: boolean): PublishRequest {
+  const payload = Buffer.from(JSON.stringify({ v: 1, ...origin, online }));
+  return { channel: 'status', payload, retain: true, contentType: 'application/json' };
+}
 
 const { values: settings } = parseArgs({
   options: { seconds: { type: 'string', default: '10' }, bytes: { type: 'string', default: '20000' } },
@@ -45,7 +50,7 @@ async function measure(broker: Mosquitto, protocol: '5' | '3.1.1', roundTripMs: 
     },
     origin,
     credentials,
-    { status: (online) => Buffer.from(JSON.stringify({ v: 1, ...origin, online })) },
+    { birth: () => statusOf(true), will: () => statusOf(false) },
     {
       onReady: (limits) => {
         window = openWindow(limits.inflightMax, systemClock.monotonicMs());

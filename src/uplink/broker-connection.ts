@@ -28,8 +28,8 @@ export interface LinkDependencies {
   logger: Logger;
   /** The system's where undefined. */
   lookup: Lookup | undefined;
-  /** Payload of the will. */
-  lastWords(): Uint8Array;
+  /** Published by the broker where the session is lost. */
+  will(): Pick<Message, 'topic' | 'payload'>;
   /** Publishes the status by `send`; false where the session ended before the answer. */
   announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean>;
   onReady(session: Session): void;
@@ -391,7 +391,8 @@ export class Link {
   }
 
   #sessionOptions(): SessionOptions {
-    const will = { topic: topicOf(this.#origin, 'status'), payload: this.#dependencies.lastWords() };
+    const { topic, payload } = this.#dependencies.will();
+    const will = { topic, payload };
     return { ...this.#parties(), keepaliveSeconds: this.#options.keepaliveSeconds, will };
   }
 }

@@ -82,9 +82,10 @@ export interface UplinkDependencies {
   lookup?: Lookup;
 }
 
+/** What the uplink says of itself at the edges of a session. */
 export interface UplinkDocuments {
-  /** JSON of the retained status; `false` is the will's too. */
-  status(online: boolean): Uint8Array;
+  birth(): PublishRequest;
+  will(): PublishRequest;
 }
 
 /**
@@ -137,7 +138,7 @@ class MqttUplink implements Uplink {
       clock,
       logger,
       lookup,
-      lastWords: () => documents.status(false),
+      will: () => messageOf(documents.will(), origin, options.protocol),
       announce: (online, send) => this.#announce(online, send),
       onReady: (session) => {
         logger.info('uplink online', { broker: this.#link.target.name, protocol: options.protocol });
@@ -217,12 +218,7 @@ class MqttUplink implements Uplink {
   }
 
   async #announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean> {
-    const request: PublishRequest = {
-      channel: 'status',
-      payload: this.#documents.status(online),
-      retain: true,
-      contentType: 'application/json',
-    };
+    const request = online ? this.#documents.birth() : this.#documents.will();
     const verdict = await send(messageOf(request, this.#origin, this.#options.protocol));
     return this.#conclude(request, verdict).kind !== 'unsettled';
   }

@@ -4,7 +4,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Authority, IssuedCertificate } from '../../src/simulator/certificate-authority.ts';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
-import { telemetryRequest } from '../../src/uplink/telemetry-message.ts';
+import { JsonEncoder } from '../../src/uplink/encoders/json-encoder.ts';
 import type { PublishOutcome } from '../../src/uplink/uplink.ts';
 import { Mosquitto, mosquittoAcl } from '../support/mosquitto.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -72,8 +72,10 @@ describe('uplink to a real Mosquitto', () => {
       const key = { ...origin, epoch: '01JD3W5V2K0000000000000000', seq: 7 };
       const payload = Buffer.from('{"v":1}');
       const batch = { key, payload, compressed: zstdCompressSync(payload) };
-      const publishes = [rig.uplink.publish(telemetryRequest(batch, 'none'))];
-      publishes.push(rig.uplink.publish(telemetryRequest(batch, 'zstd')));
+      const publishes = (['none', 'zstd'] as const).map((compression) => {
+        const [request] = new JsonEncoder(origin, { protocol: '5', compression }).telemetry(batch);
+        return rig.uplink.publish(request);
+      });
       for (let index = 0; index < 200; index += 1) publishes.push(rig.batch(`batch ${index}`));
       const outcomes = await Promise.all(publishes);
       assert.ok(outcomes.every(({ kind }) => kind === 'accepted'));

@@ -4,12 +4,18 @@ import type { UplinkStatus } from '../../src/status/status.ts';
 import type { Lookup } from '../../src/uplink/broker-list.ts';
 import type { UplinkOptions } from '../../src/uplink/options.ts';
 import {
+  type PublishRequest,
   type PublishOutcome,
   startUplink,
   type Uplink,
   type UplinkCredentials,
 } from '../../src/uplink/uplink.ts';
 import { until } from '../support/until.ts';
+
+function statusOf(online: boolean): PublishRequest {
+  const payload = Buffer.from(JSON.stringify({ v: 1, ...origin, online }));
+  return { channel: 'status', payload, retain: true, contentType: 'application/json' };
+}
 
 export const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
 export const gatewayRequest = { organization: origin.tenant, commonName: origin.gateway };
@@ -40,7 +46,7 @@ export class Rig implements AsyncDisposable {
       },
       origin,
       credentials,
-      { status: (online) => Buffer.from(JSON.stringify({ v: 1, ...origin, online })) },
+      { birth: () => statusOf(true), will: () => statusOf(false) },
       {
         onReady: (limits) => this.limits.push(limits),
         onLost: () => {

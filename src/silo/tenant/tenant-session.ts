@@ -10,7 +10,8 @@ import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { Storage } from '../../spool/failover/failover-spool.ts';
 import type { EventBody } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
-import { telemetryOverheadBytes } from '../../uplink/telemetry-message.ts';
+import type { Encoder } from '../../uplink/encoders/encoder.ts';
+import { createEncoder } from '../../uplink/encoders/encoders.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
 import { Acceptance } from './forward/acceptance.ts';
 import { BorneIdentity } from './borne-identity.ts';
@@ -25,7 +26,6 @@ import { gated, metered, type Sender } from './forward/metered-uplink.ts';
 import type { SiloBirth, SiloDevices } from '../protocol.ts';
 import type { QuotaBook } from './quota/quota-edges.ts';
 import { Quotas } from './quota/quotas.ts';
-import { metaRequest, statusPayload } from './retained-documents.ts';
 import { openJournal, openStorage } from './silo-storage.ts';
 import { Timekeeper, type TimeSources } from './ingest/timekeeper.ts';
 import { withOversize } from './forward/uplink-status.ts';
@@ -74,6 +74,7 @@ export class RunningSilo {
   /** The head was compared: events and checkpoints may go as well. */
   #isBegun = false;
   #stored = 0;
+  readonly #encoder: Encoder;
   #delivered = 0;
 
   static async open(dependencies: RunningSiloDependencies): Promise<RunningSilo> {
@@ -114,11 +115,14 @@ export class RunningSilo {
     );
     this.#timekeeper = timekeeper;
     this.#quotas = new Quotas(quota, { book, clock, logger, spool, journal, timekeeper, losses, settled });
+    const encoder = createEncoder(origin, uplinkOptions);
+    this.#encoder = encoder;
+    const session = () => ({ since: this.#sessionSince, epoch: spool.epoch });
     this.#uplink = startUplink(
       uplinkOptions,
       origin,
       identity,
-      { status: (online) => statusPayload(origin, online, this.#sessionSince, spool.epoch) },
+      { birth: () => encoder.birth(session()), will: () => encoder.will(session()) },
       {
         onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
         onSizeLimit: (limits) => this.#limitSize(limits),
@@ -131,7 +135,7 @@ export class RunningSilo {
       this.#quotas.sent(bytes);
       this.#chain.sent(bytes, channel);
     });
-    const wiring = { clock, logger, spool, uplink: this.#sender };
+    const wiring = { clock, logger, spool, encoder, uplink: this.#sender };
     const evidence = {
       ...wiring,
       uplink: gated(this.#sender, () => this.#isBegun && this.#quotas.takesEvidence()),
@@ -321,8 +325,7 @@ export class RunningSilo {
 
   /** New batches keep below what the broker takes, and stored ones that are larger wait until it takes more. */
   #limitSize({ bytesMax, batchBytesMax }: SizeLimits): void {
-    const stream = { ...this.origin, epoch: this.#spool.epoch };
-    const overheadBytes = telemetryOverheadBytes(stream, this.#dependencies.birth.options.uplink);
+    const overheadBytes = this.#encoder.overheadBytes(this.#spool.epoch);
     this.#intake.limitBatches(Math.max(0, batchBytesMax - overheadBytes));
     this.#forwarder.limitSize(bytesMax);
     this.#events.limitSize();
@@ -382,7 +385,7 @@ export class RunningSilo {
   }
 
   #publishMeta(): void {
-    const meta = metaRequest(this.origin, this.#described, this.#dependencies.clock.wallMs());
+    const meta = this.#encoder.meta({ ...this.#described, at: this.#dependencies.clock.wallMs() });
     this.#inBackground('the meta document', this.#sender.publish(meta));
   }
 

@@ -3,7 +3,7 @@ import type { Channel } from '../../../messages/topic.ts';
 import { Checkpointer, type CheckpointerDependencies } from './checkpointer.ts';
 
 export interface ChainSignerDependencies
-  extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'bearer' | 'options'> {
+  extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'encoder' | 'bearer' | 'options'> {
   spool: Storage;
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { Spool } from '../../../spool/spool.ts';
+import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import type { BorneIdentity } from '../borne-identity.ts';
 import type { CheckpointOptions } from '../../options.ts';
 import { CheckpointPace, type SentBytes } from './checkpoint-pace.ts';
@@ -10,6 +11,7 @@ export interface CheckpointerDependencies {
   /** Whose head is signed. */
   spool: Pick<Spool, 'checkpointDue' | 'saveCheckpoint' | 'lastCheckpoint'>;
   uplink: Sender;
+  encoder: Pick<Encoder, 'checkpoint'>;
   /** Who signs, and when that is. */
   bearer: Pick<BorneIdentity, 'signing'>;
   options: CheckpointOptions;
@@ -47,10 +49,9 @@ export class Checkpointer {
 
   /** The broker's copy is retained, so that one publish at the start of each session is enough. */
   async publish(): Promise<void> {
-    const { spool, uplink, retain } = this.#dependencies;
+    const { spool, uplink, encoder, retain } = this.#dependencies;
     const jws = spool.lastCheckpoint();
     if (jws === undefined || !uplink.ready) return;
-    const payload = Buffer.from(jws);
-    await uplink.publish({ channel: 'checkpoint', payload, retain, contentType: 'application/jose' });
+    await uplink.publish(encoder.checkpoint(jws, retain));
   }
 }

@@ -4,6 +4,7 @@ import { describeError, MerestoneError } from '../../../base/error.ts';
 import { FaultState } from '../../../base/fault-state.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { LeasedEvent, Spool } from '../../../spool/spool.ts';
+import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import type { PublishOutcome } from '../../../uplink/uplink.ts';
 import type { EventProof, StreamEvent } from '../../../messages/event.ts';
 import type { BorneIdentity } from '../borne-identity.ts';
@@ -20,6 +21,7 @@ export interface EventForwarderDependencies {
   logger: Logger;
   spool: Pick<Spool, 'leaseEvents' | 'releaseEvents' | 'settleEvents'>;
   uplink: Sender;
+  encoder: Pick<Encoder, 'event'>;
   /** With its signature, a backend may believe the chain values of an event. */
   bearer: Pick<BorneIdentity, 'signing'>;
   /** The broker has it, and the spool is about to let it go. */
@@ -96,8 +98,8 @@ export class EventForwarder {
   }
 
   async #send(payload: Buffer): Promise<PublishOutcome['kind']> {
-    const request = { channel: 'event', payload, contentType: 'application/json' } as const;
-    return (await this.#dependencies.uplink.publish(request)).kind;
+    const { uplink, encoder } = this.#dependencies;
+    return (await uplink.publish(encoder.event(payload))).kind;
   }
 
   #settle(events: readonly LeasedEvent[], delivered: readonly string[]): void {

@@ -4,7 +4,7 @@ import { describeError } from '../../../base/error.ts';
 import { FaultState } from '../../../base/fault-state.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { BatchRef, LeasedBatch, Reach, Spool } from '../../../spool/spool.ts';
-import { telemetryRequest } from '../../../uplink/telemetry-message.ts';
+import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
 import { TokenBucket } from '../../../base/token-bucket.ts';
@@ -19,6 +19,7 @@ export interface ForwarderDependencies {
   logger: Logger;
   spool: Pick<Spool, 'beginLive' | 'lease' | 'settle' | 'status'>;
   uplink: Sender;
+  encoder: Pick<Encoder, 'telemetry' | 'messagesPerBatchMax'>;
   options: UplinkOptions;
   /** Which batches may go now, as the quotas have it. */
   reach(): Reach | 'none';
@@ -153,7 +154,12 @@ export class Forwarder {
     const unprovenBytes = [...this.#unproven.values()].reduce((sum, bytes) => sum + bytes, 0);
     if (unprovenBytes >= unprovenBytesMax) return 0;
     const busy = this.#inflight.size + (this.#delivery.isProbing ? this.#unproven.size : 0);
-    return this.#delivery.window(windowSize(this.#window)) - busy;
+    // The window counts messages.
+    const batches = Math.max(
+      1,
+      Math.floor(windowSize(this.#window) / this.#dependencies.encoder.messagesPerBatchMax),
+    );
+    return this.#delivery.window(batches) - busy;
   }
 
   #pumpIn(ms: number): void {
@@ -209,9 +215,9 @@ export class Forwarder {
   }
 
   #publish(batch: LeasedBatch): void {
-    const { clock, uplink, options } = this.#dependencies;
+    const { clock, uplink, encoder } = this.#dependencies;
     const id = identify(batch.key);
-    const request = telemetryRequest(batch, options.compression);
+    const requests = encoder.telemetry(batch);
     this.#inflight.add(id);
     const sentAtMs = clock.monotonicMs();
     const inflight = this.#inflight.size;
@@ -219,12 +225,17 @@ export class Forwarder {
       this.#inflight.delete(id);
       this.#window = afterAnswer(this.#window, { sentAtMs, answeredAtMs: clock.monotonicMs(), inflight });
     };
+    let unanswered = requests.length;
     const acknowledged = (): void => {
+      unanswered -= 1;
+      if (unanswered > 0) return;
       answered();
-      this.#unproven.set(id, request.payload.length);
+      this.#unproven.set(id, bytesOf(requests));
       this.pump();
     };
-    const concluded = uplink.publish(request, acknowledged).then((outcome) => {
+    const outcomes = requests.map((request) => uplink.publish(request, acknowledged));
+    const concluded = Promise.all(outcomes).then((each) => {
+      const [request, outcome] = decisive(requests, each);
       const isMeasured = outcome.kind !== 'unsettled' && outcome.kind !== 'too-large';
       if (isMeasured && this.#inflight.has(id)) answered();
       this.#inflight.delete(id);
@@ -322,6 +333,34 @@ export class Forwarder {
     this.#verdicts = emptyVerdicts();
     this.pump();
   }
+}
+
+type Requests = readonly [PublishRequest, ...PublishRequest[]];
+
+function bytesOf(requests: Requests): number {
+  return requests.reduce((sum, { payload }) => sum + payload.length, 0);
+}
+
+/** The messages of one batch share their fate: the worst of their outcomes decides, of the largest that has it. */
+const byGravity: readonly PublishOutcome['kind'][] = [
+  'too-large',
+  'refused',
+  'unsettled',
+  'no-subscribers',
+  'accepted',
+];
+
+function decisive(requests: Requests, outcomes: readonly PublishOutcome[]): [PublishRequest, PublishOutcome] {
+  const pairs = requests.map((request, index): [PublishRequest, PublishOutcome] => [
+    request,
+    outcomes[index]!,
+  ]);
+  const gravity = ([, { kind }]: [PublishRequest, PublishOutcome]): number => byGravity.indexOf(kind);
+  return pairs.reduce((worst, pair) => {
+    const difference = gravity(pair) - gravity(worst);
+    if (difference !== 0) return difference < 0 ? pair : worst;
+    return pair[0].payload.length > worst[0].payload.length ? pair : worst;
+  });
 }
 
 interface OpenVerdicts {

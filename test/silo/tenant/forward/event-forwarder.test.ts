@@ -33,6 +33,7 @@ function rig(sign: () => Promise<string>, note: (id: string) => void = () => {})
         return Promise.resolve({ kind: 'accepted' } as PublishOutcome);
       },
     },
+    encoder: { event: (payload) => ({ channel: 'event', payload }) },
     bearer: { signing: () => ({ at: 0, sign }) },
     delivered: ({ id }) => note(id),
   });

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { silentLogger } from '../../../../src/base/logger.ts';
 import { Forwarder } from '../../../../src/silo/tenant/forward/forwarder.ts';
+import { JsonEncoder } from '../../../../src/uplink/encoders/json-encoder.ts';
 import type { Reach } from '../../../../src/spool/spool.ts';
+import type { OutgoingBatch } from '../../../../src/uplink/encoders/encoder.ts';
 import type { UplinkOptions } from '../../../../src/uplink/options.ts';
 import type { PublishOutcome, PublishRequest, Uplink } from '../../../../src/uplink/uplink.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { openTestSpool, temporaryDirectory, testSample } from '../../../support/spool.ts';
+import { acme, openTestSpool, temporaryDirectory, testSample } from '../../../support/spool.ts';
 
 const options: UplinkOptions = {
   url: 'mqtts://broker:8883',
@@ -19,6 +21,8 @@ const options: UplinkOptions = {
   inflightMax: 100,
   keepaliveSeconds: 30,
 };
+
+const encoder = new JsonEncoder(acme, options);
 
 /** An uplink whose broker answers as the test says, at once. */
 function answering(answer: (seq: number) => PublishOutcome): { uplink: Uplink; sent: number[] } {
@@ -43,6 +47,7 @@ describe('forwarder', () => {
       logger: silentLogger,
       spool,
       uplink,
+      encoder,
       options: { ...options, backlogBytesPerSecond: 1000 },
       reach: () => 'all',
       delivered: () => {},
@@ -71,7 +76,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts, 10)]);
     const refusal: PublishOutcome = { kind: 'refused', reasonCode: 0x97, reason: 'quota exceeded' };
     const { uplink } = answering((seq) => (seq === 2 ? refusal : { kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
     forwarder.sessionReady(100);
     for (let round = 0; round < 40; round += 1) {
@@ -92,7 +97,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 5; ts += 1) spool.enqueue([testSample(ts)]);
     let reach: Reach | 'none' = 'live';
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
     forwarder.sessionReady(100);
     await clock.advanceAsync(10_000);
@@ -119,7 +124,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 50; ts += 1) spool.enqueue([testSample(ts)]);
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
     const reach = (): Reach | 'none' => (sent.length < 3 ? 'all' : sent.length < 5 ? 'live' : 'none');
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
     forwarder.sessionReady(100);
     await clock.advanceAsync(5000);
@@ -140,7 +145,7 @@ describe('forwarder', () => {
     let reach: Reach = 'live';
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
     const fifo: UplinkOptions = { ...options, order: 'fifo' };
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options: fifo };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options: fifo };
     const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
     forwarder.sessionReady(100);
     spool.enqueue([testSample(2)]);
@@ -160,7 +165,14 @@ describe('forwarder', () => {
       for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
       const answers: Reach[] = ['all', 'all', 'live'];
       const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-      const dependencies = { clock, logger: silentLogger, spool, uplink, options: { ...options, order } };
+      const dependencies = {
+        clock,
+        logger: silentLogger,
+        spool,
+        uplink,
+        encoder,
+        options: { ...options, order },
+      };
       const reach = (): Reach => answers.shift() ?? 'all';
       const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
       forwarder.sessionReady(100);
@@ -178,7 +190,7 @@ describe('forwarder', () => {
     // All of the pass is held, and what may go is the same as before when the pass is over.
     const answers: Reach[] = ['all', 'live', 'live', 'live', 'live', 'all'];
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const reach = (): Reach => answers.shift() ?? 'all';
     const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
     forwarder.sessionReady(100);
@@ -198,6 +210,7 @@ describe('forwarder', () => {
       logger: silentLogger,
       spool,
       uplink,
+      encoder,
       options: { ...options, order: 'fifo', backlogBytesPerSecond: 1000 },
       reach: () => 'all',
       delivered: () => {},
@@ -230,6 +243,7 @@ describe('forwarder', () => {
       logger: silentLogger,
       spool,
       uplink,
+      encoder,
       options: { ...options, order: 'fifo' },
       reach: () => 'all',
       delivered: () => {},
@@ -269,7 +283,7 @@ describe('forwarder', () => {
       forwarder.limitSize(4000);
     };
     const uplink = { publish, tooLarge, ready: true } as unknown as Uplink;
-    const dependencies = { clock, logger: silentLogger, spool, uplink, options };
+    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const forwarder: Forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
     forwarder.sessionReady(100);
     for (let round = 0; round < 60; round += 1) {
@@ -281,5 +295,81 @@ describe('forwarder', () => {
     assert.deepEqual(suspects, ['2']);
     assert.deepEqual([spool.status().batches, spool.status().quarantined, forwarder.oversize], [1, 0, 1]);
     forwarder.close();
+  });
+
+  describe('with an encoder that makes two messages of a batch', () => {
+    const twofold = {
+      messagesPerBatchMax: 2,
+      telemetry: (batch: OutgoingBatch): [PublishRequest, PublishRequest] => {
+        const [request] = encoder.telemetry(batch);
+        const half = (name: string): PublishRequest => ({
+          ...request,
+          userProperties: { ...request.userProperties, half: name },
+        });
+        return [half('a'), half('b')];
+      },
+    };
+
+    it('settles a batch when both are accepted, and keeps one of which one half is not', async (t) => {
+      const clock = new FakeClock();
+      const spool = await openTestSpool(temporaryDirectory(t));
+      t.after(() => spool.close());
+      for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts, 10)]);
+      const sent: string[] = [];
+      let takesAll = false;
+      const publish = async ({ userProperties }: PublishRequest): Promise<PublishOutcome> => {
+        const { seq, half } = userProperties!;
+        sent.push(`${seq}${half}`);
+        return { kind: !takesAll && seq === '2' && half === 'b' ? 'no-subscribers' : 'accepted' };
+      };
+      const uplink = { publish, ready: true } as unknown as Uplink;
+      const delivered: number[] = [];
+      const forwarder = new Forwarder({
+        clock,
+        logger: silentLogger,
+        spool,
+        uplink,
+        encoder: twofold,
+        options,
+        reach: () => 'all',
+        delivered: (samples) => delivered.push(samples),
+      });
+      forwarder.sessionReady(100);
+      await clock.advanceAsync(500);
+      assert.ok(sent.includes('2a') && sent.includes('2b'));
+      assert.equal(spool.status().batches, 4 - delivered.length);
+      assert.ok(delivered.length < 4);
+      takesAll = true;
+      await clock.advanceAsync(120_000);
+      assert.equal(spool.status().batches, 0);
+      for (const seq of [1, 2, 3, 4]) {
+        for (const half of ['a', 'b']) assert.ok(sent.includes(`${seq}${half}`), `${seq}${half}`);
+      }
+      forwarder.close();
+    });
+
+    it('has no more messages in flight than the broker allows', async (t) => {
+      const clock = new FakeClock();
+      const spool = await openTestSpool(temporaryDirectory(t));
+      t.after(() => spool.close());
+      for (let ts = 1; ts <= 40; ts += 1) spool.enqueue([testSample(ts, 10)]);
+      let inflight = 0;
+      let most = 0;
+      const publish = async (): Promise<PublishOutcome> => {
+        inflight += 1;
+        most = Math.max(most, inflight);
+        await new Promise<void>((resolve) => void clock.after(50, resolve));
+        inflight -= 1;
+        return { kind: 'accepted' };
+      };
+      const uplink = { publish, ready: true } as unknown as Uplink;
+      const dependencies = { clock, logger: silentLogger, spool, uplink, encoder: twofold, options };
+      const forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
+      forwarder.sessionReady(7);
+      await clock.advanceAsync(60_000);
+      assert.equal(spool.status().batches, 0);
+      assert.ok(most > 1 && most <= 7, `${most} in flight`);
+      forwarder.close();
+    });
   });
 });
