@@ -2,6 +2,7 @@ import { ExitCode } from '../base/exit-code.ts';
 import { meaningOfKeyPlace } from '../base/key-place.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatFault } from '../config/fault-line.ts';
+import { examineBox } from './box-examination.ts';
 import type { Command } from './command.ts';
 import { examine, type SiloFinding } from './examination.ts';
 import { print, printJson, remark } from './output.ts';
@@ -10,7 +11,8 @@ const command: Command = {
   command: 'check',
   describe: 'read the configuration and its certificates, and say what is wrong where',
   handler: async ({ config, json }) => {
-    const { faults, warnings, silos } = examine(config, Date.now());
+    const { faults, silos, options, ...examined } = examine(config, Date.now());
+    const warnings = [...examined.warnings, ...(options === undefined ? [] : await examineBox(options))];
     const good = faults.length === 0;
     if (!good) process.exitCode = ExitCode.Config;
     if (json) return await printJson({ good, faults, warnings, silos });

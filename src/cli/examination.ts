@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
 import type { SpoolKeyPlace } from '../base/key-place.ts';
 import { loadConfig } from '../config/load-config.ts';
-import type { ConfigFault } from '../config/options.ts';
+import type { ConfigFault, GatewayOptions } from '../config/options.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
 import { spoolKeyPlace } from '../identity/key-place.ts';
 import { inspectIdentity } from '../identity/inspection.ts';
@@ -20,6 +20,8 @@ export interface Examination {
   faults: ConfigFault[];
   warnings: string[];
   silos: SiloFinding[];
+  /** Undefined where the file alone is wrong. */
+  options: GatewayOptions | undefined;
 }
 
 export interface SiloFinding {
@@ -44,9 +46,9 @@ const daysLeftWarning = 30;
 /** Throws FileNotFound, FileUnreadable or Io where the configuration itself cannot be read. */
 export function examine(file: string, nowMs: number): Examination {
   const loaded = loadConfig(file);
-  if ('faults' in loaded) return { faults: loaded.faults, warnings: [], silos: [] };
+  if ('faults' in loaded) return { faults: loaded.faults, warnings: [], silos: [], options: undefined };
   const { options } = loaded;
-  const examination: Examination = { faults: [], warnings: [...loaded.warnings], silos: [] };
+  const examination: Examination = { faults: [], warnings: [...loaded.warnings], silos: [], options };
   for (const [index, silo] of options.silos.entries()) {
     const report: Report = (key, text) => {
       examination.faults.push(loaded.faultAt(['silos', index, ...key.split('.')], text));
