@@ -71,6 +71,9 @@ const headsPerTickMax = 50;
 /** The vkeys that signed, in the folder itself: good for whoever trusts the folder. */
 export const publicKeysName = 'log.pub';
 
+/** The kind of the line with which a month goes on from another. */
+export const monthKind = 'month';
+
 interface OpenFile {
   origin: Origin;
   /** Its name, and where it is. */
@@ -159,6 +162,7 @@ export class EvidenceLog {
     const file = { origin, month: own, path, last, budget, tree };
     if (known === undefined && this.#files.size >= gatewaysMax) this.#releaseOldest();
     this.#files.set(name, file);
+    if (bytes === 0 && tree !== undefined && tree.edge.size > 0) noteMonth(file, this.#clock.wallMs());
     if (known === undefined && tree !== undefined && tree.missingBytes > 0)
       noteCut(file, this.#clock.wallMs());
     return file;
@@ -176,6 +180,21 @@ function write(file: OpenFile, at: number, entry: EvidenceEntry): void {
   appendFileSync(file.path, `${line}\n`, { mode: 0o640 });
   file.tree?.append(line);
   file.last = createHash('sha256').update(line).digest('hex');
+}
+
+/**
+ * A file begins with how far the tree was: so the files before it may be removed, and what is left can still be held
+ * against the heads, which cover this line too.
+ */
+function noteMonth(file: OpenFile, at: number): void {
+  const { size: lines, roots } = file.tree!.edge;
+  const previous = monthsIn(join(file.path, '..')).findLast((name) => name < file.month);
+  const finding = { severity: 'info', kind: monthKind, previous, lines, roots: roots.map(base64) };
+  write(file, at, { finding });
+}
+
+function base64(hash: Buffer): string {
+  return hash.toString('base64');
 }
 
 /** What a head was signed for is gone: the lines that come now do not hide it. */

@@ -79,6 +79,8 @@ export interface ReportOptions {
   keys?: readonly KeyObject[] | undefined;
   /** How the origins of its trees begin. */
   log?: string;
+  /** Months before this one (2026-09) were removed on purpose. */
+  removedBefore?: string | undefined;
 }
 
 /** Entries of each list of a report. */
@@ -126,8 +128,8 @@ class Reporter {
     const { tenant, from, to } = options;
     this.#folder = folder;
     this.#options = options;
-    const { heads, keys, log = defaultLog } = options;
-    this.#check = new EvidenceCheck({ folder, tenant, log, heads, keys });
+    const { heads, keys, log = defaultLog, removedBefore } = options;
+    this.#check = new EvidenceCheck({ folder, tenant, log, heads, keys, removedBefore });
     const { trees, cannotSee } = this.#check;
     const said = { certificates: [], epochs: [], sums: [], neverStored: [], audit: [], findings: [] };
     this.#report = { tenant, from, to, damaged: [], trees, cannotSee, ...said, others: [], omitted: {} };

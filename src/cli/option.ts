@@ -20,6 +20,10 @@ export const logName = {
   default: defaultLog,
 };
 
+export const monthsRemoved = text(
+  'months of evidence before this one, as in 2026-09, were removed on purpose',
+);
+
 /** May be repeated. */
 export function many(describe: string) {
   return { type: 'string', array: true, requiresArg: true, default: [] as string[], describe } as const;

@@ -1,10 +1,13 @@
 import type { KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { publicKeysName } from '../evidence.ts';
+import type { Origin } from '../../messages/topic.ts';
+import { readLines } from '../evidence-reader.ts';
+import { monthKind, publicKeysName } from '../evidence.ts';
 import { headsName } from './gateway-tree.ts';
 import { readHeads } from './head-file.ts';
 import { HeadList } from './head-list.ts';
+import { isEdge, RightEdge } from './merkle-tree.ts';
 import { rawKey } from './signed-note.ts';
 import { TreeCheck } from './tree-check.ts';
 import { gatewayOf, originOf } from './tree-head.ts';
@@ -18,6 +21,8 @@ export interface EvidenceCheckOptions {
   heads: string | undefined;
   /** The only keys that may have signed; undefined: those that `heads` names, or else the folder. */
   keys: readonly KeyObject[] | undefined;
+  /** Months before this one (2026-09) were removed on purpose. */
+  removedBefore?: string | undefined;
 }
 
 /** What the heads say of one gateway's lines. */
@@ -26,6 +31,8 @@ export interface TreeReport {
   lines: number;
   /** Of these, under a signed head. */
   signed: number;
+  /** Of these, in files that were removed on purpose. */
+  removed: number;
 }
 
 /** What is left to see where there is nothing from elsewhere. */
@@ -71,13 +78,27 @@ export class EvidenceCheck {
       this.faults.push(`${tenant}/${gateway}: its own heads are gone from the folder`);
     }
     const heads = [...elsewhere, ...own].sort((a, b) => a.head.size - b.head.size);
-    return new TreeCheck(`${tenant}/${gateway}`, heads);
+    return new TreeCheck(`${tenant}/${gateway}`, heads, this.#beginOf({ tenant, gateway }));
+  }
+
+  /** How far the tree was before the first file that is there, where those before it may be gone. */
+  #beginOf(origin: Origin): RightEdge | undefined {
+    const { folder, removedBefore } = this.#options;
+    if (removedBefore === undefined || !existsSync(join(folder, origin.tenant, origin.gateway)))
+      return undefined;
+    const [first] = readLines(folder, origin);
+    if (first?.kind !== 'line' || !('finding' in first.line)) return undefined;
+    const { kind, previous, lines, roots } = first.line.finding;
+    const isRemoved = kind === monthKind && typeof previous === 'string' && previous < removedBefore;
+    if (!isRemoved || !Array.isArray(roots)) return undefined;
+    const hashes = roots.map((root) => Buffer.from(String(root), 'base64'));
+    return isEdge(Number(lines), hashes) ? new RightEdge(Number(lines), hashes) : undefined;
   }
 
   end(gateway: string, check: TreeCheck): void {
     check.end();
     this.faults.push(...check.faults);
-    this.trees.push({ gateway, lines: check.lines, signed: check.signed });
+    this.trees.push({ gateway, lines: check.lines, signed: check.signed, removed: check.removed });
   }
 
   #readElsewhere(path: string): KeyObject[] {

@@ -27,7 +27,7 @@ export class GatewayTree {
   readonly #folder: string;
   readonly #origin: Origin;
   readonly #signer: HeadSigner;
-  readonly #edge: RightEdge;
+  readonly edge: RightEdge;
   #signedSize: number;
   #signedAt = -Infinity;
   /** Lines that a head was signed for and that are gone; 0 where all are there. */
@@ -39,40 +39,40 @@ export class GatewayTree {
     this.#origin = origin;
     this.#signer = signer;
     const mark = readMark(join(folder, markName)) ?? noMark;
-    this.#edge = new RightEdge(mark.size, mark.roots);
+    this.edge = new RightEdge(mark.size, mark.roots);
     this.#signedSize = mark.size;
     this.missingBytes = Math.max(0, mark.bytes - (mark.month === '' ? 0 : sizeOf(join(folder, mark.month))));
     for (const month of monthsIn(folder)) {
       if (month < mark.month) continue;
       const path = join(folder, month);
       repairEnd(path);
-      for (const { leaf } of rawLines(path, month === mark.month ? mark.bytes : 0)) this.#edge.append(leaf);
+      for (const { leaf } of rawLines(path, month === mark.month ? mark.bytes : 0)) this.edge.append(leaf);
     }
   }
 
   append(line: string): void {
-    this.#edge.append(leafHash(line));
+    this.edge.append(leafHash(line));
   }
 
   /** Whether it has grown and its last head is old enough; `at` is monotonic, ms. */
   isDue(at: number): boolean {
-    return this.#edge.size > this.#signedSize && at - this.#signedAt >= this.#signer.everyMs;
+    return this.edge.size > this.#signedSize && at - this.#signedAt >= this.#signer.everyMs;
   }
 
   /** Signs a head where it has grown; `month` is the file that is added to. Throws Io. */
   sign(month: string, at: number): void {
     this.#signedAt = at;
-    if (this.#edge.size === this.#signedSize) return;
+    if (this.edge.size === this.#signedSize) return;
     const path = join(this.#folder, month);
     // What is signed must outlast a power cut.
     flush(path);
-    appendRecord(join(this.#folder, headsName), `${this.#signer.sign(this.#origin, this.#edge)}\n`);
-    this.#signedSize = this.#edge.size;
+    appendRecord(join(this.#folder, headsName), `${this.#signer.sign(this.#origin, this.edge)}\n`);
+    this.#signedSize = this.edge.size;
     this.#writeMark({ month, bytes: sizeOf(path) });
   }
 
   #writeMark(place: Pick<Mark, 'month' | 'bytes'>): void {
-    const { size, roots } = this.#edge;
+    const { size, roots } = this.edge;
     const path = join(this.#folder, markName);
     const mark = { size, roots: roots.map((root) => root.toString('base64')), ...place };
     writeFileSync(`${path}.new`, JSON.stringify(mark), { mode: 0o640 });

@@ -7,17 +7,22 @@ export class TreeCheck {
   readonly #who: string;
   /** In the order of their sizes. */
   readonly #heads: readonly FiledHead[];
-  readonly #edge = new RightEdge();
+  readonly #edge: RightEdge;
+  /** Lines that were removed on purpose, before the first that is there. */
+  readonly removed: number;
   #next = 0;
   /** Lines that are as they were signed. */
-  #good = 0;
+  #good: number;
   /** The first and the last line after those. */
   #from: string | undefined;
   #to = '';
 
-  constructor(who: string, heads: readonly FiledHead[]) {
+  constructor(who: string, heads: readonly FiledHead[], edge = new RightEdge()) {
     this.#who = who;
-    this.#heads = heads;
+    this.#edge = edge;
+    this.removed = edge.size;
+    this.#good = edge.size;
+    this.#heads = heads.filter(({ head }) => head.size > edge.size);
   }
 
   get lines(): number {

@@ -8,3 +8,9 @@ export function instant(text: string, option: string): number {
     hint: 'write 2026-11-22 or 2026-11-22T12:00:00Z',
   });
 }
+
+/** A month as evidence names its files. Throws Usage. */
+export function month(text: string | undefined, option: string): string | undefined {
+  if (text === undefined || /^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text;
+  throw new MerestoneError('Usage', `--${option} '${text}' is no month`, { hint: 'write 2026-09' });
+}

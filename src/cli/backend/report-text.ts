@@ -88,9 +88,10 @@ function epochLines(
   ];
 }
 
-function treeLine({ gateway, lines, signed }: TreeReport): string {
-  if (lines === signed) return `${gateway}: ${lines === 0 ? 'no lines' : `all ${lines} lines`}`;
-  return `${gateway}: ${signed} of ${lines} lines; no head that fits covers the last ${lines - signed}`;
+function treeLine({ gateway, lines, signed, removed }: TreeReport): string {
+  const gone = removed === 0 ? '' : ` (of these ${removed} were removed on purpose)`;
+  if (lines === signed) return `${gateway}: ${lines === 0 ? 'no lines' : `all ${lines} lines${gone}`}`;
+  return `${gateway}: ${signed} of ${lines} lines${gone}; no head that fits covers the last ${lines - signed}`;
 }
 
 function sumLine({ gateway, epoch, signed, verified, declared, unaccounted, noted }: EpochSum): string {

@@ -5,9 +5,9 @@ import { isSegment } from '../../messages/segment.ts';
 import { formatReport } from './report-text.ts';
 import type { Command } from '../command.ts';
 import { loadGatewayTrust } from '../gateway-trust.ts';
-import { logName, many, needed, text } from '../option.ts';
+import { logName, monthsRemoved, many, needed, text } from '../option.ts';
 import { print, printJson } from '../output.ts';
-import { instant } from './instant.ts';
+import { instant, month } from './instant.ts';
 import { publicKeys } from './public-keys.ts';
 
 interface ReportArguments {
@@ -20,6 +20,7 @@ interface ReportArguments {
   heads: string | undefined;
   key: string[];
   'log-name': string;
+  'removed-before': string | undefined;
 }
 
 const report: Command<ReportArguments> = {
@@ -38,6 +39,7 @@ const report: Command<ReportArguments> = {
         'a public key that may have signed: NAME+ID+KEY, as --heads begins, or a PEM file; may be repeated',
       ),
       'log-name': logName,
+      'removed-before': monthsRemoved,
     }),
   handler: run,
 };
@@ -52,8 +54,19 @@ async function run(args: ReportArguments & { json: boolean }): Promise<void> {
   const certificate = args.certificate === undefined ? undefined : fingerprint(args.certificate);
   const vouchFor = loadGatewayTrust(args.trust);
   const { heads, 'log-name': log } = args;
+  const removedBefore = month(args['removed-before'], 'removed-before');
   const keys = publicKeys(args.key);
-  const found = await reportOn(evidence, { tenant, certificate, from, to, vouchFor, heads, keys, log });
+  const found = await reportOn(evidence, {
+    tenant,
+    certificate,
+    from,
+    to,
+    vouchFor,
+    heads,
+    keys,
+    log,
+    removedBefore,
+  });
   if (args.json) await printJson(found);
   else await print(formatReport(found));
   if (found.damaged.length > 0) process.exitCode = ExitCode.Io;

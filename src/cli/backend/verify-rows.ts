@@ -7,10 +7,10 @@ import { ExitCode } from '../../base/exit-code.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { isSegment } from '../../messages/segment.ts';
 import type { Command } from '../command.ts';
-import { logName, many, needed, text } from '../option.ts';
+import { logName, monthsRemoved, many, needed, text } from '../option.ts';
 import { withPackage } from '../optional-package.ts';
 import { print, printJson } from '../output.ts';
-import { instant } from './instant.ts';
+import { instant, month } from './instant.ts';
 import { publicKeys } from './public-keys.ts';
 
 interface VerifyRowsArguments {
@@ -21,6 +21,7 @@ interface VerifyRowsArguments {
   heads: string | undefined;
   key: string[];
   'log-name': string;
+  'removed-before': string | undefined;
   from: string;
   to: string | undefined;
 }
@@ -39,6 +40,7 @@ const command: Command<VerifyRowsArguments> = {
         'a public key that may have signed: NAME+ID+KEY, as --heads begins, or a PEM file; may be repeated',
       ),
       'log-name': logName,
+      'removed-before': monthsRemoved,
       from: { ...text('rows of batches since then must be there: 2026-11-01'), default: '1970-01-01' },
       to: text('… and until then; left out: now'),
     }),
@@ -55,7 +57,9 @@ async function run(args: VerifyRowsArguments & { json: boolean }): Promise<void>
   }
   const from = instant(args.from, 'from');
   const to = args.to === undefined ? Date.now() : instant(args.to, 'to');
-  const options = { folder, tenant, log, heads, keys: publicKeys(args.key), from, to };
+  const removedBefore = month(args['removed-before'], 'removed-before');
+  const keys = publicKeys(args.key);
+  const options = { folder, tenant, log, heads, keys, from, to, removedBefore };
   const found = await verifyRows(await rowsOf(args), options);
   if (args.json) await printJson(found);
   else await print(format(plainDocument(found)));

@@ -18,7 +18,7 @@ import { readLines } from '../../../src/backend/evidence-reader.ts';
 import { reportOn, type Report } from '../../../src/backend/report.ts';
 import type { VouchFor } from '../../../src/backend/signature.ts';
 import { HeadSigner } from '../../../src/backend/tree/head-signer.ts';
-import { RightEdge } from '../../../src/backend/tree/merkle-tree.ts';
+import { isConsistent, isIncluded, RightEdge } from '../../../src/backend/tree/merkle-tree.ts';
 import { loadGatewayTrust } from '../../../src/cli/gateway-trust.ts';
 import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import { runCommand } from '../../support/daemon.ts';
@@ -239,6 +239,69 @@ describe('evidence that somebody tampers with', () => {
     again.end();
     const found = await report(again.folder, again.heads);
     assert.match(found.damaged.join('\n'), /lines \d+ to \d+ \(.*\) are not those that were signed/);
+  });
+
+  it('may have its first months removed by whoever says so, and no others', async () => {
+    const report = (removedBefore: string | undefined): Promise<Report> =>
+      reportOn(tampered, {
+        tenant: 'acme',
+        certificate: undefined,
+        from: 0,
+        to: kept.clock.wallMs() + 1,
+        vouchFor,
+        heads: kept.heads,
+        removedBefore,
+      });
+    const evidence = kept.copyTo(tampered);
+    const [first, middle, last] = evidence.months(one);
+    evidence.remove(one, first);
+    const whole = await report(middle!.slice(0, 7));
+    assert.deepEqual(whole.damaged, []);
+    const [tree] = whole.trees!;
+    assert.ok(tree!.removed > 5 && tree!.signed === tree!.lines, JSON.stringify(tree));
+    for (const removedBefore of [undefined, first!.slice(0, 7)]) {
+      assert.match((await report(removedBefore)).damaged.join(), /lines 1 to \d+ .* are not those/);
+    }
+    evidence.remove(one, middle);
+    assert.match((await report(middle!.slice(0, 7))).damaged.join(), /are not those|are gone/);
+    assert.deepEqual((await report(last!.slice(0, 7))).damaged, []);
+    // What is left is held against the heads as before.
+    evidence.rewrite(one, last!, (lines) => lines.toSpliced(3, 1));
+    assert.match((await report(last!.slice(0, 7))).damaged.join(), /are not those that were signed/);
+  });
+
+  it('proves a line, and that a head goes on from an older one', async () => {
+    const words = [
+      'backend',
+      'prove',
+      '--evidence',
+      kept.folder,
+      '--tenant',
+      'acme',
+      '--gateway',
+      one.gateway,
+    ];
+    const lines = [...readLines(kept.folder, one)];
+    const [line, since, neither, beyond] = await Promise.all([
+      runCommand([...words, '--line', '7', '--json']),
+      runCommand([...words, '--since', '12', '--json']),
+      runCommand(words),
+      runCommand([...words, '--line', '9999']),
+    ]);
+    const parse = ({ stdout }: { stdout: string }) => {
+      const { size, root, proof } = JSON.parse(stdout) as { size: number; root: string; proof: string[] };
+      const hash = (text: string): Buffer => Buffer.from(text, 'base64');
+      return { size, root: hash(root), proof: proof.map(hash) };
+    };
+    const included = parse(line);
+    assert.equal(included.size, lines.length);
+    assert.ok(isIncluded(6, included.size, lines[6]!.leaf, included.proof, included.root));
+    assert.ok(!isIncluded(6, included.size, lines[7]!.leaf, included.proof, included.root));
+    const edge = new RightEdge();
+    for (const { leaf } of lines.slice(0, 12)) edge.append(leaf);
+    const { proof, ...newer } = parse(since);
+    assert.ok(isConsistent({ size: 12, root: edge.root() }, newer, proof));
+    assert.deepEqual([neither.exitCode, beyond.exitCode], [64, 64]);
   });
 
   it('is found signed anew with another key', async () => {
