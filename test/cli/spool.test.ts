@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -158,6 +160,32 @@ describe('merestone spool', () => {
     const { spools } = JSON.parse((await spoolCommand('stats', '--json')).stdout) as { spools: object[] };
     assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: false, seq: 5 }]);
     writeFileSync(keyFile, next);
+  });
+
+  it('opens a folder by its place in the configuration, and a copy by the key that --keys names', async () => {
+    const copy = join(folder, 'copy');
+    const keys = join(folder, 'keys/north/acme/acme_1');
+    cpSync(directory, copy, { recursive: true });
+    mkdirSync(keys, { recursive: true });
+    const [at, apart] = [directory, keys].map((each) => join(each, 'key-encryption-key.pem')) as [
+      string,
+      string,
+    ];
+    renameSync(at, apart);
+    rmSync(join(copy, 'key-encryption-key.pem'));
+    assert.equal((await spoolCommand('verify', directory)).exitCode, 0);
+    assert.equal((await spoolCommand('verify')).exitCode, 0);
+    const faulty = join(folder, 'faulty.yaml');
+    writeFileSync(faulty, 'silos: none\n');
+    for (const file of [config, faulty, join(folder, 'none.yaml')]) {
+      const by = (...more: string[]) => runCommand(['spool', 'verify', copy, '--config', file, ...more]);
+      const { exitCode, stderr } = await by();
+      assert.equal(exitCode, 77, file);
+      assert.match(stderr, /the key-encryption key is not here|does not open/);
+      assert.equal((await by('--keys', keys)).exitCode, 0, file);
+    }
+    renameSync(apart, at);
+    rmSync(copy, { recursive: true });
   });
 
   it('makes no key where the key is lost, and changes nothing', async () => {

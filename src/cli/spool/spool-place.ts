@@ -1,4 +1,4 @@
-import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
+import { globSync, readdirSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
@@ -89,10 +89,20 @@ function placesOf({ name, spool, keyDirectory }: SiloOptions): SpoolPlace[] {
 
 /** A folder may be named, and be one of the configuration's all the same. */
 function configuredPlace(config: string, folder: string): SpoolPlace | undefined {
-  if (!existsSync(config)) return undefined;
-  const loaded = loadConfig(config);
-  if ('faults' in loaded) return undefined;
-  return loaded.options.silos.flatMap(placesOf).find(({ directory }) => directory === resolve(folder));
+  return tryToRead(config)
+    .flatMap(placesOf)
+    .find(({ directory }) => directory === resolve(folder));
+}
+
+/** Of a folder that was named, the configuration may be elsewhere, faulty or another user's. */
+function tryToRead(config: string): readonly SiloOptions[] {
+  try {
+    const loaded = loadConfig(config);
+    return 'faults' in loaded ? [] : loaded.options.silos;
+  } catch (error) {
+    if (error instanceof MerestoneError) return [];
+    throw error;
+  }
 }
 
 const asUnit =
