@@ -49,6 +49,7 @@ function everyState(): GatewayStatus {
   return gatewayStatus({
     silos: [
       ...siloStates.map((state) => siloStatus(state, { state, tenant: null })),
+      siloStatus('short', { spool: { ...north.spool!, disk: { ...disk, isShort: true } } }),
       ...uplinks.map((uplink, index) =>
         siloStatus(`u${index}`, {
           uplink,
