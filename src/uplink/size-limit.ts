@@ -57,18 +57,16 @@ export class SizeLimit {
 
   /** The broker hung up while a message of this size was on its way, and none so large had passed before. */
   hungUp(bytes: number, nowMs: number): void {
-    if (bytes >= this.#failed) return this.#endedOver(bytes, nowMs);
-    // Once is no sign: a broker that is stopped hangs up, too.
+    if (bytes >= this.#failed) {
+      this.#endedOverSize = true;
+      return this.failed(bytes, nowMs);
+    }
+    // It may be a broker that is stopped: what follows from it is tried again soon.
     this.#hangUps = { bytes: Math.min(bytes, this.#hangUps.bytes), count: this.#hangUps.count + 1 };
     if (this.#hangUps.count < hangUpsMax) return;
     const { bytes: suspect } = this.#hangUps;
     this.#hangUps = { bytes: Infinity, count: 0 };
-    this.#endedOver(suspect, nowMs);
-  }
-
-  #endedOver(bytes: number, nowMs: number): void {
-    this.#endedOverSize = true;
-    this.failed(bytes, nowMs);
+    this.failed(suspect, nowMs);
   }
 
   /** What may be sent; Infinity where no limit is known. */

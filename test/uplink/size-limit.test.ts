@@ -64,6 +64,10 @@ describe('limit of size', () => {
     limit.hungUp(3000, 10_000);
     limit.begin(undefined);
     assert.equal(limit.dueRetry(minuteMs), 5000);
+    limit.hungUp(3000, minuteMs);
+    limit.begin(undefined);
+    assert.equal(limit.bytesMax, 2999, 'the second one speaks of the size');
+    assert.equal(limit.dueRetry(2 * minuteMs), 3000);
   });
 
   it('follows from two hang-ups in a row on a size, not from one, nor where it has passed between', () => {
