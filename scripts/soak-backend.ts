@@ -2,7 +2,12 @@
  * What a hostile tenant costs the others of a shared backend: `merestone consume` behind a real Mosquitto, one tenant
  * whose batches flow, and one that sends a million messages which know the format and go against it.
  *
- *   node scripts/soak-backend.ts [--messages 1000000] [--rounds 20] [--bytes-max 1000000] [--per-turn 4] [--seed N]
+ *   node scripts/soak-backend.ts [--messages 1000000] [--rounds 20] [--minutes 120] [--bytes-max 1000000]
+ *     [--per-turn 4] [--seed N]
+ *
+ * Sends `--per-turn` times 50 a second, so that a million take 84 minutes; ends after the round in which the minutes
+ * are over. Most of these are set aside or let go, as refused messages have a fiftieth of the consumer's time;
+ * `soak-consumer.ts` sends no more than it takes.
  *
  * Prints for each round the honest tenant's latency from publish to row, what of it was lost, and the consumer's
  * memory. Exits with 1 where a batch was lost, the consumer ended, the 99th percentile of all rounds' median is more
@@ -16,12 +21,14 @@ const { values: settings } = parseArgs({
   options: {
     messages: { type: 'string', default: '1000000' },
     rounds: { type: 'string', default: '20' },
+    minutes: { type: 'string', default: '120' },
     'bytes-max': { type: 'string', default: '1000000' },
     'per-turn': { type: 'string', default: '4' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
 const rounds = Number(settings.rounds);
+const endsAt = Date.now() + Number(settings.minutes) * 60_000;
 const perRound = Math.ceil(Number(settings.messages) / rounds);
 const everyMs = 20;
 const ratioMax = 2;
@@ -50,7 +57,7 @@ const quiet = await shared.measure(15_000, everyMs, 0);
 line('without', quiet, shared.takeResident());
 const loud: Measured[] = [];
 const memory: number[] = [];
-for (let round = 1; round <= rounds && shared.exitCode === undefined; round++) {
+for (let round = 1; round <= rounds && shared.exitCode === undefined && Date.now() < endsAt; round++) {
   loud.push(await shared.measure(roundMs, everyMs, Number(settings['per-turn']), perRound));
   memory.push(shared.takeResident());
   line(`round ${round}`, loud.at(-1)!, memory.at(-1)!);
