@@ -21,6 +21,8 @@ export interface DeliveriesParts {
   onOverrun(origin: Origin, arrival: Arrival): void;
   /** Too much of what this gateway sends is refused: from now on its messages wait longer. */
   onSlowed?(origin: Origin): void;
+  /** Rows are known to find no way out for now. */
+  isSinkAway?(): boolean;
   /** It is over. */
   onFailed(error: unknown): void;
   /** Ends all work with the message in hand; what else was not taken is not acknowledged. */
@@ -251,6 +253,7 @@ export class Deliveries {
   }
 
   #isHeld(): boolean {
+    if (this.#parts.isSinkAway?.() === true) return true;
     return this.#busy.size > 0 && this.#parts.clock.monotonicMs() - this.#movedMs > heldMs;
   }
 

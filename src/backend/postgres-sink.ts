@@ -94,6 +94,10 @@ class PostgresSink implements RowSink {
     this.#limits = limits;
   }
 
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
   async write(rows: readonly Row[]): Promise<void> {
     const values = Object.values(columns).map(([, of]) => rows.map(of));
     for (let failures = 1; !this.#over.signal.aborted; failures++) {

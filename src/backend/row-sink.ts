@@ -11,6 +11,8 @@ import type { StateStore } from './state-store.ts';
 
 /** Where rows go. `write` resolves when they are out of our hands, and so may be acknowledged. */
 export interface RowSink {
+  /** Known to take nothing for now. */
+  readonly isAway?: boolean;
   /** `rows`: all of one batch, in its order. Asks `breathe` before it writes the first, not after. */
   write(rows: readonly Row[], breathe?: Breathe): Promise<void>;
   /** How far the output is, where it can be cut back to there after a crash. */

@@ -75,6 +75,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       return refused;
     },
     onOverrun: (origin, arrival) => consumer.takeOverrun(origin, arrival),
+    isSinkAway: () => sink.isAway === true,
     onSlowed: (origin) => consumer.noteSlowed(origin),
     onFailed: fail,
     signal: over.signal,

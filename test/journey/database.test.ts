@@ -53,6 +53,9 @@ ${tenants.map((tenant, index) => plantDevice(`unit-${index}`, index + 1, tenant)
     /** The gateways go on, and the broker hears nothing from us meanwhile. */
     const heldBack = async (round: number): Promise<void> => {
       await eventually('it is told', () => notices('database-away').length === round);
+      // What was written before has its line in the broker's log before those that come now.
+      const told = slower();
+      await eventually('the broker goes on', () => slower() > told + 4);
       const before = pubacks();
       const heard = slower();
       await eventually('the broker takes more', () => slower() > heard + 8);
