@@ -20,7 +20,7 @@ function symptoms(): string[] {
 }
 
 const north = siloStatus('north');
-const uplinkStates = ['connecting', 'proving', 'online', 'waiting', 'closed'] as const;
+const uplinkStates = ['connecting', 'proving', 'online', 'waiting', 'held', 'closed'] as const;
 const siloStates: SiloStatus['state'][] = [
   'starting',
   'running',
