@@ -9,6 +9,9 @@ import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:
  */
 
 const ed25519Type = 1;
+/** Of a witness: Ed25519 with a time, C2SP's tlog-cosignature. */
+export const cosignatureType = 4;
+const timeBytes = 8;
 const keyIdBytes = 4;
 const keyBytes = 32;
 
@@ -45,6 +48,17 @@ export function isSignedBy({ text, signatures }: SignedNote, name: string, publi
   );
 }
 
+/** Whether a witness with `publicKey` says under `name` when it had this note. */
+export function isCosignedBy({ text, signatures }: SignedNote, name: string, publicKey: KeyObject): boolean {
+  const id = keyId(name, cosignatureType, rawKey(publicKey));
+  return signatures.some(({ name: signer, bytes }) => {
+    if (signer !== name || !bytes.subarray(0, keyIdBytes).equals(id)) return false;
+    if (bytes.length < keyIdBytes + timeBytes) return false;
+    const message = `cosignature/v1\ntime ${bytes.readBigUInt64BE(keyIdBytes)}\n${text}`;
+    return verify(null, Buffer.from(message), publicKey, bytes.subarray(keyIdBytes + timeBytes));
+  });
+}
+
 /** Undefined if `note` is none. */
 export function parseNote(note: string): SignedNote | undefined {
   const end = note.lastIndexOf('\n\n');
@@ -64,10 +78,10 @@ function parseSignature(line: string): NoteSignature | undefined {
   return bytes.length > keyIdBytes ? { name, bytes } : undefined;
 }
 
-export function formatPublicKey(name: string, publicKey: KeyObject): string {
+export function formatPublicKey(name: string, publicKey: KeyObject, type: number = ed25519Type): string {
   const raw = rawKey(publicKey);
-  const id = keyId(name, ed25519Type, raw).toString('hex');
-  return `${name}+${id}+${Buffer.concat([Buffer.of(ed25519Type), raw]).toString('base64')}`;
+  const id = keyId(name, type, raw).toString('hex');
+  return `${name}+${id}+${Buffer.concat([Buffer.of(type), raw]).toString('base64')}`;
 }
 
 /** Undefined if `text` is none, or of another algorithm than `type`. */
