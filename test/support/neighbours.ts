@@ -280,7 +280,7 @@ ${more}`;
     bus: ${bus}
     unitId: ${unitId}
     every: ${every}
-    points:
+${bus === 'shared' ? '    responseTimeout: 3s # on a machine that is too busy\n' : ''}    points:
       - { name: requests, table: holding, address: 0, type: uint16 }
       - { name: flow, table: holding, address: 1, type: uint16 }
 `;
@@ -288,7 +288,7 @@ ${more}`;
     `  - name: ${name}
     silo: ${silo}
     bus: line
-    every: 500ms
+    every: 1s
     responseTimeout: 3s
     protocol:
       request:
