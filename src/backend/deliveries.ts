@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Breathe } from '../base/steps.ts';
 import { parseTopic, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
-import type { AsideStore } from './dead-letter-store.ts';
+import type { AsideStore } from './parked-messages.ts';
 import { Lanes } from './tenant-turns.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import { SlowLane } from './slow-lane.ts';

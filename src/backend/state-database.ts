@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import { keepPrivate } from '../base/private-file.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { AuditMark } from './audit-watch.ts';
-import { openAsideDatabase, type AsideDatabase } from './dead-letter-database.ts';
+import { openAsideDatabase, type AsideDatabase } from './parked-database.ts';
 
 /*
  * One SQLite file, so that a consumer that starts again knows what it has written:

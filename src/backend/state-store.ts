@@ -4,7 +4,7 @@ import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../messages/telemetry.ts';
 import type { Origin } from '../messages/topic.ts';
 import { auditMarksMax, type AuditChange, type KnownMarks } from './audit-watch.ts';
-import { AsideStore, type AsideLimits } from './dead-letter-store.ts';
+import { AsideStore, type AsideLimits } from './parked-messages.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';

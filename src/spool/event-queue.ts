@@ -1,5 +1,5 @@
 import type { EventBody, StreamEvent } from '../messages/event.ts';
-import type { Books, Draft } from './state/transaction.ts';
+import type { Books, Draft } from './state/spool-file.ts';
 import { continueRun, lostReports } from './recovery/loss-report.ts';
 import { ascending, countOf, difference, has, runsOf, withMember, withoutMember } from '../base/ranges.ts';
 import { ulid } from '../base/ulid.ts';

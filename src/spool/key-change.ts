@@ -1,4 +1,4 @@
-import type { Books } from './state/transaction.ts';
+import type { Books } from './state/spool-file.ts';
 import { isDiskFault } from './storage/disk-error.ts';
 import { type DataKey, type KeyWrapper, mintKey, wrapKey } from './sealing/keyring.ts';
 import type { Ledger } from './state/ledger.ts';

@@ -1,6 +1,6 @@
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Books } from './state/transaction.ts';
+import type { Books } from './state/spool-file.ts';
 import { adopt, rekey, rotateKey } from './key-change.ts';
 import type { KeyWrapper } from './sealing/keyring.ts';
 

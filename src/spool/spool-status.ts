@@ -1,7 +1,7 @@
 import { goodDisk } from '../status/blank-status.ts';
 import type { SpoolStatus } from '../status/status.ts';
-import type { Books } from './state/transaction.ts';
-import type { Dispatch } from './batches/leases.ts';
+import type { Books } from './state/spool-file.ts';
+import type { Dispatch } from './batches/dispatch.ts';
 import { countOf } from '../base/ranges.ts';
 
 /** What the status shows of a spool. */

@@ -1,4 +1,4 @@
-import { clip, type FaultWords, type SentChain, type TlsError } from './fault-words.ts';
+import { clip, type FaultWords, type SentChain, type TlsError } from './fault-text.ts';
 import type { BrokerTarget } from './broker-target.ts';
 
 const whoAnswers = 'if the file was right before, find out who answers at this address';

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { brokerCertificateWords } from './broker-certificate.ts';
-import type { FaultWords, SentChain, TlsError } from './fault-words.ts';
+import type { FaultWords, SentChain, TlsError } from './fault-text.ts';
 import type { BrokerTarget } from './broker-target.ts';
 import { alertWords } from './tls-alert.ts';
 

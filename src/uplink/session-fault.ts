@@ -1,7 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
 import { refusalWords } from './connect-fault.ts';
-import { clip } from './fault-words.ts';
+import { clip } from './fault-text.ts';
 import { describeReasonCode } from './reason-code.ts';
 import type { UplinkOptions } from './options.ts';
 import type { BrokerTarget } from './broker-target.ts';

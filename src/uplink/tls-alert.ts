@@ -1,4 +1,4 @@
-import type { FaultWords, TlsError } from './fault-words.ts';
+import type { FaultWords, TlsError } from './fault-text.ts';
 
 /**
  * The alerts of TLS by number (RFC 8446 §6, those of earlier versions included): by these the broker says why it

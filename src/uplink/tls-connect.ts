@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { tlsPolicy } from '../base/tls-policy.ts';
 import { readAuthorities } from './authorities.ts';
 import { dialFault } from './connect-fault.ts';
-import { clip, type SentChain } from './fault-words.ts';
+import { clip, type SentChain } from './fault-text.ts';
 import type { UplinkOptions } from './options.ts';
 import type { Candidate } from './broker-list.ts';
 

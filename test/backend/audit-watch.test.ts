@@ -18,7 +18,7 @@ import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
 import { topicOf } from '../../src/messages/topic.ts';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { Journal } from '../../src/silo/tenant/journal.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 

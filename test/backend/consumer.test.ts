@@ -16,7 +16,7 @@ import { createAuthority, type Authority } from '../../src/simulator/certificate
 import type { StreamEvent } from '../../src/messages/event.ts';
 import type { Channel, Origin } from '../../src/messages/topic.ts';
 import { topicOf } from '../../src/messages/topic.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { epochs, firstTs, issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 

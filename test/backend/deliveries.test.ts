@@ -4,7 +4,7 @@ import { setImmediate as nextLoop } from 'node:timers/promises';
 import type { Arrival } from '../../src/backend/arrival.ts';
 import { Deliveries, windowMax } from '../../src/backend/deliveries.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 /** Deliveries whose messages each take as long as `costMs` says, on a clock of their own. */

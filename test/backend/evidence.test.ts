@@ -24,7 +24,7 @@ import { createAuthority, type Authority } from '../../src/simulator/certificate
 import type { Channel, Origin } from '../../src/messages/topic.ts';
 import { topicOf } from '../../src/messages/topic.ts';
 import { runCommand } from '../support/daemon.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { readEvidence } from '../support/evidence.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';

@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { MerestoneError } from '../../src/base/error.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { channels } from '../../src/messages/topic.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { ConsumerBench } from '../support/consumer-bench.ts';
 import { epochs, SealedStream } from '../support/sealed-stream.ts';
 

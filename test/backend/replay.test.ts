@@ -9,7 +9,7 @@ import { loadGatewayTrust } from '../../src/cli/gateway-trust.ts';
 import type { Channel } from '../../src/messages/topic.ts';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { ConsumerBench } from '../support/consumer-bench.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };

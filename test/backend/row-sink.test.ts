@@ -6,7 +6,7 @@ import { it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
 import { openFileSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 
 it('rows say what a device said, and do nothing to a terminal that shows them', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'rows-'));

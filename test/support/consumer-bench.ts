@@ -4,7 +4,7 @@ import type { Notice } from '../../src/backend/notice.ts';
 import type { Row } from '../../src/backend/row.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
-import { asideLimits } from './dead-letter-limits.ts';
+import { asideLimits } from './parked-limits.ts';
 import { FakeClock } from './fake-clock.ts';
 
 /** A consumer whose rows and notices a test can look at. */

@@ -8,7 +8,7 @@ import type { VouchFor } from '../../src/backend/signature.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { HeadSigner } from '../../src/backend/tree/head-signer.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
-import { asideLimits } from './dead-letter-limits.ts';
+import { asideLimits } from './parked-limits.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type issueSigner, prove, SealedStream } from './sealed-stream.ts';
 

@@ -34,6 +34,6 @@ export async function publishLarge(
   const leaked = await authority.issue({ organization: origin.tenant, commonName: origin.gateway });
   const ca = authority.certificatePem;
   const message: LargeMessage = { url, ca, ...leaked, topic: topicOf(origin, 'canary'), bytes: largeBytes };
-  const publisher = new Worker(new URL('large-publisher.ts', import.meta.url), { workerData: message });
+  const publisher = new Worker(new URL('./large-publisher.ts', import.meta.url), { workerData: message });
   await once(publisher, 'exit');
 }

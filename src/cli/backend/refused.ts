@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { RefusedMessage } from '../../backend/dead-letter-store.ts';
+import type { RefusedMessage } from '../../backend/parked-messages.ts';
 import { StateStore } from '../../backend/state-store.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { formatBytes } from '../../base/quantity.ts';

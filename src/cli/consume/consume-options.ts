@@ -1,4 +1,4 @@
-import type { AsideLimits } from '../../backend/dead-letter-store.ts';
+import type { AsideLimits } from '../../backend/parked-messages.ts';
 import type { SubscriberOptions } from '../../backend/subscriber.ts';
 import { type BrokerAddress, parseBrokerUrl } from '../../base/broker-url.ts';
 import { faultError, MerestoneError } from '../../base/error.ts';

@@ -1,6 +1,6 @@
 import type { LossReason } from '../../reading/loss.ts';
 import { readingsOf, type Sample } from '../../reading/sample.ts';
-import { LossAccount } from '../loss-account.ts';
+import { LossAccount } from '../loss-count.ts';
 
 /** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
 const readingsMax = 100_000;

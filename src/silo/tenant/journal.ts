@@ -11,7 +11,7 @@ import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { copyAuditKey } from '../../audit/audit-key.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
 import type { AuditSeal } from '../../audit/audit-seal.ts';
-import type { Signing } from './borne-identity.ts';
+import type { Signing } from './current-identity.ts';
 
 export interface JournalDependencies {
   /** Null for what happens before a silo has an identity. */

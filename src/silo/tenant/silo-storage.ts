@@ -13,7 +13,7 @@ import { openAuditSeal } from '../../audit/audit-key.ts';
 import type { AuditSeal } from '../../audit/audit-seal.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import { Journal, type JournalDependencies } from './journal.ts';
-import type { LossAccount } from '../loss-account.ts';
+import type { LossAccount } from '../loss-count.ts';
 import type { SiloOptions } from '../options.ts';
 
 /**

@@ -10,7 +10,7 @@ import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { ForeignIdentity, IdentityFiles } from './identity-files.ts';
 import { Journal } from './journal.ts';
-import { LossAccount } from '../loss-account.ts';
+import { LossAccount } from '../loss-count.ts';
 import type { AuditAct, SiloBirth, SiloChannel, SiloDevices, ToSilo } from '../protocol.ts';
 import { limitsOf, QuotaBook } from './quota/quota-edges.ts';
 import { RefusalRation } from './refusal-limit.ts';

@@ -1,8 +1,8 @@
 import { MerestoneError } from '../../base/error.ts';
 import { type BatchKey, encodeBatch } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/transaction.ts';
+import type { Books, Draft } from '../state/spool-file.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
-import type { Lanes } from './delivery-order.ts';
+import type { Lanes } from './leases.ts';
 import { advance, currentEpochNumber } from '../state/ledger.ts';
 import type { SpoolOptions } from '../options.ts';
 import { positionOf } from '../state/position.ts';

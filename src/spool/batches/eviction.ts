@@ -1,8 +1,8 @@
 import { MerestoneError } from '../../base/error.ts';
-import type { Books, Draft } from '../state/transaction.ts';
+import type { Books, Draft } from '../state/spool-file.ts';
 import { diskFull } from '../storage/disk-error.ts';
 import { condemn, discardRejected, drop } from './removal.ts';
-import type { Lanes } from './delivery-order.ts';
+import type { Lanes } from './leases.ts';
 import type { SpoolOptions } from '../options.ts';
 import { pagesFor } from '../storage/page-budget.ts';
 import { ascending, has, type Runs } from '../../base/ranges.ts';

@@ -1,142 +1,97 @@
-import type { BatchKey } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/transaction.ts';
-import { condemn, deliver, reject } from './removal.ts';
-import { Lanes, type Order, type Reach } from './delivery-order.ts';
-import { seqOf } from '../state/position.ts';
-import { ascending, has } from '../../base/ranges.ts';
-import { decompress } from '../sealing/sealed-batch.ts';
-
-export interface BatchRef {
-  epoch: string;
-  seq: number;
-}
-
-export interface LeasedBatch {
-  key: BatchKey;
-  /** The batch's JSON bytes. */
-  payload: Buffer;
-  /** zstd of them, as stored. */
-  compressed: Buffer;
-  samples: number;
-  /** Whether a disk has it; where none has, a power cut would have cost it. */
-  durable: boolean;
-}
-
-/** What the broker said. */
-export interface Verdicts {
-  /** Taken: they leave for good. */
-  acked?: readonly BatchRef[];
-  /** Refused for good: quarantined, with an event. */
-  rejected?: readonly (BatchRef & { reason: string })[];
-  /** Neither: they wait again. */
-  released?: readonly BatchRef[];
-}
-
-/** So many deliveries wait for a commit at most. */
-const deliveredMax = 256;
+import { ascending, has, type Runs } from '../../base/ranges.ts';
 
 /**
- * Batches on their way out. A delivery is not worth a commit of its own: its row goes with the next one,
- * a new batch's most likely, which halves what a quiet site writes to its card. What a crash makes of it
- * is a batch sent twice, and its key tells that.
+ * More live batches than this waiting is an outage, not a busy second: at 10,000 readings a second, in
+ * batches of 500, a second makes 20.
  */
-export class Dispatch {
-  readonly lanes: Lanes;
-  readonly #books: Books;
-  /** Batches that the broker took and whose rows are still there: position → samples. */
-  readonly #delivered = new Map<number, number>();
+const liveMax = 64;
 
-  constructor(books: Books) {
-    this.#books = books;
-    this.lanes = new Lanes(books.headPosition() + 1);
+/** `live-first`: the newest, then what came back, then the backlog. `fifo`: strictly as they came. */
+export type Order = 'live-first' | 'fifo';
+
+/** `live`: the backlog stays where it is, and what came back with it. */
+export type Reach = 'all' | 'live';
+
+/**
+ * Which waiting batches are in flight, and whose turn is next. Three lanes: the newest batches; those that
+ * came back unanswered; the backlog. A live lane that overflows joins the backlog but for its newest batch,
+ * so fresh data never waits behind an outage. What came back goes before the backlog, so that sessions lost
+ * over and over leave no trail of single batches behind them. Each lane keeps its order.
+ */
+export class Lanes {
+  /** Position → samples. */
+  readonly #leased = new Map<number, number>();
+  /** Was leased once, and waits again. */
+  readonly #returned = new Set<number>();
+  /** Positions from here on are live. All that is found at opening is backlog. */
+  #liveFrom: number;
+
+  constructor(liveFrom: number) {
+    this.#liveFrom = liveFrom;
   }
 
-  /** Up to `count` batches in their order, to be leased, and the positions of damaged ones among them. */
-  next(count: number, order: Order, reach: Reach): { batches: LeasedBatch[]; damaged: number[] } {
-    const batches: LeasedBatch[] = [];
-    const damaged: number[] = [];
-    for (const position of this.lanes.candidates(this.#books.ledger.waiting, order, reach)) {
-      if (batches.length >= count) break;
-      const batch = this.#read(position);
-      if (batch === undefined) damaged.push(position);
-      else batches.push(batch);
+  /** Positions to lease, in their order; nothing may be leased or released while it is walked. */
+  *candidates(waiting: Runs, order: Order, reach: Reach): Generator<number> {
+    if (order === 'fifo') {
+      const oldest = waiting[0]?.[0] ?? Infinity;
+      // Nothing may overtake a backlog that has to wait.
+      if (reach === 'all' || oldest >= this.#liveFrom) yield* this.#free(waiting, 0, Infinity);
+      return;
     }
-    return { batches, damaged };
-  }
-
-  lease(batches: readonly LeasedBatch[]): void {
-    for (const { key, samples } of batches) this.lanes.lease(this.#books.positionOf(key)!, samples);
-  }
-
-  /** Those wait again. */
-  giveBack(refs: readonly BatchRef[] = []): void {
-    for (const { position } of this.#leased(refs)) this.lanes.giveBack(position);
-  }
-
-  /** Those are done with: after the commit that rejected them. */
-  release(refs: readonly BatchRef[]): void {
-    for (const { position } of this.#leased(refs)) this.lanes.release(position);
-  }
-
-  /** True where so many deliveries wait that they are worth a commit. */
-  deliver(refs: readonly BatchRef[] = []): boolean {
-    const { waiting } = this.#books.ledger;
-    for (const { position, samples } of this.#leased(refs)) {
-      // One that was given up in flight is gone already, and told of.
-      if (has(waiting, position)) this.#delivered.set(position, samples);
-    }
-    return this.#delivered.size >= deliveredMax;
-  }
-
-  /** Within a commit: they are refused for good. */
-  reject(draft: Draft, refs: NonNullable<Verdicts['rejected']>): void {
-    for (const { ref, position } of this.#leased(refs)) {
-      const batch = this.#books.read(position);
-      if (batch === undefined) condemn(this.#books, draft, position);
-      else reject(this.#books, draft, batch.row, ref.reason);
+    this.#shedOverflow(waiting);
+    yield* this.#free(waiting, this.#liveFrom, Infinity);
+    if (reach === 'live') return;
+    const returned = [...this.#returned].filter((position) => position < this.#liveFrom);
+    yield* returned.sort((a, b) => a - b).filter((position) => has(waiting, position));
+    for (const position of this.#free(waiting, 0, this.#liveFrom)) {
+      if (!this.#returned.has(position)) yield position;
     }
   }
 
-  /** The oldest batch that waits; what was delivered waits for nothing but its row's removal. */
-  oldest(): number | undefined {
-    for (const position of ascending(this.#books.ledger.waiting)) {
-      if (!this.#delivered.has(position)) return position;
+  /** What comes from `position` on is live, and all before it is backlog. */
+  beginLive(position: number): void {
+    this.#liveFrom = Math.max(this.#liveFrom, position);
+  }
+
+  isLeased(position: number): boolean {
+    return this.#leased.has(position);
+  }
+
+  /** Of a leased batch; undefined where it is not leased. */
+  samplesOf(position: number): number | undefined {
+    return this.#leased.get(position);
+  }
+
+  lease(position: number, samples: number): void {
+    this.#returned.delete(position);
+    this.#leased.set(position, samples);
+  }
+
+  /** It is done with. */
+  release(position: number): void {
+    this.#leased.delete(position);
+  }
+
+  /** It waits again. */
+  giveBack(position: number): void {
+    if (this.#leased.delete(position)) this.#returned.add(position);
+  }
+
+  #shedOverflow(waiting: Runs): void {
+    let live = 0;
+    for (const _ of this.#free(waiting, this.#liveFrom, Infinity)) {
+      live += 1;
+      if (live > liveMax) {
+        this.#liveFrom = waiting.at(-1)![1];
+        return;
+      }
     }
-    return undefined;
   }
 
-  /** Batches and samples that are as good as gone. */
-  delivered(): { batches: number; samples: number } {
-    const samples = [...this.#delivered.values()].reduce((sum, each) => sum + each, 0);
-    return { batches: this.#delivered.size, samples };
-  }
-
-  /** Within a commit: the rows of what was delivered go. */
-  clear(draft: Draft): void {
-    for (const [position, samples] of this.#delivered) deliver(this.#books, draft, position, samples);
-  }
-
-  /** After that commit. */
-  cleared(): void {
-    for (const position of this.#delivered.keys()) this.lanes.release(position);
-    this.#delivered.clear();
-  }
-
-  /** A verdict counts for what is leased and was not delivered before, and for nothing else. */
-  #leased<Ref extends BatchRef>(refs: readonly Ref[]): { ref: Ref; position: number; samples: number }[] {
-    return refs.flatMap((ref) => {
-      const position = this.#books.positionOf(ref);
-      if (position === undefined || this.#delivered.has(position)) return [];
-      const samples = this.lanes.samplesOf(position);
-      return samples === undefined ? [] : [{ ref, position, samples }];
-    });
-  }
-
-  #read(position: number): LeasedBatch | undefined {
-    const found = this.#books.read(position);
-    if (found === undefined) return undefined;
-    const { row, compressed } = found;
-    const key = { ...this.#books.origin, epoch: row.epoch, seq: seqOf(position) };
-    return { key, payload: decompress(compressed), compressed, samples: row.samples, durable: true };
+  *#free(waiting: Runs, from: number, before: number): Generator<number> {
+    for (const position of ascending(waiting, from)) {
+      if (position >= before) return;
+      if (!this.#leased.has(position)) yield position;
+    }
   }
 }

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../../base/error.ts';
 import type { LostRun } from '../../messages/event.ts';
-import type { Books, Draft } from '../state/transaction.ts';
+import type { Books, Draft } from '../state/spool-file.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { ascending, countOf, has, withMember, withoutMember } from '../../base/ranges.ts';
 import type { BatchRow } from '../storage/database-schema.ts';

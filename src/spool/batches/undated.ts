@@ -1,6 +1,6 @@
-import type { Books, Draft } from '../state/transaction.ts';
+import type { Books, Draft } from '../state/spool-file.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
-import type { Lanes } from './delivery-order.ts';
+import type { Lanes } from './leases.ts';
 import type { SpoolOptions } from '../options.ts';
 import { withMember, withoutMember } from '../../base/ranges.ts';
 import { sealBytes } from '../../base/cipher.ts';

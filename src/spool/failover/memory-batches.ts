@@ -4,7 +4,7 @@ import { chainNext, chainStart } from '../../messages/hash-chain.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { EventBody, LostRun } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
-import type { BatchRef, LeasedBatch, Verdicts } from '../batches/leases.ts';
+import type { BatchRef, LeasedBatch, Verdicts } from '../batches/dispatch.ts';
 import type { EncodedSample } from '../batches/append.ts';
 import type { Head } from '../state/ledger.ts';
 import type { SpoolOptions } from '../options.ts';

@@ -1,4 +1,4 @@
-import type { BatchRef } from '../batches/leases.ts';
+import type { BatchRef } from '../batches/dispatch.ts';
 import type { Spool } from '../spool.ts';
 
 /** Asks something of the spool; undefined where its disk refused. */

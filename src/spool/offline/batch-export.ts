@@ -1,4 +1,4 @@
-import type { Books } from '../state/transaction.ts';
+import type { Books } from '../state/spool-file.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { ascending, countOf, type Runs, unionOf } from '../../base/ranges.ts';

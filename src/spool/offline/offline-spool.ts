@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Books } from '../state/transaction.ts';
+import type { Books } from '../state/spool-file.ts';
 import { filesOf, type SpoolFiles } from '../storage/layout.ts';
 import type { KeyWrapper } from '../sealing/keyring.ts';
 import { type Ledger, readLedger } from '../state/ledger.ts';

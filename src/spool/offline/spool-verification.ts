@@ -1,7 +1,7 @@
 import { MerestoneError } from '../../base/error.ts';
 import type { TelemetryBatch } from '../../messages/telemetry.ts';
 import { chainNext } from '../../messages/hash-chain.ts';
-import type { Books } from '../state/transaction.ts';
+import type { Books } from '../state/spool-file.ts';
 import type { EntryKind } from '../sealing/sealed-entry.ts';
 import { filesAside } from '../storage/layout.ts';
 import type { Head, Ledger } from '../state/ledger.ts';

@@ -1,6 +1,6 @@
 import { chainStart } from '../../messages/hash-chain.ts';
 import type { TelemetryBatch } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/transaction.ts';
+import type { Books, Draft } from '../state/spool-file.ts';
 import { condemn, deliver } from '../batches/removal.ts';
 import { decompress } from '../sealing/sealed-batch.ts';
 import type { EncodedSample } from '../batches/append.ts';

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { MerestoneError } from '../../base/error.ts';
-import { Books, ledgerBehindMax } from '../state/transaction.ts';
+import { Books, ledgerBehindMax } from '../state/spool-file.ts';
 import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { filesAside, filesOf, setAside, setAsideWal, type SpoolFiles, walOf } from '../storage/layout.ts';
 import { flush } from '../storage/disk.ts';
 import { type DataKey, Keyring, unwrapKey } from '../sealing/keyring.ts';
 import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../state/ledger.ts';
-import { found, noLegacy } from './replaced-file.ts';
+import { found, noLegacy } from './inheritance.ts';
 import { positionOf } from '../state/position.ts';
 import type { Quota } from '../storage/page-budget.ts';
 import { countOf, withMember } from '../../base/ranges.ts';

@@ -2,7 +2,7 @@ import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { type EntryKind, openEntry } from '../sealing/sealed-entry.ts';
 import { type DataKey, type KeySource, unwrapKey } from '../sealing/keyring.ts';
 import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../state/ledger.ts';
-import type { Legacy } from './replaced-file.ts';
+import type { Legacy } from './inheritance.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { pagesFor } from '../storage/page-budget.ts';
 import { has } from '../../base/ranges.ts';

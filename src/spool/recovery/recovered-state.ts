@@ -3,7 +3,7 @@ import { chainStart } from '../../messages/hash-chain.ts';
 import type { EventBody, LostRun } from '../../messages/event.ts';
 import { lostReports } from './loss-report.ts';
 import { currentEpochNumber, type Head } from '../state/ledger.ts';
-import type { Legacy } from './replaced-file.ts';
+import type { Legacy } from './inheritance.ts';
 import { epochNumberOf, positionOf, seqOf } from '../state/position.ts';
 import { countOf, difference, has, type Runs, runsOf } from '../../base/ranges.ts';
 import type { Store } from '../storage/database.ts';

@@ -14,7 +14,7 @@ import { StateStore } from '../../../src/backend/state-store.ts';
 import { defaultLog } from '../../../src/backend/tree/tree-head.ts';
 import { loadGatewayTrust } from '../../../src/cli/gateway-trust.ts';
 import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
-import { asideLimits } from '../../support/dead-letter-limits.ts';
+import { asideLimits } from '../../support/parked-limits.ts';
 import { runCommand } from '../../support/daemon.ts';
 import { gateways, KeptEvidence } from '../../support/kept-evidence.ts';
 import { Postgres } from '../../support/postgres.ts';

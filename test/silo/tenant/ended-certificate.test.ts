@@ -8,7 +8,7 @@ import { loadEndedIdentity, loadIdentity } from '../../../src/identity/load-iden
 import { siloFindings } from '../../../src/status/verdict/silo-findings.ts';
 import { auditDirectory } from '../../../src/audit/audit-segment.ts';
 import { verifyAudit } from '../../../src/audit/audit-verification.ts';
-import { BorneIdentity } from '../../../src/silo/tenant/borne-identity.ts';
+import { BorneIdentity } from '../../../src/silo/tenant/current-identity.ts';
 import { type Authority, createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../../src/messages/telemetry.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
-import type { BorneIdentity } from '../borne-identity.ts';
+import type { BorneIdentity } from '../current-identity.ts';
 import type { CheckpointOptions } from '../../options.ts';
 import { CheckpointPace, type SentBytes } from './checkpoint-pace.ts';
 import type { Sender } from './metered-uplink.ts';

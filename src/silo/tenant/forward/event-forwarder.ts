@@ -7,7 +7,7 @@ import type { LeasedEvent, Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import type { PublishOutcome } from '../../../uplink/uplink.ts';
 import type { EventProof, StreamEvent } from '../../../messages/event.ts';
-import type { BorneIdentity } from '../borne-identity.ts';
+import type { BorneIdentity } from '../current-identity.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */

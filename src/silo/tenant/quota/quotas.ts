@@ -8,7 +8,7 @@ import { Admission, type RefusalReason } from './sample-admission.ts';
 import { type CpuStage, govern } from './cpu-governor.ts';
 import { DayAllowance } from './daily-bytes.ts';
 import type { Journal } from '../journal.ts';
-import type { LossAccount } from '../../loss-account.ts';
+import type { LossAccount } from '../../loss-count.ts';
 import type { QuotaOptions } from '../../options.ts';
 import type { QuotaBook, QuotaEdge } from './quota-edges.ts';
 import { RateMeter } from './rate-meter.ts';

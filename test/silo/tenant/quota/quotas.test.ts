@@ -6,7 +6,7 @@ import { createLogger, type LogRecord, silentLogger } from '../../../../src/base
 import type { QuotaName, QuotaStatus } from '../../../../src/status/status.ts';
 import type { AuditEntry } from '../../../../src/audit/audit-entry.ts';
 import { Journal } from '../../../../src/silo/tenant/journal.ts';
-import { LossAccount } from '../../../../src/silo/loss-account.ts';
+import { LossAccount } from '../../../../src/silo/loss-count.ts';
 import { QuotaBook, type QuotaEdge } from '../../../../src/silo/tenant/quota/quota-edges.ts';
 import { Quotas } from '../../../../src/silo/tenant/quota/quotas.ts';
 import { Timekeeper } from '../../../../src/silo/tenant/ingest/timekeeper.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { Arrival } from '../../src/backend/arrival.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
-import { asideLimits } from '../support/dead-letter-limits.ts';
+import { asideLimits } from '../support/parked-limits.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const second = { tenant: 'acme', gateway: 'acme_gw-0002' };

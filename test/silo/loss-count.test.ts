@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LossAccount } from '../../src/silo/loss-account.ts';
+import { LossAccount } from '../../src/silo/loss-count.ts';
 
 describe('loss account', () => {
   it('tells a flood as one run for each reason, once', () => {

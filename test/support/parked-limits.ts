@@ -1,4 +1,4 @@
-import type { AsideLimits } from '../../src/backend/dead-letter-store.ts';
+import type { AsideLimits } from '../../src/backend/parked-messages.ts';
 
 export const asideLimits: AsideLimits = {
   waitingBytesMax: 1_000_000,

@@ -1,6 +1,6 @@
 import type { EventBody } from '../../messages/event.ts';
 import { chainStart } from '../../messages/hash-chain.ts';
-import { Books } from '../state/transaction.ts';
+import { Books } from '../state/spool-file.ts';
 import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { type DataKey, Keyring, mintKey, wrapKey } from '../sealing/keyring.ts';
 import type { Ledger } from '../state/ledger.ts';
