@@ -17,7 +17,7 @@ import type { ModbusBusOptions } from '../src/fieldbus/options.ts';
 import type { ModbusDeviceOptions } from '../src/fieldbus/options.ts';
 import { costModel, costOf } from '../src/fieldbus/modbus/planning/request-cost.ts';
 import { itemsOf, planRequests } from '../src/fieldbus/modbus/planning/planner.ts';
-import { noRefusals } from '../src/fieldbus/modbus/planning/bad-registers.ts';
+import { noBadRegisters } from '../src/fieldbus/modbus/planning/bad-registers.ts';
 import { openPtyPair } from '../src/simulator/pty.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../test/support/modbus-options.ts';
 import { startLibmodbus } from '../test/support/modbus-servers.ts';
@@ -56,7 +56,7 @@ async function measureLine(): Promise<void> {
   }
   const roundMs = devices.reduce((sum, device, index) => {
     const cost = costModel(serialTiming(bus), answerMs[index]!);
-    const plan = planRequests(itemsOf(device.points), device.limits, cost, noRefusals, 0);
+    const plan = planRequests(itemsOf(device.points), device.limits, cost, noBadRegisters, 0);
     return sum + plan.reduce((ms, { table, quantity }) => ms + costOf(cost, table, quantity), 0);
   }, 0);
   let values = 0;

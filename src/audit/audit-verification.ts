@@ -21,7 +21,7 @@ interface AuditFinding {
   message: string;
 }
 
-export interface AuditVerdict {
+export interface AuditVerificationResult {
   good: boolean;
   tenant: string | null;
   gateway: string | null;
@@ -53,7 +53,7 @@ export async function verifyAudit(
   directory: string,
   anchors?: readonly Certificate[],
   { mustBe = false, nowMs = systemClock.wallMs() }: VerificationOptions = {},
-): Promise<AuditVerdict> {
+): Promise<AuditVerificationResult> {
   // The head before the log, to which a running daemon adds.
   const inquiry = new Inquiry(anchors, nowMs, readAuditHead(auditHeadPath(directory)));
   const segments = listSegments(directory);
@@ -127,7 +127,7 @@ class Inquiry {
   verdict(
     segments: readonly Segment[],
     { directory, mustBe }: VerificationOptions & { directory: string },
-  ): AuditVerdict {
+  ): AuditVerificationResult {
     const seqTo = this.#head?.seq ?? 0;
     if (this.#known === undefined && segments.length === 0 && mustBe) {
       this.#fault({ file: directory, line: 0 }, 'there is no log, and one belongs here: it was removed');

@@ -48,10 +48,10 @@ export class BatchIntake {
     const key = { ...origin, epoch: batch.epoch };
     const { seq } = batch;
     const ledger = store.stream(key);
-    const verdict = ledger.takeBatch(seq, digest, store.digestOf(key, seq));
-    switch (verdict.kind) {
+    const result = ledger.takeBatch(seq, digest, store.digestOf(key, seq));
+    switch (result.kind) {
       case 'fresh':
-        findings.tell(key, verdict.findings);
+        findings.tell(key, result.findings);
         return this.#write(key, { batch, digest }, breathe);
       case 'duplicate':
         return this.#noteDuplicate(ledger, seq);

@@ -29,7 +29,7 @@ export interface NamedFault extends NodeFault {
 const addressesMax = 16;
 
 /** Where connections go: in rounds over all brokers, and of each over all addresses of its name. */
-export class BrokerDial {
+export class BrokerChoice {
   readonly #brokers: readonly [BrokerAddress, ...BrokerAddress[]];
   readonly #options: ConnectionOptions;
   readonly #lookup: Lookup;
@@ -57,7 +57,7 @@ export class BrokerDial {
     return nameOf(this.#at(this.#broker + 1));
   }
 
-  dial(): TLSSocket {
+  connect(): TLSSocket {
     const broker = this.#at(this.#broker);
     const { host, port } = broker;
     this.#untried = undefined;

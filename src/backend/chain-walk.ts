@@ -40,7 +40,7 @@ export type ChainFinding =
   /** `from` to `to` is no longer compared: `missing` never came. */
   | { kind: 'unverifiable'; from: number; to: number; missing: number };
 
-type Verdict = Extract<ChainFinding, { kind: 'verified' | 'broken' }>;
+type WalkResult = Extract<ChainFinding, { kind: 'verified' | 'broken' }>;
 
 const start: ChainPlace = { seq: 0, chain: '0'.repeat(64) };
 
@@ -122,12 +122,12 @@ export class ChainWalk {
     }
     // Older than the digests held: a later signature covers it.
     if (place.seq < stretch.base.seq) return [];
-    const verdict = judge(stretch, this.#walk(stretch.base, place.seq), place);
-    if (verdict.kind === 'broken') stretch.head = place;
+    const result = judge(stretch, this.#walk(stretch.base, place.seq), place);
+    if (result.kind === 'broken') stretch.head = place;
     stretch.proven = place;
     stretch.base = place;
-    this.#release(verdict.from, place.seq);
-    return [verdict, ...this.#walkOn()];
+    this.#release(result.from, place.seq);
+    return [result, ...this.#walkOn()];
   }
 
   /** Whether a batch adds nothing to what was walked already. */
@@ -144,9 +144,9 @@ export class ChainWalk {
       for (let next = this.#stretches[index + 1]; ; next = this.#stretches[index + 1]) {
         stretch.head = this.#walk(stretch.head, next?.from.seq ?? Infinity);
         if (next === undefined || stretch.head.seq < next.from.seq) break;
-        const verdict = judge(stretch, stretch.head, next.from);
-        findings.push(verdict);
-        this.#release(verdict.from, next.from.seq);
+        const result = judge(stretch, stretch.head, next.from);
+        findings.push(result);
+        this.#release(result.from, next.from.seq);
         this.#stretches.splice(index, 2, Object.assign(stretch, { ...next, from: stretch.from }));
       }
     }
@@ -194,7 +194,7 @@ export class ChainWalk {
   }
 }
 
-function judge({ proven }: Stretch, arrived: ChainPlace, signed: ChainPlace): Verdict {
+function judge({ proven }: Stretch, arrived: ChainPlace, signed: ChainPlace): WalkResult {
   const kind = arrived.chain === signed.chain ? 'verified' : 'broken';
   return { kind, from: proven.seq + 1, to: signed.seq };
 }

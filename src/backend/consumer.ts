@@ -112,13 +112,13 @@ export class Consumer {
 
   /** To be called every second or so: names duplicates in bulk and gaps that last. */
   tick(): void {
-    this.#findAll(this.#watch.look(this.#parts.store.heldStreams()));
+    this.#findAll(this.#watch.check(this.#parts.store.cachedStreams()));
     this.#findings.tick();
   }
 
   /** To be called every second or so: names gateways whose rows have no units. */
   lookForUnits(): void {
-    for (const notice of this.#units.look()) this.#findings.notify(notice);
+    for (const notice of this.#units.check()) this.#findings.notify(notice);
   }
 
   /** Says what was only counted so far. */
@@ -152,7 +152,7 @@ export class Consumer {
     // What it changed before it failed was never written.
     if (error.code === 'Internal') store.revert(origin);
     const reason = describeError(error);
-    const kept = keepRefused && store.aside.keepRefused(origin, arrival, clock.wallMs(), reason);
+    const kept = keepRefused && store.parked.keepRefused(origin, arrival, clock.wallMs(), reason);
     if (channel === 'checkpoint' || channel === 'event') {
       const outcome = `refused: ${error.message}` as const;
       this.#findings.keep(origin, { channel, message: payload.toString(), outcome });

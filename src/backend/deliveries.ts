@@ -3,15 +3,15 @@ import type { Clock } from '../base/clock.ts';
 import type { Breathe } from '../base/steps.ts';
 import { parseTopic, type Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
-import type { AsideStore } from './parked-messages.ts';
-import { Lanes } from './tenant-turns.ts';
+import type { ParkedMessages } from './parked-messages.ts';
+import { TenantTurns } from './tenant-turns.ts';
 import { RefusalBudget } from './refusal-budget.ts';
 import { SlowLane } from './slow-lane.ts';
 
 export interface DeliveriesParts {
   clock: Clock;
   /** Undefined: what was set aside would not outlive us, so nothing is. */
-  aside: AsideStore | undefined;
+  parked: ParkedMessages | undefined;
   /**
    * Resolves when the message is safe, with true where it was refused; asks `breathe` where another's may go in between.
    * A rejection ends all work.
@@ -72,7 +72,7 @@ interface Delivery {
  */
 export class Deliveries {
   readonly #parts: DeliveriesParts;
-  readonly #lanes = new Lanes();
+  readonly #turns = new TenantTurns();
   readonly #refusals = new RefusalBudget();
   readonly #slowLane: SlowLane;
   /** Not acknowledged, in order of arrival. */
@@ -81,10 +81,10 @@ export class Deliveries {
   /** Not acknowledged at once, at most: the broker has as many in flight, or more. */
   #inFlightMax = 0;
   /** gateway → how many of its messages lie aside. */
-  readonly #aside = new Map<string, number>();
+  readonly #parked = new Map<string, number>();
   /** The tenant that was heard first; retained messages make all of them heard at once. */
   #firstTenant: string | undefined;
-  #othersAreHeard = false;
+  #hasOtherTenants = false;
   /** Tenants whose turns are in progress. */
   readonly #busy = new Set<string>();
   /** When the turn in progress last moved on. */
@@ -97,12 +97,12 @@ export class Deliveries {
   constructor(parts: DeliveriesParts) {
     this.#parts = parts;
     this.#slowLane = new SlowLane(parts.clock, (origin, messages) => {
-      this.#lanes.add(origin, messages);
+      this.#turns.add(origin, messages);
       this.#wake?.();
     });
-    for (const { tenant, gateway, count } of parts.aside?.waiting() ?? []) {
-      this.#aside.set(`${tenant}/${gateway}`, count);
-      this.#lanes.add({ tenant, gateway }, count);
+    for (const { tenant, gateway, count } of parts.parked?.waiting() ?? []) {
+      this.#parked.set(`${tenant}/${gateway}`, count);
+      this.#turns.add({ tenant, gateway }, count);
     }
     parts.signal.addEventListener('abort', () => this.#release(), { once: true });
     this.ended = this.#run().catch((error: unknown) => parts.onFailed(error));
@@ -125,10 +125,10 @@ export class Deliveries {
     this.#window.push(delivery);
     this.#windowBytes += arrival.payload.length;
     this.#inFlightMax = Math.max(this.#inFlightMax, this.#window.length);
-    if (!this.#slowLane.add(delivery.origin)) this.#lanes.add(delivery.origin);
+    if (!this.#slowLane.add(delivery.origin)) this.#turns.add(delivery.origin);
     if (wasHeld) return;
-    if (this.#isBehind(delivery.origin)) this.#setAside((each) => isSame(each, delivery.origin));
-    else if (this.#isSurplus(delivery)) this.#setAside((each) => each.tenant === tenant);
+    if (this.#isBehind(delivery.origin)) this.#park((each) => isSame(each, delivery.origin));
+    else if (this.#isSurplus(delivery)) this.#park((each) => each.tenant === tenant);
     this.#acknowledge();
     this.#wake?.();
   }
@@ -155,7 +155,7 @@ export class Deliveries {
 
   async #run(): Promise<void> {
     while (!this.#parts.signal.aborted) {
-      const origin = this.#lanes.next();
+      const origin = this.#turns.next();
       if (origin === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
       else await this.#takeOne(origin);
       // Refused messages need no I/O, and must not keep the socket from being read.
@@ -171,7 +171,7 @@ export class Deliveries {
       // What rows wait for is not their tenant's.
       const usedMs = Math.min(clock.monotonicMs() - sliceAt, heldMs);
       takenMs += usedMs;
-      this.#lanes.charge(origin, usedMs);
+      this.#turns.charge(origin, usedMs);
     };
     const pause = async (): Promise<void> => {
       charge();
@@ -196,17 +196,17 @@ export class Deliveries {
 
   /** A slowed gateway's messages wait aside, as they must not hold back anybody's acknowledgements. */
   #judge(origin: Origin, takenMs: number, refused: boolean): void {
-    const { clock, aside, signal } = this.#parts;
+    const { clock, parked, signal } = this.#parts;
     const delay = this.#refusals.charge(origin, takenMs, refused, clock.monotonicMs());
-    if (delay === undefined || aside === undefined || signal.aborted) return;
+    if (delay === undefined || parked === undefined || signal.aborted) return;
     if (delay.first) this.#parts.onSlowed?.(origin);
-    this.#slowLane.slow(origin, this.#lanes.withdraw(origin), delay.waitMs);
-    this.#setAside((each) => isSame(each, origin));
+    this.#slowLane.slow(origin, this.#turns.withdraw(origin), delay.waitMs);
+    this.#park((each) => isSame(each, origin));
   }
 
   async #takeBetween({ tenant }: Origin): Promise<void> {
     while (this.#busy.size < nestedMax && !this.#parts.signal.aborted) {
-      const other = this.#lanes.nextWithin(tenant, this.#busy);
+      const other = this.#turns.nextWithin(tenant, this.#busy);
       if (other === undefined) return;
       await this.#takeOne(other);
     }
@@ -215,7 +215,7 @@ export class Deliveries {
   /** Whether it was refused; undefined where nothing waits any more. */
   async #takeFor(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
     // What lies aside of a gateway is older.
-    if (this.#aside.has(nameOf(origin))) return this.#takeFromAside(origin, breathe);
+    if (this.#parked.has(nameOf(origin))) return this.#takeParked(origin, breathe);
     const delivery = this.#window.find((each) => each.state === 'queued' && isSame(each.origin, origin));
     if (delivery === undefined) return undefined;
     delivery.state = 'running';
@@ -224,27 +224,27 @@ export class Deliveries {
     return refused;
   }
 
-  async #takeFromAside(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
-    const { aside } = this.#parts;
-    const found = aside?.oldest(origin);
+  async #takeParked(origin: Origin, breathe: Breathe): Promise<boolean | undefined> {
+    const { parked } = this.#parts;
+    const found = parked?.oldest(origin);
     if (found === undefined) return undefined;
     const refused = await this.#parts.take(found.arrival, breathe);
-    aside!.remove(origin, found.id, found.arrival);
+    parked!.remove(origin, found.id, found.arrival);
     const name = nameOf(origin);
-    const left = this.#aside.get(name)! - 1;
-    if (left > 0) this.#aside.set(name, left);
-    else this.#aside.delete(name);
+    const left = this.#parked.get(name)! - 1;
+    if (left > 0) this.#parked.set(name, left);
+    else this.#parked.delete(name);
     return refused;
   }
 
   /** Whether its messages go behind those of its gateway that lie aside, so that they stay in order. */
   #isBehind(origin: Origin): boolean {
-    return this.#aside.has(nameOf(origin)) || this.#slowLane.has(origin);
+    return this.#parked.has(nameOf(origin)) || this.#slowLane.has(origin);
   }
 
   /** Whether its tenant has its part of what is in memory. */
   #isSurplus({ origin: { tenant } }: Delivery): boolean {
-    if (this.#parts.aside === undefined || !this.#othersAreHeard) return false;
+    if (this.#parts.parked === undefined || !this.#hasOtherTenants) return false;
     const own = this.#window.filter((each) => each.origin.tenant === tenant);
     const bytes = own.reduce((sum, { arrival }) => sum + arrival.payload.length, 0);
     if (bytes > tenantWindowBytesMax && own.length > 1) return true;
@@ -258,24 +258,24 @@ export class Deliveries {
   }
 
   /** All that these have in memory, so that what lies aside of a gateway is older than what comes next. */
-  #setAside(admits: (origin: Origin) => boolean): void {
+  #park(admits: (origin: Origin) => boolean): void {
     for (const delivery of this.#window) {
-      if (delivery.state === 'queued' && admits(delivery.origin)) this.#putAside(delivery);
+      if (delivery.state === 'queued' && admits(delivery.origin)) this.#parkMessage(delivery);
     }
   }
 
-  #putAside(delivery: Delivery): void {
-    const { aside, clock } = this.#parts;
+  #parkMessage(delivery: Delivery): void {
+    const { parked, clock } = this.#parts;
     const { origin, arrival } = delivery;
-    const kept = aside?.keepWaiting(origin, arrival, clock.wallMs()) === true;
+    const kept = parked?.keepWaiting(origin, arrival, clock.wallMs()) === true;
     if (!kept && delivery.wasHeld) return;
     delivery.state = 'safe';
     if (!kept) {
-      if (!this.#slowLane.drop(origin)) this.#lanes.withdraw(origin, 1);
+      if (!this.#slowLane.drop(origin)) this.#turns.withdraw(origin, 1);
       return this.#parts.onOverrun(origin, arrival);
     }
     const name = nameOf(origin);
-    this.#aside.set(name, (this.#aside.get(name) ?? 0) + 1);
+    this.#parked.set(name, (this.#parked.get(name) ?? 0) + 1);
   }
 
   /** A message that waits for its turn must not hold back the acknowledgements of many of another tenant's. */
@@ -286,8 +286,8 @@ export class Deliveries {
         ({ state, origin }) => state === 'safe' && origin.tenant !== tenant,
       );
       if (blocked.length < Math.max(tenantWindowMin, this.#inFlightMax * blockedShare)) return;
-      if (this.#parts.aside === undefined) return;
-      this.#setAside((each) => each.tenant === tenant);
+      if (this.#parts.parked === undefined) return;
+      this.#park((each) => each.tenant === tenant);
       // No room aside, and no reason to let it go.
       if (head.state === 'queued') return;
       this.#acknowledge();
@@ -305,7 +305,7 @@ export class Deliveries {
 
   #hear(tenant: string): void {
     this.#firstTenant ??= tenant;
-    if (tenant !== this.#firstTenant) this.#othersAreHeard = true;
+    if (tenant !== this.#firstTenant) this.#hasOtherTenants = true;
   }
 }
 

@@ -1,5 +1,5 @@
 /** One that takes turns: what it has had, in the virtual time of those that it shares with. */
-interface Account {
+interface Participant {
   /** When its last turn ends, counted as if it alone had been served since it came. */
   finishMs: number;
   waiting: number;
@@ -12,27 +12,27 @@ interface Account {
  * names that wait or that are ahead of their share.
  */
 export class FairTurns {
-  readonly #accounts = new Map<string, Account>();
+  readonly #participants = new Map<string, Participant>();
   /** Start of the turn in progress. */
   #virtualMs = 0;
 
   /** `count` more things wait for turns of `name`. */
   add(name: string, count = 1): void {
-    const account = this.#accounts.get(name) ?? { finishMs: this.#virtualMs, waiting: 0 };
-    account.waiting += count;
-    this.#accounts.set(name, account);
+    const participant = this.#participants.get(name) ?? { finishMs: this.#virtualMs, waiting: 0 };
+    participant.waiting += count;
+    this.#participants.set(name, participant);
   }
 
   /** No more than `count` of the things of `name` wait no longer: how many these were. */
   withdraw(name: string, count = Infinity): number {
-    const account = this.#accounts.get(name);
-    const withdrawn = Math.min(account?.waiting ?? 0, count);
-    if (account !== undefined) account.waiting -= withdrawn;
+    const participant = this.#participants.get(name);
+    const withdrawn = Math.min(participant?.waiting ?? 0, count);
+    if (participant !== undefined) participant.waiting -= withdrawn;
     return withdrawn;
   }
 
   waitingOf(name: string): number {
-    return this.#accounts.get(name)?.waiting ?? 0;
+    return this.#participants.get(name)?.waiting ?? 0;
   }
 
   /** Whose turn it is, undefined where nothing waits; one thing of it waits no longer. */
@@ -45,40 +45,40 @@ export class FairTurns {
    * turns are in progress too.
    */
   nextWithin(name: string, busy: ReadonlySet<string>): string | undefined {
-    const limitMs = this.#accounts.get(name)?.finishMs ?? Infinity;
+    const limitMs = this.#participants.get(name)?.finishMs ?? Infinity;
     return this.#begin(this.#least((other, { finishMs }) => !busy.has(other) && finishMs < limitMs));
   }
 
-  #least(admits: (name: string, account: Account) => boolean): [string, Account] | undefined {
-    let found: [string, Account] | undefined;
-    for (const entry of this.#accounts) {
+  #least(admits: (name: string, participant: Participant) => boolean): [string, Participant] | undefined {
+    let found: [string, Participant] | undefined;
+    for (const entry of this.#participants) {
       if (entry[1].waiting === 0 || !admits(...entry)) continue;
       if (found === undefined || entry[1].finishMs < found[1].finishMs) found = entry;
     }
     return found;
   }
 
-  #begin(found: [string, Account] | undefined): string | undefined {
+  #begin(found: [string, Participant] | undefined): string | undefined {
     if (found === undefined) return undefined;
-    const [name, account] = found;
-    account.waiting--;
-    this.#virtualMs = Math.max(this.#virtualMs, account.finishMs);
+    const [name, participant] = found;
+    participant.waiting--;
+    this.#virtualMs = Math.max(this.#virtualMs, participant.finishMs);
     return name;
   }
 
   /** The turn of `name` took so long. */
   charge(name: string, ms: number): void {
-    const account = this.#accounts.get(name) ?? { finishMs: this.#virtualMs, waiting: 0 };
-    this.#accounts.set(name, account);
-    account.finishMs = Math.max(account.finishMs, this.#virtualMs) + ms;
+    const participant = this.#participants.get(name) ?? { finishMs: this.#virtualMs, waiting: 0 };
+    this.#participants.set(name, participant);
+    participant.finishMs = Math.max(participant.finishMs, this.#virtualMs) + ms;
     this.#forgetEven();
   }
 
   /** Who waits for nothing and is not ahead comes back as if new. */
   #forgetEven(): void {
-    const idle = ![...this.#accounts.values()].some(({ waiting }) => waiting > 0);
-    for (const [name, { waiting, finishMs }] of this.#accounts) {
-      if (waiting === 0 && (idle || finishMs <= this.#virtualMs)) this.#accounts.delete(name);
+    const idle = ![...this.#participants.values()].some(({ waiting }) => waiting > 0);
+    for (const [name, { waiting, finishMs }] of this.#participants) {
+      if (waiting === 0 && (idle || finishMs <= this.#virtualMs)) this.#participants.delete(name);
     }
   }
 }

@@ -55,7 +55,7 @@ export class Findings {
 
   /** Says what was only counted so far. */
   end(): void {
-    this.#limit.tellRest();
+    this.#limit.reportRest();
     this.#evidence?.end();
   }
 }

@@ -31,7 +31,7 @@ export class GapWatch {
    * `missing` as of now, in order → the gaps to report for the first time, and the reported ones that are gone.
    * `atOnce`: those too that have not lasted yet, as nobody will look again.
    */
-  look(
+  check(
     missing: readonly SeqRange[],
     nowMs: number,
     atOnce = false,

@@ -9,9 +9,9 @@ const perGateway = { perSecond: 1, burst: 200 };
 const summaryMs = 60_000;
 const gatewaysMax = 10_000;
 
-interface Account {
+interface Counter {
   origin: Origin;
-  allowance: TokenBucket;
+  bucket: TokenBucket;
   /** kind → how many were not told. */
   untold: Map<string, number>;
 }
@@ -20,7 +20,7 @@ interface Account {
 export class NoticeLimit {
   readonly #clock: Clock;
   readonly #notify: (notice: Notice) => void;
-  readonly #accounts = new Map<string, Account>();
+  readonly #counters = new Map<string, Counter>();
   #summaryAtMs: number;
 
   constructor(clock: Clock, notify: (notice: Notice) => void) {
@@ -33,8 +33,8 @@ export class NoticeLimit {
     const { origin, kind } = notice;
     if (origin === undefined) return this.#notify(notice);
     const nowMs = this.#clock.monotonicMs();
-    const { allowance, untold } = this.#account(origin, nowMs);
-    if (allowance.take(1, nowMs)) this.#notify(notice);
+    const { bucket, untold } = this.#counterOf(origin, nowMs);
+    if (bucket.take(1, nowMs)) this.#notify(notice);
     else untold.set(kind, (untold.get(kind) ?? 0) + 1);
   }
 
@@ -43,33 +43,33 @@ export class NoticeLimit {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs < this.#summaryAtMs) return;
     this.#summaryAtMs = nowMs + summaryMs;
-    this.tellRest();
+    this.reportRest();
   }
 
   /** What was not told, in numbers. */
-  tellRest(): void {
-    for (const account of this.#accounts.values()) this.#tell(account);
+  reportRest(): void {
+    for (const counter of this.#counters.values()) this.#tell(counter);
   }
 
-  #account(origin: Origin, nowMs: number): Account {
+  #counterOf(origin: Origin, nowMs: number): Counter {
     const name = `${origin.tenant}/${origin.gateway}`;
-    const known = this.#accounts.get(name);
+    const known = this.#counters.get(name);
     if (known !== undefined) return known;
-    if (this.#accounts.size >= gatewaysMax) {
-      const [oldest, account] = this.#accounts.entries().next().value!;
-      this.#tell(account);
-      this.#accounts.delete(oldest);
+    if (this.#counters.size >= gatewaysMax) {
+      const [oldest, counter] = this.#counters.entries().next().value!;
+      this.#tell(counter);
+      this.#counters.delete(oldest);
     }
     const account = {
       origin,
-      allowance: new TokenBucket(perGateway, nowMs),
+      bucket: new TokenBucket(perGateway, nowMs),
       untold: new Map<string, number>(),
     };
-    this.#accounts.set(name, account);
+    this.#counters.set(name, account);
     return account;
   }
 
-  #tell({ origin, untold }: Account): void {
+  #tell({ origin, untold }: Counter): void {
     if (untold.size === 0) return;
     const kinds = Object.fromEntries(untold);
     const words = [...untold].map(([kind, count]) => `${count} × ${kind}`).join(', ');

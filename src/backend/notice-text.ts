@@ -8,11 +8,11 @@ import type { LedgerFinding } from './stream-ledger.ts';
 /** What a ledger found, in words. */
 export function describeFinding({ tenant, gateway, epoch }: StreamKey, finding: LedgerFinding): Notice {
   const { kind, ...details } = finding;
-  const [severity, message] = findingInWords(finding);
+  const [severity, message] = findingText(finding);
   return { severity, kind, message, origin: { tenant, gateway }, epoch, details };
 }
 
-function findingInWords(finding: LedgerFinding): [Severity, string] {
+function findingText(finding: LedgerFinding): [Severity, string] {
   switch (finding.kind) {
     case 'verified':
       return ['info', `as signed: ${range(finding)}`];
@@ -48,18 +48,18 @@ function findingInWords(finding: LedgerFinding): [Severity, string] {
 /** What a gateway tells about itself, in words. */
 export function describeEvent(event: StreamEvent): Notice {
   const { v: _v, tenant, gateway, kind, proof: _proof, ...details } = event;
-  const [severity, message] = eventInWords(event);
+  const [severity, message] = eventText(event);
   const origin = { tenant, gateway };
   return 'epoch' in event
     ? { severity, kind, message, origin, epoch: event.epoch, details }
     : { severity, kind, message, origin, details };
 }
 
-function eventInWords(event: StreamEvent): [Severity, string] {
+function eventText(event: StreamEvent): [Severity, string] {
   switch (event.kind) {
     case 'dropped':
     case 'quarantined':
-      return ['warning', `will not come: ${runInWords(event)}; ${event.reason}`];
+      return ['warning', `will not come: ${runText(event)}; ${event.reason}`];
     case 'samples-dropped':
       return ['warning', `${lostSamples(event)} were never stored: ${event.reason}`];
     case 'epoch-started': {
@@ -82,7 +82,7 @@ function eventInWords(event: StreamEvent): [Severity, string] {
   }
 }
 
-function runInWords({ seqFrom, seqTo, samples, from, to }: LostRun): string {
+function runText({ seqFrom, seqTo, samples, from, to }: LostRun): string {
   const times = from === null || to === null ? '' : ` of ${iso(from)} to ${iso(to)}`;
   return `${formatRanges([[seqFrom, seqTo]])} (${samples} samples${times})`;
 }

@@ -15,14 +15,14 @@ const schema = `
   CREATE INDEX IF NOT EXISTS aside_refused ON aside (topic) WHERE reason IS NOT NULL;
 `;
 
-export interface AsideDatabase {
+export interface ParkedDatabase {
   database: Database.Database;
   /** Where a file went that could not be read. */
   damaged: string | undefined;
 }
 
 /** Held until it is closed. */
-export function openAsideDatabase(stateFile: string): AsideDatabase {
+export function openParkedDatabase(stateFile: string): ParkedDatabase {
   if (stateFile === ':memory:') return { database: open(stateFile), damaged: undefined };
   const file = `${stateFile}.aside`;
   try {

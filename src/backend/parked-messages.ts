@@ -3,7 +3,7 @@ import type { Origin } from '../messages/topic.ts';
 import type { Arrival } from './arrival.ts';
 
 /** What of one tenant may lie aside. A row costs some bytes beside its payload, and is counted with them. */
-export interface AsideLimits {
+export interface ParkedLimits {
   /** Messages that wait for their turn. */
   waitingBytesMax: number;
   /** Refused messages, of one gateway and of the whole tenant. */
@@ -28,7 +28,7 @@ interface Place {
   isReplay: boolean;
 }
 
-interface AsideRow extends Origin {
+interface ParkedRow extends Origin {
   id: number;
   at: number;
   reason: string | null;
@@ -53,15 +53,15 @@ export interface RefusedMessage extends Origin {
  * those that were refused, to be tried again by a later version. What is in here may be acknowledged.
  * Bounded for each tenant; what has no room is for the caller to tell.
  */
-export class AsideStore {
+export class ParkedMessages {
   readonly #statements: ReturnType<typeof prepare>;
-  readonly #limits: AsideLimits;
+  readonly #limits: ParkedLimits;
   /** tenant → bytes that wait; `tenant` and `tenant/gateway` → bytes of refused messages. */
   readonly #waitingBytes = new Map<string, number>();
   readonly #refusedBytes = new Map<string, number>();
   readonly #places = new WeakMap<Arrival, Place>();
 
-  constructor(database: Database.Database, limits: AsideLimits) {
+  constructor(database: Database.Database, limits: ParkedLimits) {
     this.#statements = prepare(database);
     this.#limits = limits;
     for (const { tenant, gateway, refused, bytes } of this.#statements.sums.iterate()) {
@@ -184,10 +184,10 @@ function prepare(database: Database.Database) {
     waiting: database.prepare<[], Origin & { count: number }>(
       'SELECT tenant, gateway, count(*) AS count FROM aside WHERE reason IS NULL GROUP BY tenant, gateway',
     ),
-    oldest: database.prepare<[string, string], AsideRow>(
+    oldest: database.prepare<[string, string], ParkedRow>(
       'SELECT * FROM aside WHERE tenant = ? AND gateway = ? AND reason IS NULL ORDER BY id LIMIT 1',
     ),
-    put: database.prepare<[Omit<AsideRow, 'id'>]>(
+    put: database.prepare<[Omit<ParkedRow, 'id'>]>(
       `INSERT INTO aside (tenant, gateway, at, reason, topic, again, properties, payload)
        VALUES (@tenant, @gateway, @at, @reason, @topic, @again, @properties, @payload)`,
     ),

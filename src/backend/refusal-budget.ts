@@ -13,7 +13,7 @@ const weight = 1 / 32;
 const shareMin = 1 / 256;
 const waitMaxMs = 60_000;
 /** Gateways and tenants that are remembered; the oldest are forgiven first. */
-const accountsMax = 10_000;
+const participantsMax = 10_000;
 
 interface Suspect {
   /** How many of its messages were refused lately, from 0 to 1. */
@@ -74,5 +74,5 @@ export class RefusalBudget {
 function remember<Value>(accounts: Map<string, Value>, name: string, value: Value): void {
   accounts.delete(name);
   accounts.set(name, value);
-  if (accounts.size > accountsMax) accounts.delete(accounts.keys().next().value!);
+  if (accounts.size > participantsMax) accounts.delete(accounts.keys().next().value!);
 }

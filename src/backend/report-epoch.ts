@@ -48,7 +48,7 @@ interface SignedHead {
   fingerprintSha256: string;
 }
 
-interface EpochAccount {
+interface EpochTotal {
   /** In order of `seq`. */
   heads: SignedHead[];
   verified: SeqSet;
@@ -65,9 +65,9 @@ interface EpochAccount {
 }
 
 /** Gathers what the lines of one gateway say about its epochs, in memory that goes with what is left to tell. */
-export class EpochAccounts {
+export class EpochTotals {
   readonly #gateway: string;
-  readonly #epochs = new Map<string, EpochAccount>();
+  readonly #epochs = new Map<string, EpochTotal>();
   readonly #walks = new Map<string, StreamLedger>();
   /** Checkpoints came that there was no room for. */
   #isWithheld = false;
@@ -81,16 +81,16 @@ export class EpochAccounts {
   takeStatement({ checkpoint, event, signer }: Statement, isAsked: boolean): void {
     if (checkpoint !== undefined && signer !== undefined) {
       const { epoch, seq, samples, previous } = checkpoint;
-      const account = this.#account(epoch, isAsked);
-      if (account !== undefined) {
-        insertHead(account.heads, { seq, samples, fingerprintSha256: signer.fingerprintSha256 });
-        this.#sign(epoch, account, checkpoint);
+      const total = this.#total(epoch, isAsked);
+      if (total !== undefined) {
+        insertHead(total.heads, { seq, samples, fingerprintSha256: signer.fingerprintSha256 });
+        this.#sign(epoch, total, checkpoint);
       }
-      const before = previous && this.#account(previous.epoch, isAsked);
+      const before = previous && this.#total(previous.epoch, isAsked);
       if (before !== undefined) this.#sign(previous!.epoch, before, previous!);
     } else if (event !== undefined && 'seqFrom' in event) {
       const { kind, seqFrom: from, seqTo: to, samples, reason } = event;
-      const account = this.#account(event.epoch, isAsked);
+      const account = this.#total(event.epoch, isAsked);
       if (account === undefined || account.lost.length >= lostMax) {
         this.omitted++;
         return;
@@ -104,8 +104,8 @@ export class EpochAccounts {
 
   takeBatch({ epoch, seq, sha256 }: BatchDigest, isAsked: boolean): void {
     // A second chain is not the one that the epoch's checkpoints are about.
-    const account = epoch.includes('~') ? undefined : this.#account(epoch, isAsked);
-    if (account !== undefined) {
+    const total = epoch.includes('~') ? undefined : this.#total(epoch, isAsked);
+    if (total !== undefined) {
       this.#walk(epoch).takeBatch(seq, Buffer.from(sha256, 'base64url').toString('hex'));
     }
   }
@@ -113,12 +113,12 @@ export class EpochAccounts {
   takeFinding({ epoch, kind, from, to, class: of }: Finding, isAsked: boolean): void {
     if (kind === 'evidence-limit' && of === 'signed') this.#isWithheld = true;
     if (typeof epoch !== 'string') return;
-    const account = this.#account(epoch, isAsked);
-    if (account === undefined || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return;
+    const total = this.#total(epoch, isAsked);
+    if (total === undefined || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return;
     const sets: Record<string, SeqSet> = {
-      verified: account.verified,
-      gap: account.gaps,
-      'gap-closed': account.closed,
+      verified: total.verified,
+      gap: total.gaps,
+      'gap-closed': total.closed,
     };
     if (typeof kind === 'string' && Object.hasOwn(sets, kind)) sets[kind]!.add(from as number, to as number);
   }
@@ -129,15 +129,13 @@ export class EpochAccounts {
     const all = [...this.#epochs].sort(([a], [b]) => (a < b ? -1 : 1));
     const asked = all.filter(([, { isAsked }]) => isAsked);
     return {
-      reports: asked.map(([epoch, account]) => this.#report(epoch, account)),
-      sums: asked.flatMap(([epoch, account]) =>
-        account.checkpointTo > 0 ? [this.#sum(epoch, account)] : [],
-      ),
-      faults: all.flatMap(([epoch, account]) => this.#faultsOf(epoch, account)),
+      reports: asked.map(([epoch, total]) => this.#report(epoch, total)),
+      sums: asked.flatMap(([epoch, total]) => (total.checkpointTo > 0 ? [this.#sum(epoch, total)] : [])),
+      faults: all.flatMap(([epoch, total]) => this.#faultsOf(epoch, total)),
     };
   }
 
-  #report(epoch: string, { heads, verified, gaps, closed, lost }: EpochAccount): EpochReport {
+  #report(epoch: string, { heads, verified, gaps, closed, lost }: EpochTotal): EpochReport {
     const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
     // An event that nobody signed explains a gap only where nothing was verified.
     for (const { from, to, signed } of lost) if (signed || heads.length === 0) accounted.add(from, to);
@@ -146,7 +144,7 @@ export class EpochAccounts {
     return { gateway, epoch, signed: signedRuns(heads), verified: rangesOf(verified), lost, missing };
   }
 
-  #sum(epoch: string, { checkpointTo: signed, walked, verified, lost }: EpochAccount): EpochSum {
+  #sum(epoch: string, { checkpointTo: signed, walked, verified, lost }: EpochTotal): EpochSum {
     const unverified = walked.missing(1, signed);
     const declared = new SeqSet(lost.filter((run) => run.signed).map(({ from, to }) => [from, to]));
     const unaccounted = unverified.flatMap(([from, to]) => declared.missing(from, to));
@@ -164,16 +162,16 @@ export class EpochAccounts {
   }
 
   /** Nothing is verified that was not signed. */
-  #faultsOf(epoch: string, { verified, signedTo }: EpochAccount): string[] {
+  #faultsOf(epoch: string, { verified, signedTo }: EpochTotal): string[] {
     const to = verified.runs.at(-1)?.[1] ?? 0;
     if (to <= signedTo || this.#isWithheld) return [];
     const signed = signedTo === 0 ? 'nothing' : `nothing beyond batch ${signedTo}`;
     return [`${this.#gateway} epoch ${epoch}: noted as verified to batch ${to}, and ${signed} is signed`];
   }
 
-  #sign(epoch: string, account: EpochAccount, place: { seq: number; chain: string }): void {
-    account.checkpointTo = Math.max(account.checkpointTo, place.seq);
-    account.signedTo = Math.max(account.signedTo, place.seq);
+  #sign(epoch: string, total: EpochTotal, place: { seq: number; chain: string }): void {
+    total.checkpointTo = Math.max(total.checkpointTo, place.seq);
+    total.signedTo = Math.max(total.signedTo, place.seq);
     this.#walk(epoch).takeSigned(place);
   }
 
@@ -192,7 +190,7 @@ export class EpochAccounts {
     for (const [from, to] of ledger.verified.runs) this.#epochs.get(epoch)?.walked.add(from, to);
   }
 
-  #account(epoch: string, isAsked: boolean): EpochAccount | undefined {
+  #total(epoch: string, isAsked: boolean): EpochTotal | undefined {
     const known = this.#epochs.get(epoch);
     if (known !== undefined) {
       known.isAsked ||= isAsked;
@@ -203,9 +201,9 @@ export class EpochAccounts {
       return undefined;
     }
     const sets = { verified: new SeqSet(), gaps: new SeqSet(), closed: new SeqSet(), walked: new SeqSet() };
-    const account = { heads: [], ...sets, lost: [], checkpointTo: 0, signedTo: 0, isAsked };
-    this.#epochs.set(epoch, account);
-    return account;
+    const total = { heads: [], ...sets, lost: [], checkpointTo: 0, signedTo: 0, isAsked };
+    this.#epochs.set(epoch, total);
+    return total;
   }
 }
 

@@ -5,7 +5,7 @@ import type { StreamEvent } from '../messages/event.ts';
 import type { Origin } from '../messages/topic.ts';
 import { gatewaysIn, readLines, type ReadLine } from './evidence-reader.ts';
 import type { EvidenceLine } from './evidence.ts';
-import { EpochAccounts, type EpochReport, type EpochSum } from './report-epoch.ts';
+import { EpochTotals, type EpochReport, type EpochSum } from './report-epoch.ts';
 import { namedSigner, type Signer, type VouchFor } from './signature.ts';
 import { verifyCheckpoint, verifyEvent } from './statement.ts';
 import { EvidenceCheck, type TreeReport } from './tree/evidence-check.ts';
@@ -138,7 +138,7 @@ class Reporter {
   async takeOwn(origin: Origin): Promise<void> {
     const { gateway } = origin;
     const { from, to } = this.#options;
-    const epochs = new EpochAccounts(gateway);
+    const epochs = new EpochTotals(gateway);
     const tree = this.#check.begin(gateway);
     const seen = new Set<string>();
     this.#taken.add(gateway);
@@ -168,7 +168,7 @@ class Reporter {
   async #takeLine(
     origin: Origin,
     line: EvidenceLine,
-    epochs: EpochAccounts,
+    epochs: EpochTotals,
     { seen, isAsked }: { seen: Set<string>; isAsked: boolean },
   ): Promise<void> {
     if ('batch' in line) return epochs.takeBatch(line.batch, isAsked);

@@ -3,7 +3,7 @@ import { MerestoneError } from '../base/error.ts';
 import { keepPrivate } from '../base/private-file.ts';
 import type { Origin } from '../messages/topic.ts';
 import type { AuditMark } from './audit-watch.ts';
-import { openAsideDatabase, type AsideDatabase } from './parked-database.ts';
+import { openParkedDatabase, type ParkedDatabase } from './parked-database.ts';
 
 /*
  * One SQLite file, so that a consumer that starts again knows what it has written:
@@ -60,14 +60,14 @@ export interface OutputMark {
 }
 
 /** The state, and what is set aside beside it, which is held: one consumer a state. Throws StateInvalid. */
-export function openState(file: string): { state: Database.Database; aside: AsideDatabase } {
-  let aside: AsideDatabase | undefined;
+export function openState(file: string): { state: Database.Database; parked: ParkedDatabase } {
+  let parked: ParkedDatabase | undefined;
   try {
     // Two would each think that they alone remove duplicates.
-    aside = openAsideDatabase(file);
-    return { state: open(file), aside };
+    parked = openParkedDatabase(file);
+    return { state: open(file), parked };
   } catch (cause) {
-    aside?.database.close();
+    parked?.database.close();
     const held = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new MerestoneError('StateInvalid', held ? 'another consumer uses it' : reason, {

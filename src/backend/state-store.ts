@@ -4,15 +4,15 @@ import { MerestoneError } from '../base/error.ts';
 import type { BatchKey } from '../messages/telemetry.ts';
 import type { Origin } from '../messages/topic.ts';
 import { auditMarksMax, type AuditChange, type KnownMarks } from './audit-watch.ts';
-import { AsideStore, type AsideLimits } from './parked-messages.ts';
+import { ParkedMessages, type ParkedLimits } from './parked-messages.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';
 
 /** Gateways held in memory, some 10 kB each; those beyond are read again when they are heard again. */
-const gatewaysHeldMax = 10_000;
+const gatewaysCachedMax = 10_000;
 /** Epochs of one gateway held in memory: the one that is over, and the one that goes on. Others are read again. */
-const epochsHeldMax = 4;
+const epochsCachedMax = 4;
 /** Epochs of one gateway that are kept in full: a spool file's life is months. */
 const epochsMax = 64;
 /** Epochs of one gateway of which is known that they were. */
@@ -47,18 +47,18 @@ export interface FoldedEpoch extends StreamKey {
   missing: number;
 }
 
-interface HeldStream {
+interface CachedStream {
   key: StreamKey;
   /** Undefined until it is first written. */
   id: number | undefined;
   ledger: StreamLedger;
 }
 
-interface HeldGateway {
+interface CachedGateway {
   origin: Origin;
   record: GatewayRecord;
   /** By epoch, the one that was heard last at the end. */
-  streams: Map<string, HeldStream>;
+  streams: Map<string, CachedStream>;
 }
 
 export interface StateListeners {
@@ -68,26 +68,26 @@ export interface StateListeners {
 }
 
 export class StateStore {
-  readonly aside: AsideStore;
+  readonly parked: ParkedMessages;
   /** Where messages went that were set aside and can no longer be read; undefined where there were none. */
-  readonly damagedAside: string | undefined;
+  readonly damagedParked: string | undefined;
   readonly #file: string;
   readonly #database: Database.Database;
   #checkpoints: Worker | undefined;
-  readonly #asideDatabase: Database.Database;
+  readonly #parkedDatabase: Database.Database;
   readonly #statements: Statements;
-  readonly #gateways = new Map<string, HeldGateway>();
+  readonly #gateways = new Map<string, CachedGateway>();
   #listeners: StateListeners = {};
 
   /** `file`, or `:memory:` for a state that ends with the process. Throws StateInvalid. */
-  constructor(file: string, asideLimits: AsideLimits) {
-    const { state, aside } = openState(file);
+  constructor(file: string, parkedLimits: ParkedLimits) {
+    const { state, parked } = openState(file);
     this.#file = file;
     this.#database = state;
     this.#statements = prepareStatements(state);
-    this.#asideDatabase = aside.database;
-    this.damagedAside = aside.damaged;
-    this.aside = new AsideStore(aside.database, asideLimits);
+    this.#parkedDatabase = parked.database;
+    this.damagedParked = parked.damaged;
+    this.parked = new ParkedMessages(parked.database, parkedLimits);
   }
 
   listen(listeners: StateListeners): void {
@@ -96,22 +96,22 @@ export class StateStore {
 
   /** The ledger of a stream; a new one where it was never seen. Throws StreamInvalid where it was folded. */
   stream(key: StreamKey): StreamLedger {
-    return this.#hold(key, true)!.ledger;
+    return this.#cache(key, true)!.ledger;
   }
 
   /** The ledger of a stream that was seen before. */
   seenStream(key: StreamKey): StreamLedger | undefined {
-    return this.#hold(key, false)?.ledger;
+    return this.#cache(key, false)?.ledger;
   }
 
   /** The digest of a batch that was taken; undefined where none is kept. */
   digestOf(key: StreamKey, seq: number): Uint8Array | undefined {
-    const id = this.#hold(key, false)?.id;
+    const id = this.#cache(key, false)?.id;
     return id === undefined ? undefined : this.#statements.seen.get(id, seq)?.digest;
   }
 
   /** The streams in memory: of each gateway those that were heard of last. */
-  *heldStreams(): Generator<readonly [StreamKey, StreamLedger]> {
+  *cachedStreams(): Generator<readonly [StreamKey, StreamLedger]> {
     for (const { streams } of this.#gateways.values()) {
       for (const { key, ledger } of streams.values()) if (!isFork(key)) yield [key, ledger];
     }
@@ -126,7 +126,7 @@ export class StateStore {
   }
 
   gateway(origin: Origin): GatewayRecord {
-    return this.#holdGateway(origin).record;
+    return this.#cacheGateway(origin).record;
   }
 
   hasEvent({ tenant, gateway, id }: Origin & { id: string }): boolean {
@@ -180,7 +180,7 @@ export class StateStore {
   }
 
   /** Leaves it to a thread of its own to write the log back; until it runs, and where it fails, that is done here. */
-  checkpointAside(): void {
+  checkpointParked(): void {
     if (this.#file === ':memory:') return;
     const worker = new Worker(new URL('./checkpoint-worker.ts', import.meta.url), {
       workerData: { file: this.#file },
@@ -193,30 +193,30 @@ export class StateStore {
 
   close(): void {
     this.#checkpoints?.postMessage('end');
-    this.#asideDatabase.close();
+    this.#parkedDatabase.close();
     this.#database.close();
   }
 
-  #holdGateway({ tenant, gateway }: Origin): HeldGateway {
+  #cacheGateway({ tenant, gateway }: Origin): CachedGateway {
     const name = `${tenant}/${gateway}`;
-    const held = this.#gateways.get(name) ?? {
+    const cached = this.#gateways.get(name) ?? {
       origin: { tenant, gateway },
       record: this.#loadGateway(tenant, gateway),
-      streams: new Map<string, HeldStream>(),
+      streams: new Map<string, CachedStream>(),
     };
     this.#gateways.delete(name);
-    this.#gateways.set(name, held);
-    if (this.#gateways.size > gatewaysHeldMax) this.#releaseOldest();
-    return held;
+    this.#gateways.set(name, cached);
+    if (this.#gateways.size > gatewaysCachedMax) this.#releaseOldest();
+    return cached;
   }
 
   #releaseOldest(): void {
     const [name, { streams }] = this.#gateways.entries().next().value!;
     this.#gateways.delete(name);
-    for (const { key, ledger } of streams.values()) this.#tellReleased(key, ledger);
+    for (const { key, ledger } of streams.values()) this.#reportReleased(key, ledger);
   }
 
-  #tellReleased(key: StreamKey, ledger: StreamLedger): void {
+  #reportReleased(key: StreamKey, ledger: StreamLedger): void {
     if (!isFork(key)) this.#listeners.onReleased?.(key, ledger);
   }
 
@@ -240,28 +240,28 @@ export class StateStore {
     pruneAuditMarks.run({ tenant, gateway, kept: auditMarksMax });
   }
 
-  #hold(key: StreamKey, create: boolean): HeldStream | undefined {
-    const { streams } = this.#holdGateway(key);
-    const held = streams.get(key.epoch) ?? this.#load(key) ?? (create ? this.#create(key) : undefined);
-    if (held === undefined) return undefined;
+  #cache(key: StreamKey, create: boolean): CachedStream | undefined {
+    const { streams } = this.#cacheGateway(key);
+    const cached = streams.get(key.epoch) ?? this.#load(key) ?? (create ? this.#create(key) : undefined);
+    if (cached === undefined) return undefined;
     streams.delete(key.epoch);
-    streams.set(key.epoch, held);
-    if (streams.size > epochsHeldMax) {
+    streams.set(key.epoch, cached);
+    if (streams.size > epochsCachedMax) {
       const [epoch, oldest] = streams.entries().next().value!;
       streams.delete(epoch);
-      this.#tellReleased(oldest.key, oldest.ledger);
+      this.#reportReleased(oldest.key, oldest.ledger);
     }
-    return held;
+    return cached;
   }
 
-  #create({ tenant, gateway, epoch }: StreamKey): HeldStream {
+  #create({ tenant, gateway, epoch }: StreamKey): CachedStream {
     if (this.#statements.folded.get(tenant, gateway, epoch) !== undefined) {
       throw new MerestoneError('StreamInvalid', `epoch ${epoch} is over: ${epochsMax} others came after it`);
     }
     return { key: { tenant, gateway, epoch }, id: undefined, ledger: new StreamLedger() };
   }
 
-  #load({ tenant, gateway, epoch }: StreamKey): HeldStream | undefined {
+  #load({ tenant, gateway, epoch }: StreamKey): CachedStream | undefined {
     const row = this.#statements.stream.get(tenant, gateway, epoch);
     if (row === undefined) return undefined;
     const digests = this.#statements.digests.all(row.id).map(({ seq, sha256 }) => [seq, sha256] as const);
@@ -270,22 +270,22 @@ export class StateStore {
   }
 
   #saveStream(key: StreamKey): FoldedEpoch[] {
-    const held = this.#hold(key, true)!;
+    const cached = this.#cache(key, true)!;
     const { tenant, gateway, epoch } = key;
-    const state = JSON.stringify(held.ledger.state);
+    const state = JSON.stringify(cached.ledger.state);
     const folded: FoldedEpoch[] = [];
-    if (held.id === undefined) {
-      held.id = Number(this.#statements.addStream.run(tenant, gateway, epoch, state).lastInsertRowid);
+    if (cached.id === undefined) {
+      cached.id = Number(this.#statements.addStream.run(tenant, gateway, epoch, state).lastInsertRowid);
       folded.push(...this.#foldOldest(key));
     } else {
-      this.#statements.saveStream.run(state, held.id);
+      this.#statements.saveStream.run(state, cached.id);
     }
-    const { added, released, arrived } = held.ledger.drainChanges();
-    for (const [from, to] of released) this.#statements.removeDigests.run(held.id, from, to);
-    for (const [seq, sha256] of added) this.#statements.addDigest.run(held.id, seq, sha256);
+    const { added, released, arrived } = cached.ledger.drainChanges();
+    for (const [from, to] of released) this.#statements.removeDigests.run(cached.id, from, to);
+    for (const [seq, sha256] of added) this.#statements.addDigest.run(cached.id, seq, sha256);
     for (const [seq, digest] of arrived) {
-      this.#statements.addSeen.run(held.id, seq, digest);
-      if (seq % 1024 === 0) this.#statements.pruneSeen.run(held.id, seq - seenMax);
+      this.#statements.addSeen.run(cached.id, seq, digest);
+      if (seq % 1024 === 0) this.#statements.pruneSeen.run(cached.id, seq - seenMax);
     }
     return folded;
   }
@@ -293,9 +293,9 @@ export class StateStore {
   /** Makes room for one more epoch of a gateway that has too many: of the oldest only numbers are left. */
   #foldOldest({ tenant, gateway }: Origin): FoldedEpoch[] {
     if (this.#statements.countStreams.get(tenant, gateway)!.count <= epochsMax) return [];
-    const held = this.#gateways.get(`${tenant}/${gateway}`)!.streams;
-    const oldest = this.#statements.oldestStreams.all(tenant, gateway, epochsHeldMax + 1);
-    const { id, epoch, state } = oldest.find((each) => !held.has(each.epoch))!;
+    const cached = this.#gateways.get(`${tenant}/${gateway}`)!.streams;
+    const oldest = this.#statements.oldestStreams.all(tenant, gateway, epochsCachedMax + 1);
+    const { id, epoch, state } = oldest.find((each) => !cached.has(each.epoch))!;
     const ledger = new StreamLedger(JSON.parse(state) as StreamState);
     const received = ledger.received.size;
     const missing = ledger.gaps().reduce((sum, [from, to]) => sum + to - from + 1, 0);

@@ -34,7 +34,7 @@ export interface StreamState {
   /** Batches before it came to an earlier version, which kept no digests of them. */
   seenFrom?: number;
   /** It was told that this is the second chain of an epoch. */
-  forkTold?: boolean;
+  forkReported?: boolean;
   chain: ChainWalkState;
 }
 
@@ -49,7 +49,7 @@ export type LedgerFinding =
   /** More gaps than are waited for: this one is closed. */
   | { kind: 'gap-closed-unfilled'; from: number; to: number };
 
-export interface BatchVerdict {
+export interface BatchResult {
   /**
    * - `fresh`: it was not here before
    * - `duplicate`: it was, and its rows must not be written again
@@ -74,7 +74,7 @@ export class StreamLedger {
   #knownTo: number;
   #endsAt: number | null;
   readonly #seenFrom: number;
-  #forkTold: boolean;
+  #forkReported: boolean;
   #arrived = new Map<number, Uint8Array>();
   #revision = 0;
 
@@ -86,7 +86,7 @@ export class StreamLedger {
     this.#knownTo = state?.knownTo ?? 0;
     this.#endsAt = state?.endsAt ?? null;
     this.#seenFrom = state === undefined ? 1 : (state.seenFrom ?? state.knownTo + 1);
-    this.#forkTold = state?.forkTold ?? false;
+    this.#forkReported = state?.forkReported ?? false;
   }
 
   /** Another one where gaps may have changed. */
@@ -102,7 +102,7 @@ export class StreamLedger {
       knownTo: this.#knownTo,
       endsAt: this.#endsAt,
       seenFrom: this.#seenFrom,
-      ...(this.#forkTold && { forkTold: true }),
+      ...(this.#forkReported && { forkReported: true }),
       chain: this.#chain.state,
     };
   }
@@ -124,7 +124,7 @@ export class StreamLedger {
   }
 
   /** `digest`: SHA-256 of the batch, hex. `kept`: the digest that is kept of the batch of this number. */
-  takeBatch(seq: number, digest: string, kept?: Uint8Array): BatchVerdict {
+  takeBatch(seq: number, digest: string, kept?: Uint8Array): BatchResult {
     const before = this.#received.has(seq) ? this.#compare(seq, digest, kept) : 'fresh';
     if (before !== 'fresh') return { kind: before, findings: [] };
     const findings: LedgerFinding[] = [];
@@ -141,14 +141,14 @@ export class StreamLedger {
 
   /** Of a second chain: what it is to be called when a batch of it came; it is told once that it is one. */
   judgeFork(seq: number, fork: number, firstIsVerified: boolean): LedgerFinding[] {
-    if (this.#forkTold) return [];
+    if (this.#forkReported) return [];
     if (!firstIsVerified && !this.#received.has(seq - 1)) return [{ kind: 'altered', seq, fork }];
-    this.#forkTold = true;
+    this.#forkReported = true;
     return [{ kind: 'forked', seq, fork }];
   }
 
   /** What a batch is whose number is among those received: one that was given up came never. */
-  #compare(seq: number, digest: string, kept: Uint8Array | undefined): BatchVerdict['kind'] {
+  #compare(seq: number, digest: string, kept: Uint8Array | undefined): BatchResult['kind'] {
     const first = this.#chain.digestOf(seq) ?? (kept && Buffer.from(kept).toString('hex'));
     if (first !== undefined) return digest.startsWith(first) ? 'duplicate' : 'other';
     return seq >= Math.max(this.#seenFrom, this.#knownTo - seenMax) ? 'fresh' : 'unknown';

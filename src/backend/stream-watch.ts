@@ -32,25 +32,25 @@ export class StreamWatch {
   }
 
   /** What there is to say now; to be asked every second or so. */
-  look(streams: Iterable<readonly [StreamKey, StreamLedger]>): Notice[] {
+  check(streams: Iterable<readonly [StreamKey, StreamLedger]>): Notice[] {
     const nowMs = this.#clock.monotonicMs();
-    return [...streams].flatMap(([key, ledger]) => this.#lookAt(key, ledger, nowMs, false));
+    return [...streams].flatMap(([key, ledger]) => this.#checkStream(key, ledger, nowMs, false));
   }
 
   /** The last word about a stream that is looked at no more: its gaps are named as they are. */
   leave(key: StreamKey, ledger: StreamLedger): Notice[] {
-    return this.#lookAt(key, ledger, this.#clock.monotonicMs(), true);
+    return this.#checkStream(key, ledger, this.#clock.monotonicMs(), true);
   }
 
   /** Streams of which nothing changed and nothing is due cost no more than this question. */
-  #lookAt(key: StreamKey, ledger: StreamLedger, nowMs: number, atOnce: boolean): Notice[] {
+  #checkStream(key: StreamKey, ledger: StreamLedger, nowMs: number, atOnce: boolean): Notice[] {
     const watch = this.#watch(ledger);
     const { runs } = watch.duplicates;
     const notices = runs.length === 0 ? [] : [duplicates(key, runs)];
     if (runs.length > 0) watch.duplicates = new SeqSet();
     if (watch.revision === ledger.revision && nowMs < watch.gaps.dueMs && !atOnce) return notices;
     watch.revision = ledger.revision;
-    const { lasting, closed } = watch.gaps.look(ledger.gaps(), nowMs, atOnce);
+    const { lasting, closed } = watch.gaps.check(ledger.gaps(), nowMs, atOnce);
     return [
       ...notices,
       ...lasting.map((range) => gap(key, range)),

@@ -10,7 +10,7 @@ import { keepaliveWithin } from '../base/keepalive.ts';
 import { formatDuration } from '../base/quantity.ts';
 import type { UserProperties } from '../messages/decoding.ts';
 import type { Arrival } from './arrival.ts';
-import { BrokerDial, type Lookup, type NodeFault } from './broker-choice.ts';
+import { BrokerChoice, type Lookup, type NodeFault } from './broker-choice.ts';
 import { faultOfConnection, lastingFaultOf } from './broker-fault.ts';
 import { RetainedFetch } from './retained-fetch.ts';
 import { documentLimits } from '../messages/document-limits.ts';
@@ -80,7 +80,7 @@ const propertyTextMax = 256;
  */
 export class Subscriber {
   readonly #client: MqttClient;
-  readonly #dial: BrokerDial;
+  readonly #brokerChoice: BrokerChoice;
   readonly #clock: Clock;
   readonly #keepaliveSeconds: number;
   readonly #events: SubscriberEvents;
@@ -110,7 +110,7 @@ export class Subscriber {
     const roots = options.tenants.length === 0 ? ['t/+/+'] : options.tenants.map((tenant) => `t/${tenant}/+`);
     this.#topics = { meta: roots.map((root) => `${root}/meta`), all: roots.map((root) => `${root}/#`) };
     const { ca, certificate: cert, privateKey: key } = options;
-    this.#dial = new BrokerDial(options.brokers, { ca, cert, key }, seams.lookup);
+    this.#brokerChoice = new BrokerChoice(options.brokers, { ca, cert, key }, seams.lookup);
     const isKept = options.clientId !== undefined && options.protocol === '5';
     this.#sessionExpirySeconds = isKept ? options.sessionExpirySeconds : null;
     this.#client = new MqttClient(() => this.#connect(), clientOptions(options, this.#keepaliveSeconds));
@@ -151,7 +151,7 @@ export class Subscriber {
   }
 
   #connect(): TLSSocket {
-    const stream = this.#dial.dial();
+    const stream = this.#brokerChoice.connect();
     // Those without a code are not passed on by the client.
     stream.once('error', (error) => {
       if (this.#client.stream === stream) this.#client.emit('error', error);
@@ -174,7 +174,7 @@ export class Subscriber {
       formatDuration(each * 1000),
     );
     this.#events.onShortSession(
-      `${this.#dial.current} keeps this session for ${kept} while we are away, and was asked for ${asked}: what comes later is lost; raise the broker's limit of session expiry, or be back sooner`,
+      `${this.#brokerChoice.current} keeps this session for ${kept} while we are away, and was asked for ${asked}: what comes later is lost; raise the broker's limit of session expiry, or be back sooner`,
     );
   }
 
@@ -182,7 +182,10 @@ export class Subscriber {
   #beginPatience(): void {
     this.#cancelPatience();
     const tell = this.#clock.after(silenceMs, () => {
-      this.#say(`${this.#dial.current} does not answer ${this.#step} so far`, this.#dial.next);
+      this.#say(
+        `${this.#brokerChoice.current} does not answer ${this.#step} so far`,
+        this.#brokerChoice.next,
+      );
     });
     const give = this.#clock.after(answerMs, () => {
       this.#leave({ reason: `no answer to ${this.#step} within ${formatDuration(answerMs)}` });
@@ -199,7 +202,9 @@ export class Subscriber {
     if (this.#over || this.#said.has(words)) return;
     if (this.#said.size >= saidMax) this.#said.clear();
     this.#said.add(words);
-    this.#events.onWaiting(`${words}; ${next === this.#dial.current ? 'trying again' : `next is ${next}`}`);
+    this.#events.onWaiting(
+      `${words}; ${next === this.#brokerChoice.current ? 'trying again' : `next is ${next}`}`,
+    );
   }
 
   /** The node of this connection is left for the next one, or given up with all others. */
@@ -207,8 +212,8 @@ export class Subscriber {
     if (this.#over || this.#left === this.#connection) return;
     this.#left = this.#connection;
     this.#cancelPatience();
-    const { current, next } = this.#dial;
-    const faults = this.#dial.leave(fault);
+    const { current, next } = this.#brokerChoice;
+    const faults = this.#brokerChoice.leave(fault);
     const lasting = faults === undefined ? undefined : lastingFaultOf(faults);
     if (lasting !== undefined) return this.#fail(lasting);
     if (faults !== undefined) this.#rounds++;

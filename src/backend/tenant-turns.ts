@@ -2,7 +2,7 @@ import type { Origin } from '../messages/topic.ts';
 import { FairTurns } from './fair-turns.ts';
 
 /** Turns in two levels: tenants share the consumer's time evenly, and a tenant's gateways share the tenant's. */
-export class Lanes {
+export class TenantTurns {
   readonly #tenants = new FairTurns();
   readonly #gateways = new Map<string, FairTurns>();
 

@@ -45,7 +45,7 @@ export class UnitWatch {
   }
 
   /** Those that have waited for long enough. */
-  look(): Notice[] {
+  check(): Notice[] {
     const nowMs = this.#clock.monotonicMs();
     const due = [...this.#undescribed.values()].filter(
       ({ isTold, sinceMs }) => !isTold && nowMs - sinceMs >= graceMs,

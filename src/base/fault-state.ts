@@ -2,14 +2,14 @@ import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
 
 /** A fault whose words change all the time makes one line in so long. */
-const wordsChangeMs = 60_000;
+const textChangeMs = 60_000;
 
 /** Something that works or fails for a while: one log line when it begins to fail, and one when it works again. */
 export class FaultState {
   readonly #what: string;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  #fault: { reason: string; sinceMs: number; toldAtMs: number } | undefined;
+  #fault: { reason: string; sinceMs: number; reportedAtMs: number } | undefined;
 
   /** `what` is the subject of both lines: 'the audit log'. */
   constructor(what: string, { clock, logger }: { clock: Clock; logger: Logger }) {
@@ -27,11 +27,11 @@ export class FaultState {
   fail(reason: string): boolean {
     const nowMs = this.#clock.monotonicMs();
     const before = this.#fault;
-    const isTold = before !== undefined && nowMs - before.toldAtMs < wordsChangeMs;
-    const isNews = before?.reason !== reason && !isTold;
-    if (isNews) this.#logger.error(`${this.#what} fails`, { reason });
-    const toldAtMs = isNews ? nowMs : before.toldAtMs;
-    this.#fault = { reason, sinceMs: before?.sinceMs ?? nowMs, toldAtMs };
+    const isReported = before !== undefined && nowMs - before.reportedAtMs < textChangeMs;
+    const isNew = before?.reason !== reason && !isReported;
+    if (isNew) this.#logger.error(`${this.#what} fails`, { reason });
+    const reportedAtMs = isNew ? nowMs : before.reportedAtMs;
+    this.#fault = { reason, sinceMs: before?.sinceMs ?? nowMs, reportedAtMs };
     return before === undefined;
   }
 

@@ -1,6 +1,6 @@
 const newline = 0x0a;
 /** A small line that comes in pieces needs no second allocation. */
-const heldBytesMin = 4096;
+const pendingBytesMin = 4096;
 
 /**
  * Bytes in any pieces → lines without their end. Holds one unfinished line of at most `bytesMax` bytes, in at
@@ -11,27 +11,27 @@ export function createLineSplitter(
   bytesMax: number,
   onLine: (line: string, bytes: number) => void,
 ): (bytes: Buffer) => void {
-  let held = Buffer.alloc(0);
-  let heldBytes = 0;
+  let pending = Buffer.alloc(0);
+  let pendingBytes = 0;
 
   const hold = (piece: Buffer): void => {
-    const needed = heldBytes + piece.length;
+    const needed = pendingBytes + piece.length;
     if (needed > bytesMax) throw new RangeError(`a line has more than ${bytesMax} bytes`);
-    if (needed > held.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * held.length, heldBytesMin));
-      held.copy(larger, 0, 0, heldBytes);
-      held = larger;
+    if (needed > pending.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * pending.length, pendingBytesMin));
+      pending.copy(larger, 0, 0, pendingBytes);
+      pending = larger;
     }
-    piece.copy(held, heldBytes);
-    heldBytes = needed;
+    piece.copy(pending, pendingBytes);
+    pendingBytes = needed;
   };
 
   const finish = (piece: Buffer): Buffer => {
-    if (heldBytes === 0 && piece.length <= bytesMax) return piece;
+    if (pendingBytes === 0 && piece.length <= bytesMax) return piece;
     hold(piece);
-    const line = held.subarray(0, heldBytes);
-    held = Buffer.alloc(0);
-    heldBytes = 0;
+    const line = pending.subarray(0, pendingBytes);
+    pending = Buffer.alloc(0);
+    pendingBytes = 0;
     return line;
   };
 

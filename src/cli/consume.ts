@@ -44,10 +44,10 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   };
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);
   const evidence = openEvidence(args);
-  const store = new StateStore(args.state ?? ':memory:', limits.aside);
-  store.checkpointAside();
-  if (store.damagedAside !== undefined) {
-    const message = `messages that were set aside cannot be read any more; they are in ${store.damagedAside}`;
+  const store = new StateStore(args.state ?? ':memory:', limits.parked);
+  store.checkpointParked();
+  if (store.damagedParked !== undefined) {
+    const message = `messages that were set aside cannot be read any more; they are in ${store.damagedParked}`;
     notify({ severity: 'warning', kind: 'aside-damaged', message });
   }
   if (args.replay) replay(store, notify);
@@ -68,7 +68,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   const deliveries = new Deliveries({
     clock: systemClock,
     // A persistent session keeps for us what is not acknowledged; what we set aside in memory it would not.
-    aside: args.state === undefined && options.clientId !== undefined ? undefined : store.aside,
+    parked: args.state === undefined && options.clientId !== undefined ? undefined : store.parked,
     take: async (arrival, breathe) => {
       const refused = await consumer.take(arrival, breathe);
       if (consumer.counts.rows >= limits.rowsMax) stop();
@@ -137,7 +137,7 @@ function sessionLost(clientId: string): Notice {
 
 /** What an earlier version could not read is tried again. */
 function replay(store: StateStore, notify: (notice: Notice) => void): void {
-  const messages = store.aside.release();
+  const messages = store.parked.release();
   const message = `${messages} messages that were refused are taken again`;
   notify({ severity: 'info', kind: 'replay', message, details: { messages } });
 }

@@ -1,5 +1,5 @@
 import type { BusSiloStatus, QuotaStatus, SiloStatus } from '../status/status.ts';
-import { percent, quotaWords } from '../status/verdict/quota-words.ts';
+import { percent, quotaText } from '../status/verdict/quota-words.ts';
 import { backlogBytesMax } from '../silo/tenant/quota/daily-bytes.ts';
 
 /** Closer than this to its limit, a quota is worth a line. */
@@ -17,7 +17,7 @@ export function describeQuotas({ quotas, spool }: SiloStatus, nowMs: number): st
 
 function describeQuota(status: QuotaStatus, hasBacklog: boolean, nowMs: number): string | undefined {
   const { quota, limit, used, state } = status;
-  const { name, show, consequence } = quotaWords(quota);
+  const { name, show, consequence } = quotaText(quota);
   const figures = `${name}: ${show(used)} of ${show(limit)}`;
   if (state === 'reached') return `${figures}, reached: ${consequence}`;
   const passed = (nowMs % dayMs) / dayMs;

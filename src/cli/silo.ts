@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import { createLogger } from '../base/logger.ts';
-import { keepDoor } from '../silo/process/server.ts';
+import { serve } from '../silo/process/server.ts';
 import type { Command } from './command.ts';
 import { endOnFault, firstSignal, writeRecord } from './daemon-process.ts';
 
@@ -33,10 +33,10 @@ const command: Command<SiloArguments> = {
     const logger = createLogger(writeRecord, 'info');
     endOnFault(logger);
     const gatewayUid = (): number => (folder === undefined ? process.getuid!() : ownerOf(folder));
-    const door = await keepDoor({ listen, gatewayUid }, { clock: systemClock, logger });
+    const server = await serve({ listen, gatewayUid }, { clock: systemClock, logger });
     logger.info('silo waits for its gateway', { listen });
     await firstSignal('SIGTERM', 'SIGINT');
-    await door.close();
+    await server.close();
   },
 };
 export default command;

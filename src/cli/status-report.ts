@@ -2,13 +2,13 @@ import { meaningOfKeyPlace } from '../base/key-place.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
 import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../status/status.ts';
-import { completed } from '../status/blank-status.ts';
+import { withDefaults } from '../status/blank-status.ts';
 import { percent } from '../status/verdict/quota-words.ts';
 import { judge } from '../status/verdict/verdict.ts';
 import type { Style } from './output.ts';
 import { describeBusShare, describeQuotas } from './quota-report.ts';
 import { type Cell, layOut } from './table.ts';
-import { reportVerdict } from './verdict-report.ts';
+import { printVerdict } from './verdict-report.ts';
 
 type Paint = (style: Style, text: string) => string;
 
@@ -40,12 +40,12 @@ const styles: Record<string, Style> = {
 
 /** What a technician reads at the terminal: silos first, because that is what the customer sees. */
 export function reportStatus(told: GatewayStatus, nowMs: number, paint: Paint): string {
-  const status = plainDocument(completed(told));
+  const status = plainDocument(withDefaults(told));
   const up = formatDuration(status.uptimeMs);
   const head = `${paint('bold', `merestone ${status.version}`)}  up ${up}  ${paint('dim', status.configFile)}`;
   const silos = status.silos.flatMap((silo) => ['', ...reportSilo(silo, nowMs, paint)]);
   const buses = status.buses.flatMap((bus) => ['', ...reportBus(bus, paint)]);
-  const verdict = reportVerdict(judge(status), paint);
+  const verdict = printVerdict(judge(status), paint);
   return [head, '', ...verdict, ...silos, ...buses].join('\n');
 }
 

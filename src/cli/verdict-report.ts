@@ -12,7 +12,7 @@ const headlines: Record<Verdict, string> = {
 };
 
 /** Lines: the verdict, and of each thing that is wrong what it is and what to do. */
-export function reportVerdict({ verdict, findings }: Judgement, paint: Paint): string[] {
+export function printVerdict({ verdict, findings }: Judgement, paint: Paint): string[] {
   const lines = [`${paint(styles[verdict], verdict)}: ${headlines[verdict]}`];
   for (const { verdict: weight, who, what, remedy } of findings) {
     lines.push(

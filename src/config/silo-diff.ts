@@ -40,7 +40,7 @@ export function changedKeys(before: OwnPart, after: OwnPart): string[] {
     paths.filter(([, , key]) => key === 'profile' || key === 'profileSha256').map(([, name]) => name),
   );
   const told = paths.filter(([, name, key]) => !(reprofiled.has(name) && followsProfile.has(key ?? '')));
-  const words = new Set(told.map(inWords));
+  const words = new Set(told.map(textOf));
   // The keys follow the state folder where they have no place of their own; then it is told once.
   if (words.has('stateDir')) words.delete('spool.keyDir');
   return [...words];
@@ -105,7 +105,7 @@ const keyOf: Readonly<Record<string, string>> = {
   'isolation.socket': 'socket',
 };
 
-function inWords(path: Path): string {
+function textOf(path: Path): string {
   const joined = path.join('.');
   if (keyOf[joined] !== undefined) return keyOf[joined];
   return path

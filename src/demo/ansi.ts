@@ -1,5 +1,5 @@
 /** Colours of the 256-colour palette, which every terminal since the nineties understands. */
-export const ink = {
+export const ansi = {
   text: 252,
   quiet: 245,
   faint: 241,
@@ -18,11 +18,11 @@ export interface Span {
 
 export type Line = readonly Span[];
 
-export function span(text: string, colour: number = ink.text): Span {
+export function span(text: string, colour: number = ansi.text): Span {
   return { text, colour };
 }
 
-export function bold(text: string, colour: number = ink.light): Span {
+export function bold(text: string, colour: number = ansi.light): Span {
   return { text, colour, bold: true };
 }
 

@@ -3,8 +3,8 @@ import mqtt from 'mqtt';
 import { systemClock } from '../base/clock.ts';
 import { encodeBatch } from '../messages/telemetry.ts';
 import { topicOf } from '../messages/topic.ts';
-import { cast } from './tenants.ts';
-import type { Stage } from './environment.ts';
+import { tenants } from './tenants.ts';
+import type { Environment } from './environment.ts';
 
 /** A local broker answers in milliseconds. */
 const answerWithinMs = 5000;
@@ -16,15 +16,15 @@ export type Attempt = 'refused' | 'accepted' | 'unanswered';
  * Tries to climb over the wall: with the first tenant's own certificate, a well-formed batch in the second
  * tenant's name, to the second tenant's topic.
  */
-export async function intrude(stage: Stage): Promise<Attempt> {
-  const [intruder, victim] = cast;
-  const { certificate, privateKey } = stage.pem(intruder.gateway);
-  const client = mqtt.connect(`mqtts://localhost:${stage.broker.port}`, {
+export async function attack(environment: Environment): Promise<Attempt> {
+  const [attacker, victim] = tenants;
+  const { certificate, privateKey } = environment.pem(attacker.gateway);
+  const client = mqtt.connect(`mqtts://localhost:${environment.broker.port}`, {
     protocolVersion: 4,
     clientId: 'intruder',
     cert: await readFile(certificate),
     key: await readFile(privateKey),
-    ca: await readFile(stage.ca),
+    ca: await readFile(environment.ca),
     reconnectPeriod: 0,
   });
   const forged = { device: 'forged', ts: systemClock.wallMs(), values: { power_total: -1 } };

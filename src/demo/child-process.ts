@@ -8,7 +8,7 @@ const program = join(import.meta.dirname, '../cli/merestone.js');
 /** `merestone run` stops within 5 s; then it is no longer asked. */
 const leaveWithinMs = 8000;
 /** Lines for the message where it fails: an error and its stack. */
-const lastWordsMax = 12;
+const lastOutputMax = 12;
 
 export interface ChildOptions {
   /** Gets all that it writes, standard error too. */
@@ -21,7 +21,7 @@ export interface ChildOptions {
 export class Child {
   readonly name: string;
   readonly #process: ChildProcess;
-  readonly #lastWords: string[] = [];
+  readonly #lastOutput: string[] = [];
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
   constructor(words: readonly string[], { logFile, onLine, onErrorLine }: ChildOptions) {
@@ -59,8 +59,8 @@ export class Child {
   }
 
   /** The last lines that it wrote. */
-  get lastWords(): string {
-    return this.#lastWords.join('\n');
+  get lastOutput(): string {
+    return this.#lastOutput.join('\n');
   }
 
   /** Asks it to leave, and kills it where it does not in time. */
@@ -73,7 +73,7 @@ export class Child {
   }
 
   #remember(line: string): void {
-    this.#lastWords.push(line);
-    if (this.#lastWords.length > lastWordsMax) this.#lastWords.shift();
+    this.#lastOutput.push(line);
+    if (this.#lastOutput.length > lastOutputMax) this.#lastOutput.shift();
   }
 }

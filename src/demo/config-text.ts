@@ -1,4 +1,4 @@
-import { cast, unitIds } from './tenants.ts';
+import { tenants, unitIds } from './tenants.ts';
 
 export interface Wiring {
   brokerPort: number;
@@ -10,7 +10,7 @@ export interface Wiring {
 
 /** The configuration of the demo's gateway: two silos on shared wires. Paths count from its own folder. */
 export function configText({ brokerPort, plantPort, rs485, wind }: Wiring): string {
-  const [acme, borealis] = cast;
+  const [acme, borealis] = tenants;
   const silo = (name: string, gateway: string): string => `
   - name: ${name}
     identity: { certificate: ./${gateway}.crt, privateKey: ./${gateway}.key, trust: ./ca.crt }

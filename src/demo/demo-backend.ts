@@ -4,8 +4,8 @@ import { MerestoneError } from '../base/error.ts';
 import { plain } from '../base/plain-text.ts';
 import { backend } from './tenants.ts';
 import { Child } from './child-process.ts';
-import type { Scene } from './model.ts';
-import type { Stage } from './environment.ts';
+import type { DemoModel } from './model.ts';
+import type { Environment } from './environment.ts';
 import { join } from 'node:path';
 
 /** A start of Node on a busy machine, a TLS handshake, two subscriptions. */
@@ -33,22 +33,22 @@ interface Notice {
 }
 
 /** The backend's side: `merestone consume`, whose rows and notices go into the scene. */
-export class Audience {
+export class DemoBackend {
   readonly child: Child;
-  readonly #scene: Scene;
+  readonly #model: DemoModel;
   /** Aborted by good news: it is connected. */
   readonly #heard = new AbortController();
 
-  constructor(stage: Stage, scene: Scene) {
-    this.#scene = scene;
-    const { certificate, privateKey } = stage.pem(backend.gateway);
-    const access = ['--ca', stage.ca, '--certificate', certificate, '--private-key', privateKey];
-    const session = ['--protocol', '3.1.1', '--client-id', 'demo', '--trust', stage.ca, '--json'];
+  constructor(environment: Environment, model: DemoModel) {
+    this.#model = model;
+    const { certificate, privateKey } = environment.pem(backend.gateway);
+    const access = ['--ca', environment.ca, '--certificate', certificate, '--private-key', privateKey];
+    const session = ['--protocol', '3.1.1', '--client-id', 'demo', '--trust', environment.ca, '--json'];
     this.child = new Child(
-      ['consume', '--url', `mqtts://localhost:${stage.broker.port}`, ...access, ...session],
+      ['consume', '--url', `mqtts://localhost:${environment.broker.port}`, ...access, ...session],
       {
-        logFile: join(stage.directory, 'consume.log'),
-        onLine: (line) => scene.takeRow(JSON.parse(line) as Row),
+        logFile: join(environment.directory, 'consume.log'),
+        onLine: (line) => model.takeRow(JSON.parse(line) as Row),
         onErrorLine: (line) => this.#hear(line),
       },
     );
@@ -56,17 +56,17 @@ export class Audience {
 
   /** Resolves when every row from now on will be received, or on abort. Throws Internal where it does not come to that. */
   async ready(signal: AbortSignal): Promise<void> {
-    const patience = AbortSignal.any([signal, this.#heard.signal]);
-    await Promise.race([sleep(systemClock, readyWithinMs, patience), this.child.exited]);
-    if (patience.aborted) return;
-    throw new MerestoneError('Internal', `the backend did not start: ${this.child.lastWords}`);
+    const timeoutMs = AbortSignal.any([signal, this.#heard.signal]);
+    await Promise.race([sleep(systemClock, readyWithinMs, timeoutMs), this.child.exited]);
+    if (timeoutMs.aborted) return;
+    throw new MerestoneError('Internal', `the backend did not start: ${this.child.lastOutput}`);
   }
 
   #hear(line: string): void {
     const notice = parseNotice(line);
     if (notice === undefined) return;
     const { kind, severity, message, from = 0, to = 0 } = notice;
-    const { alarms, tenants } = this.#scene;
+    const { alarms, tenants } = this.#model;
     if (severity === 'security' && alarms.length < alarmsMax) alarms.push(plain(message));
     if (kind === 'connected') this.#heard.abort();
     for (const tenant of tenants.filter(({ tenant }) => tenant === notice.tenant)) {
@@ -78,7 +78,7 @@ export class Audience {
   }
 
   #takeSummary({ streams = [] }: Notice): void {
-    for (const tenant of this.#scene.tenants) {
+    for (const tenant of this.#model.tenants) {
       const own = streams.filter((stream) => stream.tenant === tenant.tenant);
       tenant.batches = own.reduce((sum, stream) => sum + stream.received, 0);
       tenant.gaps = sizeOf(own.flatMap((stream) => stream.missing));

@@ -1,6 +1,6 @@
 import { describeError } from '../base/error.ts';
 import type { Attempt } from './attacker.ts';
-import { stateOf, type Scene } from './model.ts';
+import { stateOf, type DemoModel } from './model.ts';
 
 interface TenantSummary {
   tenant: string;
@@ -32,12 +32,12 @@ export interface Summary {
 
 /** The verdict: both tenants' readings came through, from every device, and the wall held. */
 export function summarize(
-  scene: Scene,
+  model: DemoModel,
   attempts: readonly Attempt[],
   elapsedMs: number,
   failure: unknown,
 ): Summary {
-  const tenants = scene.tenants.map((tenant) => ({
+  const tenants = model.tenants.map((tenant) => ({
     tenant: tenant.tenant,
     gateway: tenant.gateway,
     epoch: tenant.status?.spool?.epoch ?? null,
@@ -50,25 +50,25 @@ export function summarize(
     devices: [...tenant.devicesSeen].sort(),
   }));
   const refused = attempts.filter((attempt) => attempt === 'refused').length;
-  const reasons = failure === undefined ? [...scene.alarms] : [describeError(failure), ...scene.alarms];
-  for (const { tenant, devices, devicesSeen, status } of scene.tenants) {
+  const reasons = failure === undefined ? [...model.alarms] : [describeError(failure), ...model.alarms];
+  for (const { tenant, devices, devicesSeen, status } of model.tenants) {
     const missing = devices.filter(({ name }) => !devicesSeen.has(name)).map(({ name }) => name);
     const why = status?.reason ?? status?.uplink?.reason;
     const because = why ? ` (${why})` : '';
     if (missing.length > 0)
       reasons.push(`nothing of ${tenant}'s ${missing.join(', ')} reached the backend${because}`);
   }
-  if (scene.gaps > 0) reasons.push(`the backend misses ${scene.gaps} batches`);
+  if (model.gaps > 0) reasons.push(`the backend misses ${model.gaps} batches`);
   if (refused === 0)
     reasons.push("the broker was not seen to refuse one tenant's certificate the other's topic");
   if (attempts.includes('accepted')) reasons.push("the broker took a batch under another tenant's name");
-  if (scene.strays > 0) reasons.push(`${scene.strays} rows bear a name that they should not`);
+  if (model.strays > 0) reasons.push(`${model.strays} rows bear a name that they should not`);
   return {
     ok: reasons.length === 0,
     reasons,
     seconds: Math.round(elapsedMs / 100) / 10,
     tenants,
-    crossTenant: { attempts: attempts.length, refused, arrived: scene.strays },
+    crossTenant: { attempts: attempts.length, refused, arrived: model.strays },
   };
 }
 
@@ -87,8 +87,8 @@ export function describeSummary({ seconds, tenants, crossTenant, reasons }: Summ
 }
 
 /** One line of progress, for where there is no screen. */
-export function progressLine(scene: Scene, elapsedMs: number): string {
-  const parts = scene.tenants.map((tenant) => {
+export function progressLine(model: DemoModel, elapsedMs: number): string {
+  const parts = model.tenants.map((tenant) => {
     const { spool, samples } = tenant.status ?? {};
     return `${tenant.tenant} ${stateOf(tenant)}: ${samples?.received ?? 0} samples, ${spool?.batches ?? 0} waiting, ${tenant.rows} rows`;
   });

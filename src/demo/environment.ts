@@ -11,11 +11,11 @@ import { startModbusTcpDevice } from '../simulator/modbus-tcp-device.ts';
 import { startNmeaSensor } from '../simulator/nmea-sensor.ts';
 import type { ModbusUnit } from '../simulator/register-image.ts';
 import { openPtyPair } from '../simulator/pty.ts';
-import { backend, cast, unitIds } from './tenants.ts';
+import { backend, tenants, unitIds } from './tenants.ts';
 import { configText } from './config-text.ts';
 
 /** Everything around the gateway: a folder, certificates, a broker, wires with devices on them, a configuration. */
-export interface Stage {
+export interface Environment {
   directory: string;
   configFile: string;
   broker: Broker;
@@ -32,7 +32,7 @@ export interface Stage {
 const characterMs = (11 * 1000) / 19_200;
 
 /** Throws what the part that failed throws; what stood by then is taken down. */
-export async function openStage(): Promise<Stage> {
+export async function openEnvironment(): Promise<Environment> {
   await using parts = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'merestone-demo-'));
   parts.defer(() => rm(directory, { recursive: true, force: true }));
@@ -80,7 +80,7 @@ export async function openStage(): Promise<Stage> {
   return { directory, configFile, broker, pem, ca, unplugged, close: () => standing.disposeAsync() };
 }
 
-async function openBroker(directory: string): Promise<Pick<Stage, 'broker' | 'pem' | 'ca'>> {
+async function openBroker(directory: string): Promise<Pick<Environment, 'broker' | 'pem' | 'ca'>> {
   const authority = await createAuthority('Merestone demo CA');
   const ca = join(directory, 'ca.crt');
   await writeFile(ca, authority.certificatePem);
@@ -92,7 +92,7 @@ async function openBroker(directory: string): Promise<Pick<Stage, 'broker' | 'pe
     await writeFile(pem(name).certificate, issued.certificatePem);
     await writeFile(pem(name).privateKey, issued.privateKeyPem, { mode: 0o600 });
   };
-  for (const { tenant, gateway } of [...cast, backend]) {
+  for (const { tenant, gateway } of [...tenants, backend]) {
     const spiffe = `spiffe://demo.merestone/tenant/${tenant}/gateway/${gateway}`;
     await keep(gateway, await authority.issue({ organization: tenant, commonName: gateway, spiffe }));
   }

@@ -4,28 +4,28 @@ import { MerestoneError } from '../base/error.ts';
 import { connectControl, type ControlClient } from '../admin/control-client.ts';
 import type { GatewayStatus } from '../status/status.ts';
 import { Child } from './child-process.ts';
-import type { Scene } from './model.ts';
-import type { Stage } from './environment.ts';
+import type { DemoModel } from './model.ts';
+import type { Environment } from './environment.ts';
 
 /** A start of Node on a busy machine, with a worker thread a silo. */
 const readyWithinMs = 60_000;
 const connectEveryMs = 50;
-const lookEveryMs = 250;
+const pollEveryMs = 250;
 
 /** The gateway's side: `merestone run`, watched through its control socket as `status` and `tail` watch it. */
-export class Box {
+export class GatewayProcess {
   readonly child: Child;
-  readonly #stage: Stage;
-  readonly #scene: Scene;
+  readonly #environment: Environment;
+  readonly #model: DemoModel;
   readonly #leaving = new AbortController();
   #control: ControlClient | undefined;
   #watching: Promise<unknown> = Promise.resolve();
 
-  constructor(stage: Stage, scene: Scene) {
-    this.#stage = stage;
-    this.#scene = scene;
-    this.child = new Child(['run', '--config', stage.configFile], {
-      logFile: join(stage.directory, 'run.log'),
+  constructor(environment: Environment, model: DemoModel) {
+    this.#environment = environment;
+    this.#model = model;
+    this.child = new Child(['run', '--config', environment.configFile], {
+      logFile: join(environment.directory, 'run.log'),
     });
   }
 
@@ -36,7 +36,7 @@ export class Box {
     this.#control = control;
     const tail = control.tail(
       {},
-      { item: ({ silo, sample }) => this.#scene.takeSample(silo, sample), lost: () => {} },
+      { item: ({ silo, sample }) => this.#model.takeSample(silo, sample), lost: () => {} },
       this.#leaving.signal,
     );
     // The daemon's end ends both; why it ended is for the one who looks at the child.
@@ -45,7 +45,8 @@ export class Box {
 
   /** Looks once more, then has the daemon leave. */
   async stop(): Promise<void> {
-    if (this.#control !== undefined && this.child.running) await this.#look(this.#control).catch(() => {});
+    if (this.#control !== undefined && this.child.running)
+      await this.#pollStatus(this.#control).catch(() => {});
     this.#leaving.abort();
     await this.#watching;
     this.#control?.close();
@@ -56,23 +57,23 @@ export class Box {
     const deadline = systemClock.monotonicMs() + readyWithinMs;
     while (!signal.aborted && this.child.running && systemClock.monotonicMs() < deadline) {
       try {
-        return await connectControl(join(this.#stage.directory, 'control.sock'));
+        return await connectControl(join(this.#environment.directory, 'control.sock'));
       } catch {
         await sleep(systemClock, connectEveryMs, signal);
       }
     }
     if (signal.aborted) return undefined;
-    throw new MerestoneError('Internal', `the gateway did not start: ${this.child.lastWords}`);
+    throw new MerestoneError('Internal', `the gateway did not start: ${this.child.lastOutput}`);
   }
 
   async #poll(control: ControlClient): Promise<void> {
     while (!this.#leaving.signal.aborted) {
-      await this.#look(control);
-      await sleep(systemClock, lookEveryMs, this.#leaving.signal);
+      await this.#pollStatus(control);
+      await sleep(systemClock, pollEveryMs, this.#leaving.signal);
     }
   }
 
-  async #look(control: ControlClient): Promise<void> {
-    this.#scene.takeStatus((await control.request('status')) as GatewayStatus);
+  async #pollStatus(control: ControlClient): Promise<void> {
+    this.#model.takeStatus((await control.request('status')) as GatewayStatus);
   }
 }

@@ -1,12 +1,12 @@
 import type { DeviceStatus, GatewayStatus, SiloStatus } from '../status/status.ts';
-import type { Cast } from './tenants.ts';
+import type { Tenants } from './tenants.ts';
 import type { Row } from '../backend/row.ts';
 import type { Quality } from '../reading/quality.ts';
 import type { Sample, Value } from '../reading/sample.ts';
 
 export type Reading = { value: Value } | { quality: Quality };
 
-export interface TenantScene extends Cast {
+export interface TenantModel extends Tenants {
   status: SiloStatus | undefined;
   deviceStatus: ReadonlyMap<string, DeviceStatus>;
   /** The last value of each device's points as the gateway took it, or why there is none. */
@@ -38,8 +38,8 @@ const freshMax = 50;
 const rateSeconds = 5;
 
 /** What has been seen of the demo so far: everything that the view and the summary are made of. */
-export class Scene {
-  readonly tenants: readonly TenantScene[];
+export class DemoModel {
+  readonly tenants: readonly TenantModel[];
   /** Some of the rows, newest last, at a pace that can be read. */
   readonly shownRows: Row[] = [];
   gateway: GatewayStatus | undefined;
@@ -54,8 +54,8 @@ export class Scene {
   #second = 0;
   #turn = 0;
 
-  constructor(cast: readonly Cast[]) {
-    this.tenants = cast.map((each) => ({
+  constructor(tenants: readonly Tenants[]) {
+    this.tenants = tenants.map((each) => ({
       ...each,
       status: undefined,
       deviceStatus: new Map(),
@@ -152,7 +152,7 @@ export class Scene {
 }
 
 /** In a word, how the tenant's link to the broker is, or its silo where there is no link. */
-export function stateOf({ status }: TenantScene): string {
+export function stateOf({ status }: TenantModel): string {
   return status?.uplink?.state ?? status?.state ?? 'starting';
 }
 

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import { inBackground } from '../base/background.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
-import { Audience } from './demo-backend.ts';
-import { Box } from './gateway-process.ts';
-import { cast, unitIds } from './tenants.ts';
+import { DemoBackend } from './demo-backend.ts';
+import { GatewayProcess } from './gateway-process.ts';
+import { tenants, unitIds } from './tenants.ts';
 import type { Child } from './child-process.ts';
-import { intrude, type Attempt } from './attacker.ts';
-import { Scene } from './model.ts';
+import { attack, type Attempt } from './attacker.ts';
+import { DemoModel } from './model.ts';
 import { Screen } from './screen.ts';
-import { openStage, type Stage } from './environment.ts';
+import { openEnvironment, type Environment } from './environment.ts';
 import { progressLine, summarize, type Summary } from './demo-summary.ts';
 import { view } from './view.ts';
 
@@ -49,12 +49,12 @@ export async function play(options: PlayOptions): Promise<{ summary: Summary; fa
 
 class DemoRun {
   readonly #options: PlayOptions;
-  readonly #scene = new Scene(cast);
+  readonly #model = new DemoModel(tenants);
   readonly #attempts: Attempt[] = [];
   readonly #ending = new AbortController();
   readonly #startedAtMs = systemClock.monotonicMs();
   #failure: unknown;
-  #stage: Stage | undefined;
+  #environment: Environment | undefined;
   /** What keys ask for happens in turn. */
   #acts: Promise<void> = Promise.resolve();
 
@@ -68,27 +68,27 @@ class DemoRun {
     await using parts = new AsyncDisposableStack();
     const stopShowing = this.#show();
     parts.defer(stopShowing);
-    const stage = await openStage();
-    parts.defer(() => stage.close());
+    const environment = await openEnvironment();
+    parts.defer(() => environment.close());
     parts.defer(() => this.#acts);
-    this.#stage = stage;
-    stage.broker.onRefused = () => (this.#scene.refused += 1);
+    this.#environment = environment;
+    environment.broker.onRefused = () => (this.#model.refused += 1);
 
-    const audience = new Audience(stage, this.#scene);
-    parts.defer(() => audience.child.stop());
-    this.#endWith(audience.child);
-    await audience.ready(this.#ending.signal);
-    const box = new Box(stage, this.#scene);
-    parts.defer(() => box.stop());
-    this.#endWith(box.child);
-    await box.ready(this.#ending.signal);
+    const backend = new DemoBackend(environment, this.#model);
+    parts.defer(() => backend.child.stop());
+    this.#endWith(backend.child);
+    await backend.ready(this.#ending.signal);
+    const gatewayProcess = new GatewayProcess(environment, this.#model);
+    parts.defer(() => gatewayProcess.stop());
+    this.#endWith(gatewayProcess.child);
+    await gatewayProcess.ready(this.#ending.signal);
 
     await this.#untilOver();
     // From here on a child that ends does what it should.
     this.#ending.abort();
-    this.#scene.leaving = true;
+    this.#model.leaving = true;
     await this.#acts;
-    await box.stop();
+    await gatewayProcess.stop();
     await this.#settle();
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -100,7 +100,7 @@ class DemoRun {
   }
 
   summary(failure: unknown): Summary {
-    return summarize(this.#scene, this.#attempts, this.#elapsedMs, failure);
+    return summarize(this.#model, this.#attempts, this.#elapsedMs, failure);
   }
 
   get #over(): boolean {
@@ -116,11 +116,11 @@ class DemoRun {
     const { signal } = this.#ending;
     const deadline = systemClock.monotonicMs() + onlineWithinMs;
     const isOnline = (): boolean =>
-      this.#scene.tenants.every((tenant) => tenant.status?.uplink?.state === 'online');
+      this.#model.tenants.every((tenant) => tenant.status?.uplink?.state === 'online');
     while (!isOnline() && !signal.aborted && systemClock.monotonicMs() < deadline) {
       await sleep(systemClock, frameMs, signal);
     }
-    if (isOnline()) this.#act(() => this.#tryTheWall());
+    if (isOnline()) this.#act(() => this.#attack());
     const { ms } = this.#options;
     if (ms !== undefined) await sleep(systemClock, ms, signal);
     else if (!signal.aborted) await once(signal, 'abort');
@@ -130,7 +130,7 @@ class DemoRun {
   #endWith(child: Child): void {
     const watched = child.exited.then(({ code, signal }) => {
       if (this.#over) return;
-      const how = `ended with ${code ?? signal}: ${child.lastWords}`;
+      const how = `ended with ${code ?? signal}: ${child.lastOutput}`;
       this.fail(new MerestoneError('Internal', how, { subject: child.name }));
     });
     inBackground(watched, (error) => this.fail(error));
@@ -139,8 +139,8 @@ class DemoRun {
   async #settle(): Promise<void> {
     const deadline = systemClock.monotonicMs() + settleMs;
     let rows = -1;
-    while (rows !== this.#scene.rowCount && systemClock.monotonicMs() < deadline) {
-      rows = this.#scene.rowCount;
+    while (rows !== this.#model.rowCount && systemClock.monotonicMs() < deadline) {
+      rows = this.#model.rowCount;
       await sleep(systemClock, settledAfterMs);
     }
   }
@@ -153,9 +153,9 @@ class DemoRun {
     const screen = new Screen((key) => this.#press(key));
     let frame = 0;
     const draw = (): void => {
-      this.#scene.tick(this.#elapsedMs);
-      this.#scene.showNextRow();
-      screen.draw(view(this.#scene, screen.size, this.#elapsedMs, frame));
+      this.#model.tick(this.#elapsedMs);
+      this.#model.showNextRow();
+      screen.draw(view(this.#model, screen.size, this.#elapsedMs, frame));
       frame += 1;
     };
     draw();
@@ -168,7 +168,7 @@ class DemoRun {
 
   #showLines(): () => void {
     const timer = setInterval(
-      () => this.#options.onProgress(progressLine(this.#scene, this.#elapsedMs)),
+      () => this.#options.onProgress(progressLine(this.#model, this.#elapsedMs)),
       progressEveryMs,
     );
     return () => clearInterval(timer);
@@ -184,7 +184,7 @@ class DemoRun {
       case 'd':
         return this.#act(() => this.#togglePlug());
       case 'x':
-        return this.#act(() => this.#tryTheWall());
+        return this.#act(() => this.#attack());
     }
   }
 
@@ -193,20 +193,20 @@ class DemoRun {
   }
 
   async #toggleBroker(): Promise<void> {
-    const broker = this.#stage?.broker;
+    const broker = this.#environment?.broker;
     if (broker === undefined) return;
     await (broker.listening ? broker.stop() : broker.listen());
-    this.#scene.brokerUp = broker.listening;
+    this.#model.brokerUp = broker.listening;
   }
 
   #togglePlug(): void {
-    const unplugged = this.#stage?.unplugged;
+    const unplugged = this.#environment?.unplugged;
     if (unplugged === undefined) return;
     if (!unplugged.delete(unitIds.coldRoom)) unplugged.add(unitIds.coldRoom);
-    this.#scene.unplugged = unplugged.has(unitIds.coldRoom);
+    this.#model.unplugged = unplugged.has(unitIds.coldRoom);
   }
 
-  async #tryTheWall(): Promise<void> {
-    if (this.#stage !== undefined) this.#attempts.push(await intrude(this.#stage));
+  async #attack(): Promise<void> {
+    if (this.#environment !== undefined) this.#attempts.push(await attack(this.#environment));
   }
 }

@@ -1,17 +1,17 @@
 import { formatDuration } from '../base/quantity.ts';
-import { bold, fit, ink, span, spread, type Line, type Span } from './ansi.ts';
-import { ratePerSecond, stateOf, type Reading, type TenantScene } from './model.ts';
+import { bold, fit, ansi, span, spread, type Line, type Span } from './ansi.ts';
+import { ratePerSecond, stateOf, type Reading, type TenantModel } from './model.ts';
 import { showValue } from './value-text.ts';
 
 /** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
-export function panel(tenant: TenantScene, width: number, rows: number): Line[] {
+export function panel(tenant: TenantModel, width: number, rows: number): Line[] {
   const inner = width - 4;
   const content = [
     link(tenant, inner),
     flow(tenant, inner),
     batches(tenant, inner),
     spool(tenant, inner),
-    [span('┈'.repeat(inner), ink.faint)],
+    [span('┈'.repeat(inner), ansi.faint)],
     ...values(tenant, inner, rows - 7),
   ];
   const side = span('│', tenant.colour);
@@ -22,39 +22,39 @@ export function panel(tenant: TenantScene, width: number, rows: number): Line[] 
   ];
 }
 
-function top(tenant: TenantScene, width: number): Line {
+function top(tenant: TenantModel, width: number): Line {
   const rule = '─'.repeat(Math.max(1, width - tenant.tenant.length - tenant.gateway.length - 7));
   return [
     span('╭─ ', tenant.colour),
     bold(tenant.tenant, tenant.colour),
     span(` ${rule} `, tenant.colour),
-    span(tenant.gateway, ink.quiet),
+    span(tenant.gateway, ansi.quiet),
     span(' ╮', tenant.colour),
   ];
 }
 
-function link(tenant: TenantScene, width: number): Line {
+function link(tenant: TenantModel, width: number): Line {
   const uplink = tenant.status?.uplink;
   const online = uplink?.state === 'online';
-  const left = [span('● ', online ? ink.good : ink.warn), span(stateOf(tenant))];
-  if (!online) return [...left, span(`  ${uplink?.reason ?? tenant.status?.reason ?? ''}`, ink.quiet)];
+  const left = [span('● ', online ? ansi.good : ansi.warn), span(stateOf(tenant))];
+  if (!online) return [...left, span(`  ${uplink?.reason ?? tenant.status?.reason ?? ''}`, ansi.quiet)];
   const roundTrip = uplink.roundTripMs === null ? '' : `round trip ${uplink.roundTripMs.toFixed(1)} ms`;
-  return spread(left, [span(roundTrip, ink.quiet)], width);
+  return spread(left, [span(roundTrip, ansi.quiet)], width);
 }
 
 /** What comes in from the wires, and what comes out at the backend. */
-function flow(tenant: TenantScene, width: number): Line {
+function flow(tenant: TenantModel, width: number): Line {
   const samples = `${ratePerSecond(tenant.samplesBySecond).toFixed(1)} samples/s`;
   const rows = `${ratePerSecond(tenant.rowsBySecond).toFixed(0).padStart(4)} rows/s `;
   const graph = sparkline(tenant.rowsBySecond.slice(0, -1), width - samples.length - rows.length - 1);
-  return spread([span(samples), span(rows, ink.quiet)], [span(graph, tenant.colour)], width);
+  return spread([span(samples), span(rows, ansi.quiet)], [span(graph, tenant.colour)], width);
 }
 
-function batches(tenant: TenantScene, width: number): Line {
+function batches(tenant: TenantModel, width: number): Line {
   const counted = tenant.status?.uplink?.batches;
   const figure = (name: string, count: number | undefined): Span[] => [
-    span(`${name} `, ink.quiet),
-    span(String(count ?? 0), ink.text),
+    span(`${name} `, ansi.quiet),
+    span(String(count ?? 0), ansi.text),
   ];
   return spread(figure('published', counted?.published), figure('acknowledged', counted?.accepted), width);
 }
@@ -63,25 +63,25 @@ function batches(tenant: TenantScene, width: number): Line {
 const fullBarMin = 20;
 const barColumns = 14;
 
-function spool(tenant: TenantScene, width: number): Line {
+function spool(tenant: TenantModel, width: number): Line {
   const { batches: waiting = 0, oldestAgeMs = null } = tenant.status?.spool ?? {};
   const share = waiting / Math.max(fullBarMin, tenant.peakBatches);
   const filled = Math.min(barColumns, Math.ceil(share * barColumns));
   const left = [
-    span('spool ', ink.quiet),
+    span('spool ', ansi.quiet),
     span('█'.repeat(filled), tenant.colour),
-    span('░'.repeat(barColumns - filled), ink.faint),
-    span(` ${waiting} waiting`, waiting > 1 ? ink.warn : ink.text),
+    span('░'.repeat(barColumns - filled), ansi.faint),
+    span(` ${waiting} waiting`, waiting > 1 ? ansi.warn : ansi.text),
   ];
   const age =
     oldestAgeMs === null || waiting === 0
       ? ''
       : `for ${formatDuration(Math.round(oldestAgeMs / 1000) * 1000)}`;
-  return spread(left, [span(age, ink.quiet)], width);
+  return spread(left, [span(age, ansi.quiet)], width);
 }
 
 /** Every device's first points, then their second ones, and so on while there is room; then by device. */
-function values(tenant: TenantScene, width: number, room: number): Line[] {
+function values(tenant: TenantModel, width: number, room: number): Line[] {
   const shown = share(
     tenant.devices.map((device) => device.points.length),
     Math.max(room, 0),
@@ -92,8 +92,8 @@ function values(tenant: TenantScene, width: number, room: number): Line[] {
       const state = tenant.deviceStatus.get(device.name)?.state;
       const ill = state === 'failing' || state === 'offline';
       const name = [
-        span(row === 0 ? `${device.name.padEnd(11)} ` : ' '.repeat(12), ill ? ink.bad : ink.text),
-        span(point.name, ink.quiet),
+        span(row === 0 ? `${device.name.padEnd(11)} ` : ' '.repeat(12), ill ? ansi.bad : ansi.text),
+        span(point.name, ansi.quiet),
       ];
       const right = showReading(reading, point.unit);
       return [...fit(name, width - right.text.length - 1), span(' '), right];
@@ -103,8 +103,8 @@ function values(tenant: TenantScene, width: number, room: number): Line[] {
 }
 
 function showReading(reading: Reading | undefined, unit: string | undefined): Span {
-  if (reading === undefined) return span('…', ink.faint);
-  return 'quality' in reading ? span(reading.quality, ink.bad) : span(showValue(reading.value, unit));
+  if (reading === undefined) return span('…', ansi.faint);
+  return 'quality' in reading ? span(reading.quality, ansi.bad) : span(showValue(reading.value, unit));
 }
 
 /** Shares `room` lines out among `wanted`, one each in turn. */

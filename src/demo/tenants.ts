@@ -1,21 +1,21 @@
 /** One tenant of the demo, and what is shown of its devices. */
-export interface Cast {
+export interface Tenants {
   /** The silo's local label. */
   silo: string;
   tenant: string;
   gateway: string;
   /** Of the 256-colour palette. */
   colour: number;
-  devices: readonly CastDevice[];
+  devices: readonly DemoDevice[];
 }
 
-interface CastDevice {
+interface DemoDevice {
   name: string;
   /** The points that the screen shows, the dearest first. */
   points: readonly { name: string; unit?: string }[];
 }
 
-export const cast: readonly [Cast, Cast] = [
+export const tenants: readonly [Tenants, Tenants] = [
   {
     silo: 'ground-floor',
     tenant: 'acme',

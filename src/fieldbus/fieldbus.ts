@@ -10,7 +10,7 @@ import { driverOfBus, driverOfDevice, drivers as everyDriver } from './drivers.t
 import type { IdentityListener } from './identity-notes.ts';
 import type { LateAnswers } from './modbus/unanswered.ts';
 import type { BusOptions, BusShares, DeviceOptions } from './options.ts';
-import { createOutbox } from './sample-buffer.ts';
+import { createSampleBuffer } from './sample-buffer.ts';
 import type { OpenChannel } from './port/port.ts';
 import { joinShareEvents, type ShareListener } from './sharing/share-events.ts';
 
@@ -52,7 +52,7 @@ export interface Fieldbus {
 export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDependencies): Fieldbus {
   const { clock, logger, deliver, drivers = everyDriver } = dependencies;
   const { onShare = () => {}, onIdentity = () => {} } = dependencies;
-  const outbox = createOutbox(clock, deliver);
+  const sampleBuffer = createSampleBuffer(clock, deliver);
   const shareListener = joinShareEvents(onShare);
   const lines = new Map<string, LateAnswers>();
   const stopping = new AbortController();
@@ -76,7 +76,7 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
       logger,
       openChannel: dependencies.openChannel ?? ((each) => driver.openChannel(each)),
       lateAnswers,
-      deliver: (silo, sample) => outbox.put(silo, sample),
+      deliver: (silo, sample) => sampleBuffer.put(silo, sample),
       onShare: shareListener(),
       onIdentity,
     });
@@ -94,7 +94,7 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
       bus.assign(devicesOf(bus.options, next.devices), next.busShares ?? new Map());
     // Closed before another is opened: it may be the same line under another name.
     await Promise.all(ending.map((bus) => bus.finish(stopping.signal)));
-    outbox.flush();
+    sampleBuffer.flush();
     if (stopping.signal.aborted) return;
     buses = next.buses.map((bus) => kept.get(bus.name) ?? start(bus, next));
   };
@@ -111,7 +111,7 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
       stopping.abort();
       return inTurn(async () => {
         await Promise.all(buses.map((bus) => bus.stop()));
-        outbox.flush();
+        sampleBuffer.flush();
       });
     },
   };

@@ -1,13 +1,16 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import type { Sample } from '../reading/sample.ts';
 
-export interface Outbox {
+export interface SampleBuffer {
   put(silo: string, sample: Sample): void;
   flush(): void;
 }
 
 /** Samples that come within one turn of the event loop leave together. */
-export function createOutbox(clock: Clock, deliver: (silo: string, samples: Sample[]) => void): Outbox {
+export function createSampleBuffer(
+  clock: Clock,
+  deliver: (silo: string, samples: Sample[]) => void,
+): SampleBuffer {
   const waiting = new Map<string, Sample[]>();
   let cancel: Cancel | null = null;
   const flush = (): void => {

@@ -15,7 +15,7 @@ import {
 import { type HttpServer, startHttpServer } from '../admin/http-server.ts';
 import { judged } from '../status/verdict/verdict.ts';
 import { Gateway } from './gateway.ts';
-import { RefusalNotes } from './refused-request-log.ts';
+import { RefusedRequestLog } from './refused-request-log.ts';
 import type { ReloadReport, ReloadResult } from '../config/reload-plan.ts';
 
 export interface DaemonDependencies {
@@ -31,7 +31,7 @@ export class Daemon {
   readonly #file: string;
   readonly #dependencies: DaemonDependencies;
   readonly #tails = new Set<(item: TailItem) => void>();
-  readonly #refusals: RefusalNotes;
+  readonly #refusedRequests: RefusedRequestLog;
   #options: GatewayOptions;
   #gateway: Gateway | undefined;
   #control: ControlServer | undefined;
@@ -59,7 +59,7 @@ export class Daemon {
     this.#file = file;
     this.#options = options;
     this.#dependencies = dependencies;
-    this.#refusals = new RefusalNotes(dependencies.clock, (act) => this.#gateway?.record(act));
+    this.#refusedRequests = new RefusedRequestLog(dependencies.clock, (act) => this.#gateway?.record(act));
   }
 
   /**
@@ -98,9 +98,9 @@ export class Daemon {
   /** Resolves when everything that was taken in is on disk and every port and file is closed. */
   stop(): Promise<void> {
     this.#isStopping = true;
-    this.#gateway?.hurry();
+    this.#gateway?.abort();
     return this.#inTurn(async () => {
-      this.#refusals.close();
+      this.#refusedRequests.close();
       await Promise.all([this.#control?.close(), this.#http?.close(), this.#gateway?.stop()]);
     });
   }
@@ -145,7 +145,7 @@ export class Daemon {
 
   /** Once it stops, nobody is there to note it, and nothing may keep the process alive. */
   #refused(refusal: Refusal): void {
-    if (!this.#isStopping) this.#refusals.add(refusal);
+    if (!this.#isStopping) this.#refusedRequests.add(refusal);
   }
 
   #startGateway(): Gateway {

@@ -12,14 +12,14 @@ import { withoutPlaces } from '../fieldbus/drivers.ts';
 import type { DeviceDescription } from '../reading/point.ts';
 import type { Sample } from '../reading/sample.ts';
 import type { GatewayStatus } from '../status/status.ts';
-import type { AuditAct, SiloBirth } from '../silo/protocol.ts';
+import type { AuditAct, StartMessage } from '../silo/protocol.ts';
 import type { RetryResult } from '../admin/control-protocol.ts';
 import { withBusUse } from './bus-use-status.ts';
 import { digestOf, digestOfNothing, ownPart } from '../config/silo-diff.ts';
 import type { OpenIsolate } from '../silo/host/open-isolate.ts';
 import { planReload, type ReloadResult, type SiloOutcome } from '../config/reload-plan.ts';
 import { SiloHost } from '../silo/host/silo-host.ts';
-import { type OpenHost, SiloSeat } from '../silo/host/supervisor.ts';
+import { type OpenHost, Supervisor } from '../silo/host/supervisor.ts';
 
 export interface GatewayDependencies {
   clock: Clock;
@@ -43,7 +43,7 @@ export class Gateway {
   readonly #listeners = new Set<SampleListener>();
   #options: GatewayOptions;
   /** By name, in the order of the configuration. */
-  #silos: Map<string, SiloSeat>;
+  #silos: Map<string, Supervisor>;
   #fieldbus: Fieldbus;
   #fieldbusStopped: Promise<void> | undefined;
   #isEnding = false;
@@ -55,7 +55,9 @@ export class Gateway {
     this.#openIsolate = openIsolate;
     this.#startedAt = clock.wallMs();
     this.#startedAtMs = clock.monotonicMs();
-    this.#silos = new Map(options.silos.map(({ name }) => [name, this.#seat(birthOf(name, options))]));
+    this.#silos = new Map(
+      options.silos.map(({ name }) => [name, this.#supervisor(startMessageOf(name, options))]),
+    );
     for (const silo of this.#silos.values()) silo.start();
     this.#fieldbus = this.#startFieldbus(options);
   }
@@ -106,16 +108,16 @@ export class Gateway {
   async reload(options: GatewayOptions, by: string): Promise<ReloadResult> {
     const before = this.#options;
     const plan = planReload(before, options);
-    const seats = new Map(this.#silos);
+    const supervisors = new Map(this.#silos);
     for (const { name, outcome } of plan.silos) {
       // Its samples may come before it is started: they wait in its seat.
-      if (outcome === 'started') seats.set(name, this.#seat(birthOf(name, options)));
+      if (outcome === 'started') supervisors.set(name, this.#supervisor(startMessageOf(name, options)));
     }
-    this.#silos = seats;
+    this.#silos = supervisors;
     try {
       await this.#fieldbus.reconfigure(fieldbusPart(options));
     } catch (error) {
-      this.#silos = new Map(before.silos.map(({ name }) => [name, seats.get(name)!]));
+      this.#silos = new Map(before.silos.map(({ name }) => [name, supervisors.get(name)!]));
       throw error;
     }
     this.#options = options;
@@ -127,17 +129,17 @@ export class Gateway {
         }),
       ),
     );
-    this.#silos = new Map(options.silos.map(({ name }) => [name, seats.get(name)!]));
+    this.#silos = new Map(options.silos.map(({ name }) => [name, supervisors.get(name)!]));
     return plan;
   }
 
   /** The end is near: a reload that is on its way waits for nobody any more, and starts nothing. */
-  hurry(): void {
+  abort(): void {
     this.#isEnding = true;
     inBackground(this.#stopFieldbus(), (error) => {
       this.#logger.error('the buses did not stop well', { reason: describeError(error) });
     });
-    for (const silo of this.#silos.values()) silo.hurry();
+    for (const silo of this.#silos.values()) silo.abort();
   }
 
   /** Stops polling, then lets the silos make durable what they have. */
@@ -154,31 +156,31 @@ export class Gateway {
 
   async #carryOut({ name, outcome, changes }: SiloOutcome, before: GatewayOptions, by: string) {
     if (this.#isEnding) return;
-    const seat = this.#silos.get(name)!;
+    const supervisor = this.#silos.get(name)!;
     const digestIn = (options: GatewayOptions): string => digestOf(ownPart(name, options));
     const changed = () => configurationAct(digestIn(this.#options), digestIn(before), changes, by);
     switch (outcome) {
       case 'changed':
-        seat.describe(birthOf(name, this.#options));
-        seat.record(changed());
-        return await seat.lookAgain();
+        supervisor.describe(startMessageOf(name, this.#options));
+        supervisor.record(changed());
+        return await supervisor.checkAgain();
       case 'untouched':
-        return await seat.lookAgain();
+        return await supervisor.checkAgain();
       case 'started':
-        seat.start();
-        return seat.record(configurationAct(digestIn(this.#options), null, ['added'], by));
+        supervisor.start();
+        return supervisor.record(configurationAct(digestIn(this.#options), null, ['added'], by));
       case 'restarted':
-        return await seat.replace(birthOf(name, this.#options), changed(), siloStopMs);
+        return await supervisor.replace(startMessageOf(name, this.#options), changed(), siloStopMs);
       case 'stopped':
-        seat.record(configurationAct(digestOfNothing, digestIn(before), ['removed'], by));
-        return await seat.stop(siloStopMs);
+        supervisor.record(configurationAct(digestOfNothing, digestIn(before), ['removed'], by));
+        return await supervisor.stop(siloStopMs);
     }
   }
 
-  #seat(birth: SiloBirth): SiloSeat {
+  #supervisor(startMessage: StartMessage): Supervisor {
     const dependencies = { clock: this.#clock, logger: this.#logger, openIsolate: this.#openIsolate };
-    const open: OpenHost = (own, handover) => new SiloHost(own, handover, dependencies);
-    return new SiloSeat(birth, open, this.#clock, this.#logger);
+    const open: OpenHost = (own, sampleQueue) => new SiloHost(own, sampleQueue, dependencies);
+    return new Supervisor(startMessage, open, this.#clock, this.#logger);
   }
 
   #startFieldbus(options: GatewayOptions): Fieldbus {
@@ -200,7 +202,7 @@ export class Gateway {
   }
 }
 
-async function retried(silo: SiloSeat, by: string): Promise<RetryResult> {
+async function retried(silo: Supervisor, by: string): Promise<RetryResult> {
   try {
     return { silo: silo.name, batches: await silo.retryQuarantined(by), reason: null };
   } catch (error) {
@@ -226,7 +228,7 @@ function fieldbusPart({ silos, buses, devices }: GatewayOptions) {
 }
 
 /** A silo is told of its own devices and nothing else. */
-function birthOf(name: string, options: GatewayOptions): SiloBirth {
+function startMessageOf(name: string, options: GatewayOptions): StartMessage {
   const part = ownPart(name, options);
   return { options: part.silo, devices: part.devices.map(describeDevice), configSha256: digestOf(part) };
 }

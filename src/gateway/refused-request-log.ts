@@ -16,7 +16,7 @@ const namesMax = 8;
  * Refused requests on their way into every silo's audit log: the gateway that was asked is all tenants'.
  * Beyond so many a minute they are counted, and told as one.
  */
-export class RefusalNotes {
+export class RefusedRequestLog {
   readonly #clock: Clock;
   readonly #record: (act: AuditAct) => void;
   #noted = 0;

@@ -34,10 +34,10 @@ export async function connectServiceManager(
   const watchdogMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
   let cancel = (): void => {};
   let isClosed = false;
-  const signOfLife = (): void => {
+  const heartbeat = (): void => {
     cancel();
     tell('WATCHDOG=1');
-    cancel = clock.after(Math.max(signOfLifeMsMin, watchdogMs / 2), signOfLife);
+    cancel = clock.after(Math.max(signOfLifeMsMin, watchdogMs / 2), heartbeat);
   };
 
   return {
@@ -45,7 +45,7 @@ export async function connectServiceManager(
     ready: () => {
       if (isClosed) return;
       tell('READY=1');
-      if (watchdogMs > 0) signOfLife();
+      if (watchdogMs > 0) heartbeat();
     },
     reloading: () => tell(`RELOADING=1\nMONOTONIC_USEC=${Math.round(clock.monotonicMs() * 1000)}`),
     stopping: () => tell('STOPPING=1'),

@@ -11,23 +11,23 @@ import { syncDirectory } from '../base/sync-directory.ts';
  */
 export function replaceFile(named: string, text: string, newMode: number): string[] {
   const path = existsSync(named) ? realpathSync(named) : named;
-  const draft = `${path}.new`;
+  const temporary = `${path}.new`;
   const backup = `${path}.old`;
   try {
     const before = statSync(path, { throwIfNoEntry: false });
-    rmSync(draft, { force: true });
-    writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true });
+    rmSync(temporary, { force: true });
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx', flush: true });
     if (before !== undefined) {
-      chownSync(draft, before.uid, before.gid);
+      chownSync(temporary, before.uid, before.gid);
       rmSync(backup, { force: true });
       linkSync(path, backup);
     }
-    chmodSync(draft, before === undefined ? newMode : before.mode & 0o777);
-    renameSync(draft, path);
+    chmodSync(temporary, before === undefined ? newMode : before.mode & 0o777);
+    renameSync(temporary, path);
     syncDirectory(dirname(path));
     return before === undefined ? [] : [path];
   } catch (error) {
-    rmSync(draft, { force: true });
+    rmSync(temporary, { force: true });
     throw new MerestoneError('Io', `the file could not be replaced (${(error as Error).message})`, {
       subject: path,
       hint: 'run as a user who may write there; the old file is still in place',

@@ -15,7 +15,7 @@ export interface CheckpointClaims extends Origin {
   to: number | null;
   /** When it was signed, ms since 1970 UTC. */
   at: number;
-  /** The epoch of batches that no disk had (batch.ts); the one before it goes on. */
+  /** The epoch of batches that no disk had (telemetry.ts); the one before it goes on. */
   durable?: false;
   /** In an epoch's first checkpoint: the last head of the epoch before, where there was one. */
   previous?: { epoch: string; seq: number; chain: string };

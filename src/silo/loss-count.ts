@@ -10,7 +10,7 @@ export interface SampleLoss {
 }
 
 /** Gathers dropped samples by reason, so that a flood makes one event per interval and not one per sample. */
-export class LossAccount {
+export class LossCount {
   readonly #open = new Map<string, SampleLoss>();
   readonly #totals: Record<string, number> = {};
 

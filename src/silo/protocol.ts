@@ -7,7 +7,7 @@ import type { AuditDetails } from '../audit/audit-entry.ts';
 import type { SiloOptions } from './options.ts';
 
 /** What a silo is born with. */
-export interface SiloBirth extends SiloDevices {
+export interface StartMessage extends SiloDevices {
   options: SiloOptions;
 }
 
@@ -24,7 +24,7 @@ export interface SiloDevices {
  * Outwards: credit, answers, figures and log lines; never a sample, a key or another silo's name.
  */
 export type ToSilo =
-  | { type: 'start'; birth: SiloBirth }
+  | { type: 'start'; startMessage: StartMessage }
   | ({ type: 'devices' } & SiloDevices)
   | { type: 'samples'; samples: Sample[] }
   /** Samples that the gateway had to drop on this silo's behalf. */

@@ -1,6 +1,6 @@
 import { describeError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Books } from './state/spool-file.ts';
+import type { SpoolFile } from './state/spool-file.ts';
 import { adopt, rekey, rotateKey } from './key-change.ts';
 import type { KeyWrapper } from './sealing/keyring.ts';
 
@@ -9,15 +9,15 @@ const retryMs = 60_000;
 
 /** Sees that no data key seals for longer than its period. */
 export class Rotation {
-  readonly #books: Books;
+  readonly #spoolFile: SpoolFile;
   readonly #periodMs: number;
   readonly #logger: Logger;
   #keys: KeyWrapper;
   #underWay: Promise<void> | undefined;
   #notBeforeMs = -Infinity;
 
-  constructor(books: Books, keys: KeyWrapper, periodMs: number, logger: Logger) {
-    this.#books = books;
+  constructor(spoolFile: SpoolFile, keys: KeyWrapper, periodMs: number, logger: Logger) {
+    this.#spoolFile = spoolFile;
     this.#keys = keys;
     this.#periodMs = periodMs;
     this.#logger = logger;
@@ -25,7 +25,7 @@ export class Rotation {
 
   /** One at a time: whoever asks during one waits for that one. */
   rotate(): Promise<void> {
-    this.#underWay ??= rotateKey(this.#books, this.#keys).finally(() => {
+    this.#underWay ??= rotateKey(this.#spoolFile, this.#keys).finally(() => {
       this.#underWay = undefined;
     });
     return this.#underWay;
@@ -33,7 +33,7 @@ export class Rotation {
 
   /** Begins one where it is time to, and returns at once. */
   rotateWhenDue(): void {
-    const { clock, keyring } = this.#books;
+    const { clock, keyring } = this.#spoolFile;
     const age = clock.wallMs() - keyring.current.since;
     // A key from the future was made while the clock was wrong, and would never grow old.
     const isDue = age >= this.#periodMs || age < 0;
@@ -47,7 +47,7 @@ export class Rotation {
   /** At the opening: takes up another key-encryption key. Where the disk refuses, the next opening tries again. */
   async adopt(): Promise<void> {
     try {
-      await adopt(this.#books, this.#keys);
+      await adopt(this.#spoolFile, this.#keys);
     } catch (error) {
       this.#logger.warn('spool: the data keys could not be wrapped anew', { reason: describeError(error) });
     }
@@ -55,7 +55,7 @@ export class Rotation {
 
   async rekey(newKeys: KeyWrapper): Promise<void> {
     await this.#underWay;
-    await rekey(this.#books, newKeys);
+    await rekey(this.#spoolFile, newKeys);
     this.#keys = newKeys;
   }
 }

@@ -5,10 +5,10 @@ import type { SpoolStatus } from '../status/status.ts';
 import type { BatchKey } from '../messages/telemetry.ts';
 import type { CheckpointClaims } from '../messages/checkpoint.ts';
 import type { EventBody, StreamEvent } from '../messages/event.ts';
-import type { Books, Draft } from './state/spool-file.ts';
-import { condemn, reinstateAll } from './batches/removal.ts';
+import type { SpoolFile, NextLedger } from './state/spool-file.ts';
+import { markDamaged, reinstateAll } from './batches/removal.ts';
 import type { SpoolDependencies } from './spool-dependencies.ts';
-import { Dispatch, type LeasedBatch, type Verdicts } from './batches/dispatch.ts';
+import { Dispatch, type LeasedBatch, type Settlements } from './batches/dispatch.ts';
 import { makeRoom, noRoom } from './batches/eviction.ts';
 import { figuresOf } from './spool-status.ts';
 import { filesOf } from './storage/layout.ts';
@@ -18,9 +18,9 @@ import type { KeyWrapper } from './sealing/keyring.ts';
 import type { Order, Reach } from './batches/leases.ts';
 import type { Head, SentCount } from './state/ledger.ts';
 import { holdLock, type Lock } from './storage/lock.ts';
-import { beginEpoch, type KeptHead, renumber, storedSince, whySetBack } from './recovery/new-epoch.ts';
+import { beginEpoch, type RetainedHead, renumber, storedSince, whySetBack } from './recovery/new-epoch.ts';
 import { isDiskFault } from './storage/disk-error.ts';
-import { openBooks } from './recovery/open.ts';
+import { openSpoolFile } from './recovery/open.ts';
 import type { SpoolOptions } from './options.ts';
 import type { LeasedEvent } from './event-queue.ts';
 import { quotaOf } from './storage/page-budget.ts';
@@ -28,7 +28,7 @@ import { Rotation } from './key-rotation.ts';
 import { ascending } from '../base/ranges.ts';
 import type { Durability } from './storage/database.ts';
 
-export type { BatchRef, LeasedBatch, Verdicts } from './batches/dispatch.ts';
+export type { BatchRef, LeasedBatch, Settlements } from './batches/dispatch.ts';
 export type { SpoolDependencies } from './spool-dependencies.ts';
 export type { EncodedSample } from './batches/append.ts';
 export type { KeyWrapper } from './sealing/keyring.ts';
@@ -44,20 +44,20 @@ const clearingDelayMs = 2000;
  *
  * Invariants
  *  1. What `enqueue` returned a key for is on the medium (WAL, synchronous=FULL), and leaves it in one of
- *     the ways that departure.ts lists, or not at all.
+ *     the ways that removal.ts lists, or not at all.
  *  2. `seq` counts the batches of an epoch from 1 without a hole or a repetition, over crashes too. Where
  *     the end of an epoch cannot be told any more, a new epoch begins, and an event says so.
  *  3. Nothing of a batch stands in clear but its place, its times, its number of samples and its chain
  *     values, and no bit of row, place or tenant can be changed without being found out (sealed-batch.ts).
  *  4. A file is one tenant's and gateway's for good: its ledger names them, under a key that only that
- *     silo's key-encryption key unwraps (opening.ts).
+ *     silo's key-encryption key unwraps (open.ts).
  *  5. All files together stay under `bytesMax` and leave the disk its floor. Full is a policy: what goes
  *     is told in an event, with the chain value before and after it (eviction.ts).
  *  6. A damaged file loses what is damaged and nothing else. It is set aside and never deleted; what
  *     authenticates is forwarded under its own epoch and seq, and the rest is told of (salvage/).
- *  7. Memory is flat: a million batches that wait are one run of positions (runs.ts).
+ *  7. Memory is flat: a million batches that wait are one run of positions (ranges.ts).
  *
- * Tables (schema.ts)
+ * Tables (config-schema.ts)
  *     ledger      one row, authenticated: whose file, the chain's head, what waits, what does not (ledger.ts)
  *     batch       a sealed batch a row, in publishing order
  *     entry       sealed events, and sealed samples that wait for their time to be known
@@ -71,7 +71,7 @@ const clearingDelayMs = 2000;
 export class Spool {
   readonly #options: SpoolOptions;
   readonly #deps: SpoolDependencies;
-  readonly #books: Books;
+  readonly #spoolFile: SpoolFile;
   readonly #dispatch: Dispatch;
   readonly #rotation: Rotation;
   /** As it was found at opening. */
@@ -90,8 +90,8 @@ export class Spool {
     const quota = quotaOf(options.bytesMax);
     const lock = holdLock(options.directory);
     try {
-      const books = await openBooks(filesOf(options.directory), quota, deps);
-      const spool = new Spool(options, deps, lock, books);
+      const spoolFile = await openSpoolFile(filesOf(options.directory), quota, deps);
+      const spool = new Spool(options, deps, lock, spoolFile);
       await spool.#rotation.adopt();
       return spool;
     } catch (error) {
@@ -100,24 +100,24 @@ export class Spool {
     }
   }
 
-  private constructor(options: SpoolOptions, deps: SpoolDependencies, lock: Lock, books: Books) {
+  private constructor(options: SpoolOptions, deps: SpoolDependencies, lock: Lock, spoolFile: SpoolFile) {
     this.#options = options;
     this.#deps = deps;
     this.#lock = lock;
-    this.#books = books;
-    this.#dispatch = new Dispatch(books);
-    this.#openedHead = books.ledger.head;
+    this.#spoolFile = spoolFile;
+    this.#dispatch = new Dispatch(spoolFile);
+    this.#openedHead = spoolFile.ledger.head;
     this.#clearing = new FaultState('spool: forgetting what was delivered', deps);
-    this.#rotation = new Rotation(books, deps.keys, options.keyPeriodMs, deps.logger);
+    this.#rotation = new Rotation(spoolFile, deps.keys, options.keyPeriodMs, deps.logger);
   }
 
   get epoch(): string {
-    return this.#books.ledger.head.epoch;
+    return this.#spoolFile.ledger.head.epoch;
   }
 
   /** Of all samples in this epoch, ms since 1970 UTC; null before the first. */
   get newestTs(): number | null {
-    return this.#books.ledger.head.to;
+    return this.#spoolFile.ledger.head.to;
   }
 
   /**
@@ -132,7 +132,7 @@ export class Spool {
 
   /** As `enqueue`, for several batches in one commit: one flush for a tick's worth. */
   enqueueAll(batches: readonly (readonly EncodedSample[])[]): (BatchKey | undefined)[] {
-    const keys = this.#commit((draft) => batches.map((samples) => this.#takeIn(draft, samples)));
+    const keys = this.#commit((next) => batches.map((samples) => this.#takeIn(next, samples)));
     this.#rotation.rotateWhenDue();
     return keys;
   }
@@ -142,7 +142,9 @@ export class Spool {
    * Throws as `enqueue` does, and SpoolFull where there is no batch that the policy would give up for it.
    */
   hold(payload: Buffer): void {
-    this.#commit((draft) => hold(this.#books, draft, payload, this.#options.whenFull, this.#dispatch.lanes));
+    this.#commit((next) =>
+      hold(this.#spoolFile, next, payload, this.#options.whenFull, this.#dispatch.leases),
+    );
   }
 
   /**
@@ -150,14 +152,14 @@ export class Spool {
    * in the commit that ends the chunk; how many. A damaged chunk ends with an event.
    */
   release(date: (payload: Buffer) => readonly EncodedSample[]): number {
-    this.#books.assertOpen();
+    this.#spoolFile.assertOpen();
     let batches = 0;
-    for (const number of ascending(this.#books.ledger.held)) {
-      const payload = this.#books.readEntry('held', number);
+    for (const number of ascending(this.#spoolFile.ledger.held)) {
+      const payload = this.#spoolFile.readEntry('held', number);
       const samples = payload === undefined ? [] : date(payload);
-      const key = this.#commit((draft) => {
-        letGo(this.#books, draft, number, payload !== undefined);
-        return samples.length === 0 ? undefined : this.#takeIn(draft, samples);
+      const key = this.#commit((next) => {
+        letGo(this.#spoolFile, next, number, payload !== undefined);
+        return samples.length === 0 ? undefined : this.#takeIn(next, samples);
       });
       if (key !== undefined) batches += 1;
     }
@@ -166,14 +168,14 @@ export class Spool {
 
   /**
    * Up to `count` batches that are not leased. `fifo`: oldest first. `live-first`: those that came last
-   * (see lanes.ts), then the backlog from its oldest on; with `reach` live, no backlog, and under fifo
+   * (see tenant-turns.ts), then the backlog from its oldest on; with `reach` live, no backlog, and under fifo
    * nothing while there is one. Damaged ones are quarantined on the way.
    */
   lease(count: number, order: Order, reach: Reach = 'all'): LeasedBatch[] {
-    this.#books.assertOpen();
+    this.#spoolFile.assertOpen();
     const { batches, damaged } = this.#dispatch.next(count, order, reach);
     this.#dispatch.lease(batches);
-    if (damaged.length > 0) this.#condemn(damaged);
+    if (damaged.length > 0) this.#markDamaged(damaged);
     return batches;
   }
 
@@ -181,13 +183,13 @@ export class Spool {
    * Compares the spool with a signed head of its own that somebody else kept, before anything was sent. Where the
    * folder was set back, a new epoch begins, and what was stored since is moved to it; true then.
    */
-  leaveIfSetBack(kept: KeptHead): boolean {
-    const reason = whySetBack(this.#books, this.#openedHead, kept);
+  leaveIfSetBack(kept: RetainedHead): boolean {
+    const reason = whySetBack(this.#spoolFile, this.#openedHead, kept);
     if (reason === undefined) return false;
-    const moving = storedSince(this.#books, this.#openedHead, kept);
-    this.#commit((draft) => beginEpoch(this.#books, draft, reason, kept));
+    const moving = storedSince(this.#spoolFile, this.#openedHead, kept);
+    this.#commit((next) => beginEpoch(this.#spoolFile, next, reason, kept));
     for (const position of moving) {
-      this.#commit((draft) => renumber(this.#books, draft, position, (all) => this.#takeIn(draft, all)));
+      this.#commit((next) => renumber(this.#spoolFile, next, position, (all) => this.#takeIn(next, all)));
     }
     this.#deps.logger.error('spool: set back, a new epoch begins', { reason, batches: moving.length });
     return true;
@@ -195,16 +197,16 @@ export class Spool {
 
   /** What waits now is backlog: under live-first, what comes from now on goes before it. For a new session. */
   beginLive(): void {
-    this.#books.assertOpen();
-    this.#dispatch.lanes.beginLive(this.#books.headPosition() + 1);
+    this.#spoolFile.assertOpen();
+    this.#dispatch.leases.beginLive(this.#spoolFile.headPosition() + 1);
   }
 
   /** Takes the verdicts on leased batches; those on others are left alone. */
-  settle(verdicts: Verdicts): void {
-    this.#books.assertOpen();
-    const { acked, rejected = [], released } = verdicts;
+  settle(settlements: Settlements): void {
+    this.#spoolFile.assertOpen();
+    const { acked, rejected = [], released } = settlements;
     const isDue = this.#dispatch.deliver(acked);
-    if (rejected.length > 0) this.#commit((draft) => this.#dispatch.reject(draft, rejected));
+    if (rejected.length > 0) this.#commit((next) => this.#dispatch.reject(next, rejected));
     else if (isDue) this.#commit(() => {}, 'written');
     else this.#clearLater();
     this.#dispatch.release(rejected);
@@ -213,48 +215,48 @@ export class Spool {
 
   /** What the broker refused for good waits again, on the medium when this returns; how many batches. */
   retryRejected(): number {
-    return this.#commit((draft) => reinstateAll(this.#books, draft));
+    return this.#commit((next) => reinstateAll(this.#spoolFile, next));
   }
 
   /** Stores an event; it is on the medium when this returns. Throws as `enqueue` does. */
   note(event: EventBody): void {
-    this.#commitEvent(event, (draft) => this.#books.outbox.note(draft, event));
+    this.#commitEvent(event, (next) => this.#spoolFile.eventQueue.note(next, event));
   }
 
   /** The same for one that has its id and time. */
   keepEvent(event: StreamEvent): void {
-    this.#commitEvent(event, (draft) => this.#books.outbox.keep(draft, event));
+    this.#commitEvent(event, (next) => this.#spoolFile.eventQueue.keep(next, event));
   }
 
   /** Up to `count` of the oldest events that are not leased. */
   leaseEvents(count: number): LeasedEvent[] {
-    this.#books.assertOpen();
-    const { outbox } = this.#books;
-    const { events, damaged } = outbox.next(count);
+    this.#spoolFile.assertOpen();
+    const { eventQueue } = this.#spoolFile;
+    const { events, damaged } = eventQueue.next(count);
     if (damaged.length > 0) {
-      this.#commit((draft) => outbox.condemn(draft, damaged));
+      this.#commit((next) => eventQueue.markDamaged(next, damaged));
       this.#deps.logger.error('spool: events are damaged', { events: damaged.length });
     }
-    outbox.lease(events);
+    eventQueue.lease(events);
     return events;
   }
 
   /** The broker has these: they leave for good. */
   settleEvents(ids: readonly string[]): void {
-    this.#commit((draft) => this.#books.outbox.remove(draft, ids), 'written');
-    this.#books.outbox.release(ids);
+    this.#commit((next) => this.#spoolFile.eventQueue.remove(next, ids), 'written');
+    this.#spoolFile.eventQueue.release(ids);
   }
 
   /** The broker did not answer for these: they are leased again. */
   releaseEvents(ids: readonly string[]): void {
-    this.#books.assertOpen();
-    this.#books.outbox.release(ids);
+    this.#spoolFile.assertOpen();
+    this.#spoolFile.eventQueue.release(ids);
   }
 
   /** What to sign next, where the head moved since the last checkpoint that was saved. */
   checkpointDue(): CheckpointClaims | undefined {
-    this.#books.assertOpen();
-    const { head, previous, checkpointSeq } = this.#books.ledger;
+    this.#spoolFile.assertOpen();
+    const { head, previous, checkpointSeq } = this.#spoolFile.ledger;
     if (head.seq === checkpointSeq) return undefined;
     const { tenant, gateway } = this.#deps.origin;
     const claims: CheckpointClaims = { v: 1, tenant, gateway, ...head, at: this.#deps.clock.wallMs() };
@@ -263,15 +265,15 @@ export class Spool {
 
   /** Keeps the signed checkpoint over the current epoch's batches up to `seq`. */
   saveCheckpoint(jws: string, seq: number): void {
-    this.#commit((draft) => {
-      draft.checkpointSeq = seq;
-      this.#books.store.writeCheckpointJws(jws);
+    this.#commit((next) => {
+      next.checkpointSeq = seq;
+      this.#spoolFile.database.writeCheckpointJws(jws);
     }, 'written');
   }
 
   /** As it was kept last; undefined where it never was. */
   get sent(): SentCount | undefined {
-    return this.#books.ledger.sent;
+    return this.#spoolFile.ledger.sent;
   }
 
   /**
@@ -279,16 +281,16 @@ export class Spool {
    * that is written. `now`: on the medium when this returns; throws as `enqueue` does, and is kept along all the same.
    */
   keepSent(sent: SentCount, when: 'along' | 'now'): void {
-    this.#books.carrySent(sent);
+    this.#spoolFile.carrySent(sent);
     if (when === 'along') return;
-    this.#commit((draft) => {
-      draft.sent = { ...sent };
+    this.#commit((next) => {
+      next.sent = { ...sent };
     });
   }
 
   lastCheckpoint(): string | undefined {
-    this.#books.assertOpen();
-    return this.#books.store.checkpointJws();
+    this.#spoolFile.assertOpen();
+    return this.#spoolFile.database.checkpointJws();
   }
 
   /** A new data key seals from now on; those that nothing is sealed with any more are destroyed. */
@@ -303,32 +305,32 @@ export class Spool {
 
   /** Whether the disk bounds it, as of the last commit, and not `bytesMax`. */
   get isShortOfDisk(): boolean {
-    return this.#books.store.isShortOfDisk();
+    return this.#spoolFile.database.isShortOfDisk();
   }
 
   /** Of `bytesMax`, what is in use: the files less the free pages in them, which they keep. */
   bytesInUse(): number {
-    this.#books.assertOpen();
-    return this.#books.store.bytes() - this.#books.store.freeBytes();
+    this.#spoolFile.assertOpen();
+    return this.#spoolFile.database.bytes() - this.#spoolFile.database.freeBytes();
   }
 
   status(): SpoolStatus {
-    this.#books.assertOpen();
-    return figuresOf(this.#books, this.#dispatch, this.#options.bytesMax, this.#deps.clock.wallMs());
+    this.#spoolFile.assertOpen();
+    return figuresOf(this.#spoolFile, this.#dispatch, this.#options.bytesMax, this.#deps.clock.wallMs());
   }
 
   /** Idempotent; everything else throws SpoolClosed afterwards. */
   close(): void {
     this.#cancelClearing?.();
-    if (this.#books.isOpen && this.#dispatch.delivered().batches > 0) this.#clear();
-    this.#books.close();
+    if (this.#spoolFile.isOpen && this.#dispatch.delivered().batches > 0) this.#clear();
+    this.#spoolFile.close();
     this.#lock.release();
   }
 
   /** A disk that takes nothing does not keep the sound ones back: the damaged are found again at the next lease. */
-  #condemn(damaged: readonly number[]): void {
+  #markDamaged(damaged: readonly number[]): void {
     try {
-      this.#commit((draft) => damaged.forEach((position) => condemn(this.#books, draft, position)));
+      this.#commit((next) => damaged.forEach((position) => markDamaged(this.#spoolFile, next, position)));
     } catch (error) {
       if (!isDiskFault(error)) throw error;
       return;
@@ -336,25 +338,25 @@ export class Spool {
     this.#deps.logger.error('spool: batches are damaged', { batches: damaged.length });
   }
 
-  #commitEvent(event: EventBody, write: (draft: Draft) => void): void {
+  #commitEvent(event: EventBody, write: (next: NextLedger) => void): void {
     const bytes = JSON.stringify(event).length;
-    this.#commit((draft) => {
-      const hasRoom = makeRoom(this.#books, draft, bytes, this.#options.whenFull, this.#dispatch.lanes);
-      if (!hasRoom) throw noRoom(this.#books);
-      write(draft);
+    this.#commit((next) => {
+      const hasRoom = makeRoom(this.#spoolFile, next, bytes, this.#options.whenFull, this.#dispatch.leases);
+      if (!hasRoom) throw noRoom(this.#spoolFile);
+      write(next);
     });
   }
 
-  #takeIn(draft: Draft, samples: readonly EncodedSample[]): BatchKey | undefined {
-    return takeIn(this.#books, draft, samples, this.#options.whenFull, this.#dispatch.lanes);
+  #takeIn(next: NextLedger, samples: readonly EncodedSample[]): BatchKey | undefined {
+    return takeIn(this.#spoolFile, next, samples, this.#options.whenFull, this.#dispatch.leases);
   }
 
   /** Every commit takes along what was delivered since the last one. */
-  #commit<T>(change: (draft: Draft) => T, durability: Durability = 'flushed'): T {
-    if (this.#books.isOpen && this.#books.store.isAdrift()) this.#comeAshore();
-    const result = this.#books.commit((draft) => {
-      this.#dispatch.clear(draft);
-      return change(draft);
+  #commit<T>(change: (next: NextLedger) => T, durability: Durability = 'flushed'): T {
+    if (this.#spoolFile.isOpen && this.#spoolFile.database.isReplaced()) this.#comeAshore();
+    const result = this.#spoolFile.commit((next) => {
+      this.#dispatch.clear(next);
+      return change(next);
     }, durability);
     this.#dispatch.cleared();
     this.#cancelClearing?.();
@@ -382,7 +384,7 @@ export class Spool {
   #comeAshore(): void {
     this.#lock.release();
     this.#lock = holdLock(this.#options.directory);
-    this.#books.writeAnew();
+    this.#spoolFile.writeAnew();
     this.#deps.logger.error('spool: its file was gone, and was written anew', { epoch: this.epoch });
   }
 }

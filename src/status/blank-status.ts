@@ -65,7 +65,7 @@ export function blankSilo(name: string, isolation: SiloStatus['isolation']): Sil
 }
 
 /** What a daemon of another version does not say is taken as nothing said against it. */
-export function completed(told: GatewayStatus): GatewayStatus {
+export function withDefaults(told: GatewayStatus): GatewayStatus {
   return {
     ...told,
     at: told.at ?? told.startedAt + told.uptimeMs,

@@ -1,28 +1,28 @@
-import { clip, type FaultWords, type SentChain, type TlsError } from './fault-text.ts';
+import { clip, type FaultText, type SentChain, type TlsError } from './fault-text.ts';
 import type { BrokerTarget } from './broker-target.ts';
 
 const whoAnswers = 'if the file was right before, find out who answers at this address';
 
 /** Why the broker's certificate was not taken; undefined where it was not for its certificate. */
-export function brokerCertificateWords(
+export function brokerCertificateText(
   error: TlsError,
   target: BrokerTarget,
   caFile: string,
   sent: SentChain | undefined,
-): FaultWords | undefined {
+): FaultText | undefined {
   const { code = '' } = error;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return untrusted(...nameWords(error, target));
-  const [message, hint] = timeWords(error) ?? chainWords(code, caFile, sent) ?? qualityWords(error) ?? [];
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return untrusted(...nameText(error, target));
+  const [message, hint] = timeText(error) ?? chainText(code, caFile, sent) ?? qualityText(error) ?? [];
   return message === undefined || hint === undefined ? undefined : untrusted(message, hint);
 }
 
 type Words = [message: string, hint: string];
 
-function untrusted(message: string, hint: string): FaultWords {
+function untrusted(message: string, hint: string): FaultText {
   return { code: 'BrokerUntrusted', message, hint };
 }
 
-function nameWords({ cert }: TlsError, { host }: BrokerTarget): Words {
+function nameText({ cert }: TlsError, { host }: BrokerTarget): Words {
   const names = cert?.subjectaltname;
   if (names === undefined || names === '') {
     return [
@@ -36,7 +36,7 @@ function nameWords({ cert }: TlsError, { host }: BrokerTarget): Words {
   ];
 }
 
-function timeWords({ code = '', cert }: TlsError): Words | undefined {
+function timeText({ code = '', cert }: TlsError): Words | undefined {
   const since = (text: string | undefined): string => (text === undefined ? '' : ` (${text})`);
   switch (code) {
     case 'CERT_HAS_EXPIRED':
@@ -55,7 +55,7 @@ function timeWords({ code = '', cert }: TlsError): Words | undefined {
 }
 
 /** X509_V_ERR_* of OpenSSL, as far as they are about the way from the certificate up to the file. */
-function chainWords(code: string, caFile: string, sent: SentChain | undefined): Words | undefined {
+function chainText(code: string, caFile: string, sent: SentChain | undefined): Words | undefined {
   const issuer = sent === undefined ? '' : `, ${sent.issuer},`;
   const from = `its certificate does not come from a CA in ${caFile}`;
   switch (code) {
@@ -99,7 +99,7 @@ function chainWords(code: string, caFile: string, sent: SentChain | undefined): 
   }
 }
 
-function qualityWords({ code = '', message }: TlsError): Words | undefined {
+function qualityText({ code = '', message }: TlsError): Words | undefined {
   switch (code) {
     case 'INVALID_PURPOSE':
     case 'CERT_REVOKED':

@@ -6,8 +6,8 @@ import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
 import { Brokers, type Candidate, type Lookup } from './broker-list.ts';
-import { dial, type UplinkCredentials } from './tls-connect.ts';
-import { type LinkEvent, type LinkState, transition } from './connection-state.ts';
+import { connectTls, type UplinkCredentials } from './tls-connect.ts';
+import { type ConnectionEvent, type ConnectionState, transition } from './connection-state.ts';
 import type { UplinkOptions } from './options.ts';
 import { type Delivered, ProvenSession } from './proven-session.ts';
 import { type Message, openSession, type Session } from './session.ts';
@@ -18,12 +18,12 @@ import type { BrokerTarget } from './broker-target.ts';
 import type { SessionEnd, SessionOptions } from './mqtt-connection.ts';
 
 /** What became of a publish, proof included. */
-export type Verdict =
+export type ConnectResult =
   | Exclude<Delivered, { kind: 'unanswered' }>
   /** The session ended first, with so many publishes unproven; whether the broker, or the network, closed it. */
   | { kind: 'unanswered'; outstanding: number; closedByPeer: boolean };
 
-export interface LinkDependencies {
+export interface BrokerConnectionDependencies {
   clock: Clock;
   logger: Logger;
   /** The system's where undefined. */
@@ -31,7 +31,7 @@ export interface LinkDependencies {
   /** Published by the broker where the session is lost. */
   will(): Pick<Message, 'topic' | 'payload'>;
   /** Publishes the status by `send`; false where the session ended before the answer. */
-  announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean>;
+  announce(online: boolean, send: (message: Message) => Promise<ConnectResult>): Promise<boolean>;
   onReady(session: Session): void;
   onLost(): void;
   /** How large a message may be was learned or forgotten. */
@@ -50,15 +50,15 @@ const renewalMs = 5000;
 const goodbyeMs = 1000;
 
 /** Keeps a session with the broker for as long as it lives: connects, proves, waits, renews, ends. */
-export class Link {
+export class BrokerConnection {
   readonly #options: UplinkOptions;
   readonly #origin: Origin;
-  readonly #dependencies: LinkDependencies;
+  readonly #dependencies: BrokerConnectionDependencies;
   readonly #brokers: Brokers;
   /** Where the session is, or is being tried for. */
   #candidate: Candidate | undefined;
   #credentials: UplinkCredentials;
-  #state: LinkState = { kind: 'connecting', failures: 0, reason: null };
+  #state: ConnectionState = { kind: 'connecting', failures: 0, reason: null };
   #sinceWallMs: number;
   #sinceMs: number;
   /** Since when there has been no session, in whatever state. */
@@ -90,7 +90,7 @@ export class Link {
     options: UplinkOptions,
     origin: Origin,
     credentials: UplinkCredentials,
-    dependencies: LinkDependencies,
+    dependencies: BrokerConnectionDependencies,
   ) {
     this.#brokers = new Brokers([options.url].flat(), options.ca, dependencies.lookup);
     this.#options = options;
@@ -103,7 +103,7 @@ export class Link {
     this.#inBackground(this.#connect());
   }
 
-  get state(): LinkState {
+  get state(): ConnectionState {
     return this.#state;
   }
 
@@ -156,7 +156,7 @@ export class Link {
    * Answered only when the broker has provably seen to it; `acknowledged` is called before, when the broker has said
    * so. Never rejects.
    */
-  async publish(message: Message, acknowledged: () => void = () => {}): Promise<Verdict> {
+  async publish(message: Message, acknowledged: () => void = () => {}): Promise<ConnectResult> {
     const proven = this.#proven;
     if (this.#state.kind !== 'online' || proven === undefined) {
       return { kind: 'unanswered', outstanding: 0, closedByPeer: false };
@@ -197,7 +197,7 @@ export class Link {
     return this.#closed.promise;
   }
 
-  #apply(event: LinkEvent): void {
+  #apply(event: ConnectionEvent): void {
     const before = this.#state;
     const after = transition(before, event);
     if (after === before) return;
@@ -210,7 +210,7 @@ export class Link {
     this.#enter(after);
   }
 
-  #enter(state: LinkState): void {
+  #enter(state: ConnectionState): void {
     const proven = this.#proven;
     switch (state.kind) {
       case 'connecting':
@@ -285,7 +285,7 @@ export class Link {
     const cancel = clock.after(waitMs, () => overdue.abort(fault));
     const either = AbortSignal.any([signal, overdue.signal]);
     try {
-      const socket = await dial(candidate, this.#options, this.#credentials, clock, either);
+      const socket = await connectTls(candidate, this.#options, this.#credentials, clock, either);
       return await openSession(socket, this.#sessionOptions(), clock);
     } catch (error) {
       throw overdue.signal.aborted ? fault : error;
@@ -355,7 +355,7 @@ export class Link {
       this.#onDrained = settle;
       if (this.#outstanding === 0) settle();
     });
-    proven.hurry();
+    proven.proveNow();
     const finished = drained.then(() => this.#announce(proven, false));
     await Promise.race([finished, overdue]);
     cancel();

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { MerestoneError } from '../base/error.ts';
-import { dialFault } from './connect-fault.ts';
+import { connectFault } from './connect-fault.ts';
 import { type BrokerTarget, parseTarget } from './broker-target.ts';
 
 /** One address of one of the brokers: where a connection goes. */
@@ -64,7 +64,7 @@ export class Brokers {
     const resolved = await Promise.all(
       this.targets.map(async (target) => {
         const addresses = await this.#addressesOf(target).catch((error: unknown) => {
-          faults.push(dialFault(error, target, this.#caFile));
+          faults.push(connectFault(error, target, this.#caFile));
           return [];
         });
         return addresses.map((address) => ({ ...target, address }));

@@ -11,12 +11,12 @@ import { deniedHint } from './session-fault.ts';
 export type Proof = 'passed' | 'too-large' | 'lost';
 
 /** `now`: as soon as one can leave. `thrifty`: when it is worth its bytes, and within ten seconds. */
-export type Haste = 'now' | 'thrifty';
+export type Urgency = 'now' | 'thrifty';
 
 interface Waiter {
   /** Of the packet to be vouched for. */
   bytes: number;
-  haste: Haste;
+  urgency: Urgency;
   sinceMs: number;
   resolve: (proof: Proof) => void;
 }
@@ -111,19 +111,19 @@ export class Canary {
   }
 
   /** As `confirm`, by a canary whose packet has at least so many bytes. */
-  prove(bytes: number, haste: Haste): Promise<Proof> {
+  prove(bytes: number, urgency: Urgency): Promise<Proof> {
     const { promise, resolve } = Promise.withResolvers<Proof>();
     if (this.#closed) resolve('lost');
     else {
-      if (haste === 'thrifty') this.#budget.earn(bytes);
-      this.#next.push({ bytes, haste, sinceMs: this.#clock.monotonicMs(), resolve });
+      if (urgency === 'thrifty') this.#budget.earn(bytes);
+      this.#next.push({ bytes, urgency, sinceMs: this.#clock.monotonicMs(), resolve });
       this.#schedule();
     }
     return promise;
   }
 
   /** Proofs that wait for company wait no longer, and none will from now on. */
-  hurry(): void {
+  proveNow(): void {
     this.#isHasty = true;
     this.#schedule();
   }
@@ -168,7 +168,7 @@ export class Canary {
 
   /** How long the next one may wait for company. */
   #waitMs(bytes: number): number {
-    if (this.#isHasty || this.#searching || this.#next.some(({ haste }) => haste === 'now')) return 0;
+    if (this.#isHasty || this.#searching || this.#next.some(({ urgency }) => urgency === 'now')) return 0;
     const waitingBytes = this.#next.reduce((sum, waiter) => sum + waiter.bytes, 0);
     const waitedMs = this.#clock.monotonicMs() - this.#next[0]!.sinceMs;
     return this.#budget.waitMs({ bytes, waitingBytes, waitedMs });

@@ -1,11 +1,11 @@
 import { MerestoneError } from '../base/error.ts';
-import { brokerCertificateWords } from './broker-certificate.ts';
-import type { FaultWords, SentChain, TlsError } from './fault-text.ts';
+import { brokerCertificateText } from './broker-certificate.ts';
+import type { FaultText, SentChain, TlsError } from './fault-text.ts';
 import type { BrokerTarget } from './broker-target.ts';
-import { alertWords } from './tls-alert.ts';
+import { alertText } from './tls-alert.ts';
 
 /** What went wrong before there was a TLS connection, in a technician's words. */
-export function dialFault(
+export function connectFault(
   cause: unknown,
   target: BrokerTarget,
   caFile: string,
@@ -13,15 +13,15 @@ export function dialFault(
 ): MerestoneError {
   const error: TlsError = cause instanceof Error ? cause : new Error(String(cause));
   const { code, message, hint } =
-    networkWords(error, target) ??
-    brokerCertificateWords(error, target, caFile, sent) ??
-    refusalWords(error) ??
-    tlsWords(error);
+    networkText(error, target) ??
+    brokerCertificateText(error, target, caFile, sent) ??
+    refusalText(error) ??
+    tlsText(error);
   return new MerestoneError(code, message, { subject: target.name, hint, cause, retryable: true });
 }
 
-function networkWords({ code = '' }: TlsError, { host, port }: BrokerTarget): FaultWords | undefined {
-  const words = (message: string, hint: string): FaultWords => ({ code: 'UplinkUnreachable', message, hint });
+function networkText({ code = '' }: TlsError, { host, port }: BrokerTarget): FaultText | undefined {
+  const words = (message: string, hint: string): FaultText => ({ code: 'UplinkUnreachable', message, hint });
   switch (code) {
     case 'ENOTFOUND':
       return words(
@@ -48,9 +48,9 @@ function networkWords({ code = '' }: TlsError, { host, port }: BrokerTarget): Fa
 }
 
 /** Undefined where the error is not the broker's word on our certificate or handshake, nor that we cannot even use it. */
-export function refusalWords(error: TlsError): FaultWords | undefined {
+export function refusalText(error: TlsError): FaultText | undefined {
   const { code = '', message } = error;
-  const alert = alertWords(error);
+  const alert = alertText(error);
   if (alert !== undefined) return alert;
   if (/^ERR_OSSL_|^ERR_CRYPTO_|^ERR_INVALID_ARG/.test(code)) {
     return {
@@ -62,8 +62,8 @@ export function refusalWords(error: TlsError): FaultWords | undefined {
   return undefined;
 }
 
-function tlsWords({ code = '', message }: TlsError): FaultWords {
-  const words = (text: string, hint: string): FaultWords => ({
+function tlsText({ code = '', message }: TlsError): FaultText {
+  const words = (text: string, hint: string): FaultText => ({
     code: 'UplinkUnreachable',
     message: text,
     hint,

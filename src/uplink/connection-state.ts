@@ -2,7 +2,7 @@
  * The life of the link to the broker. `reason` outlives the next attempt, so that the status goes on saying what
  * was wrong until it is right.
  */
-export type LinkState =
+export type ConnectionState =
   /** Dialling, TLS, CONNECT. */
   | { kind: 'connecting'; failures: number; reason: string | null }
   /** A session is there; whether it may write its own topics is being found out. */
@@ -17,7 +17,7 @@ export type LinkState =
   | { kind: 'held'; reason: string }
   | { kind: 'closed' };
 
-export type LinkEvent =
+export type ConnectionEvent =
   | { kind: 'connected' }
   | { kind: 'proved'; atMs: number }
   /** `useless`: nothing of the backlog was taken in this session. */
@@ -40,7 +40,7 @@ export const idleMs = 600_000;
 export const unstableFailuresMax = 4;
 
 /** The state that follows; the same object where `event` means nothing in `state`. */
-export function transition(state: LinkState, event: LinkEvent): LinkState {
+export function transition(state: ConnectionState, event: ConnectionEvent): ConnectionState {
   switch (event.kind) {
     case 'connected':
       return state.kind === 'connecting' ? { ...state, kind: 'proving' } : state;
@@ -61,7 +61,10 @@ export function transition(state: LinkState, event: LinkEvent): LinkState {
   }
 }
 
-function afterLoss(state: LinkState, { atMs, reason, useless }: LinkEvent & { kind: 'lost' }): LinkState {
+function afterLoss(
+  state: ConnectionState,
+  { atMs, reason, useless }: ConnectionEvent & { kind: 'lost' },
+): ConnectionState {
   switch (state.kind) {
     case 'connecting':
     case 'proving':
@@ -80,7 +83,7 @@ function afterLoss(state: LinkState, { atMs, reason, useless }: LinkEvent & { ki
 
 /** A session that took nothing is no better than none, unless it lasted so long that there was nothing to take. */
 function failuresAfter(
-  { failures, sinceMs }: LinkState & { kind: 'online' },
+  { failures, sinceMs }: ConnectionState & { kind: 'online' },
   atMs: number,
   useless: boolean,
 ): number {
@@ -90,7 +93,7 @@ function failuresAfter(
 }
 
 /** New credentials: they may cure what was wrong, so nothing waits. */
-function afterRenewal(state: LinkState): LinkState {
+function afterRenewal(state: ConnectionState): ConnectionState {
   switch (state.kind) {
     case 'connecting':
     case 'waiting':
@@ -107,7 +110,7 @@ function afterRenewal(state: LinkState): LinkState {
   }
 }
 
-function afterHold(state: LinkState, reason: string): LinkState {
+function afterHold(state: ConnectionState, reason: string): ConnectionState {
   switch (state.kind) {
     case 'connecting':
     case 'waiting':
@@ -123,7 +126,7 @@ function afterHold(state: LinkState, reason: string): LinkState {
   }
 }
 
-function afterEnding(state: LinkState & { kind: 'ending' }): LinkState {
+function afterEnding(state: ConnectionState & { kind: 'ending' }): ConnectionState {
   switch (state.next) {
     case 'closed':
       return { kind: 'closed' };
@@ -134,6 +137,6 @@ function afterEnding(state: LinkState & { kind: 'ending' }): LinkState {
   }
 }
 
-function holdsSession(state: LinkState): boolean {
+function holdsSession(state: ConnectionState): boolean {
   return state.kind === 'proving' || state.kind === 'online' || state.kind === 'ending';
 }

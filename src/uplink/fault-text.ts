@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../base/error.ts';
 
 /** What a fault is called, in a technician's words: what is wrong, and what to do. */
-export interface FaultWords {
+export interface FaultText {
   code: ErrorCode;
   message: string;
   hint: string;

@@ -32,7 +32,7 @@ export interface SessionEnd {
 const incomingBytesMax = 16_384;
 
 /** The mqtt.js client on its socket, and why they parted. */
-export class Wire {
+export class MqttConnection {
   readonly client: MqttClient;
   readonly socket: TLSSocket;
   readonly parties: Parties;

@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
-import { Canary, type Haste, type Proof } from './canary.ts';
+import { Canary, type Urgency, type Proof } from './canary.ts';
 import { packetBytes } from './mqtt-message.ts';
 import { packetTooLarge } from './reason-code.ts';
 import type { Answer, Message, Session } from './session.ts';
@@ -61,7 +61,7 @@ export class ProvenSession {
   }
 
   /** `acknowledged` is called once the broker has said that it has it, for what that is worth. Never rejects. */
-  async deliver(message: Message, haste: Haste, acknowledged: () => void = () => {}): Promise<Delivered> {
+  async deliver(message: Message, urgency: Urgency, acknowledged: () => void = () => {}): Promise<Delivered> {
     const { sizes } = this.#dependencies;
     const canary = this.#canary;
     const bytes = packetBytes(message);
@@ -77,14 +77,14 @@ export class ProvenSession {
       return this.#tooLarge(true);
     }
     acknowledged();
-    const proof = this.#note(bytes, canary === undefined ? 'passed' : await canary.prove(bytes, haste));
+    const proof = this.#note(bytes, canary === undefined ? 'passed' : await canary.prove(bytes, urgency));
     if (proof === 'passed') return answer;
     return proof === 'lost' ? { kind: 'unanswered' } : this.#tooLarge(true);
   }
 
   /** Proofs that wait for company wait no longer, and none will from now on. */
-  hurry(): void {
-    this.#canary?.hurry();
+  proveNow(): void {
+    this.#canary?.proveNow();
   }
 
   /** The broker does not take a message of this size, as far as can be told. */

@@ -1,6 +1,6 @@
 import { MerestoneError } from '../base/error.ts';
 import { type Origin, topicOf } from '../messages/topic.ts';
-import { refusalWords } from './connect-fault.ts';
+import { refusalText } from './connect-fault.ts';
 import { clip } from './fault-text.ts';
 import { describeReasonCode } from './reason-code.ts';
 import type { UplinkOptions } from './options.ts';
@@ -56,7 +56,7 @@ export function connackFault(
       );
     case 0x9c:
     case 0x9d:
-      return refused(...elsewhereWords(code, serverReference));
+      return refused(...elsewhereText(code, serverReference));
     case 0x95:
       return refused(
         'it takes no packet as large as CONNECT with its will',
@@ -73,7 +73,7 @@ export function connackFault(
 }
 
 /** [MQTT5 4.13.2] */
-function elsewhereWords(code: number, serverReference: string | undefined): [message: string, hint: string] {
+function elsewhereText(code: number, serverReference: string | undefined): [message: string, hint: string] {
   const where = serverReference === undefined ? '' : `: ${clip(serverReference)}`;
   return [
     `it sends this client to another server${where} (${describeReasonCode(code)})`,
@@ -99,7 +99,7 @@ export function disconnectFault(
   serverReference?: string,
 ): MerestoneError {
   if (code === 0x9c || code === 0x9d) {
-    const [message, hint] = elsewhereWords(code, serverReference);
+    const [message, hint] = elsewhereText(code, serverReference);
     return new MerestoneError('UplinkClosed', message, { subject: target.name, hint, retryable: true });
   }
   const takenOver = code === 0x8e;
@@ -148,7 +148,7 @@ export function closedFault(cause: Error | undefined, { target }: Parties): Mere
 
 /** Under TLS 1.3 the broker's word on our certificate comes when the handshake is over on our side. */
 function wordsOf(cause: Error | undefined, target: BrokerTarget): MerestoneError | undefined {
-  const words = cause && refusalWords(cause);
+  const words = cause && refusalText(cause);
   if (words === undefined) return undefined;
   const { code, message, hint } = words;
   return new MerestoneError(code, message, { subject: target.name, hint, cause, retryable: true });

@@ -7,7 +7,7 @@ import { formatDuration } from '../base/quantity.ts';
 import type { MerestoneError } from '../base/error.ts';
 import { packetBytes } from './mqtt-message.ts';
 import { closedFault, connackFault, qosFault, silentFault } from './session-fault.ts';
-import { type SessionEnd, type SessionOptions, Wire } from './mqtt-connection.ts';
+import { type SessionEnd, type SessionOptions, MqttConnection } from './mqtt-connection.ts';
 
 export interface Message {
   topic: string;
@@ -52,7 +52,7 @@ export class Session {
   /** Called once, before what is outstanding is told that it stays unanswered. */
   onEnded: (end: SessionEnd) => void = () => {};
 
-  readonly #wire: Wire;
+  readonly #mqttConnection: MqttConnection;
   readonly #clock: Clock;
   readonly #pending = new Map<
     number,
@@ -63,23 +63,23 @@ export class Session {
   #ended = false;
   #cancelWatch: Cancel | undefined;
 
-  constructor(wire: Wire, connack: IConnackPacket, clock: Clock) {
-    this.#wire = wire;
+  constructor(mqttConnection: MqttConnection, connack: IConnackPacket, clock: Clock) {
+    this.#mqttConnection = mqttConnection;
     this.#clock = clock;
     // 0 is against the protocol [MQTT5 3.2.2.3.3]; we would wait for ever.
     this.receiveMaximum = Math.max(1, connack.properties?.receiveMaximum ?? receiveMaximumDefault);
     this.packetBytesMax = connack.properties?.maximumPacketSize;
     // Absent means that it keeps them [MQTT5 3.2.2.3.5].
     this.retainAvailable =
-      wire.parties.protocol === '5' ? connack.properties?.retainAvailable !== false : null;
-    wire.client.on('packetreceive', (packet) => this.#receive(packet));
-    wire.client.on('message', (_topic, payload) => this.onMessage(payload));
-    this.ended = wire.closed.then((end) => this.#finish(end));
+      mqttConnection.parties.protocol === '5' ? connack.properties?.retainAvailable !== false : null;
+    mqttConnection.client.on('packetreceive', (packet) => this.#receive(packet));
+    mqttConnection.client.on('message', (_topic, payload) => this.onMessage(payload));
+    this.ended = mqttConnection.closed.then((end) => this.#finish(end));
   }
 
   /** MQTT's own bytes, without what TLS adds. */
   get bytesSent(): number {
-    return this.#wire.socket.bytesWritten;
+    return this.#mqttConnection.socket.bytesWritten;
   }
 
   /** Of the publishes that are not answered, the largest packet; 0 where there is none. */
@@ -93,11 +93,12 @@ export class Session {
     const send = (): void => {
       if (this.#ended) return resolve({ kind: 'unanswered' });
       const bytes = packetBytes(message);
-      if (this.#wire.parties.protocol === '3.1.1') this.#wire.expect(bytes + echoSlackBytes);
+      if (this.#mqttConnection.parties.protocol === '3.1.1')
+        this.#mqttConnection.expect(bytes + echoSlackBytes);
       const { topic, payload, properties } = message;
       // Where the broker keeps none, it must not be asked to [MQTT5 3.2.2.3.5].
       const retain = message.retain && this.retainAvailable !== false;
-      const { client } = this.#wire;
+      const { client } = this.#mqttConnection;
       const options = { qos: 1, retain, ...(properties && { properties }) } as const;
       client.publish(topic, payload as Buffer, options, () => {});
       const sentAtMs = this.#clock.monotonicMs();
@@ -116,7 +117,7 @@ export class Session {
   /** QoS 1. Whether the broker granted it; false also where the session ended first. */
   subscribe(topic: string): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#wire.client.subscribe(topic, { qos: 1 }, (error) => resolve(error === null));
+    this.#mqttConnection.client.subscribe(topic, { qos: 1 }, (error) => resolve(error === null));
     return promise;
   }
 
@@ -125,7 +126,7 @@ export class Session {
    * come in time. Never rejects.
    */
   async retained(topic: string, waitMs: number): Promise<Buffer | undefined> {
-    const { client } = this.#wire;
+    const { client } = this.#mqttConnection;
     const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
     const hear = (from: string, payload: Buffer, packet: IPublishPacket): void => {
       if (from === topic && packet.retain) resolve(payload);
@@ -152,17 +153,17 @@ export class Session {
   /** Says goodbye where nothing is outstanding (no will then), else just hangs up. Resolves when it is over. */
   async leave(): Promise<void> {
     if (this.#ended) return;
-    const fault = closedFault(undefined, this.#wire.parties);
+    const fault = closedFault(undefined, this.#mqttConnection.parties);
     if (this.#pending.size > 0) this.abort(fault);
-    else this.#wire.hangUp(fault, () => this.#wire.client.end());
-    const cancel = this.#clock.after(goodbyeMs, () => this.#wire.socket.destroy());
+    else this.#mqttConnection.hangUp(fault, () => this.#mqttConnection.client.end());
+    const cancel = this.#clock.after(goodbyeMs, () => this.#mqttConnection.socket.destroy());
     await this.ended;
     cancel();
   }
 
   /** Hangs up; the broker publishes the will. */
   abort(fault: MerestoneError): void {
-    this.#wire.hangUp(fault);
+    this.#mqttConnection.hangUp(fault);
   }
 
   #receive(packet: Packet): void {
@@ -187,7 +188,7 @@ export class Session {
       this.#cancelWatch = this.#clock.after(leftMs, () => this.#watch());
     } else {
       const what = `it did not answer a publish within ${formatDuration(answerMs)}`;
-      this.abort(silentFault(what, this.#wire.parties));
+      this.abort(silentFault(what, this.#mqttConnection.parties));
     }
   }
 
@@ -211,25 +212,26 @@ export async function openSession(
   options: SessionOptions,
   clock: Clock,
 ): Promise<Session> {
-  const wire = new Wire(socket, options);
+  const mqttConnection = new MqttConnection(socket, options);
   const { promise, resolve, reject } = Promise.withResolvers<Session>();
   let connack: IConnackPacket | undefined;
-  wire.client.on('packetreceive', (packet) => {
+  mqttConnection.client.on('packetreceive', (packet) => {
     if (packet.cmd !== 'connack' || connack !== undefined) return;
     connack = packet;
     boundKeepalive(packet, options.keepaliveSeconds);
     const code = packet.reasonCode ?? packet.returnCode ?? 0;
     const { serverReference } = packet.properties ?? {};
-    if (code !== 0) wire.hangUp(connackFault(code, options, serverReference));
-    else if (packet.properties?.maximumQoS === 0) wire.hangUp(qosFault(options));
-    else wire.welcomed = true;
+    if (code !== 0) mqttConnection.hangUp(connackFault(code, options, serverReference));
+    else if (packet.properties?.maximumQoS === 0) mqttConnection.hangUp(qosFault(options));
+    else mqttConnection.welcomed = true;
   });
   // A moment after the CONNACK, when mqtt.js has found that its store is empty and takes publishes.
-  wire.client.once('connect', () => {
-    if (wire.welcomed && connack !== undefined) resolve(new Session(wire, connack, clock));
+  mqttConnection.client.once('connect', () => {
+    if (mqttConnection.welcomed && connack !== undefined)
+      resolve(new Session(mqttConnection, connack, clock));
   });
   inBackground(
-    wire.closed.then(({ fault }) => reject(fault)),
+    mqttConnection.closed.then(({ fault }) => reject(fault)),
     reject,
   );
   return promise;

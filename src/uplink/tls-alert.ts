@@ -1,4 +1,4 @@
-import type { FaultWords, TlsError } from './fault-text.ts';
+import type { FaultText, TlsError } from './fault-text.ts';
 
 /**
  * The alerts of TLS by number (RFC 8446 §6, those of earlier versions included): by these the broker says why it
@@ -77,7 +77,7 @@ export function alertNumber({ code = '', message }: TlsError): number | undefine
 }
 
 /** Undefined where no alert ended the connection. */
-export function alertWords(error: TlsError): FaultWords | undefined {
+export function alertText(error: TlsError): FaultText | undefined {
   const number = alertNumber(error);
   if (number === undefined) return undefined;
   const name = alerts[number] ?? 'unknown';
@@ -88,10 +88,10 @@ export function alertWords(error: TlsError): FaultWords | undefined {
       "see 'merestone identity show', and which CA and revocation list the broker goes by";
     return { code: 'UplinkRefused', message: onCertificate, hint };
   }
-  return { code: 'UplinkUnreachable', ...handshakeWords(name, number) };
+  return { code: 'UplinkUnreachable', ...handshakeText(name, number) };
 }
 
-function handshakeWords(name: string, number: number): Omit<FaultWords, 'code'> {
+function handshakeText(name: string, number: number): Omit<FaultText, 'code'> {
   switch (name) {
     case 'protocol_version':
     case 'insufficient_security':

@@ -3,7 +3,7 @@ import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLS
 import type { Clock } from '../base/clock.ts';
 import { tlsPolicy } from '../base/tls-policy.ts';
 import { readAuthorities } from './authorities.ts';
-import { dialFault } from './connect-fault.ts';
+import { connectFault } from './connect-fault.ts';
 import { clip, type SentChain } from './fault-text.ts';
 import type { UplinkOptions } from './options.ts';
 import type { Candidate } from './broker-list.ts';
@@ -24,7 +24,7 @@ const tcpMs = 5000;
  * A TLS connection to the broker, its certificate checked against the CA file alone and against the host's name.
  * Rejects with a MerestoneError that tells a technician what is wrong. `signal` gives up; after success the caller owns the socket.
  */
-export async function dial(
+export async function connectTls(
   target: Candidate,
   { ca: caFile, alpn }: Pick<UplinkOptions, 'ca' | 'alpn'>,
   credentials: UplinkCredentials,
@@ -33,7 +33,7 @@ export async function dial(
 ): Promise<TLSSocket> {
   const ca = await readAuthorities(caFile);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
-  const fail = (error: unknown): void => reject(dialFault(error, target, caFile, sent));
+  const fail = (error: unknown): void => reject(connectFault(error, target, caFile, sent));
   let sent: SentChain | undefined;
   try {
     signal.throwIfAborted();

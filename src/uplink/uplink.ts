@@ -4,8 +4,8 @@ import type { Logger } from '../base/logger.ts';
 import type { UplinkStatus } from '../status/status.ts';
 import { type Channel, type Origin, topicOf } from '../messages/topic.ts';
 import type { UplinkCredentials } from './tls-connect.ts';
-import type { LinkState } from './connection-state.ts';
-import { Link, type Verdict } from './broker-connection.ts';
+import type { ConnectionState } from './connection-state.ts';
+import { BrokerConnection, type ConnectResult } from './broker-connection.ts';
 import { messageOf, packetBytes } from './mqtt-message.ts';
 import type { UplinkOptions } from './options.ts';
 import { describeReasonCode, noMatchingSubscribers, success } from './reason-code.ts';
@@ -84,7 +84,7 @@ export interface UplinkDependencies {
 
 /** What the uplink says of itself at the edges of a session. */
 export interface UplinkDocuments {
-  birth(): PublishRequest;
+  startMessage(): PublishRequest;
   will(): PublishRequest;
 }
 
@@ -113,7 +113,7 @@ class MqttUplink implements Uplink {
   readonly #options: UplinkOptions;
   readonly #origin: Origin;
   readonly #documents: UplinkDocuments;
-  readonly #link: Link;
+  readonly #connection: BrokerConnection;
   readonly #logger: Logger;
   readonly #batches = { published: 0, accepted: 0, refused: 0, noSubscribers: 0 };
   /** What the broker does not take, by channel, until it takes it. */
@@ -134,59 +134,59 @@ class MqttUplink implements Uplink {
     this.#origin = origin;
     this.#documents = documents;
     this.#logger = logger;
-    this.#link = new Link(options, origin, credentials, {
+    this.#connection = new BrokerConnection(options, origin, credentials, {
       clock,
       logger,
       lookup,
       will: () => messageOf(documents.will(), origin, options.protocol),
       announce: (online, send) => this.#announce(online, send),
       onReady: (session) => {
-        logger.info('uplink online', { broker: this.#link.target.name, protocol: options.protocol });
+        logger.info('uplink online', { broker: this.#connection.target.name, protocol: options.protocol });
         this.#noteRetain(session.retainAvailable !== false);
         events.onReady(this.#limits(session));
       },
       onLost: () => events.onLost(),
       onSizeLimit: () => {
-        const { bytesMax, batchBytesMax } = this.#link.sizes;
+        const { bytesMax, batchBytesMax } = this.#connection.sizes;
         events.onSizeLimit?.({ bytesMax, batchBytesMax });
       },
     });
   }
 
   get ready(): boolean {
-    return this.#link.state.kind === 'online';
+    return this.#connection.state.kind === 'online';
   }
 
   async publish(request: PublishRequest, acknowledged?: () => void): Promise<PublishOutcome> {
     const message = messageOf(request, this.#origin, this.#options.protocol);
-    const fits = packetBytes(message) <= this.#link.sizes.bytesMax;
+    const fits = packetBytes(message) <= this.#connection.sizes.bytesMax;
     if (request.channel === 'telemetry' && this.ready && fits) this.#batches.published += 1;
-    return this.#conclude(request, await this.#link.publish(message, acknowledged));
+    return this.#conclude(request, await this.#connection.publish(message, acknowledged));
   }
 
   tooLarge(request: PublishRequest): void {
-    this.#link.tooLarge(packetBytes(messageOf(request, this.#origin, this.#options.protocol)));
+    this.#connection.tooLarge(packetBytes(messageOf(request, this.#origin, this.#options.protocol)));
   }
 
   hold(reason: string): void {
-    this.#link.hold(reason);
+    this.#connection.hold(reason);
   }
 
   replaceCredentials(credentials: UplinkCredentials): void {
-    this.#link.replaceCredentials(credentials);
+    this.#connection.replaceCredentials(credentials);
   }
 
   retained(channel: Channel, waitMs: number): Promise<Uint8Array | undefined> {
-    return this.#link.retained(topicOf(this.#origin, channel), waitMs);
+    return this.#connection.retained(topicOf(this.#origin, channel), waitMs);
   }
 
   stop(deadlineMs: number): Promise<void> {
-    return this.#link.stop(deadlineMs);
+    return this.#connection.stop(deadlineMs);
   }
 
   status(): UplinkStatus {
     const { state, target, sinceWallMs, forMs, offlineMs, connects, outstanding, bytesSent, sizes } =
-      this.#link;
+      this.#connection;
     const reasons = [
       ...this.#complaints.values(),
       this.#keepsRetained ? null : unretained,
@@ -207,7 +207,7 @@ class MqttUplink implements Uplink {
       roundTripMs: this.#roundTripMs,
       packetBytesMax: finite(sizes.bytesMax),
       oversizeBatches: 0, // the forwarder counts them
-      retainAvailable: this.#link.retainAvailable,
+      retainAvailable: this.#connection.retainAvailable,
       bytesSent,
     };
   }
@@ -217,13 +217,13 @@ class MqttUplink implements Uplink {
     return { inflightMax, packetBytesMax: session.packetBytesMax };
   }
 
-  async #announce(online: boolean, send: (message: Message) => Promise<Verdict>): Promise<boolean> {
-    const request = online ? this.#documents.birth() : this.#documents.will();
+  async #announce(online: boolean, send: (message: Message) => Promise<ConnectResult>): Promise<boolean> {
+    const request = online ? this.#documents.startMessage() : this.#documents.will();
     const verdict = await send(messageOf(request, this.#origin, this.#options.protocol));
     return this.#conclude(request, verdict).kind !== 'unsettled';
   }
 
-  #conclude(request: PublishRequest, verdict: Verdict): PublishOutcome {
+  #conclude(request: PublishRequest, verdict: ConnectResult): PublishOutcome {
     if (verdict.kind === 'unanswered') return { ...verdict, kind: 'unsettled' };
     if (verdict.kind === 'too-large') {
       this.#note(request.channel, verdict);
@@ -288,7 +288,7 @@ class MqttUplink implements Uplink {
   }
 }
 
-function shownState(state: LinkState): UplinkStatus['state'] {
+function shownState(state: ConnectionState): UplinkStatus['state'] {
   return state.kind === 'ending' ? state.next : state.kind;
 }
 

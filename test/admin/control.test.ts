@@ -127,12 +127,12 @@ describe('control socket', () => {
   it('knows a member of its group from its owner, and lets no stranger in', {
     skip: !isRoot && 'needs root',
   }, async () => {
-    const [member, stranger, group] = [54_321, 54_322, 54_320];
+    const [member, otherUser, group] = [54_321, 54_322, 54_320];
     chmodSync(folder, 0o755);
     chmodSync(path.dirname(socketPath), 0o755);
     chownSync(socketPath, 0, group);
     assert.equal(await askAs(member, group), '{"id":1,"result":"54321"}');
-    assert.equal(await askAs(stranger, stranger), 'EACCES');
+    assert.equal(await askAs(otherUser, otherUser), 'EACCES');
   });
 
   /** What a process of that user gets from `who`, or the code of the error. */

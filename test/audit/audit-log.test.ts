@@ -13,7 +13,7 @@ import type { Signer } from '../../src/identity/signer.ts';
 import { AuditLog, type AuditLimits } from '../../src/audit/audit-log.ts';
 import type { AuditEntry } from '../../src/audit/audit-entry.ts';
 import { decodeEntry } from '../../src/audit/audit-entry.ts';
-import { verifyAudit, type AuditVerdict } from '../../src/audit/audit-verification.ts';
+import { verifyAudit, type AuditVerificationResult } from '../../src/audit/audit-verification.ts';
 import { chainNext } from '../../src/messages/hash-chain.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
@@ -24,7 +24,7 @@ const keys = mkdtempSync(join(tmpdir(), 'merestone-audit-keys-'));
 let anchors: Certificate[];
 let root: Holder;
 let signer: Signer;
-let stranger: Signer;
+let otherUser: Signer;
 let directory: string;
 
 async function signerOf(tenant: string, gateway: string, authority: Holder): Promise<Signer> {
@@ -40,7 +40,7 @@ before(async () => {
   root = await makeAuthority();
   anchors = [parseCertificate(root.der, 'ca.crt')];
   signer = await signerOf('acme', 'acme_gw-0001', root);
-  stranger = await signerOf('globex', 'globex_gw-0001', root);
+  otherUser = await signerOf('globex', 'globex_gw-0001', root);
 });
 after(() => rmSync(keys, { recursive: true, force: true }));
 beforeEach(() => {
@@ -58,7 +58,7 @@ function quota(log: AuditLog, limit: number): AuditEntry {
 
 const file = (number = 1): string => join(directory, `audit-00000${number}.ndjson`);
 const linesOf = (number = 1): string[] => readFileSync(file(number), 'utf8').split('\n').slice(0, -1);
-const faultsOf = ({ findings }: AuditVerdict): string[] =>
+const faultsOf = ({ findings }: AuditVerificationResult): string[] =>
   findings.filter(({ severity }) => severity === 'fault').map(({ line, message }) => `${line}: ${message}`);
 
 /** A log of a header, nine entries, a signature over them and two more entries. */
@@ -366,7 +366,7 @@ describe('tampering with an audit log', () => {
   it("is found: another tenant's signature, another CA's, and another tenant's segment", async () => {
     const log = open();
     quota(log, 1);
-    await log.sign(stranger);
+    await log.sign(otherUser);
     log.close();
     assert.match(
       faultsOf(await verifyAudit(directory, anchors)).join(),

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { before, describe, it } from 'node:test';
 import { connectAsync } from 'mqtt';
-import { BrokerDial, type Lookup } from '../../src/backend/broker-choice.ts';
+import { BrokerChoice, type Lookup } from '../../src/backend/broker-choice.ts';
 import { faultOfConnection, lastingFaultOf } from '../../src/backend/broker-fault.ts';
 import { Subscriber } from '../../src/backend/subscriber.ts';
 import type { MerestoneError } from '../../src/base/error.ts';
@@ -188,7 +188,7 @@ describe('the nodes that a consumer may connect to', () => {
       rotating('127.0.0.8', '127.0.0.9')(host, { all: true }, done);
     };
     const port = await freePort();
-    const dial = new BrokerDial(
+    const dial = new BrokerChoice(
       [
         { host: 'none.example', port },
         { host: 'cluster.example', port },
@@ -199,7 +199,7 @@ describe('the nodes that a consumer may connect to', () => {
     );
     const tried: string[] = [];
     for (let tries = 1; tries <= 8; tries++) {
-      const socket = dial.dial();
+      const socket = dial.connect();
       await once(socket, 'close').catch(() => {});
       tried.push(dial.current);
       const faults = dial.leave({ reason: 'x' });
@@ -249,9 +249,9 @@ describe('the nodes that a consumer may connect to', () => {
     const named = { commonName: 'cluster.example', server: { dnsNames: ['cluster.example'] } };
     const own = await authority.issue(named);
     const nameless = await authority.issue({ commonName: 'cluster.example', server: {} });
-    const stranger = await (await createAuthority('Stranger CA')).issue(named);
+    const otherUser = await (await createAuthority('Stranger CA')).issue(named);
     const cases = [
-      [stranger, {}, /unable to (verify|get)/],
+      [otherUser, {}, /unable to (verify|get)/],
       [nameless, {}, /does not match certificate|altnames/],
       [own, { maxVersion: 'TLSv1.2', ciphers: 'AES128-GCM-SHA256' }, /: ssl\/tls alert handshake failure$/],
     ] as const;

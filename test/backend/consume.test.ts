@@ -414,14 +414,14 @@ describe('merestone consume, with a real Mosquitto', () => {
   });
 
   it('says what is wrong and ends with the right code', async () => {
-    const stranger = await createAuthority('Stranger CA');
-    const outsider = await stranger.issue({ organization: 'backend', commonName: 'backend' });
+    const otherUser = await createAuthority('Stranger CA');
+    const outsider = await otherUser.issue({ organization: 'backend', commonName: 'backend' });
     const gateway = await authority.issue({ organization: 'gamma', commonName: 'gamma_gw-0001' });
     for (const [name, issued] of Object.entries({ outsider, gateway })) {
       await writeFile(join(folder, `${name}.crt`), issued.certificatePem);
       await writeFile(join(folder, `${name}.key`), issued.privateKeyPem);
     }
-    await writeFile(join(folder, 'stranger.crt'), stranger.certificatePem);
+    await writeFile(join(folder, 'stranger.crt'), otherUser.certificatePem);
     await writeFile(join(folder, 'not-a-state'), 'x'.repeat(5000));
     const swap = (words: string[], option: string, value: string): string[] =>
       words.map((word, index) => (words[index - 1] === option ? value : word));

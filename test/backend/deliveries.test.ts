@@ -33,7 +33,7 @@ class Bench {
   constructor(aside = true) {
     this.deliveries = new Deliveries({
       clock: this.clock,
-      aside: aside ? this.store.aside : undefined,
+      parked: aside ? this.store.parked : undefined,
       take: async ({ topic, payload }, breathe) => {
         const [, tenant] = topic.split('/');
         // In slices of a millisecond.
@@ -95,7 +95,7 @@ describe('deliveries', () => {
     void bench.deliveries.room()?.then(() => (room = true));
     await Promise.resolve();
     assert.equal(room, false);
-    assert.deepEqual(bench.store.aside.waiting(), []);
+    assert.deepEqual(bench.store.parked.waiting(), []);
     await bench.until(() => room && bench.acknowledged.length > 0);
     await bench.until(() => bench.taken.length === windowMax);
     await bench.end();
@@ -133,7 +133,7 @@ describe('deliveries', () => {
       'and it stays in order',
     );
     assert.deepEqual(bench.overrun, []);
-    assert.deepEqual(bench.store.aside.waiting(), []);
+    assert.deepEqual(bench.store.parked.waiting(), []);
     await bench.end();
   });
 
@@ -303,7 +303,7 @@ describe('deliveries', () => {
     await bench.until(() => bench.slowed.length === 1);
     for (let seq = 60; seq < 100; seq++) bench.offer('flood', seq, 100_000);
     assert.ok(bench.overrun.length > 0, 'a megabyte is all the room');
-    for (let turn = 0; turn < 1000 && bench.store.aside.waiting().length > 0; turn++) {
+    for (let turn = 0; turn < 1000 && bench.store.parked.waiting().length > 0; turn++) {
       bench.clock.advance(10_000);
       for (let loop = 0; loop < 20; loop++) await nextLoop();
     }
@@ -321,7 +321,7 @@ describe('deliveries', () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     bench.stuck = promise;
     for (let turn = 0; turn < 50; turn++) await nextLoop();
-    assert.ok(bench.store.aside.waiting().length > 0);
+    assert.ok(bench.store.parked.waiting().length > 0);
     bench.clock.advance(1000);
     const acknowledged = bench.acknowledged.length;
     for (let seq = 101; seq <= 300; seq++) {

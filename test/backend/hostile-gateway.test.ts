@@ -34,7 +34,7 @@ describe('whatever a gateway sends', () => {
       ['telemetry', 'event', 'meta', 'status'].map((channel) => [`${channel}-refused`, acme]),
     );
     assert.equal(bench.rows.length, 2 * seq);
-    assert.equal([...bench.store.aside.refused()].length, 4);
+    assert.equal([...bench.store.parked.refused()].length, 4);
   });
 
   it('is its own, also where it meets a fault of ours that nobody thought of', async () => {
@@ -103,7 +103,7 @@ describe('whatever a gateway sends', () => {
     const bench = new ConsumerBench();
     const junk = Buffer.alloc(10_000, 'x');
     for (let n = 0; n < 20; n++) await bench.take('telemetry', junk, acme);
-    const kept = [...bench.store.aside.refused()];
+    const kept = [...bench.store.parked.refused()];
     assert.equal(kept.length, 9);
     assert.match(bench.notices.at(-1)!.message, /not kept$/);
     assert.equal(bench.notices.at(-1)!.details!['kept'], false);
@@ -117,13 +117,13 @@ describe('whatever a gateway sends', () => {
     await before.take('telemetry', newer, acme);
     await before.take('telemetry', stream.payload(2), acme);
     assert.deepEqual(
-      [...before.store.aside.refused()].map(({ reason }) => reason.startsWith('v: ')),
+      [...before.store.parked.refused()].map(({ reason }) => reason.startsWith('v: ')),
       [true],
     );
     before.store.close();
     const store = new StateStore(file, asideLimits);
-    assert.equal(store.aside.release(), 1);
-    assert.deepEqual(store.aside.oldest(acme)!.arrival.payload.toString(), newer);
+    assert.equal(store.parked.release(), 1);
+    assert.deepEqual(store.parked.oldest(acme)!.arrival.payload.toString(), newer);
     store.close();
   });
 
@@ -188,7 +188,7 @@ describe('a gateway of many epochs and gaps', () => {
       const { user, system } = process.cpuUsage(before);
       tickMs.push((user + system) / 1000);
     }
-    assert.equal([...bench.store.heldStreams()].length, 4);
+    assert.equal([...bench.store.cachedStreams()].length, 4);
     assert.ok(Math.max(...tickMs) < 250, tickMs.join());
     const before = process.cpuUsage();
     for (let tick = 0; tick < 100; tick++) bench.consumer.tick();
@@ -211,7 +211,7 @@ describe('a gateway of many epochs and gaps', () => {
     await bench.take('telemetry', first.payload(2), acme);
     await bench.take('telemetry', first.payload(3), acme);
     assert.equal(bench.rows.length, rows);
-    const kept = [...bench.store.aside.refused()];
+    const kept = [...bench.store.parked.refused()];
     assert.equal(kept.length, 2);
     assert.match(kept[0]!.reason, /is over: 64 others came after it/);
     // The one that goes on is never folded, however many come beside it.
@@ -283,7 +283,7 @@ describe('a second chain over old numbers', () => {
       bench = new ConsumerBench({ file });
     }
     assert.deepEqual(forks, [undefined, 1, 2, 3, 4]);
-    assert.equal([...bench.store.aside.refused()].length, 1);
+    assert.equal([...bench.store.parked.refused()].length, 1);
     for (const payload of contents.slice(0, 5)) await bench.take('telemetry', payload, acme);
     assert.equal(bench.consumer.counts.duplicates, 5);
     bench.store.close();

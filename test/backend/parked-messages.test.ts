@@ -26,21 +26,21 @@ describe('messages set aside', () => {
     const file = join(folder, 'order.state');
     const before = new StateStore(file, asideLimits);
     for (const text of ['one', 'two', 'three'])
-      assert.ok(before.aside.keepWaiting(acme, arrival(5, text), 1));
+      assert.ok(before.parked.keepWaiting(acme, arrival(5, text), 1));
     before.close();
     const store = new StateStore(file, asideLimits);
-    assert.deepEqual(store.aside.waiting(), [{ ...acme, count: 3 }]);
+    assert.deepEqual(store.parked.waiting(), [{ ...acme, count: 3 }]);
     for (const text of ['one', 'two', 'three']) {
-      const found = store.aside.oldest(acme)!;
+      const found = store.parked.oldest(acme)!;
       assert.deepEqual(found.arrival, arrival(5, text));
-      store.aside.remove(acme, found.id, found.arrival);
+      store.parked.remove(acme, found.id, found.arrival);
     }
-    assert.equal(store.aside.oldest(acme), undefined);
+    assert.equal(store.parked.oldest(acme), undefined);
     store.close();
   });
 
   it('have so much room for each tenant, and again when they were taken', () => {
-    const { aside } = new StateStore(':memory:', asideLimits);
+    const { parked: aside } = new StateStore(':memory:', asideLimits);
     let kept = 0;
     while (kept < 100 && aside.keepWaiting(acme, arrival(100_000), 1)) kept++;
     assert.equal(kept, 9);
@@ -56,7 +56,7 @@ describe('messages set aside', () => {
     let store = new StateStore(file, asideLimits);
     const fill = (origin: typeof acme): number => {
       let kept = 0;
-      while (kept < 100 && store.aside.keepRefused(origin, arrival(20_000), 1, 'v: 2')) kept++;
+      while (kept < 100 && store.parked.keepRefused(origin, arrival(20_000), 1, 'v: 2')) kept++;
       return kept;
     };
     assert.equal(fill(acme), 4);
@@ -65,7 +65,7 @@ describe('messages set aside', () => {
     assert.equal(fill(acme), 0);
     assert.equal(fill(second), 4);
     assert.equal(fill({ ...acme, gateway: 'third' }), 1, 'what the tenant has left');
-    const [first] = store.aside.refused();
+    const [first] = store.parked.refused();
     assert.deepEqual(first, {
       id: 1,
       at: 1,
@@ -74,8 +74,8 @@ describe('messages set aside', () => {
       reason: 'v: 2',
       bytes: 20_000,
     });
-    assert.equal(store.aside.release(), 9);
-    assert.deepEqual([...store.aside.refused()], []);
+    assert.equal(store.parked.release(), 9);
+    assert.deepEqual([...store.parked.refused()], []);
     assert.equal(fill(acme), 4, 'released, they take no room of what is refused');
     store.close();
   });
@@ -84,17 +84,17 @@ describe('messages set aside', () => {
     const file = join(folder, 'cut.state');
     const before = new StateStore(file, asideLimits);
     before.commit({ event: { ...acme, id: 'e1' } });
-    for (let n = 0; n < 50; n++) before.aside.keepWaiting(acme, arrival(10_000), 1);
+    for (let n = 0; n < 50; n++) before.parked.keepWaiting(acme, arrival(10_000), 1);
     before.close();
     const bytes = readFileSync(`${file}.aside`);
     bytes.fill(0x55, 4096, 40_000);
     writeFileSync(`${file}.aside`, bytes);
     const store = new StateStore(file, asideLimits);
-    assert.match(store.damagedAside!, /cut\.state\.aside\.damaged-\d+$/);
-    assert.ok(existsSync(store.damagedAside!));
-    assert.deepEqual(store.aside.waiting(), []);
+    assert.match(store.damagedParked!, /cut\.state\.aside\.damaged-\d+$/);
+    assert.ok(existsSync(store.damagedParked!));
+    assert.deepEqual(store.parked.waiting(), []);
     assert.ok(store.hasEvent({ ...acme, id: 'e1' }));
-    assert.ok(store.aside.keepWaiting(acme, arrival(10), 1));
+    assert.ok(store.parked.keepWaiting(acme, arrival(10), 1));
     store.close();
   });
 });

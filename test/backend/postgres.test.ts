@@ -140,9 +140,9 @@ describe('rows in a real PostgreSQL', () => {
       await refused('SELECT * FROM merestone.reading');
       await session.end();
     }
-    const stranger = await postgres.connect('nobody', 'n');
-    await assert.rejects(stranger.query('SELECT * FROM merestone.reading'), /permission denied/);
-    await stranger.end();
+    const otherUser = await postgres.connect('nobody', 'n');
+    await assert.rejects(otherUser.query('SELECT * FROM merestone.reading'), /permission denied/);
+    await otherUser.end();
   });
 
   it('are written by a role that reads nothing', async () => {
@@ -317,13 +317,13 @@ describe('rows in a real PostgreSQL', () => {
       const bench = new ConsumerBench({ sink });
       for (const seq of [1, 2, 3, 4]) await bench.take('telemetry', stream.payload(seq), origin);
       await admin.query(undo);
-      const [refused, ...more] = bench.store.aside.refused();
+      const [refused, ...more] = bench.store.parked.refused();
       assert.match(refused!.reason, reason);
       assert.deepEqual(more, []);
-      assert.equal(bench.store.aside.release(), 1);
-      for (let found = bench.store.aside.oldest(origin); found; found = bench.store.aside.oldest(origin)) {
+      assert.equal(bench.store.parked.release(), 1);
+      for (let found = bench.store.parked.oldest(origin); found; found = bench.store.parked.oldest(origin)) {
         await bench.consumer.take(found.arrival);
-        bench.store.aside.remove(origin, found.id, found.arrival);
+        bench.store.parked.remove(origin, found.id, found.arrival);
       }
       await sink.close();
       const { rows: stored } = await admin.query(

@@ -23,7 +23,7 @@ function newer(seq: number, bytes: number): Buffer {
 
 /** What waits is taken, as a running consumer takes it. */
 async function takeAll(bench: ConsumerBench, times = Infinity): Promise<void> {
-  const { aside } = bench.store;
+  const { parked: aside } = bench.store;
   for (let taken = 0; taken < times; taken++) {
     const found = aside.oldest(acme);
     if (found === undefined) return;
@@ -33,7 +33,7 @@ async function takeAll(bench: ConsumerBench, times = Infinity): Promise<void> {
 }
 
 const seqsOf = (store: StateStore): number[] =>
-  [...store.aside.refused()].map(({ bytes }) => bytes % 1000).sort((a, b) => a - b);
+  [...store.parked.refused()].map(({ bytes }) => bytes % 1000).sort((a, b) => a - b);
 
 describe('messages that were refused', () => {
   const folder = mkdtempSync(join(tmpdir(), 'replay-'));
@@ -60,14 +60,14 @@ describe('messages that were refused', () => {
     assert.deepEqual(earlier.of('checkpoint-refused').length, 1);
     earlier.store.close();
     const later = new ConsumerBench({ file, vouchFor });
-    assert.equal(later.store.aside.release(), 1);
+    assert.equal(later.store.parked.release(), 1);
     await takeAll(later);
     assert.deepEqual(
       later.of('verified').map(({ details }) => [details!['from'], details!['to']]),
       [[1, 2]],
     );
-    assert.deepEqual([...later.store.aside.refused()], []);
-    assert.equal(later.store.aside.release(), 0);
+    assert.deepEqual([...later.store.parked.refused()], []);
+    assert.equal(later.store.parked.release(), 0);
     later.store.close();
   });
 
@@ -78,7 +78,7 @@ describe('messages that were refused', () => {
     const kept = [1, 2, 3, 4, 5, 6, 7, 8, 9];
     assert.deepEqual(seqsOf(bench.store), kept);
     for (let replays = 0; replays < 3; replays++) {
-      assert.equal(bench.store.aside.release(), 9);
+      assert.equal(bench.store.parked.release(), 9);
       await takeAll(bench);
       assert.deepEqual(seqsOf(bench.store), kept);
     }
@@ -88,29 +88,29 @@ describe('messages that were refused', () => {
     const bench = new ConsumerBench();
     for (let seq = 1; seq <= 9; seq++) await bench.take('telemetry', newer(seq, 10_000 + seq), acme);
     for (let replays = 0; replays < 3; replays++) {
-      bench.store.aside.release();
+      bench.store.parked.release();
       for (let seq = 101; seq <= 120; seq++) await bench.take('telemetry', newer(seq, 10_000 + seq), acme);
       await takeAll(bench);
       const kept = seqsOf(bench.store);
       assert.deepEqual(kept.slice(0, 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-      const bytes = [...bench.store.aside.refused()].reduce((sum, each) => sum + each.bytes, 0);
+      const bytes = [...bench.store.parked.refused()].reduce((sum, each) => sum + each.bytes, 0);
       assert.ok(bytes <= 2 * asideLimits.refusedBytesMax, `${bytes} bytes are kept`);
     }
     await bench.take('telemetry', newer(1, 10), beta);
-    assert.equal([...bench.store.aside.refused()].at(-1)!.tenant, 'beta', 'another tenant has its own room');
+    assert.equal([...bench.store.parked.refused()].at(-1)!.tenant, 'beta', 'another tenant has its own room');
   });
 
   it('are there once, whenever the consumer is killed while it tries them again', async () => {
     const file = join(folder, 'killed.state');
     let bench = new ConsumerBench({ file });
     for (let seq = 1; seq <= 5; seq++) await bench.take('telemetry', newer(seq, 1000 + seq), acme);
-    bench.store.aside.release();
+    bench.store.parked.release();
     await takeAll(bench, 2);
     // In the midst of the third: refused, and not yet removed.
-    await bench.consumer.take(bench.store.aside.oldest(acme)!.arrival);
+    await bench.consumer.take(bench.store.parked.oldest(acme)!.arrival);
     bench.store.close();
     bench = new ConsumerBench({ file });
-    assert.deepEqual(bench.store.aside.waiting(), [{ ...acme, count: 2 }]);
+    assert.deepEqual(bench.store.parked.waiting(), [{ ...acme, count: 2 }]);
     await takeAll(bench);
     assert.deepEqual(seqsOf(bench.store), [1, 2, 3, 4, 5]);
     bench.store.close();
@@ -123,7 +123,7 @@ describe('messages that were refused', () => {
         await bench.take(channel, Buffer.from('{"v":2}'.padEnd(20_000)), acme, true);
       }
       await bench.take(channel, '{"v":3}', acme, true);
-      assert.equal([...bench.store.aside.refused()].length, 2);
+      assert.equal([...bench.store.parked.refused()].length, 2);
       assert.ok(bench.notices.every(({ message }) => !message.endsWith('not kept')));
     });
   }
@@ -132,14 +132,14 @@ describe('messages that were refused', () => {
     const file = join(folder, 'room.state');
     for (let starts = 0; starts < 3; starts++) {
       const bench = new ConsumerBench({ file });
-      bench.store.aside.release();
+      bench.store.parked.release();
       await takeAll(bench);
       for (let seq = 1; seq <= 30; seq++) await bench.take('telemetry', newer(seq, 10_000 + seq), acme);
       bench.store.close();
     }
     const store = new StateStore(file, asideLimits);
     assert.equal(seqsOf(store).length, 9);
-    assert.ok(store.aside.keepRefused(beta, arrivalOf(newer(1, 10)), 0, 'x'));
+    assert.ok(store.parked.keepRefused(beta, arrivalOf(newer(1, 10)), 0, 'x'));
     store.close();
   });
 });

@@ -97,7 +97,7 @@ describe('a signed checkpoint', () => {
   }
 
   it('is refused in every way that it can be wrong', async () => {
-    const stranger = await issueSigner(acmeCa, { tenant: 'acme', gateway: 'acme_gw-0002' });
+    const otherUser = await issueSigner(acmeCa, { tenant: 'acme', gateway: 'acme_gw-0002' });
     const betaSigner = await issueSigner(betaCa, beta);
     const impostor = await issueSigner(betaCa, acme);
     const minuteMs = 60_000;
@@ -121,7 +121,7 @@ describe('a signed checkpoint', () => {
       ['no signature', `${protectedPart}.${jws.split('.')[1]}.`, /signature is not good/],
       ['alg none', forge({ ...good, alg: 'none' }, claims, signer), /signature is not good/],
       ['alg HS256 with the public key as secret', hmac, /signature is not good/],
-      ['signed by another key', forge(good, claims, stranger), /signature is not good/],
+      ['signed by another key', forge(good, claims, otherUser), /signature is not good/],
       ['no certificate', forge({ alg: 'ES256' }, claims, signer), /brings no certificate/],
       ['certificates that are none', forge({ ...good, x5c: ['AAAA'] }, claims, signer), /x5t#S256/],
       ['no thumbprint', forge({ ...good, 'x5t#S256': undefined }, claims, signer), /x5t#S256/],
@@ -134,7 +134,7 @@ describe('a signed checkpoint', () => {
       ['too long', 'a'.repeat(70_000), /longer than/],
       [
         'another gateway of the tenant',
-        stranger.sign(claims),
+        otherUser.sign(claims),
         /speaks for acme\/acme_gw-0001.* acme\/acme_gw-0002/,
       ],
       ['another tenant’s certificate', betaSigner.sign(claims), /certificate is not good/],

@@ -14,9 +14,9 @@ describe('rows without units', () => {
     watch.noteRows(acme, 4);
     clock.advance(9000);
     watch.noteRows(beta, 1);
-    assert.deepEqual(watch.look(), []);
+    assert.deepEqual(watch.check(), []);
     clock.advance(1000);
-    const [notice, ...others] = watch.look();
+    const [notice, ...others] = watch.check();
     assert.deepEqual(others, []);
     assert.deepEqual([notice!.kind, notice!.severity, notice!.origin], ['no-meta', 'warning', acme]);
     assert.deepEqual(notice!.details, { rows: 7 });
@@ -24,10 +24,10 @@ describe('rows without units', () => {
     watch.noteRows(acme, 5);
     clock.advance(9000);
     assert.deepEqual(
-      watch.look().map(({ origin }) => origin),
+      watch.check().map(({ origin }) => origin),
       [beta],
     );
-    assert.deepEqual(watch.look(), []);
+    assert.deepEqual(watch.check(), []);
   });
 
   it('are counted when meta comes after all', () => {
@@ -39,7 +39,7 @@ describe('rows without units', () => {
     assert.deepEqual(watch.describe(acme)!.details, { rows: 4 });
     assert.equal(watch.describe(acme), undefined);
     clock.advance(60_000);
-    assert.deepEqual(watch.look(), []);
+    assert.deepEqual(watch.check(), []);
   });
 
   it('of ever more gateways take no more memory than those of ten thousand', () => {
@@ -47,6 +47,6 @@ describe('rows without units', () => {
     const watch = new UnitWatch(clock);
     for (let index = 0; index < 10_100; index += 1) watch.noteRows({ ...acme, gateway: `gw-${index}` }, 1);
     clock.advance(10_000);
-    assert.equal(watch.look().length, 10_000);
+    assert.equal(watch.check().length, 10_000);
   });
 });

@@ -52,9 +52,9 @@ async function keepsOut(
   const forged = mark();
   await act(forged, backend);
   // What comes after on the same way shows that nothing is still under way.
-  using witness = await enter(stage, stage.acme2, 'acme_gw-0002');
+  using highWaterMark = await enter(stage, stage.acme2, 'acme_gw-0002');
   const last = mark();
-  await witness.publish('t/acme/acme_gw-0002/event', last);
+  await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
   await backend.receives(`t/acme/acme_gw-0002/event ${last}`);
   return !backend.arrived.includes(`${topic} ${forged}`);
 }
@@ -255,9 +255,9 @@ export const tricks = {
       const forged = mark();
       await backend.publish(`${victimRoot}/telemetry`, forged);
       if (backend.ended) return true;
-      using witness = await enter(stage, stage.acme2, 'acme_gw-0002');
+      using highWaterMark = await enter(stage, stage.acme2, 'acme_gw-0002');
       const last = mark();
-      await witness.publish('t/acme/acme_gw-0002/event', last);
+      await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
       await until(
         () => backend.ended || backend.arrived.some((line) => line.endsWith(` ${last}`)),
         'the witness',
@@ -273,9 +273,9 @@ export const tricks = {
     title: "come with another tenant's certificate of the same CN",
     held: (stage) => cannotWrite(stage, stage.sameCommonName, `${victimRoot}/telemetry`),
   },
-  stranger: {
+  otherUser: {
     title: "come with another's name, by a CA that the broker does not trust",
-    held: (stage) => isKeptOut(stage, stage.stranger),
+    held: (stage) => isKeptOut(stage, stage.otherUser),
   },
   forged: {
     title: "come with another's name, by one's own tenant's CA, which the broker trusts",

@@ -61,8 +61,8 @@ async function survivors({ kind, write, protocolVersion, count }: Way): Promise<
 
   await broker.start();
   using returned = await comesBack(() => enter(cast.backend, 'backend', session));
-  using witness = await enter(cast.acme1, 'acme_gw-0001');
-  await witness.publish(topic, 'after');
+  using highWaterMark = await enter(cast.acme1, 'acme_gw-0001');
+  await highWaterMark.publish(topic, 'after');
   const payloads = () => new Set(returned.arrived.map((line) => line.slice(topic.length + 1)));
   await until(() => payloads().has('after'), 'what is sent after the restart', arrivalMs);
   return new Set([...payloads()].filter((payload) => payload.startsWith('batch-')));

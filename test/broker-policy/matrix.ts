@@ -18,8 +18,8 @@ const open: Record<Column, readonly TrickName[]> = {
   nats: ['clientIdKick', 'forged', 'revoked'],
 };
 
-export function shouldHold(column: Column, trick: TrickName): boolean {
-  return !open[column].includes(trick);
+export function shouldHold(column: Column, attack: TrickName): boolean {
+  return !open[column].includes(attack);
 }
 
 /** The table of docs/brokers.md. */
@@ -29,8 +29,11 @@ export function matrixTable(): string {
   return [
     row(['trick', ...names.map((name) => columns[name])]),
     row(['---', ...names.map(() => '---')]),
-    ...trickNames.map((trick) =>
-      row([tricks[trick].title, ...names.map((name) => (shouldHold(name, trick) ? 'held' : '**not held**'))]),
+    ...trickNames.map((attack) =>
+      row([
+        tricks[attack].title,
+        ...names.map((name) => (shouldHold(name, attack) ? 'held' : '**not held**')),
+      ]),
     ),
   ].join('\n');
 }

@@ -45,7 +45,7 @@ export interface Cast {
   expired: Holder;
   revoked: Holder;
   /** In acme_gw-0001's name: by a CA that the broker does not trust, by globex's CA, by initech's. */
-  stranger: Holder;
+  otherUser: Holder;
   forged: Holder;
   forgedConstrained: Holder;
   /** Initech's own, as its CA may name it. */
@@ -95,7 +95,7 @@ export async function makeCast(): Promise<Cast> {
     revoked,
     acmeUnlisted: await gateway(acme, 'acme', 'acme_gw-0099'),
     expired: await gateway(acme, 'acme', 'acme_gw-0001', { notAfter: new Date(Date.now() - dayMs) }),
-    stranger: await gateway(outsider, 'acme', 'acme_gw-0001'),
+    otherUser: await gateway(outsider, 'acme', 'acme_gw-0001'),
     forged: await gateway(globex, 'acme', 'acme_gw-0001'),
     forgedConstrained: withIssuer(await gateway(initech, 'acme', 'acme_gw-0001'), initech),
     sameCommonName: await gateway(globex, 'globex', 'acme_gw-0001'),

@@ -11,7 +11,7 @@ import { createAuthority } from '../support/pki.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
-const strangerUid = 61_202;
+const otherUid = 61_202;
 
 describe('check, of the box that the daemon is to run on', () => {
   let site: Site;
@@ -132,8 +132,8 @@ describe('check, of the box that the daemon is to run on', () => {
     const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
     const { stderr } = spawnSync(process.execPath, [merestone, 'check', '--config', site.config], {
       encoding: 'utf8',
-      uid: strangerUid,
-      gid: strangerUid,
+      uid: otherUid,
+      gid: otherUid,
       timeout: 60_000,
     });
     assert.match(stderr, /stateDir: \S+\/state may not be written by this user \(EACCES\); chown it to/);

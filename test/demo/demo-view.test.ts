@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
-import { cast } from '../../src/demo/tenants.ts';
-import { ink, paint, span, spread, widthOf } from '../../src/demo/ansi.ts';
-import { ratePerSecond, Scene } from '../../src/demo/model.ts';
+import { tenants } from '../../src/demo/tenants.ts';
+import { ansi, paint, span, spread, widthOf } from '../../src/demo/ansi.ts';
+import { ratePerSecond, DemoModel } from '../../src/demo/model.ts';
 import { summarize } from '../../src/demo/demo-summary.ts';
 import { view } from '../../src/demo/view.ts';
 
-const [acme, borealis] = cast;
+const [acme, borealis] = tenants;
 
 function row(of: { tenant: string; gateway: string }, device: string, point: string): Row {
   const { tenant, gateway } = of;
@@ -17,20 +17,20 @@ function row(of: { tenant: string; gateway: string }, device: string, point: str
 }
 
 /** Every device of both tenants seen for half a minute. */
-function busyScene(): Scene {
-  const scene = new Scene(cast);
+function busyScene(): DemoModel {
+  const model = new DemoModel(tenants);
   for (let second = 0; second <= 30; second += 1) {
-    scene.tick(second * 1000);
-    for (const tenant of cast) {
+    model.tick(second * 1000);
+    for (const tenant of tenants) {
       for (const { name: device, points } of tenant.devices) {
         const values = Object.fromEntries(points.map(({ name }) => [name, 21.5]));
-        scene.takeSample(tenant.silo, { device, wallMs: 0, monotonicMs: 0, values });
-        for (const { name } of points) scene.takeRow(row(tenant, device, name));
+        model.takeSample(tenant.silo, { device, wallMs: 0, monotonicMs: 0, values });
+        for (const { name } of points) model.takeRow(row(tenant, device, name));
       }
     }
-    scene.showNextRow();
+    model.showNextRow();
   }
-  return scene;
+  return model;
 }
 
 const textOf = (lines: ReturnType<typeof view>): string =>
@@ -46,12 +46,12 @@ describe('the view of the demo', () => {
     [80, 10],
     [1, 1],
   ] as const) {
-    for (const [what, scene] of [
-      ['before anything is known', new Scene(cast)],
+    for (const [what, model] of [
+      ['before anything is known', new DemoModel(tenants)],
       ['in full swing', busyScene()],
     ] as const) {
       it(`fills ${columns} × ${rows} exactly, ${what}`, () => {
-        const lines = view(scene, { columns, rows }, 30_000, 7);
+        const lines = view(model, { columns, rows }, 30_000, 7);
         assert.equal(lines.length, rows);
         for (const line of lines) assert.equal(widthOf(line), columns);
       });
@@ -59,10 +59,10 @@ describe('the view of the demo', () => {
   }
 
   it('shows at the smallest size what matters', () => {
-    const scene = busyScene();
-    scene.refused = 1;
-    const text = textOf(view(scene, { columns: 80, rows: 24 }, 30_000, 0));
-    for (const { tenant, gateway, devices } of cast) {
+    const model = busyScene();
+    model.refused = 1;
+    const text = textOf(view(model, { columns: 80, rows: 24 }, 30_000, 0));
+    for (const { tenant, gateway, devices } of tenants) {
       assert.match(text, new RegExp(`${tenant} ─+ ${gateway}`));
       for (const { name } of devices) assert.match(text, new RegExp(`│ ${name} +`));
     }
@@ -77,7 +77,7 @@ describe('the view of the demo', () => {
   });
 
   it('paints what it measures', () => {
-    const line = spread([span('left', ink.good)], [span('right')], 20);
+    const line = spread([span('left', ansi.good)], [span('right')], 20);
     const words = paint(line).split('\u001b[');
     assert.equal(words.map((word) => word.replace(/^[\d;]+m/, '')).join(''), 'left           right');
   });
@@ -85,8 +85,8 @@ describe('the view of the demo', () => {
 
 describe('the scene of the demo', () => {
   it('means its rates over full seconds', () => {
-    const scene = busyScene();
-    assert.equal(ratePerSecond(scene.tenants[0]!.samplesBySecond), acme.devices.length);
+    const model = busyScene();
+    assert.equal(ratePerSecond(model.tenants[0]!.samplesBySecond), acme.devices.length);
     assert.equal(ratePerSecond([9]), 0);
   });
 
@@ -101,30 +101,30 @@ describe('the scene of the demo', () => {
     [
       'a device is missing',
       /nothing of borealis's mast/,
-      (scene: Scene) => scene.tenants[1]!.devicesSeen.delete('mast'),
+      (model: DemoModel) => model.tenants[1]!.devicesSeen.delete('mast'),
     ],
-    ['a batch is missing', /misses 2 batches/, (scene: Scene) => (scene.tenants[1]!.gaps = 2)],
+    ['a batch is missing', /misses 2 batches/, (model: DemoModel) => (model.tenants[1]!.gaps = 2)],
     [
       'a row bears a forged name',
       /1 rows bear/,
-      (scene: Scene) => scene.takeRow(row(borealis, 'forged', 'x')),
+      (model: DemoModel) => model.takeRow(row(borealis, 'forged', 'x')),
     ],
     [
       'one tenant’s device turns up under the other',
       /1 rows bear/,
-      (scene: Scene) => scene.takeRow(row(borealis, 'boiler', 'flow_temp')),
+      (model: DemoModel) => model.takeRow(row(borealis, 'boiler', 'flow_temp')),
     ],
     [
       'a gateway goes by another tenant',
       /1 rows bear/,
-      (scene: Scene) => scene.takeRow(row({ ...acme, tenant: 'borealis' }, 'boiler', 'flow_temp')),
+      (model: DemoModel) => model.takeRow(row({ ...acme, tenant: 'borealis' }, 'boiler', 'flow_temp')),
     ],
-    ['the backend raised an alarm', /signature/, (scene: Scene) => scene.alarms.push('signature wrong')],
+    ['the backend raised an alarm', /signature/, (model: DemoModel) => model.alarms.push('signature wrong')],
   ] as const) {
     it(`is not well where ${what}`, () => {
-      const scene = busyScene();
-      spoil(scene);
-      const { ok, reasons } = summarize(scene, ['refused'], 30_000, undefined);
+      const model = busyScene();
+      spoil(model);
+      const { ok, reasons } = summarize(model, ['refused'], 30_000, undefined);
       assert.equal(ok, false);
       assert.match(reasons.join('\n'), reason);
     });

@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { MerestoneError } from '../../src/base/error.ts';
 import { ConfigRefused } from '../../src/config/config-refused.ts';
-import { RefusalNotes } from '../../src/gateway/refused-request-log.ts';
+import { RefusedRequestLog } from '../../src/gateway/refused-request-log.ts';
 import type { AuditAct } from '../../src/silo/protocol.ts';
-import { RefusalRation } from '../../src/silo/tenant/refusal-limit.ts';
+import { RefusalLimit } from '../../src/silo/tenant/refusal-limit.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('refused requests in the audit logs', () => {
   let clock: FakeClock;
   let acts: AuditAct['details'][];
-  let notes: RefusalNotes;
+  let notes: RefusedRequestLog;
   beforeEach(() => {
     clock = new FakeClock();
     acts = [];
-    notes = new RefusalNotes(clock, ({ kind, details }) => {
+    notes = new RefusedRequestLog(clock, ({ kind, details }) => {
       assert.equal(kind, 'refused-request');
       acts.push(details);
     });
@@ -76,14 +76,14 @@ describe('refused requests in the audit logs', () => {
 
   it('are all accounted for by what a silo writes of them, over hours of a flood', () => {
     const error = new MerestoneError('ControlInvalid', 'no');
-    const ration = new RefusalRation();
+    const limit = new RefusalLimit();
     let told = 0;
     let accounted = 0;
     const account = (isLast = false): void => {
-      accounted += ration.settle(clock.monotonicMs(), isLast)?.times ?? 0;
+      accounted += limit.settle(clock.monotonicMs(), isLast)?.times ?? 0;
       for (; told < acts.length; told += 1) {
         const details = acts[told] as { by: string; method: string; reason: string; times?: number };
-        if (ration.admit(details, clock.monotonicMs())) accounted += details.times ?? 1;
+        if (limit.admit(details, clock.monotonicMs())) accounted += details.times ?? 1;
       }
     };
     for (let second = 0; second < 7000; second += 1) {

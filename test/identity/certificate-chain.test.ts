@@ -90,16 +90,16 @@ describe('a chain to the trusted CA is accepted', () => {
       return { leaf, trust: intermediates };
     },
     'with the root repeated in the certificate file': async () => {
-      const scene = await threeSteps({}, {});
-      return { ...scene, intermediates: [...scene.intermediates!, ...scene.trust] };
+      const model = await threeSteps({}, {});
+      return { ...model, intermediates: [...model.intermediates!, ...model.trust] };
     },
     'to the second of two trusted CAs of one name': async () => {
-      const scene = await twoSteps({});
-      return { ...scene, trust: [await ca('Root'), ...scene.trust] };
+      const model = await twoSteps({});
+      return { ...model, trust: [await ca('Root'), ...model.trust] };
     },
     'past a namesake with another key in the certificate file': async () => {
-      const scene = await threeSteps({}, {});
-      return { ...scene, intermediates: [await ca('Intermediate'), ...scene.intermediates!] };
+      const model = await threeSteps({}, {});
+      return { ...model, intermediates: [await ca('Intermediate'), ...model.intermediates!] };
     },
     'with a path length that suffices': () => threeSteps({ pathLength: 1 }, { pathLength: 0 }),
     'of RSA keys': () => threeSteps({ key: 'rsa2048' }, { key: 'rsa2048' }),
@@ -117,10 +117,10 @@ describe('a chain to the trusted CA is accepted', () => {
   };
   for (const [title, makeScene] of Object.entries(accepted)) {
     it(title, async () => {
-      const scene = await makeScene();
-      const options = write(scene);
+      const model = await makeScene();
+      const options = write(model);
       assert.equal(loadIdentity(options, Date.now()).identity.tenantId, 'acme');
-      assert.ok(opensslAccepts(scene, options), 'OpenSSL refuses what was accepted');
+      assert.ok(opensslAccepts(model, options), 'OpenSSL refuses what was accepted');
     });
   }
 });
@@ -169,10 +169,10 @@ describe('a chain that does not hold is refused with the reason', () => {
     ],
     'a root that is in the certificate file only': [
       async () => {
-        const scene = await threeSteps({}, {});
+        const model = await threeSteps({}, {});
         return {
-          ...scene,
-          intermediates: [...scene.intermediates!, ...scene.trust],
+          ...model,
+          intermediates: [...model.intermediates!, ...model.trust],
           trust: [await ca('Other')],
         };
       },

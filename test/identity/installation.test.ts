@@ -165,8 +165,8 @@ describe('installing an identity', () => {
   });
 
   it('refuses what the daemon would refuse', async () => {
-    const stranger = await makeCertificate();
-    const source = file('stranger.pem', stranger.privateKeyPem + stranger.certificatePem);
+    const otherUser = await makeCertificate();
+    const source = file('stranger.pem', otherUser.privateKeyPem + otherUser.certificatePem);
     refused(() => install([source]), 'IdentityUntrusted', /stranger\.pem: it is self-signed/);
     const short = file('short.pem', renewed.privateKeyPem + renewed.certificatePem);
     refused(() => install([short]), 'IdentityUntrusted', /issued by 'CN=Intermediate'/);

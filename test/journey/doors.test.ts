@@ -253,12 +253,12 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
       assert.equal(knock(own.uid, silos.get(other)!.socket), 'closed');
       assert.equal(knock(own.uid, `${silos.get(other)!.socket}-that-is-not-there`), 'ENOENT');
     }
-    const strangers = await eventually('both silos tell of a stranger', () => {
+    const otherUsers = await eventually('both silos tell of a stranger', () => {
       const lines = [...silos.values()].flatMap(({ log }) => log);
       const refused = lines.filter(({ event }) => event === 'stranger refused');
       return refused.length === 2 && refused.map(({ user }) => user);
     });
-    assert.deepEqual(new Set(strangers), new Set(['61301', '61302']));
+    assert.deepEqual(new Set(otherUsers), new Set(['61301', '61302']));
     assert.equal(await daemon.stop(), 0);
   });
 });

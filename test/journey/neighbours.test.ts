@@ -56,13 +56,13 @@ function siloOf({ silos }: GatewayStatus, name: string): SiloStatus {
 }
 
 const cases = isolations.flatMap((isolation) =>
-  [...sitePlagues, ...isolatePlagues].map((plague) => ({ isolation, plague })),
+  [...sitePlagues, ...isolatePlagues].map((fault) => ({ isolation, fault })),
 );
 
 describe('a tenant whose neighbour', () => {
-  for (const { isolation, plague } of cases) {
-    const skip = plague.endsWith('disk') && whyNoFaultyDisk;
-    it(`has the plague loses nothing and is not disturbed (${isolation}, ${plague})`, { skip }, async () => {
+  for (const { isolation, fault } of cases) {
+    const skip = fault.endsWith('disk') && whyNoFaultyDisk;
+    it(`has the plague loses nothing and is not disturbed (${isolation}, ${fault})`, { skip }, async () => {
       await using neighbourhood = await Neighbourhood.create(isolation);
       let samples = 0;
       let lineSamples = 0;
@@ -74,11 +74,11 @@ describe('a tenant whose neighbour', () => {
         return (samples += arrivals.samples);
       };
       await until(() => arrived() > 80, 'the quiet tenant’s samples');
-      await neighbourhood.breakOut(plague);
+      await neighbourhood.breakOut(fault);
       samples = 0;
       lineSamples = 0;
       await until(() => arrived() > samplesDuring, 'the quiet tenant’s samples meanwhile', 60_000);
-      await until(async () => symptom[plague](await neighbourhood.status()), 'the plague', 60_000);
+      await until(async () => symptom[fault](await neighbourhood.status()), 'the plague', 60_000);
       await until(() => arrived() > 0 && lineSamples > 2, 'the quiet tenant’s samples of the shared line');
       const quiet = siloOf(await neighbourhood.status(), quietSilo);
       arrived();

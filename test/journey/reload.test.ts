@@ -333,15 +333,15 @@ describe('a reload', () => {
     const program = `require('node:net').connect(${JSON.stringify(site.controlSocket)})
       .on('error', ({ code }) => process.stdout.write(code))
       .on('connect', () => process.exit(1))`;
-    const stranger = spawn(process.execPath, ['-e', program], {
+    const otherUser = spawn(process.execPath, ['-e', program], {
       uid: 54_321,
       gid: 54_321,
       cwd: '/',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let answer = '';
-    stranger.stdout.setEncoding('utf8').on('data', (piece: string) => (answer += piece));
-    await once(stranger, 'close');
+    otherUser.stdout.setEncoding('utf8').on('data', (piece: string) => (answer += piece));
+    await once(otherUser, 'close');
     assert.equal(answer, 'EACCES');
     assert.equal(await daemon.stop(), 0);
   });

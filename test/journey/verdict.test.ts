@@ -124,17 +124,17 @@ describe('all is well, or not: the same everywhere', { concurrency: true }, () =
   it('good where every device gives values and every batch is accepted, and degraded as soon as one does not', async () => {
     await using site = await Site.create(authority);
     await using line = await TcpProxy.start(await startPlantProcess(site, 1));
-    const scene = await start(
+    const model = await start(
       site,
       ['calm'],
       async () => `buses:
 ${bus('plant', line.port)}devices:
 ${plantDevice('unit', 1, 'calm', '500ms')}`,
     );
-    const { health } = await settled(scene, 'good', []);
+    const { health } = await settled(model, 'good', []);
     assert.deepEqual(health, { verdict: 'good', healthy: true, reasons: [] });
     line.freeze();
-    const { json } = await settled(scene, 'degraded', [
+    const { json } = await settled(model, 'degraded', [
       /^device unit gives no value now, .*no answer .*; check/,
     ]);
     assert.deepEqual(json.findings[0]!.silos, ['calm']);
@@ -142,7 +142,7 @@ ${plantDevice('unit', 1, 'calm', '500ms')}`,
 
   it('degraded by an overloaded bus, a quota and a value that cannot be', async () => {
     await using site = await Site.create(authority);
-    const scene = await start(site, ['held'], async (plantPort) => {
+    const model = await start(site, ['held'], async (plantPort) => {
       const slow = await TcpProxy.start(plantPort, 100);
       site.cleanUp(() => slow.close());
       const three = ['a', 'b', 'c'].map((name, index) =>
@@ -151,7 +151,7 @@ ${plantDevice('unit', 1, 'calm', '500ms')}`,
       return `buses:\n${bus('plant', plantPort)}${bus('slow', slow.port)}devices:
 ${device('wrong', 4, 'plant', 'held', register(1, ', max: 10'))}${three.join('')}`;
     });
-    const { metrics } = await settled(scene, 'degraded', [
+    const { metrics } = await settled(model, 'degraded', [
       /^bus slow is overloaded: \d+ % of what it can carry is asked of it; read '[abc]' less often/,
       /^silo held has reached a quota, samples a second: .*; read less often/,
       /^device wrong has 1 of 1 points that fail or are implausible: flow \(implausible\).*; wrong profile/,
@@ -168,14 +168,14 @@ ${device('wrong', 4, 'plant', 'held', register(1, ', max: 10'))}${three.join('')
   it('failing where a broker refuses every batch, nobody subscribes, or it hangs up on them', async () => {
     await using site = await Site.create(authority);
     const silos = ['denied', 'unread', 'closing'];
-    const scene = await start(
+    const model = await start(
       site,
       silos,
       async (plantPort) => `buses:
 ${bus('plant', plantPort)}devices:
 ${silos.map((name, index) => plantDevice(name, 1 + index, name, '250ms')).join('')}`,
     );
-    const { metrics } = await settled(scene, 'failing', [
+    const { metrics } = await settled(model, 'failing', [
       /^silo denied has had no batch accepted for .*the broker refuses t\/denied\/.*not authorized \(0x87\).*; .*'merestone broker-policy'/,
       /^silo unread has had no batch accepted for .*nobody subscribes to t\/unread\/.*; .*start the backend/,
       /^silo closing has had no batch accepted for .*; /,
@@ -193,14 +193,14 @@ ${silos.map((name, index) => plantDevice(name, 1 + index, name, '250ms')).join('
 
   it('failing where the only device is dead, or gives nothing but an exception, and while a bus is lost', async () => {
     await using site = await Site.create(authority);
-    const scene = await start(site, ['lonely'], async (plantPort) => {
+    const model = await start(site, ['lonely'], async (plantPort) => {
       const mute = await TcpProxy.start(plantPort);
       mute.freeze();
       site.cleanUp(() => mute.close());
       return `buses:\n${bus('plant', plantPort)}${bus('mute', mute.port)}${bus('gone', 1)}devices:
 ${device('refusing', 1, 'plant', 'lonely', register(900))}${device('dead', 1, 'mute', 'lonely', register(1))}${device('far', 1, 'gone', 'lonely', register(1))}`;
     });
-    const { text, metrics } = await settled(scene, 'failing', [
+    const { text, metrics } = await settled(model, 'failing', [
       /^device refusing has never given a value for .*exception 2.*; compare table and address/,
       /^device dead has never given a value for .*no answer within 1 s; check its power/,
       /^bus gone is lost: .*; device far is offline; see that the endpoint is on/,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LossAccount } from '../../src/silo/loss-count.ts';
+import { LossCount } from '../../src/silo/loss-count.ts';
 
 describe('loss account', () => {
   it('tells a flood as one run for each reason, once', () => {
-    const losses = new LossAccount();
+    const losses = new LossCount();
     for (let at = 1; at <= 1000; at += 1) losses.add({ reason: 'quota', samples: 2, from: at, to: at });
     losses.add({ reason: 'overrun', samples: 1, from: 7, to: 8 });
     losses.add({ reason: 'overrun', samples: 0, from: 0, to: 0 });
@@ -17,7 +17,7 @@ describe('loss account', () => {
   });
 
   it('counts a run that could not be told of once, and tells it with what came since', () => {
-    const losses = new LossAccount();
+    const losses = new LossCount();
     losses.add({ reason: 'quota', samples: 5, from: 10, to: 20 });
     const [run] = losses.take();
     losses.add({ reason: 'quota', samples: 1, from: 30, to: 30 });

@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import Database from 'better-sqlite3';
-import { filesAside } from '../../src/spool/storage/layout.ts';
+import { keptFiles } from '../../src/spool/storage/layout.ts';
 import {
   assertNothingLostUnreported,
   type Damage,
@@ -107,7 +107,7 @@ describe('a damaged spool', () => {
     const image = await makeImage(t, 24, 2_000_000);
     const directory = directoryInMemory(t);
     const { delivered, events } = await survive(image, directory, database, zero(0, pageBytes));
-    const [aside, ...others] = filesAside(directory);
+    const [aside, ...others] = keptFiles(directory);
     assert.deepEqual(others, []);
     assert.ok(existsSync(aside!));
     const started = events.findLast((event) => event.kind === 'epoch-started')!;
@@ -131,7 +131,7 @@ describe('a damaged spool', () => {
     zero(0, pageBytes)(join(directory, database));
     const again = await openTestSpool(directory);
     t.after(() => again.close());
-    assert.equal(filesAside(directory).length, 1);
+    assert.equal(keptFiles(directory).length, 1);
     assert.deepEqual(again.sent, { day: 20_000, bytes: 123_456 });
   });
 
@@ -153,7 +153,7 @@ describe('a damaged spool', () => {
     const { delivered, events } = drain(spool);
     assert.equal(delivered.size, 10);
     for (let seq = 1; seq <= 290; seq += 1) assert.ok(events.some((event) => tellsOf(event, epoch, seq)));
-    assert.equal(filesAside(directory).length, 1);
+    assert.equal(keptFiles(directory).length, 1);
   });
 
   const foreignSchemas: Record<string, string> = {
@@ -177,7 +177,7 @@ describe('a damaged spool', () => {
       planted.close();
       const spool = await openTestSpool(directory);
       t.after(() => spool.close());
-      assert.equal(filesAside(directory).length, 1);
+      assert.equal(keptFiles(directory).length, 1);
       for (let ts = 6; ts <= 10; ts += 1) assert.ok(spool.enqueue([testSample(ts)]));
       assert.equal(drain(spool).delivered.size, 10);
     });
@@ -210,7 +210,7 @@ describe('a damaged spool', () => {
     const spool = await openTestSpool(directory);
     t.after(() => spool.close());
     assert.equal(spool.enqueue([testSample(1)])?.seq, 1);
-    const aside = filesAside(directory)[0]!;
+    const aside = keptFiles(directory)[0]!;
     assert.equal(readFileSync(aside, 'utf8'), 'not a database, and never was one');
   });
 });

@@ -18,7 +18,7 @@ const bytesMax = 2_000_000;
 type Operation =
   | { kind: 'enqueue'; batches: number; samples: number; noise: number }
   | { kind: 'lease'; count: number }
-  | { kind: 'settle'; verdicts: readonly ('ack' | 'reject' | 'release' | 'silence')[] }
+  | { kind: 'settle'; settlements: readonly ('ack' | 'reject' | 'release' | 'silence')[] }
   | { kind: 'note' | 'checkpoint' | 'rotate' | 'reopen' | 'crash' }
   | { kind: 'events'; count: number; taken: boolean };
 
@@ -40,7 +40,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('settle' as const),
-      verdicts: fc.array(fc.constantFrom('ack', 'ack', 'ack', 'reject', 'release', 'silence'), {
+      settlements: fc.array(fc.constantFrom('ack', 'ack', 'ack', 'reject', 'release', 'silence'), {
         maxLength: 9,
       }),
     }),
@@ -94,7 +94,7 @@ class Pair {
         return assert.deepEqual(leased, this.model.lease(operation.count));
       }
       case 'settle':
-        return this.#settle(operation.verdicts);
+        return this.#settle(operation.settlements);
       case 'events':
         return this.#takeEvents(operation.count, operation.taken);
       case 'note':
@@ -169,11 +169,11 @@ class Pair {
     }
   }
 
-  #settle(verdicts: readonly string[]): void {
-    const inFlight = [...this.model.leased].slice(0, verdicts.length);
+  #settle(settlements: readonly string[]): void {
+    const inFlight = [...this.model.leased].slice(0, settlements.length);
     const of = (verdict: string): { epoch: string; seq: number }[] =>
       inFlight
-        .filter((_, index) => verdicts[index] === verdict)
+        .filter((_, index) => settlements[index] === verdict)
         .map((seq) => ({ epoch: this.model.epoch, seq }));
     const rejected = of('reject').map((ref) => ({ ...ref, reason: 'refused' }));
     this.#spool.settle({ acked: of('ack'), rejected, released: of('release') });

@@ -114,8 +114,8 @@ async function brokenNetwork(site: Site): Promise<BrokenSilo[]> {
 
 /** Certificates that are good here and not there. */
 async function refusedByBroker(site: Site): Promise<BrokenSilo[]> {
-  const strangers = await createAuthority('Strangers CA');
-  const foreign = await brokerOf(site, { clientCa: strangers.certificatePem });
+  const otherUsers = await createAuthority('Strangers CA');
+  const foreign = await brokerOf(site, { clientCa: otherUsers.certificatePem });
   await site.issueGateway('unknown-ca', 'unknown-ca');
   // A CA that was renewed with its old key: here the new certificate is known, there the old one, which has ended.
   const subject = name({ CN: 'Renewed CA' });

@@ -57,7 +57,7 @@ export class Cluster implements AsyncDisposable {
 }
 
 async function strange(): Promise<ReturnType<typeof createTlsServer>> {
-  const stranger = await createAuthority('Stranger CA');
-  const own = await stranger.issue({ commonName: 'broker', server: { dnsNames: ['cluster.example'] } });
+  const otherUser = await createAuthority('Stranger CA');
+  const own = await otherUser.issue({ commonName: 'broker', server: { dnsNames: ['cluster.example'] } });
   return createTlsServer({ cert: own.certificatePem, key: own.privateKeyPem });
 }

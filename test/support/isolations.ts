@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { OpenIsolate } from '../../src/silo/host/open-isolate.ts';
 import { connectProcess } from '../../src/silo/host/process-isolate.ts';
 import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
-import { limitsOf, type Patience } from '../../src/silo/host/watchdog.ts';
+import { limitsOf, type WatchdogThresholds } from '../../src/silo/host/watchdog.ts';
 
 const siloProgram = join(import.meta.dirname, 'silo-server.ts');
 const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
@@ -18,7 +18,11 @@ const realEntry = new URL('../../src/silo/tenant/worker.ts', import.meta.url);
 const processSecret = 'of the process alone';
 
 /** A test has less of it than a gateway. */
-export const patience: Patience = { memoryLooksMax: 2, cpuLooksMax: 3, silenceMaxMs: 3000 };
+export const patience: WatchdogThresholds = {
+  memoryMeasurementsMax: 2,
+  cpuMeasurementsMax: 3,
+  silenceMaxMs: 3000,
+};
 
 /** A process behind a Unix socket in a folder of its own, under a user of its own where the test is root. */
 export class SiloProcess implements AsyncDisposable {
@@ -108,7 +112,7 @@ export const walls = {
     return {
       open: ({ options }, clock, _logger, listener) =>
         new ThreadIsolate(
-          { name: options.name, limits: limitsOf(options), clock, rogue: { entry, patience } },
+          { name: options.name, limits: limitsOf(options), clock, rogue: { entry, thresholds: patience } },
           listener,
         ),
       async [Symbol.asyncDispose]() {},
@@ -119,7 +123,7 @@ export const walls = {
     await process.start();
     return {
       process,
-      open: (_birth, clock, _logger, listener) => connectProcess(process.socket, { clock }, listener),
+      open: (_startMessage, clock, _logger, listener) => connectProcess(process.socket, { clock }, listener),
       [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
     };
   },

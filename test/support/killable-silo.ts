@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../src/base/clock.ts';
 import type { QuotaName, QuotaStatus, SiloStatus } from '../../src/status/status.ts';
-import type { FromSilo, SiloBirth, ToSilo } from '../../src/silo/protocol.ts';
+import type { FromSilo, StartMessage, ToSilo } from '../../src/silo/protocol.ts';
 import { siloSamples } from './silo-options.ts';
 import { until } from './until.ts';
 
@@ -15,13 +15,13 @@ export class KillableSilo {
   readonly #aheadMs: number;
   #status: SiloStatus | undefined;
 
-  constructor(birth: SiloBirth, wallMs: number) {
+  constructor(startMessage: StartMessage, wallMs: number) {
     this.#aheadMs = wallMs - Date.now();
     this.#child = fork(entry, [String(this.#aheadMs)], { serialization: 'advanced' });
     this.#child.on('message', (message: FromSilo) => {
       if (message.type === 'status') this.#status = message.status;
     });
-    this.#send({ type: 'start', birth });
+    this.#send({ type: 'start', startMessage });
   }
 
   get status(): SiloStatus | undefined {

@@ -13,26 +13,26 @@ import { plaguePatience, possessedEntry } from './faulty-silo-orders.ts';
  * The daemon's gateway with a silo that can be driven mad, where that is a thread: CONFIG. Over IPC it is told with
  * what, and asked how it is; SIGTERM ends it.
  */
-const open: OpenIsolate = (birth, clock, logger, listener) => {
-  const { options } = birth;
+const open: OpenIsolate = (startMessage, clock, logger, listener) => {
+  const { options } = startMessage;
   if (options.name !== noisySilo || options.isolation.kind === 'process')
-    return openIsolate(birth, clock, logger, listener);
+    return openIsolate(startMessage, clock, logger, listener);
   const isolate = new ThreadIsolate(
     {
       name: options.name,
       limits: limitsOf(options),
       clock,
-      rogue: { entry: possessedEntry, patience: plaguePatience },
+      rogue: { entry: possessedEntry, thresholds: plaguePatience },
     },
     listener,
   );
-  if (plague !== undefined) setTimeout(spread, 1000);
+  if (fault !== undefined) setTimeout(spread, 1000);
   return isolate;
 };
 
-let plague: string | undefined;
+let fault: string | undefined;
 const channel = new BroadcastChannel('plague');
-const spread = (): void => channel.postMessage(plague);
+const spread = (): void => channel.postMessage(fault);
 
 const read = await readConfig(process.argv[2]!);
 if ('faults' in read) throw new Error(JSON.stringify(read.faults));
@@ -44,7 +44,7 @@ const gateway = new Gateway(read.options, { clock: systemClock, logger, openIsol
 
 process.on('message', (word: GatewayWord) => {
   if (word.kind === 'plague') {
-    ({ plague } = word);
+    ({ fault } = word);
     spread();
   } else {
     process.send!({ kind: 'status', status: gateway.status() } satisfies GatewayAnswer);

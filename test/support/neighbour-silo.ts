@@ -1,7 +1,7 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import { systemClock } from '../../src/base/clock.ts';
 import { createLogger, formatJson } from '../../src/base/logger.ts';
-import { keepDoor } from '../../src/silo/process/server.ts';
+import { serve } from '../../src/silo/process/server.ts';
 import type { IsolatePlague } from './neighbours.ts';
 import { plaguePatience, possessedEntry } from './faulty-silo-orders.ts';
 
@@ -15,13 +15,13 @@ const logger = createLogger((record) => {
 }, 'info');
 const channel = new BroadcastChannel('plague');
 
-const door = await keepDoor(
+const server = await serve(
   { listen: process.argv[2]!, gatewayUid: () => process.getuid!() },
-  { clock: systemClock, logger, rogue: { entry: possessedEntry, patience: plaguePatience } },
+  { clock: systemClock, logger, rogue: { entry: possessedEntry, thresholds: plaguePatience } },
 );
-process.on('message', (plague: IsolatePlague) => {
-  channel.postMessage(plague);
-  setInterval(() => channel.postMessage(plague), 1000);
+process.on('message', (fault: IsolatePlague) => {
+  channel.postMessage(fault);
+  setInterval(() => channel.postMessage(fault), 1000);
 });
-process.once('SIGTERM', () => void door.close().then(() => process.exit()));
+process.once('SIGTERM', () => void server.close().then(() => process.exit()));
 process.send!('ready');

@@ -37,7 +37,7 @@ export type SitePlague = (typeof sitePlagues)[number];
 
 export type Plague = IsolatePlague | SitePlague;
 
-export type GatewayWord = { kind: 'plague'; plague: IsolatePlague } | { kind: 'status' };
+export type GatewayWord = { kind: 'plague'; fault: IsolatePlague } | { kind: 'status' };
 export type GatewayAnswer = { kind: 'ready' } | { kind: 'status'; status: GatewayStatus };
 
 /** What of the quiet tenant arrived at its backend. */
@@ -166,8 +166,8 @@ export class Neighbourhood implements AsyncDisposable {
   }
 
   /** Breaks out, and lasts until the neighbourhood ends. */
-  async breakOut(plague: Plague): Promise<void> {
-    switch (plague) {
+  async breakOut(fault: Plague): Promise<void> {
+    switch (fault) {
       case 'flood':
         await startPlantProcess(this.#site, floodUnits, this.#floodPort);
         return;
@@ -192,8 +192,8 @@ export class Neighbourhood implements AsyncDisposable {
       case 'heap leak':
       case 'buffer leak':
       case 'endless loop':
-        if (this.#noisyProcess !== undefined) this.#noisyProcess.send(plague satisfies IsolatePlague);
-        else this.#gateway.send({ kind: 'plague', plague } satisfies GatewayWord);
+        if (this.#noisyProcess !== undefined) this.#noisyProcess.send(fault satisfies IsolatePlague);
+        else this.#gateway.send({ kind: 'plague', fault } satisfies GatewayWord);
     }
   }
 

@@ -1,6 +1,6 @@
-import type { AsideLimits } from '../../src/backend/parked-messages.ts';
+import type { ParkedLimits } from '../../src/backend/parked-messages.ts';
 
-export const asideLimits: AsideLimits = {
+export const asideLimits: ParkedLimits = {
   waitingBytesMax: 1_000_000,
   refusedBytesMax: 100_000,
   tenantRefusedBytesMax: 200_000,

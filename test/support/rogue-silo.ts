@@ -92,7 +92,7 @@ port.on('message', (message: ToSilo) => {
     const fields = { kind: message.act.kind, details: JSON.stringify(message.act.details) };
     port.postMessage({ type: 'log', level: 'info', event: 'recorded', fields });
   }
-  if (message.type === 'start') setInterval(madness[message.birth.options.name]!, 50);
+  if (message.type === 'start') setInterval(madness[message.startMessage.options.name]!, 50);
   if (message.type === 'stop') {
     port.postMessage({ type: 'log', level: 'info', event: 'taken', fields: { samples: taken } });
     port.postMessage({ type: 'stopped' });

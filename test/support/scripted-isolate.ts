@@ -64,7 +64,7 @@ export class ScriptedIsolate implements Isolate {
 /** Keeps the isolates that it opened, the last one last. */
 export function scriptedIsolates(): { open: OpenIsolate; isolates: ScriptedIsolate[] } {
   const isolates: ScriptedIsolate[] = [];
-  const open: OpenIsolate = (_birth, _clock, _logger, listener) => {
+  const open: OpenIsolate = (_startMessage, _clock, _logger, listener) => {
     const isolate = new ScriptedIsolate(listener);
     isolates.push(isolate);
     return isolate;

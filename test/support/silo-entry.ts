@@ -18,7 +18,7 @@ process.on('message', (message: ToSilo) => {
   turn = turn.then(async () => {
     if (message.type !== 'start') return silo?.handle(message);
     const time = { clock, bootId: 'boot', synchronized: () => true, setFromHardware: true };
-    silo = new Silo(message.birth, channel, clock, time);
+    silo = new Silo(message.startMessage, channel, clock, time);
     await silo.start();
   });
 });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Sample } from '../../src/reading/sample.ts';
-import type { SiloBirth } from '../../src/silo/protocol.ts';
+import type { StartMessage } from '../../src/silo/protocol.ts';
 import type { SiloOptions } from '../../src/silo/options.ts';
 
 const dayMs = 86_400_000;
@@ -17,7 +17,7 @@ export interface SiloChanges extends Partial<Omit<SiloOptions, 'spool' | 'uplink
 }
 
 /** A silo whose files and certificates are in `folder`, as Site writes them. */
-export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloChanges = {}): SiloBirth {
+export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloChanges = {}): StartMessage {
   const path = (name: string): string => join(folder, name);
   const options: SiloOptions = {
     name: 'north',

@@ -43,15 +43,15 @@ export class SiloRig {
     { wallMs = nextNoon(), synchronized = true }: RigClock,
   ) {
     this.clock = new FakeClock(wallMs);
-    const birth = siloBirth(folder, changes);
-    this.#options = birth.options;
-    this.#directory = birth.options.spool.directory;
+    const startMessage = siloBirth(folder, changes);
+    this.#options = startMessage.options;
+    this.#directory = startMessage.options.spool.directory;
     const channel = {
       post: (message: FromSilo) => void this.posted.push(message),
       onMessage: () => {},
       close: () => {},
     };
-    this.silo = new Silo(birth, channel, this.clock, {
+    this.silo = new Silo(startMessage, channel, this.clock, {
       clock: this.clock,
       bootId: 'boot',
       synchronized: () => synchronized,

@@ -138,7 +138,7 @@ export class SimulatedArrival implements AsyncDisposable {
     });
     this.#deliveries = new Deliveries({
       clock: this.#clock,
-      aside: store.aside,
+      parked: store.parked,
       take: async (arrival, breathe) => {
         this.#inHand++;
         const refused = await this.consumer.take(arrival, breathe);

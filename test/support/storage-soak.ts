@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { LeasedBatch } from '../../src/spool/spool.ts';
-import { Storage } from '../../src/spool/failover/failover-spool.ts';
+import { FailoverSpool } from '../../src/spool/failover/failover-spool.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type Disk, fillDisk } from './mount.ts';
@@ -27,8 +27,8 @@ export async function soakStorage(
   const other = join(disk.path, 'other');
   const deps = { clock, logger: silentLogger };
   let lost = 0;
-  const open = (): Promise<Storage> =>
-    Storage.open(
+  const open = (): Promise<FailoverSpool> =>
+    FailoverSpool.open(
       {
         ...deps,
         origin: acme,

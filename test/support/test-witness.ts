@@ -42,9 +42,9 @@ export class TestWitness implements AsyncDisposable {
   }
 
   static async start(log: KeyObject): Promise<TestWitness> {
-    const witness = new TestWitness(log);
-    await new Promise<void>((resolve) => witness.#server.listen(0, '127.0.0.1', resolve));
-    return witness;
+    const highWaterMark = new TestWitness(log);
+    await new Promise<void>((resolve) => highWaterMark.#server.listen(0, '127.0.0.1', resolve));
+    return highWaterMark;
   }
 
   get url(): string {

@@ -298,23 +298,23 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         `/proc/${south}/cwd/.`,
       ];
       assert.equal((await container.within(unitOf('north'), `cat ${own}`)).exitCode, 0);
-      for (const door of doors) {
+      for (const server of doors) {
         // It is there, for root: what follows is no slip of the pen.
-        await container.expect('test', '-e', door);
-        const read = `test -d ${door} && ls ${door} || { test -S ${door} && echo; } || cat ${door}`;
+        await container.expect('test', '-e', server);
+        const read = `test -d ${server} && ls ${server} || { test -S ${server} && echo; } || cat ${server}`;
         const { exitCode, stdout } = await container.within(unitOf('north'), read);
-        assert.deepEqual([exitCode === 0, stdout], [false, ''], door);
+        assert.deepEqual([exitCode === 0, stdout], [false, ''], server);
       }
       assert.notEqual((await container.within(unitOf('north'), `kill -0 ${south}`)).exitCode, 0);
     });
 
     it('answers the gateway alone, even one who is out of the sandbox', async () => {
-      const knock = (socket: string): string =>
+      const connect = (socket: string): string =>
         `${node} -e 'require("net").connect("${socket}").on("error", (e) => console.log(e.code)).on("data", (bytes) => process.stdout.write(bytes))'`;
       const user = String(await container.userOf(unitOf('north')));
       const asNorth = async (socket: string): Promise<string> => {
         const words = ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', 'sh', '-c'];
-        return container.expect(...words, knock(socket));
+        return container.expect(...words, connect(socket));
       };
       assert.match(await asNorth('/run/merestone-silo/south/silo.sock'), /"away".*only the gateway/);
       assert.match(await asNorth('/run/merestone/control.sock'), /^EACCES/);
@@ -391,8 +391,8 @@ describe('in a booted Debian', { skip: whyNot }, () => {
     const byRoot = await container.run(merestone, 'spool', 'verify', '--silo', silo);
     assert.equal(byRoot.exitCode, 77, byRoot.stderr);
     assert.match(byRoot.stderr, /belongs to user \d+, and you are root; .* scripts\/as-unit UNIT spool/);
-    const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const byStranger = await container.run(...stranger, merestone, 'spool', 'verify', '--silo', silo);
+    const otherUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const byStranger = await container.run(...otherUser, merestone, 'spool', 'verify', '--silo', silo);
     assert.equal(byStranger.exitCode, 77, byStranger.stderr);
     assert.match(byStranger.stderr, /you may not look into this folder \(EACCES\); .* scripts\/as-unit/);
     const left = await container.expect(

@@ -239,7 +239,7 @@ describe('canary', () => {
       void canary.prove(10_000, 'thrifty');
       await settled();
       const waiting = session.sent.length;
-      canary.hurry();
+      canary.proveNow();
       await settled();
       assert.ok(session.sent.length > waiting);
     });

@@ -11,7 +11,7 @@ import {
   createAuthority,
   type IssuedCertificate,
 } from '../../src/simulator/certificate-authority.ts';
-import { dialFault } from '../../src/uplink/connect-fault.ts';
+import { connectFault } from '../../src/uplink/connect-fault.ts';
 import { parseTarget } from '../../src/uplink/broker-target.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { until } from '../support/until.ts';
@@ -22,17 +22,17 @@ const localhost = { dnsNames: ['localhost'] };
 
 describe('connecting', () => {
   let authority: Authority;
-  let stranger: Authority;
+  let otherUser: Authority;
   let gateway: IssuedCertificate;
   let folder: string;
 
   before(async () => {
     authority = await createAuthority('Test CA');
-    stranger = await createAuthority('Other CA');
+    otherUser = await createAuthority('Other CA');
     gateway = await authority.issue(gatewayRequest);
     folder = await mkdtemp(join(tmpdir(), 'connecting-'));
     await writeFile(join(folder, 'ca.crt'), authority.certificatePem);
-    await writeFile(join(folder, 'stranger.crt'), stranger.certificatePem);
+    await writeFile(join(folder, 'stranger.crt'), otherUser.certificatePem);
     await writeFile(join(folder, 'empty.crt'), '');
   });
   after(() => rm(folder, { recursive: true, force: true }));
@@ -116,7 +116,7 @@ describe('connecting', () => {
   it('says so when the broker refuses the client certificate', async () => {
     await using broker = await Mosquitto.start({ authority });
     const refused = /CA of this client certificate|refuses this certificate|client certificate (expired|bad)/;
-    const foreign = await stranger.issue(gatewayRequest);
+    const foreign = await otherUser.issue(gatewayRequest);
     await using rig = new Rig({ url: broker.url, ca: broker.caFile }, foreign);
     await rig.reason(refused);
     const expired = await authority.issue({
@@ -220,7 +220,7 @@ describe('connecting', () => {
       SOMETHING_NEW: /no TLS connection: the library’s words/,
     };
     for (const [code, words] of Object.entries(cases)) {
-      const fault = dialFault(Object.assign(new Error('the library’s words'), { code }), target, 'ca.crt');
+      const fault = connectFault(Object.assign(new Error('the library’s words'), { code }), target, 'ca.crt');
       assert.match(fault.describe(), words);
       assert.ok(fault.hint);
     }

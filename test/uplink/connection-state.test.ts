@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
   idleMs,
-  type LinkEvent,
-  type LinkState,
+  type ConnectionEvent,
+  type ConnectionState,
   stableMs,
   transition,
   unstableFailuresMax,
 } from '../../src/uplink/connection-state.ts';
 
-const states: Record<string, LinkState> = {
+const states: Record<string, ConnectionState> = {
   connecting: { kind: 'connecting', failures: 2, reason: 'before' },
   proving: { kind: 'proving', failures: 2, reason: 'before' },
   online: { kind: 'online', failures: 2, sinceMs: 1000 },
@@ -21,7 +21,7 @@ const states: Record<string, LinkState> = {
   held: { kind: 'held', reason: 'ended' },
   closed: { kind: 'closed' },
 };
-const events: Record<string, LinkEvent> = {
+const events: Record<string, ConnectionEvent> = {
   connected: { kind: 'connected' },
   proved: { kind: 'proved', atMs: 5000 },
   lost: { kind: 'lost', atMs: 5000, reason: 'now' },
@@ -68,7 +68,7 @@ describe('lifecycle of the link', () => {
   });
 
   it('forgets earlier failures after a session that lasted, and not after a short one', () => {
-    const online = (failures: number): LinkState => ({ kind: 'online', failures, sinceMs: 0 });
+    const online = (failures: number): ConnectionState => ({ kind: 'online', failures, sinceMs: 0 });
     const failuresAfter = (failures: number, atMs: number): number => {
       const after = transition(online(failures), { kind: 'lost', atMs, reason: '' });
       return after.kind === 'waiting' ? after.failures : NaN;
@@ -80,7 +80,7 @@ describe('lifecycle of the link', () => {
 
   it('takes a session in which nothing was taken for no better than none, unless it lasted', () => {
     const failuresAfter = (failures: number, atMs: number): number => {
-      const online: LinkState = { kind: 'online', failures, sinceMs: 0 };
+      const online: ConnectionState = { kind: 'online', failures, sinceMs: 0 };
       const after = transition(online, { kind: 'lost', atMs, reason: '', useless: true });
       return after.kind === 'waiting' ? after.failures : NaN;
     };
@@ -98,9 +98,9 @@ describe('lifecycle of the link', () => {
     const anyEvents = fc.array(fc.constantFrom(...Object.values(events)), { maxLength: 60 });
     fc.assert(
       fc.property(anyEvents, (run) => {
-        let state: LinkState = { kind: 'connecting', failures: 0, reason: null };
+        let state: ConnectionState = { kind: 'connecting', failures: 0, reason: null };
         for (const event of run) {
-          const before: LinkState = state;
+          const before: ConnectionState = state;
           state = transition(before, event);
           if (before.kind === 'closed') assert.equal(state.kind, 'closed');
           if (state.kind === 'online' && before.kind !== 'online') {

@@ -46,7 +46,7 @@ export class Rig implements AsyncDisposable {
       },
       origin,
       credentials,
-      { birth: () => statusOf(true), will: () => statusOf(false) },
+      { startMessage: () => statusOf(true), will: () => statusOf(false) },
       {
         onReady: (limits) => this.limits.push(limits),
         onLost: () => {

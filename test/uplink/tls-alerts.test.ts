@@ -13,7 +13,7 @@ import {
   createAuthority,
   type IssuedCertificate,
 } from '../../src/simulator/certificate-authority.ts';
-import { dialFault } from '../../src/uplink/connect-fault.ts';
+import { connectFault } from '../../src/uplink/connect-fault.ts';
 import { unwelcomeFault } from '../../src/uplink/session-fault.ts';
 import { parseTarget } from '../../src/uplink/broker-target.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
@@ -116,7 +116,7 @@ describe('TLS alerts of the broker', () => {
     for (const [alertName, words] of Object.entries(names)) {
       for (const spelling of spellings) {
         const error = Object.assign(new Error('of the library'), { code: `ERR_SSL_${spelling}${alertName}` });
-        assert.match(dialFault(error, target, 'ca.crt').describe(), words);
+        assert.match(connectFault(error, target, 'ca.crt').describe(), words);
         assert.match(unwelcomeFault(error, parties).describe(), words);
       }
     }

@@ -37,7 +37,7 @@ async function run({ state, json }: RefusedArguments & { json: boolean }): Promi
   }
   const store = new StateStore(state, noRoom);
   try {
-    const messages = [...store.aside.refused()];
+    const messages = [...store.parked.refused()];
     if (json) await printJson(messages);
     else await print(`${messages.map(lineOf).join('\n')}${messages.length > 0 ? '\n' : ''}`);
   } finally {

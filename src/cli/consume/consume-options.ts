@@ -1,4 +1,4 @@
-import type { AsideLimits } from '../../backend/parked-messages.ts';
+import type { ParkedLimits } from '../../backend/parked-messages.ts';
 import type { SubscriberOptions } from '../../backend/subscriber.ts';
 import { type BrokerAddress, parseBrokerUrl } from '../../base/broker-url.ts';
 import { faultError, MerestoneError } from '../../base/error.ts';
@@ -79,7 +79,7 @@ export interface Limits {
   runMs: number | undefined;
   rowsMax: number;
   gapGraceMs: number;
-  aside: AsideLimits;
+  parked: ParkedLimits;
 }
 
 /** Refused messages that are kept: a day of a small gateway's batches, for a version that can read them. */
@@ -109,7 +109,7 @@ export function limitsOf(args: ConsumeArguments): Limits {
     runMs: seconds === undefined ? undefined : seconds * 1000,
     rowsMax: positive(args, 'count') ?? Infinity,
     gapGraceMs: duration(args, 'gap-after'),
-    aside: {
+    parked: {
       waitingBytesMax: args.state === undefined ? memoryBytesMax : size(args.backlog),
       refusedBytesMax,
       tenantRefusedBytesMax,

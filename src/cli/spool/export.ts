@@ -20,12 +20,14 @@ const command: Command<PlaceArguments> = {
     yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     for (const place of spoolPlaces(args)) {
-      await atRest(place, await dependenciesOf(place), async (books) => {
-        const runs = exportedRuns(books);
-        for (const run of runs) recordAct(place.directory, books.origin, 'export', run);
-        for (const payload of payloads(books)) await print(shown(payload));
+      await atRest(place, await dependenciesOf(place), async (spoolFile) => {
+        const runs = exportedRuns(spoolFile);
+        for (const run of runs) recordAct(place.directory, spoolFile.origin, 'export', run);
+        for (const payload of payloads(spoolFile)) await print(shown(payload));
         const batches = runs.reduce((sum, run) => sum + run.batches, 0);
-        remark(`${batches} batches of tenant ${books.origin.tenant}, gateway ${books.origin.gateway}`);
+        remark(
+          `${batches} batches of tenant ${spoolFile.origin.tenant}, gateway ${spoolFile.origin.gateway}`,
+        );
       });
     }
   },

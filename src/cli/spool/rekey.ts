@@ -23,10 +23,10 @@ const command: Command<PlaceArguments> = {
     const spools = [];
     for (const place of spoolPlaces(args)) {
       const deps = await dependenciesOf(place);
-      const keys = await atRest(place, deps, async (books) => {
-        await rekey(books, deps.keys);
+      const keys = await atRest(place, deps, async (spoolFile) => {
+        await rekey(spoolFile, deps.keys);
         await rewrapAuditKey(auditDirectory(place.directory), deps.keys);
-        return books.keyring.all.length;
+        return spoolFile.keyring.all.length;
       });
       spools.push({ directory: place.directory, keyEncryptionKey: deps.keys.keyId, dataKeys: keys });
     }

@@ -2,7 +2,7 @@ import { MerestoneError } from '../../base/error.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { formatBytes } from '../../base/quantity.ts';
 import { atRest, claimAtRest } from '../../spool/offline/offline-spool.ts';
-import { filesAside } from '../../spool/storage/layout.ts';
+import { keptFiles } from '../../spool/storage/layout.ts';
 import type { Ledger } from '../../spool/state/ledger.ts';
 import { countOf } from '../../base/ranges.ts';
 import { spoolBytes } from '../../spool/storage/layout.ts';
@@ -58,7 +58,7 @@ export default command;
 
 async function statsOf(place: SpoolPlace): Promise<SpoolStats> {
   try {
-    const ledger = await atRest(place, await dependenciesOf(place), (books) => books.ledger);
+    const ledger = await atRest(place, await dependenciesOf(place), (spoolFile) => spoolFile.ledger);
     return present(place, ledger, true);
   } catch (error) {
     if (!(error instanceof MerestoneError) || error.code !== 'KeyUnavailable') throw error;
@@ -90,7 +90,7 @@ function present({ silo, directory, bytesMax }: SpoolPlace, ledger: Ledger, auth
     checkpointSeq: ledger.checkpointSeq,
     bytes: spoolBytes(directory),
     bytesMax,
-    aside: filesAside(directory),
+    aside: keptFiles(directory),
   };
 }
 

@@ -1,7 +1,7 @@
 import { ExitCode } from '../../base/exit-code.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { atRest } from '../../spool/offline/offline-spool.ts';
-import { type SpoolVerdict, verify } from '../../spool/offline/spool-verification.ts';
+import { type SpoolVerificationResult, verify } from '../../spool/offline/spool-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import {
@@ -21,8 +21,8 @@ const command: Command<PlaceArguments> = {
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) {
-      const verdict = await atRest(place, await dependenciesOf(place), verify);
-      spools.push({ silo: place.silo ?? null, directory: place.directory, ...verdict });
+      const result = await atRest(place, await dependenciesOf(place), verify);
+      spools.push({ silo: place.silo ?? null, directory: place.directory, ...result });
     }
     const good = spools.every((spool) => spool.good);
     if (!good) process.exitCode = ExitCode.Io;
@@ -32,14 +32,14 @@ const command: Command<PlaceArguments> = {
 };
 export default command;
 
-function describe(spool: SpoolVerdict & { directory: string }): string {
+function describe(spool: SpoolVerificationResult & { directory: string }): string {
   const paint = styler();
   const { good, directory, tenant, gateway, batches, samples, events, head, findings, aside } = spool;
-  const verdict = good ? paint('green', 'good') : paint('red', 'not good');
+  const result = good ? paint('green', 'good') : paint('red', 'not good');
   const whose = `tenant ${tenant}, gateway ${gateway}`;
   const what = `${batches} batches with ${samples} samples, ${events} events, head ${head.epoch}/${head.seq}`;
   return [
-    `${directory}: ${verdict}: ${whose}; ${what}`,
+    `${directory}: ${result}: ${whose}; ${what}`,
     ...findings.map((finding) => paint('red', `${finding.where}: ${finding.what}`)),
     ...aside.map((file) =>
       paint('yellow', `${file}: was damaged and set aside; what was sound is forwarded`),

@@ -30,12 +30,12 @@ export function schemaFaults(
     if (issue.code === 'unrecognized_keys') {
       const known = described instanceof z.ZodObject ? Object.keys(described.shape) : [];
       return issue.keys.map((key) =>
-        faultAt(file, source, [...issue.path, key], wordUnknownKey(key, known), 'key'),
+        faultAt(file, source, [...issue.path, key], describeUnknownKey(key, known), 'key'),
       );
     }
     const value = valueAt(source.value, issue.path);
     const missing = value === undefined && issue.path.length > 0;
-    const worded = missing ? wordMissing(issue, described) : wordIssue(issue, value, described);
+    const worded = missing ? describeMissing(issue, described) : describeIssue(issue, value, described);
     const text = issue.message === '' ? worded : issue.message;
     if (!missing)
       return [faultAt(file, source, issue.path, text, issue.code === 'invalid_key' ? 'key' : 'value')];
@@ -55,7 +55,7 @@ function nearestIssue(issue: Issue): Issue {
 
 const ownershipKeys = new Set(['tenant', 'tenantid', 'gateway', 'gatewayid', 'organization', 'organisation']);
 
-function wordUnknownKey(key: string, known: readonly string[]): string {
+function describeUnknownKey(key: string, known: readonly string[]): string {
   if (ownershipKeys.has(key.toLowerCase().replace(/[-_]/g, ''))) {
     return `'${key}' cannot be configured: tenant and gateway come out of the device certificate and nowhere else; remove it, and see 'merestone identity show'`;
   }
@@ -66,23 +66,23 @@ function wordUnknownKey(key: string, known: readonly string[]): string {
 
 const reference = 'see docs/configuration.md';
 
-function wordMissing(issue: Issue, described: z.ZodType | undefined): string {
+function describeMissing(issue: Issue, described: z.ZodType | undefined): string {
   const choices = choicesOf(issue);
   const what = described?.description ?? (choices && `one of ${choices.join(', ')}`);
   return `'${String(issue.path.at(-1))}' is missing; ${what === undefined ? reference : `add it: ${what}`}`;
 }
 
-function wordIssue(issue: Issue, value: unknown, described: z.ZodType | undefined): string {
+function describeIssue(issue: Issue, value: unknown, described: z.ZodType | undefined): string {
   const shown = quote(value);
   const hint = described?.description === undefined ? reference : `wanted here: ${described.description}`;
   const choices = choicesOf(issue);
-  if (choices !== undefined) return wordChoice(shown, value, choices);
+  if (choices !== undefined) return describeChoice(shown, value, choices);
   if (issue.code === 'invalid_type') {
     const isQuoted = typeof value === 'string' && isPlainValue(value, issue.expected);
     return `${shown} is no ${kinds[issue.expected] ?? issue.expected}; ${isQuoted ? 'remove the quotes' : hint}`;
   }
-  if (issue.code === 'too_big' || issue.code === 'too_small') return wordSize(issue, shown, value);
-  if (issue.code === 'invalid_key') return wordKey(issue);
+  if (issue.code === 'too_big' || issue.code === 'too_small') return describeSize(issue, shown, value);
+  if (issue.code === 'invalid_key') return describeKey(issue);
   return `${shown} does not fit; ${hint}`;
 }
 
@@ -92,7 +92,7 @@ function isPlainValue(text: string, wanted: string): boolean {
   return /^(?:number|int)$/.test(wanted) && /^[-+]?\d+(?:\.\d+)?$/.test(text);
 }
 
-function wordKey(issue: Issue & { code: 'invalid_key' }): string {
+function describeKey(issue: Issue & { code: 'invalid_key' }): string {
   const [own] = issue.issues;
   if (own !== undefined && own.message !== '') return own.message;
   return `${quote(issue.path.at(-1))} cannot be a key here; ${reference}`;
@@ -103,12 +103,16 @@ function choicesOf(issue: Issue): string[] | undefined {
   return issue.code === 'invalid_union' && 'options' in issue ? issue.options?.map(String) : undefined;
 }
 
-function wordChoice(shown: string, value: unknown, choices: readonly string[]): string {
+function describeChoice(shown: string, value: unknown, choices: readonly string[]): string {
   const meant = nearestName(String(value), choices);
   return `${shown} is not one of ${choices.join(', ')}; ${meant ? `did you mean '${meant}'?` : 'choose one of them'}`;
 }
 
-function wordSize(issue: Issue & { code: 'too_big' | 'too_small' }, shown: string, value: unknown): string {
+function describeSize(
+  issue: Issue & { code: 'too_big' | 'too_small' },
+  shown: string,
+  value: unknown,
+): string {
   const limit = issue.code === 'too_big' ? `at most ${issue.maximum}` : `at least ${issue.minimum}`;
   if (Array.isArray(value)) return `${value.length} entries here; write ${limit}`;
   if (typeof value === 'string') return `${value.length} characters here; write ${limit}`;

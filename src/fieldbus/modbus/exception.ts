@@ -1,10 +1,10 @@
 /** Exception codes of Modbus V1.1b3 §7, in words, and what a technician can do about each. */
-interface ExceptionWords {
+interface ExceptionText {
   name: string;
   hint: string;
 }
 
-const known: Readonly<Record<number, ExceptionWords>> = {
+const known: Readonly<Record<number, ExceptionText>> = {
   1: {
     name: 'illegal function',
     hint: 'it does not serve this table; try input in place of holding, or back',

@@ -61,4 +61,4 @@ export interface ModbusClient {
 export type StrayListener = (unitId: number, kind: StrayKind) => void;
 
 /** A unit gave data, though too late to be of use: it lives. */
-export type LifeListener = (unitId: number) => void;
+export type ConnectionListener = (unitId: number) => void;

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { offlineReason, type Port } from '../port/port.ts';
 import { AnswerTimes } from './answer-times.ts';
 import type {
-  LifeListener,
+  ConnectionListener,
   ModbusClient,
   Outcome,
   StrayKind,
@@ -41,7 +41,7 @@ const settlingMax = 8;
 export interface RtuDependencies {
   clock: Clock;
   onStray: StrayListener;
-  onAlive?: LifeListener;
+  onAlive?: ConnectionListener;
   /** What may still come of what was asked on the line before. */
   lateAnswers?: LateAnswers;
 }
@@ -59,7 +59,7 @@ class RtuClient implements ModbusClient {
   readonly #port: Port;
   readonly #clock: Clock;
   readonly #onStray: StrayListener;
-  readonly #onAlive: LifeListener;
+  readonly #onAlive: ConnectionListener;
   readonly #lateAnswers: LateAnswers;
   readonly #line: RtuLine;
   readonly #times = new AnswerTimes();

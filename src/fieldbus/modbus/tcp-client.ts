@@ -4,7 +4,7 @@ import { offlineReason, type Port, type PortState } from '../port/port.ts';
 import { AnswerTimes } from './answer-times.ts';
 import type {
   Fault,
-  LifeListener,
+  ConnectionListener,
   ModbusClient,
   Outcome,
   StrayListener,
@@ -27,7 +27,7 @@ const expiredMax = 256;
 export interface TcpDependencies {
   clock: Clock;
   onStray: StrayListener;
-  onAlive?: LifeListener;
+  onAlive?: ConnectionListener;
 }
 
 interface Sent extends AskedRequest {
@@ -63,7 +63,7 @@ class TcpClient implements ModbusClient {
   readonly #options: Tolerance;
   readonly #clock: Clock;
   readonly #onStray: StrayListener;
-  readonly #onAlive: LifeListener;
+  readonly #onAlive: ConnectionListener;
   readonly #pending = new Map<number, Pending>();
   readonly #expired = new Map<number, Sent>();
   readonly #reader = new MbapReader();
@@ -212,7 +212,7 @@ class TcpClient implements ModbusClient {
       return this.#finish(id, { ...answer, quality: 'invalid', queuedMs, ...words });
     }
     const answerMs = Math.max(0, now - sentAtMs - queuedMs);
-    if (!isGatewaysWord(answer)) this.#times.inTime(pending.unitId, answerMs);
+    if (!isFromGateway(answer)) this.#times.inTime(pending.unitId, answerMs);
     this.#finish(id, { ...answer, answerMs, queuedMs });
   }
 
@@ -227,7 +227,7 @@ class TcpClient implements ModbusClient {
 
   /** How long the answer waited for others, by what it says about the gateway. */
   #heldFor(id: number, unitId: number, answer: Answer, now: number): number {
-    if (!isGatewaysWord(answer)) return this.#queue.answered(id, this.#times.usualMs(unitId), now);
+    if (!isFromGateway(answer)) return this.#queue.answered(id, this.#times.usualMs(unitId), now);
     this.#queue.gaveUp(id, now);
     return 0;
   }
@@ -266,6 +266,6 @@ class TcpClient implements ModbusClient {
   }
 }
 
-function isGatewaysWord(answer: Answer): boolean {
+function isFromGateway(answer: Answer): boolean {
   return answer.kind === 'exception' && isOfTheGateway(answer.exceptionCode);
 }

@@ -7,7 +7,7 @@ const provenAfterMs = 30_000;
 const oneShotAfter = 3;
 
 /** What one opening of a port after the other has brought. Pure: times come in. */
-export class Session {
+export class OpenPeriod {
   readonly #isConnection: boolean;
   readonly #delay: ConnectDelay;
   #openedAtMs = 0;

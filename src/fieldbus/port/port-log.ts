@@ -5,7 +5,7 @@ import type { Logger } from '../../base/logger.ts';
 /** A port that opens and is lost in turn says so a few times, then once a minute. */
 const openLines = { perSecond: 1 / 60, burst: 4 };
 /** Different reasons in turn are each told once until the port has worked again, and no more than these. */
-const toldReasonsMax = 4;
+const reportedReasonsMax = 4;
 
 /** What the log says of a port: a line for each change, and no more for one that is tried for weeks. */
 export class PortLog {
@@ -13,8 +13,8 @@ export class PortLog {
   readonly #clock: Clock;
   readonly #isConnection: boolean;
   readonly #lines: Throttle;
-  readonly #toldReasons = new Set<string>();
-  #isToldOpen = false;
+  readonly #reportedReasons = new Set<string>();
+  #isReportedOpen = false;
 
   constructor(logger: Logger, clock: Clock, isConnection: boolean) {
     this.#logger = logger;
@@ -24,17 +24,17 @@ export class PortLog {
   }
 
   lost(reason: string): void {
-    if (this.#toldReasons.has(reason) || this.#toldReasons.size >= toldReasonsMax) return;
-    this.#toldReasons.add(reason);
-    this.#isToldOpen = false;
+    if (this.#reportedReasons.has(reason) || this.#reportedReasons.size >= reportedReasonsMax) return;
+    this.#reportedReasons.add(reason);
+    this.#isReportedOpen = false;
     this.#logger.warn('port lost', { reason });
   }
 
   /** A connection that was lost is back once it has worked: many accept and then close, or send something else. */
   opened(): void {
-    if (this.#isConnection && this.#toldReasons.size > 0) return;
-    if (this.#isToldOpen || !this.#lines.take(this.#clock.monotonicMs()).pass) return;
-    this.#isToldOpen = true;
+    if (this.#isConnection && this.#reportedReasons.size > 0) return;
+    if (this.#isReportedOpen || !this.#lines.take(this.#clock.monotonicMs()).pass) return;
+    this.#isReportedOpen = true;
     this.#logger.info('port open');
   }
 
@@ -44,6 +44,6 @@ export class PortLog {
 
   /** It works: what is said of it from now on is news. */
   worked(): void {
-    this.#toldReasons.clear();
+    this.#reportedReasons.clear();
   }
 }

@@ -5,7 +5,7 @@ import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Holder } from './port-holder.ts';
 import { PortLog } from './port-log.ts';
-import { Session } from './open-period.ts';
+import { OpenPeriod } from './open-period.ts';
 
 /** `idle`: closed by us for want of traffic, or by the other end after good service; it opens again when it is wanted. */
 export type PortState =
@@ -131,7 +131,7 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
   const listeners = new Set<(state: PortState) => void>();
   const aborter = new AbortController();
   const log = new PortLog(logger, clock, isConnection);
-  const session = new Session(isConnection, connectDelayMs);
+  const session = new OpenPeriod(isConnection, connectDelayMs);
   let state: PortState = { kind: 'opening' };
   let channel: Channel | null = null;
   let failures = 0;
@@ -284,9 +284,9 @@ export function createPort(openChannel: OpenChannel, dependencies: PortDependenc
     wake: () => enter({ kind: 'wanted' }),
     proveUseful: () => {
       if (state.kind !== 'open') return;
-      const isNews = !session.isUseful;
+      const isNew = !session.isUseful;
       session.proved();
-      if (!isNews) return;
+      if (!isNew) return;
       work();
       log.opened();
     },

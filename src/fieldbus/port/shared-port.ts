@@ -2,12 +2,12 @@ import type { Outcome } from '../modbus/modbus-client.ts';
 import type { Port } from './port.ts';
 
 /** Every process of the box is looked at, so not at every silence. */
-const lookAgainMs = 300_000;
+const checkAgainMs = 300_000;
 
 /** Whether another process takes the answers: it looks like a silent device, or like noise. */
-export class PortSharing {
+export class SharedPort {
   readonly #port: Port;
-  #lookedAtMs = -Infinity;
+  #checkedAtMs = -Infinity;
   #sharer: string | null = null;
 
   constructor(port: Port) {
@@ -17,8 +17,8 @@ export class PortSharing {
   /** The outcome, with who else has the port open where that may be why; found out in the background. */
   explain(outcome: Outcome, now: number): Outcome {
     if (outcome.kind !== 'fault') return outcome;
-    if (now - this.#lookedAtMs >= lookAgainMs) {
-      this.#lookedAtMs = now;
+    if (now - this.#checkedAtMs >= checkAgainMs) {
+      this.#checkedAtMs = now;
       this.#port.findSharer().then(
         (sharer) => {
           this.#sharer = sharer;

@@ -4,14 +4,14 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 /** What is absent is reported in pauses that grow to this, so that it does not fill the spool. */
 const reportPauseMaxMs = 60_000;
 
-export interface Watch {
+export interface AbsenceCheck {
   /** Looks after `delayMs`, for 0 at once, and on from there. */
   begin(delayMs: number): void;
   stop(): void;
 }
 
 /** Looks once an interval whether something is absent; `look` reports it and says so, and is then asked more rarely. */
-export function createWatch(clock: Clock, everyMs: number, look: () => boolean): Watch {
+export function createAbsenceCheck(clock: Clock, everyMs: number, look: () => boolean): AbsenceCheck {
   const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, reportPauseMaxMs), jitter: 0 };
   let cancel: Cancel = () => {};
   let reports = 0;

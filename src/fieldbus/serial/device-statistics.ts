@@ -24,7 +24,7 @@ export type SerialFailure =
   | 'noise';
 
 /** What a reader did and met, kept for the status. */
-export interface Account {
+export interface DeviceStatistics {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
   /** Something happened that does no harm to the device's values. */
@@ -35,7 +35,10 @@ export interface Account {
   snapshot(): DeviceStatus;
 }
 
-export function createAccount({ name, silo, everyMs, protocol }: SerialDeviceOptions, clock: Clock): Account {
+export function createDeviceStatistics(
+  { name, silo, everyMs, protocol }: SerialDeviceOptions,
+  clock: Clock,
+): DeviceStatistics {
   const intervals = protocol.messages.map((message) => Math.max(everyMs, message.everyMs ?? 0));
   const status = blankDevice(name, silo, Math.min(...intervals));
   const record = new SampleRecord(clock.monotonicMs());

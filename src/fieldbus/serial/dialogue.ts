@@ -71,7 +71,7 @@ type Outcome = DialogueResult['outcome'];
 type Happening = { kind: 'frame'; frame: Frame } | { kind: 'silence' } | { kind: 'aborted' };
 
 /** Bytes sent must have left before the rate may change; a UART's own buffer and a USB frame come on top. */
-const departureMarginMs = 30;
+const sendMarginMs = 30;
 
 /** An hour has room for 60 of them, and a device's word of "999 s" for 3. */
 export const measureMaxMsDefault = 60_000;
@@ -99,7 +99,7 @@ export function createDialogue(
   let cancelFlush: Cancel = () => {};
   let silenceMs: number | null = null;
   let arrived: Frame[] = [];
-  let heardAt = 0;
+  let receivedAt = 0;
   let wake: () => void = () => {};
   let ending: 'no' | 'with the answer' | 'at once' = 'no';
   const sharing = new MeasurementSharing();
@@ -131,7 +131,7 @@ export function createDialogue(
       if (ending === 'at once' || (ending !== 'no' && measuring !== null)) return { kind: 'aborted' };
       const frame = arrived.shift();
       if (frame !== undefined) return { kind: 'frame', frame };
-      const left = Math.min(heardAt + timeoutMs, until) - clock.monotonicMs();
+      const left = Math.min(receivedAt + timeoutMs, until) - clock.monotonicMs();
       if (left <= 0) return { kind: 'silence' };
       await new Promise<void>((resolve) => {
         const cancel = clock.after(left, resolve);
@@ -183,13 +183,13 @@ export function createDialogue(
     const bytes = fill(step.send ?? [], held.groups);
     if (bytes.length > 0) line.write(bytes);
     const sentAt = clock.monotonicMs() + (bytes.length * line.bitsPerCharacter * 1000) / line.baudRate;
-    heardAt = sentAt;
+    receivedAt = sentAt;
     const rate = rateAfter(step, held.groups);
     if (rate !== null) {
-      await sleep(clock, sentAt + departureMarginMs - clock.monotonicMs());
+      await sleep(clock, sentAt + sendMarginMs - clock.monotonicMs());
       await line.setBaudRate(rate);
       held.rate = rate;
-      heardAt = clock.monotonicMs();
+      receivedAt = clock.monotonicMs();
     }
     echo = Buffer.from(bytes).toString('latin1').trim();
     return sentAt;
@@ -236,7 +236,7 @@ export function createDialogue(
     // What others say while it measures is no sign of it.
     const timeoutMs = measuringMs === null ? timeoutOf(step, responseTimeoutMs) : Infinity;
     const frameMs = longestFrameMs(framing, held.rate ?? line.baudRate, line);
-    const until = heardAt + (measuringMs ?? timeoutMs + frameMs);
+    const until = receivedAt + (measuringMs ?? timeoutMs + frameMs);
     for (;;) {
       const happening = await next(timeoutMs, until);
       if (happening.kind === 'aborted') return 'offline';
@@ -278,7 +278,7 @@ export function createDialogue(
     run,
     receive: (bytes) => {
       if (deframer === null) return; // nobody asked: a late answer, or noise
-      heardAt = clock.monotonicMs();
+      receivedAt = clock.monotonicMs();
       const current = deframer;
       hear(current.push(bytes));
       if (silenceMs === null) return;

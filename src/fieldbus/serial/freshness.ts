@@ -37,9 +37,9 @@ export function createFreshness(protocol: SerialProtocol, everyMs: number): Fres
   }
   let beganAt = 0;
   let anySeen = false;
-  const isOwed = ({ optional, seenAt }: Watched): boolean => !optional || seenAt !== null || !anySeen;
+  const isDue = ({ optional, seenAt }: Watched): boolean => !optional || seenAt !== null || !anySeen;
   const select = (wanted: (point: Watched) => boolean): string[] =>
-    [...points].filter(([, point]) => isOwed(point) && wanted(point)).map(([name]) => name);
+    [...points].filter(([, point]) => isDue(point) && wanted(point)).map(([name]) => name);
   return {
     begin: (nowMs) => {
       beganAt = nowMs;

@@ -2,17 +2,17 @@ import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SerialDeviceOptions } from '../options.ts';
-import { createAccount, someOf } from './device-statistics.ts';
+import { createDeviceStatistics, someOf } from './device-statistics.ts';
 import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
 import type { Frame } from './framing.ts';
 import { createFreshness } from './freshness.ts';
-import { createGathering } from './sampler.ts';
+import { createSampler } from './sampler.ts';
 import { identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './message-reader.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { Unread } from './unread-frames.ts';
-import { createWatch } from './absence-check.ts';
+import { createAbsenceCheck } from './absence-check.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;
@@ -28,7 +28,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     device.identify,
     outlets.onIdentity,
   );
-  const account = createAccount(device, clock);
+  const statistics = createDeviceStatistics(device, clock);
   const freshness = createFreshness(protocol, everyMs);
   const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
   let cancelFlush: Cancel = () => {};
@@ -39,10 +39,10 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
   let isFresh = true;
 
   const give = (sample: Omit<Sample, 'device'>): void => {
-    account.gave(sample);
+    statistics.gave(sample);
     deliver({ device: device.name, ...sample });
   };
-  const gathering = createGathering(everyMs, protocol.messages.length > 1, clock, give);
+  const sampler = createSampler(everyMs, protocol.messages.length > 1, clock, give);
 
   const takeFrame = ({ bytes, sound }: Frame): void => {
     const content = contentOf(bytes, protocol.checksum);
@@ -50,28 +50,28 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     const telegram = messages.read(content);
     if (telegram === null) {
       unread.take('unknown', content);
-      return account.met('unknown');
+      return statistics.met('unknown');
     }
     const names = [...Object.keys(telegram.values), ...Object.keys(telegram.quality)];
     if (names.length === 0) return;
     freshness.saw(names, clock.monotonicMs());
     unread.clear();
-    account.took(telegram);
-    gathering.add(telegram, true);
+    statistics.took(telegram);
+    sampler.add(telegram, true);
   };
 
   const takeDamaged = (bytes: Uint8Array, content: Uint8Array): void => {
     unread.take(isUnchecked(bytes, protocol.checksum) ? 'unchecked' : 'damaged', bytes);
-    account.failed('crc', unread.describe()!);
+    statistics.failed('crc', unread.describe()!);
     const damaged = messages.readDamaged(content);
     if (damaged === null) return;
     const owed = new Set(freshness.owed());
     const quality = Object.entries(damaged.quality).filter(([name]) => owed.has(name));
-    if (quality.length > 0) gathering.add({ values: {}, quality: Object.fromEntries(quality) }, false);
+    if (quality.length > 0) sampler.add({ values: {}, quality: Object.fromEntries(quality) }, false);
   };
 
   const report = (names: readonly string[], why: Quality & ('stale' | 'offline')): void => {
-    account.failed(why, why === 'offline' ? 'the port is not there' : whySilent(names));
+    statistics.failed(why, why === 'offline' ? 'the port is not there' : whySilent(names));
     const quality = Object.fromEntries(names.map((name) => [name, why]));
     give({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), values: {}, quality });
   };
@@ -83,7 +83,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     return why;
   };
 
-  const watch = createWatch(clock, everyMs, () => {
+  const watch = createAbsenceCheck(clock, everyMs, () => {
     const isOffline = openedAt === null;
     const names = isOffline ? freshness.owed() : freshness.stale(clock.monotonicMs());
     if (names.length > 0) {
@@ -99,14 +99,14 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     for (const frame of deframe()) takeFrame(frame);
     if (deframer.noiseBytes === noiseBytes) return;
     unread.take('noise', deframer.noise);
-    account.met('noise');
+    statistics.met('noise');
   };
 
   const end = (): void => {
     openedAt = null;
     cancelFlush();
     watch.stop();
-    gathering.cancel();
+    sampler.cancel();
   };
 
   return {
@@ -118,7 +118,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
       watch.begin(everyMs);
     },
     lost: () => {
-      gathering.end();
+      sampler.end();
       cancelFlush();
       openedAt = null;
       watch.begin(0);
@@ -140,6 +140,6 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     stop: end,
     retire: end,
     demand: () => 0,
-    status: () => ({ ...account.snapshot(), identity: messages.identity }),
+    status: () => ({ ...statistics.snapshot(), identity: messages.identity }),
   };
 }

@@ -4,8 +4,8 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
-import { Minute } from '../sharing/sliding-minute.ts';
-import { createAccount } from './device-statistics.ts';
+import { SlidingMinute } from '../sharing/sliding-minute.ts';
+import { createDeviceStatistics } from './device-statistics.ts';
 import { createDialogue } from './dialogue.ts';
 import type { DialogueResult } from './dialogue.ts';
 import { createFreshness } from './freshness.ts';
@@ -15,7 +15,7 @@ import { compileMessages } from './message-reader.ts';
 import type { Turn } from './serial-line.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { Unread } from './unread-frames.ts';
-import { createWatch } from './absence-check.ts';
+import { createAbsenceCheck } from './absence-check.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
 
@@ -32,7 +32,7 @@ export function createPoller(
 ): SerialReader {
   const { protocol, everyMs } = device;
   const { line, clock, siloTime, deliver } = outlets;
-  const account = createAccount(device, clock);
+  const statistics = createDeviceStatistics(device, clock);
   const freshness = createFreshness(protocol, everyMs);
   const unread = new Unread(device, outlets.isAlone);
   const messages = identifiedMessages(
@@ -41,10 +41,10 @@ export function createPoller(
     outlets.onIdentity,
   );
   const dialogue = createDialogue(protocol, messages, unread, line, clock, device);
-  const lateness = new Minute(clock.monotonicMs());
-  const busTime = new Minute(clock.monotonicMs());
+  const lateness = new SlidingMinute(clock.monotonicMs());
+  const busTime = new SlidingMinute(clock.monotonicMs());
   /** Time that its dialogues would have taken had none been passed over. */
-  const demand = new Minute(clock.monotonicMs());
+  const demand = new SlidingMinute(clock.monotonicMs());
   let cancelNext: Cancel = () => {};
   /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
   let life = 0;
@@ -70,20 +70,20 @@ export function createPoller(
     const why: Quality = outcome === 'good' ? 'invalid' : outcome;
     const all = { ...quality, ...Object.fromEntries(owed.map((name) => [name, why])) };
     const isPartial = Object.keys(all).length > 0;
-    if (outcome === 'good') account.took({ ...rest, values, quality: all });
+    if (outcome === 'good') statistics.took({ ...rest, values, quality: all });
     const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
     const sample = { ...stamp, values, ...(isPartial && { quality: all }) };
-    account.gave(sample);
+    statistics.gave(sample);
     deliver({ device: device.name, ...sample });
   };
 
   const settle = (result: DialogueResult): void => {
     const { outcome, answerMs, isNoisy, reason } = result;
-    if (isNoisy) account.met('noise');
-    if (unread.kind === 'unknown') account.met('unknown');
+    if (isNoisy) statistics.met('noise');
+    if (unread.kind === 'unknown') statistics.met('unknown');
     if (answerMs !== null) {
-      const before = account.status.answerMs ?? answerMs;
-      account.status.answerMs = before + smoothing * (answerMs - before);
+      const before = statistics.status.answerMs ?? answerMs;
+      statistics.status.answerMs = before + smoothing * (answerMs - before);
     }
     if (outcome === 'good') {
       failures = 0;
@@ -92,7 +92,7 @@ export function createPoller(
       failures += 1;
       messages.suspect();
       const why = reason ?? unread.describe() ?? 'no answer in time';
-      account.failed(outcome, outcome === 'offline' ? portGone : why);
+      statistics.failed(outcome, outcome === 'offline' ? portGone : why);
     }
     give(result);
   };
@@ -100,15 +100,15 @@ export function createPoller(
   /** Gives when to come again, where the silo's share does not allow it now. */
   const poll = async (own: number, turn: Turn): Promise<number | null> => {
     if (own !== life) return null;
-    const heldUntilMs = siloTime.heldUntilMs();
-    if (heldUntilMs !== null) return heldUntilMs;
+    const overShareUntilMs = siloTime.overShareUntilMs();
+    if (overShareUntilMs !== null) return overShareUntilMs;
     await line.quiet();
     if (own !== life) return null;
     spentMs = 0;
     turn.begin(book);
     const begunAt = clock.monotonicMs();
     lateness.add(begunAt - owedAt, begunAt);
-    account.status.requests += 1;
+    statistics.status.requests += 1;
     const result = await dialogue.run(turn);
     restMs = outlets.isAlone() ? 0 : result.heldMs;
     if (own === life) settle(result);
@@ -125,15 +125,15 @@ export function createPoller(
     cancelNext = clock.after(at - clock.monotonicMs(), () => {
       const polled = line
         .turn((turn) => poll(own, turn))
-        .then((heldUntilMs) => {
+        .then((overShareUntilMs) => {
           if (own !== life) return;
-          if (heldUntilMs === null) pollAt(nextDueAt());
-          else tryAt(heldUntilMs);
+          if (overShareUntilMs === null) pollAt(nextDueAt());
+          else tryAt(overShareUntilMs);
         });
       // The port is gone in the midst of it, or a fault of our own: the next poll comes all the same.
       inBackground(polled, (error) => {
         failures += 1;
-        account.failed('offline', describeError(error));
+        statistics.failed('offline', describeError(error));
         if (own === life) pollAt(nextDueAt());
       });
     });
@@ -150,8 +150,8 @@ export function createPoller(
     return dueAt + (missed + 1) * everyMs;
   };
 
-  const watch = createWatch(clock, everyMs, () => {
-    account.failed('offline', portGone);
+  const watch = createAbsenceCheck(clock, everyMs, () => {
+    statistics.failed('offline', portGone);
     give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false, heldMs: 0 });
     return true;
   });
@@ -193,7 +193,7 @@ export function createPoller(
       line.settle();
       const now = clock.monotonicMs();
       const measuring = dialogue.measuring();
-      const status = account.snapshot();
+      const status = statistics.snapshot();
       return {
         ...status,
         ...(status.state === 'starting' &&

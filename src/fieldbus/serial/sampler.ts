@@ -6,7 +6,7 @@ import type { Telegram } from './message-reader.ts';
 /** Sentences of one burst follow each other closer than this; after it the burst is over. */
 const burstPauseMs = 50;
 
-export interface Gathering {
+export interface Sampler {
   /**
    * A sound telegram's points replace what was gathered. A damaged one's only fill what is missing, and wait an
    * interval for a sound one to come instead.
@@ -28,12 +28,12 @@ interface Gathered {
  * the last sample, stamped with the arrival of the latest. Where a sensor sends several kinds of message, it
  * waits for the end of the burst (half an interval at most), so that one burst becomes one sample.
  */
-export function createGathering(
+export function createSampler(
   everyMs: number,
   waitsForBurst: boolean,
   clock: Clock,
   give: (sample: Omit<Sample, 'device'>) => void,
-): Gathering {
+): Sampler {
   let points = new Map<string, Gathered>();
   let stamp = { wallMs: 0, monotonicMs: 0 };
   let givenAt = -Infinity;

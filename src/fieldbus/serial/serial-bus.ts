@@ -6,7 +6,7 @@ import { isSameDevice, withoutPlace } from '../device-equality.ts';
 import type { DrivenBus, DriverDependencies } from '../driver.ts';
 import { identityNotes } from '../identity-notes.ts';
 import type { SerialDeviceOptions, SerialLineOptions } from '../options.ts';
-import { allowedAtMs, openAllowances, spend } from '../sharing/bus-share.ts';
+import { allowedAtMs, openBusBudget, spend } from '../sharing/bus-share.ts';
 import { loadWith } from '../sharing/sliding-minute.ts';
 import { createSiloUse } from '../sharing/silo-use.ts';
 import { createSerialLine } from './serial-line.ts';
@@ -27,24 +27,24 @@ export function createSerialBus(
 ): DrivenBus<SerialDeviceOptions> {
   const serialLine = createSerialLine(line, port, clock);
   const use = createSiloUse(clock, onShare);
-  let allowances = openAllowances([], new Map(), clock.monotonicMs());
+  let budget = openBusBudget([], new Map(), clock.monotonicMs());
   let sensors: Sensor[] = [];
   /** Left, and heard out. */
   const leaving = new Set<SerialReader>();
   let cancelRead: Cancel = () => {};
 
   const siloTimeOf = (silo: string): SiloTime => ({
-    heldUntilMs: () => {
+    overShareUntilMs: () => {
       serialLine.settle();
       const now = clock.monotonicMs();
-      const allowedMs = allowedAtMs(allowances, { silo, begun: false, dead: false }, now);
+      const allowedMs = allowedAtMs(budget, { silo, begun: false, dead: false }, now);
       if (allowedMs <= now) return null;
       use.hold(silo, allowedMs);
       return allowedMs;
     },
     spent: (ms) => {
       use.add(silo, ms);
-      allowances = spend(allowances, { silo, dead: false, costMs: ms }, clock.monotonicMs());
+      budget = spend(budget, { silo, dead: false, costMs: ms }, clock.monotonicMs());
     },
   });
 
@@ -103,7 +103,7 @@ export function createSerialBus(
       sensors = devices.map(
         (each) => before.find(({ options }) => isSameDevice(options, each, withoutPlace)) ?? sensorOf(each),
       );
-      allowances = openAllowances(silos, shares, clock.monotonicMs(), allowances);
+      budget = openBusBudget(silos, shares, clock.monotonicMs(), budget);
       use.assign(silos, shares);
       const gone = before.filter((sensor) => !sensors.includes(sensor));
       inBackground(retire(gone), (error) => {

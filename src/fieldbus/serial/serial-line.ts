@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { sleep } from '../../base/clock.ts';
 import type { SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
-import { Minute } from '../sharing/sliding-minute.ts';
+import { SlidingMinute } from '../sharing/sliding-minute.ts';
 import { type Book, LineTime } from './line-time.ts';
 
 /** The line is the caller's until its talk is over. */
@@ -46,9 +46,9 @@ export function createSerialLine(
 ): SerialLine {
   const time = new LineTime(clock);
   const turns = new Turns(time);
-  let heardAt = -Infinity;
+  let receivedAt = -Infinity;
   const bitsPerCharacter = 1 + options.dataBits + (options.parity === 'none' ? 0 : 1) + options.stopBits;
-  const busy = new Minute(clock.monotonicMs());
+  const busy = new SlidingMinute(clock.monotonicMs());
   const count = (bytes: number): void =>
     busy.add((bytes * bitsPerCharacter * 1000) / options.baudRate, clock.monotonicMs());
   return {
@@ -63,12 +63,16 @@ export function createSerialLine(
     settle: () => time.settle(),
     quiet: async () => {
       const until = clock.monotonicMs() + quietWaitMaxMs;
-      for (let now = clock.monotonicMs(); now < until && now - heardAt < quietMs; now = clock.monotonicMs()) {
-        await sleep(clock, Math.min(quietMs - (now - heardAt), until - now));
+      for (
+        let now = clock.monotonicMs();
+        now < until && now - receivedAt < quietMs;
+        now = clock.monotonicMs()
+      ) {
+        await sleep(clock, Math.min(quietMs - (now - receivedAt), until - now));
       }
     },
     heard: (bytes) => {
-      heardAt = clock.monotonicMs();
+      receivedAt = clock.monotonicMs();
       count(bytes);
     },
     load: () => busy.share(clock.monotonicMs()),

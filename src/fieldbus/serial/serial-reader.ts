@@ -12,7 +12,7 @@ import { createPoller } from './poller.ts';
 /** What the sensor's silo has of the line. Who sends by itself cannot be held, and costs the line no turn. */
 export interface SiloTime {
   /** Until when it has to wait because its share is used up; null where it may be asked now. */
-  heldUntilMs(): number | null;
+  overShareUntilMs(): number | null;
   spent(ms: number): void;
 }
 

@@ -4,7 +4,7 @@ import type { BusShares } from '../options.ts';
  * What a silo may still take of one bus's time: it fills by `shareMax` ms in a ms, and what asking cost comes off
  * once it is known, so it may fall below 0. Plain data; every change makes a new one.
  */
-export interface Allowance {
+export interface SiloBudget {
   shareMax: number;
   creditMs: number;
   /** Of that, what devices that do not answer may still cost. */
@@ -13,10 +13,10 @@ export interface Allowance {
 }
 
 /** By silo; one that is not in it may take what it gets. */
-export type Allowances = ReadonlyMap<string, Allowance>;
+export type BusBudget = ReadonlyMap<string, SiloBudget>;
 
 /** What somebody of a silo wants to ask, as far as its allowance minds. */
-export interface Wish {
+export interface TurnRequest {
   silo: string;
   /** It is the rest of a poll. */
   begun: boolean;
@@ -41,13 +41,13 @@ function swingMs(shareMax: number): number {
 }
 
 /** Those of `silos` that have a limit; one that had it before keeps its credit, or its debt. */
-export function openAllowances(
+export function openBusBudget(
   silos: readonly string[],
   shares: BusShares,
   now: number,
-  before: Allowances = new Map(),
-): Allowances {
-  const allowances = new Map<string, Allowance>();
+  before: BusBudget = new Map(),
+): BusBudget {
+  const budget = new Map<string, SiloBudget>();
   for (const silo of silos) {
     const shareMax = shares.get(silo) ?? 1;
     // The whole of a bus is no limit.
@@ -55,37 +55,37 @@ export function openAllowances(
     const swing = swingMs(shareMax);
     const known = before.get(silo);
     const credit = known ? creditAt(known, now) : { creditMs: swing, deadCreditMs: swing };
-    allowances.set(silo, {
+    budget.set(silo, {
       shareMax,
       creditMs: Math.max(-swing, Math.min(swing, credit.creditMs)),
       deadCreditMs: Math.max(-swing, Math.min(swing * deadPart, credit.deadCreditMs)),
       atMs: now,
     });
   }
-  return allowances;
+  return budget;
 }
 
 /** When it may be asked; `now` where it may be at once. */
-export function allowedAtMs(allowances: Allowances, { silo, begun, dead }: Wish, now: number): number {
-  const allowance = allowances.get(silo);
-  if (allowance === undefined) return now;
-  const { shareMax } = allowance;
-  const { creditMs, deadCreditMs } = creditAt(allowance, now);
+export function allowedAtMs(budget: BusBudget, { silo, begun, dead }: TurnRequest, now: number): number {
+  const siloBudget = budget.get(silo);
+  if (siloBudget === undefined) return now;
+  const { shareMax } = siloBudget;
+  const { creditMs, deadCreditMs } = creditAt(siloBudget, now);
   const missingMs = (begun ? -swingMs(shareMax) : 0) - creditMs;
   const deadMissingMs = dead ? -deadCreditMs / deadPart : 0;
   return now + Math.max(0, missingMs, deadMissingMs) / shareMax;
 }
 
 export function spend(
-  allowances: Allowances,
-  { silo, dead, costMs }: Pick<Wish, 'silo' | 'dead'> & { costMs: number },
+  budget: BusBudget,
+  { silo, dead, costMs }: Pick<TurnRequest, 'silo' | 'dead'> & { costMs: number },
   now: number,
-): Allowances {
-  const allowance = allowances.get(silo);
-  if (allowance === undefined) return allowances;
-  const { creditMs, deadCreditMs } = creditAt(allowance, now);
-  return new Map(allowances).set(silo, {
-    shareMax: allowance.shareMax,
+): BusBudget {
+  const siloBudget = budget.get(silo);
+  if (siloBudget === undefined) return budget;
+  const { creditMs, deadCreditMs } = creditAt(siloBudget, now);
+  return new Map(budget).set(silo, {
+    shareMax: siloBudget.shareMax,
     creditMs: creditMs - costMs,
     deadCreditMs: deadCreditMs - (dead ? costMs : 0),
     atMs: now,
@@ -93,15 +93,15 @@ export function spend(
 }
 
 /** Of the time of a bus, what dead devices of the silo may take where all dead together have `deadShareMax`. */
-export function deadShareOf(allowances: Allowances, silo: string, deadShareMax: number): number {
-  const allowance = allowances.get(silo);
-  return allowance === undefined ? deadShareMax : Math.min(deadShareMax, allowance.shareMax * deadPart);
+export function deadShareOf(budget: BusBudget, silo: string, deadShareMax: number): number {
+  const siloBudget = budget.get(silo);
+  return siloBudget === undefined ? deadShareMax : Math.min(deadShareMax, siloBudget.shareMax * deadPart);
 }
 
 function creditAt(
-  { shareMax, creditMs, deadCreditMs, atMs }: Allowance,
+  { shareMax, creditMs, deadCreditMs, atMs }: SiloBudget,
   now: number,
-): Pick<Allowance, 'creditMs' | 'deadCreditMs'> {
+): Pick<SiloBudget, 'creditMs' | 'deadCreditMs'> {
   const filledMs = (now - atMs) * shareMax;
   const swing = swingMs(shareMax);
   return {

@@ -2,7 +2,7 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { BusSiloStatus } from '../../status/status.ts';
 import type { BusShares } from '../options.ts';
 import { averagedOverMs } from './bus-share.ts';
-import { Minute } from './sliding-minute.ts';
+import { SlidingMinute } from './sliding-minute.ts';
 
 /** A silo begins, or ceases, to be held to its share of a bus. */
 export interface ShareEvent {
@@ -17,10 +17,10 @@ export interface ShareEvent {
 const clearAfterMs = averagedOverMs;
 
 interface Use {
-  busTime: Minute;
+  busTime: SlidingMinute;
   shareMax: number | null;
   /** Null where it is not held. */
-  heldUntilMs: number | null;
+  overShareUntilMs: number | null;
   cancel: Cancel;
 }
 
@@ -41,12 +41,12 @@ export function createSiloUse(clock: Clock, tell: (silo: string, event: ShareEve
 
   const clear = (silo: string, use: Use): void => {
     use.cancel();
-    use.heldUntilMs = null;
+    use.overShareUntilMs = null;
     tell(silo, { limit: use.shareMax!, state: 'cleared' });
   };
 
   const clearInTime = (silo: string, use: Use): void => {
-    const leftMs = use.heldUntilMs! - clock.monotonicMs();
+    const leftMs = use.overShareUntilMs! - clock.monotonicMs();
     if (leftMs <= 0) clear(silo, use);
     else use.cancel = clock.after(Math.ceil(leftMs), () => clearInTime(silo, use));
   };
@@ -59,40 +59,41 @@ export function createSiloUse(clock: Clock, tell: (silo: string, event: ShareEve
       for (const silo of silos) {
         const shareMax = shares.get(silo) ?? null;
         const use = before.get(silo) ?? {
-          busTime: new Minute(now),
+          busTime: new SlidingMinute(now),
           shareMax,
-          heldUntilMs: null,
+          overShareUntilMs: null,
           cancel: () => {},
         };
         uses.set(silo, use);
-        if (use.heldUntilMs !== null && shareMax === null) clear(silo, use);
-        else if (use.heldUntilMs !== null && shareMax !== use.shareMax) {
+        if (use.overShareUntilMs !== null && shareMax === null) clear(silo, use);
+        else if (use.overShareUntilMs !== null && shareMax !== use.shareMax) {
           // How long it still has to wait is decided anew.
-          use.heldUntilMs = now + clearAfterMs;
+          use.overShareUntilMs = now + clearAfterMs;
           use.cancel();
           clearInTime(silo, use);
         }
         use.shareMax = shareMax;
       }
-      for (const [silo, use] of before) if (!uses.has(silo) && use.heldUntilMs !== null) clear(silo, use);
+      for (const [silo, use] of before)
+        if (!uses.has(silo) && use.overShareUntilMs !== null) clear(silo, use);
     },
     add: (silo, busMs) => uses.get(silo)?.busTime.add(busMs, clock.monotonicMs()),
     hold: (silo, untilMs) => {
       const use = uses.get(silo);
       if (use === undefined || use.shareMax === null) return;
-      const isNew = use.heldUntilMs === null;
-      use.heldUntilMs = untilMs + clearAfterMs;
+      const isNew = use.overShareUntilMs === null;
+      use.overShareUntilMs = untilMs + clearAfterMs;
       if (!isNew) return;
       tell(silo, { limit: use.shareMax, state: 'reached' });
       clearInTime(silo, use);
     },
     status: () => {
       const now = clock.monotonicMs();
-      return [...uses].map(([silo, { busTime, shareMax, heldUntilMs }]) => ({
+      return [...uses].map(([silo, { busTime, shareMax, overShareUntilMs }]) => ({
         silo,
         busShare: busTime.share(now),
         busShareMax: shareMax,
-        held: heldUntilMs !== null,
+        held: overShareUntilMs !== null,
       }));
     },
     stop: () => {

@@ -3,7 +3,7 @@ const buckets = 12;
 const bucketMs = 5000;
 
 /** Sum, mean and maximum of what happened over the last minute. */
-export class Minute {
+export class SlidingMinute {
   readonly #sums = new Float64Array(buckets);
   readonly #counts = new Float64Array(buckets);
   readonly #maxima = new Float64Array(buckets);

@@ -14,7 +14,7 @@ const bytes: RateLimits = { perSecond: 1_000_000, burst: 4_000_000 };
  * How much a silo may say, counted from outside, where it has no say: everything that it says costs the gateway
  * time that the buses and the neighbours need. Pure.
  */
-export class TalkRation {
+export class MessageLimit {
   readonly #messages: TokenBucket;
   readonly #bytes: TokenBucket;
   #owed = 0;

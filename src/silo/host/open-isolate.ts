@@ -6,10 +6,10 @@ import type { Isolate, IsolateListener } from './isolate.ts';
 import { connectProcess, spawnProcess } from './process-isolate.ts';
 import { ThreadIsolate } from './thread-isolate.ts';
 import { limitsOf } from './watchdog.ts';
-import type { SiloBirth } from '../protocol.ts';
+import type { StartMessage } from '../protocol.ts';
 
 export type OpenIsolate = (
-  birth: SiloBirth,
+  startMessage: StartMessage,
   clock: Clock,
   logger: Logger,
   listener: IsolateListener,

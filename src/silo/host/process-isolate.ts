@@ -4,28 +4,28 @@ import { fileURLToPath } from 'node:url';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/error.ts';
 import type { FromSilo, ToSilo } from '../protocol.ts';
-import { admitFromDoor, type FromDoor, reasonOf } from './process-message.ts';
+import { admitFromProcess, type FromProcess, reasonOf } from './process-message.ts';
 import type { Isolate, IsolateEnd, IsolateListener } from './isolate.ts';
 import { LineChannel, outwardBytesMax } from './line-channel.ts';
 import { requireOwner } from './socket-owner.ts';
-import { TalkRation } from './message-limit.ts';
-import { lookEveryMs, silenceFault } from './watchdog.ts';
+import { MessageLimit } from './message-limit.ts';
+import { measureEveryMs, silenceFault } from './watchdog.ts';
 
 const program = fileURLToPath(new URL('../process/entry.ts', import.meta.url));
 
 /** How long a silo's process may be silent. */
-export interface DoorPatience {
+export interface ProcessTimeouts {
   /** It says `here` at once; one that is only just started from a slow card, within some seconds. */
-  firstWordMaxMs: number;
+  firstMessageMaxMs: number;
   /** It says `here` every second: its door does nothing but pass messages on, and never waits for a disk. */
   silenceMaxMs: number;
 }
 
-const patienceDefault: DoorPatience = { firstWordMaxMs: 20_000, silenceMaxMs: 30_000 };
+const timeoutsDefault: ProcessTimeouts = { firstMessageMaxMs: 20_000, silenceMaxMs: 30_000 };
 
 interface ProcessDependencies {
   clock: Clock;
-  patience?: DoorPatience;
+  timeouts?: ProcessTimeouts;
 }
 
 /** A silo in a process of its own, which listens on `socketPath`: a systemd unit under the silo's own user. */
@@ -87,9 +87,9 @@ function stillborn(reason: string, listener: IsolateListener, child?: ChildProce
   return { isCongested: false, post: () => {}, end: () => {} };
 }
 
-type Stage =
+type State =
   /** Nothing of ours goes to whoever is there before the door has let us in. */
-  | { at: 'knocking'; waiting: ToSilo[] }
+  | { at: 'connecting'; waiting: ToSilo[] }
   | { at: 'in' }
   | { at: 'leaving' }
   /** Nothing that is said is heard any more. */
@@ -98,34 +98,34 @@ type Stage =
 class ProcessIsolate implements Isolate {
   readonly #channel: LineChannel;
   readonly #clock: Clock;
-  readonly #patience: DoorPatience;
+  readonly #timeouts: ProcessTimeouts;
   readonly #listener: IsolateListener;
   readonly #kill: () => void;
-  readonly #ration: TalkRation;
-  #stage: Stage = { at: 'knocking', waiting: [] };
+  readonly #messageLimit: MessageLimit;
+  #state: State = { at: 'connecting', waiting: [] };
   #end: IsolateEnd = 'absent';
-  #heardAtMs: number;
-  #cancelLook: Cancel;
+  #lastMessageAtMs: number;
+  #cancelCheck: Cancel;
 
   constructor(
     socket: Socket,
-    { clock, patience = patienceDefault }: ProcessDependencies,
+    { clock, timeouts = timeoutsDefault }: ProcessDependencies,
     listener: IsolateListener,
     kill: () => void,
   ) {
     this.#clock = clock;
-    this.#patience = patience;
+    this.#timeouts = timeouts;
     this.#listener = listener;
     this.#kill = kill;
-    this.#heardAtMs = clock.monotonicMs();
-    this.#ration = new TalkRation(this.#heardAtMs);
+    this.#lastMessageAtMs = clock.monotonicMs();
+    this.#messageLimit = new MessageLimit(this.#lastMessageAtMs);
     this.#channel = new LineChannel(socket, outwardBytesMax, {
       message: (message, bytes) => this.#receive(message, bytes),
       // A parser quotes what it could not parse.
       fault: (reason) => listener.fault(reasonOf(reason)),
       ended: () => {},
     });
-    this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
+    this.#cancelCheck = clock.after(measureEveryMs, () => this.#check());
   }
 
   refuse(reason: string): void {
@@ -134,8 +134,8 @@ class ProcessIsolate implements Isolate {
   }
 
   gone(): void {
-    this.#cancelLook();
-    this.#stage = { at: 'over' };
+    this.#cancelCheck();
+    this.#state = { at: 'over' };
     this.#listener.ended(this.#end);
   }
 
@@ -144,44 +144,44 @@ class ProcessIsolate implements Isolate {
   }
 
   post(message: ToSilo): void {
-    this.#ration.given();
-    if (this.#stage.at === 'knocking') this.#stage.waiting.push(message);
+    this.#messageLimit.given();
+    if (this.#state.at === 'connecting') this.#state.waiting.push(message);
     else this.#channel.post(message);
   }
 
   end(): void {
-    this.#cancelLook();
-    this.#stage = { at: 'over' };
+    this.#cancelCheck();
+    this.#state = { at: 'over' };
     this.#channel.destroy();
     this.#kill();
   }
 
-  #look(): void {
-    const { firstWordMaxMs, silenceMaxMs } = this.#patience;
-    const maxMs = this.#stage.at === 'knocking' ? firstWordMaxMs : silenceMaxMs;
-    const fault = silenceFault(this.#heardAtMs, this.#clock.monotonicMs(), maxMs);
+  #check(): void {
+    const { firstMessageMaxMs, silenceMaxMs } = this.#timeouts;
+    const maxMs = this.#state.at === 'connecting' ? firstMessageMaxMs : silenceMaxMs;
+    const fault = silenceFault(this.#lastMessageAtMs, this.#clock.monotonicMs(), maxMs);
     if (fault !== undefined) return this.refuse(fault);
-    this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
+    this.#cancelCheck = this.#clock.after(measureEveryMs, () => this.#check());
   }
 
   #receive(message: unknown, bytes: number): void {
-    if (this.#stage.at === 'over') return;
-    this.#heardAtMs = this.#clock.monotonicMs();
-    const admitted = this.#ration.heard(bytes, this.#heardAtMs) ?? admitFromDoor(message);
+    if (this.#state.at === 'over') return;
+    this.#lastMessageAtMs = this.#clock.monotonicMs();
+    const admitted = this.#messageLimit.heard(bytes, this.#lastMessageAtMs) ?? admitFromProcess(message);
     if (typeof admitted === 'string') return this.refuse(admitted);
-    if (this.#stage.at === 'knocking') this.#enter(admitted, this.#stage.waiting);
+    if (this.#state.at === 'connecting') this.#enter(admitted, this.#state.waiting);
     else this.#hear(admitted);
   }
 
-  #enter(first: FromDoor | FromSilo, waiting: readonly ToSilo[]): void {
+  #enter(first: FromProcess | FromSilo, waiting: readonly ToSilo[]): void {
     if (first.type === 'away') return this.refuse(first.reason);
     if (first.type !== 'here') return this.refuse('it spoke before it let the gateway in');
-    this.#stage = { at: 'in' };
+    this.#state = { at: 'in' };
     this.#end = 'crashed';
     for (const message of waiting) this.#channel.post(message);
   }
 
-  #hear(message: FromDoor | FromSilo): void {
+  #hear(message: FromProcess | FromSilo): void {
     switch (message.type) {
       case 'here':
         return;
@@ -206,8 +206,8 @@ class ProcessIsolate implements Isolate {
 
   /** What was given before stands in the same line before this `stop`: so nothing of it is lost. */
   #takeLeave(): void {
-    if (this.#stage.at === 'leaving') return;
-    this.#stage = { at: 'leaving' };
+    if (this.#state.at === 'leaving') return;
+    this.#state = { at: 'leaving' };
     this.#listener.leaving();
     this.#channel.post({ type: 'stop' });
   }

@@ -7,7 +7,7 @@ import { isRecord, number, record, text } from './admitted-values.ts';
 const reasonMax = 500;
 
 /** What a silo's process says of itself, besides what its isolate says. */
-export type FromDoor =
+export type FromProcess =
   /** The gateway is let in: its first word, and once a second, as a sign of life. */
   | { type: 'here' }
   /** The gateway is not let in: instead of `here`. */
@@ -19,7 +19,7 @@ export type FromDoor =
   | { type: 'leaving' };
 
 /** The same for a silo's process as `admit` for its isolate. */
-export function admitFromDoor(message: unknown): FromDoor | FromSilo | string {
+export function admitFromProcess(message: unknown): FromProcess | FromSilo | string {
   if (!isRecord(message)) return admit(message);
   switch (message['type']) {
     case 'here':

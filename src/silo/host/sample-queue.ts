@@ -1,6 +1,6 @@
 import type { LossReason } from '../../reading/loss.ts';
 import { readingsOf, type Sample } from '../../reading/sample.ts';
-import { LossAccount } from '../loss-count.ts';
+import { LossCount } from '../loss-count.ts';
 
 /** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
 const readingsMax = 100_000;
@@ -23,7 +23,7 @@ interface Piece {
   givenAt: number;
 }
 
-type Door =
+type Receiver =
   | { at: 'waiting' }
   | { at: 'open'; taker: Taker }
   /** What comes is lost, and counted. */
@@ -34,11 +34,11 @@ type Door =
  * go on only to one that has proved to be the tenant that they were taken for. What waits and what the silo has in
  * its hands is bounded; what is lost is counted until the silo has been told.
  */
-export class Handover {
+export class SampleQueue {
   readonly #wallMs: () => number;
   readonly #abandoned: (losses: Readonly<Record<string, number>>) => void;
-  readonly #losses = new LossAccount();
-  #door: Door = { at: 'waiting' };
+  readonly #losses = new LossCount();
+  #receiver: Receiver = { at: 'waiting' };
   /** For whom what waits was taken; null where nobody has been proved yet. */
   #owner: string | null = null;
   #waiting: Sample[] = [];
@@ -62,13 +62,13 @@ export class Handover {
   }
 
   deliver(samples: Sample[]): void {
-    if (this.#door.at === 'closed') return this.#lose(this.#door.reason, samples);
+    if (this.#receiver.at === 'closed') return this.#lose(this.#receiver.reason, samples);
     const readings = readingsIn(samples);
     const isTooMuch = this.#inHandReadings + this.#waitingReadings + readings > readingsMax;
-    if (isTooMuch || (this.#door.at === 'open' && this.#door.taker.isCongested())) {
+    if (isTooMuch || (this.#receiver.at === 'open' && this.#receiver.taker.isCongested())) {
       return this.#lose('overrun', samples);
     }
-    if (this.#door.at === 'open') return this.#give(this.#door.taker, samples);
+    if (this.#receiver.at === 'open') return this.#give(this.#receiver.taker, samples);
     this.#waiting.push(...samples);
     this.#waitingReadings += readings;
   }
@@ -76,7 +76,7 @@ export class Handover {
   /** What waited for another tenant is given up. */
   open(taker: Taker): void {
     const waiting = this.#takeWaiting();
-    this.#door = { at: 'open', taker };
+    this.#receiver = { at: 'open', taker };
     const isForAnother = this.#owner !== null && this.#owner !== taker.tenant;
     this.#owner = taker.tenant;
     if (isForAnother) return this.#abandon(waiting);
@@ -87,13 +87,13 @@ export class Handover {
 
   /** The silo is away for a while. */
   shut(): void {
-    this.#door = { at: 'waiting' };
+    this.#receiver = { at: 'waiting' };
   }
 
   /** Nobody comes for what waits, nor for what comes. */
   close(reason: LossReason): void {
     this.#lose(reason, this.#takeWaiting());
-    this.#door = { at: 'closed', reason };
+    this.#receiver = { at: 'closed', reason };
   }
 
   /** False where the silo settles more than it was given. */
@@ -124,7 +124,7 @@ export class Handover {
   }
 
   /** The runs of losses since the last call, to be told. */
-  takeLosses(): ReturnType<LossAccount['take']> {
+  takeLosses(): ReturnType<LossCount['take']> {
     return this.#losses.take();
   }
 

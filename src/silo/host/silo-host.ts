@@ -7,11 +7,11 @@ import type { Logger } from '../../base/logger.ts';
 import type { DeviceDescription } from '../../reading/point.ts';
 import type { QuotaName, SiloStatus } from '../../status/status.ts';
 import type { Isolate, IsolateEnd } from './isolate.ts';
-import type { AuditAct, FromSilo, SiloBirth, SiloDevices, SiloRequest, ToSilo } from '../protocol.ts';
-import type { Handover } from './sample-queue.ts';
+import type { AuditAct, FromSilo, StartMessage, SiloDevices, SiloRequest, ToSilo } from '../protocol.ts';
+import type { SampleQueue } from './sample-queue.ts';
 import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
-import { SiloPortrait } from './silo-status.ts';
+import { SiloStatusView } from './silo-status.ts';
 
 /** A silo in trouble says a few things a second; a flood would drown the other silos' lines in the log. */
 export const logLines = { perSecond: 10, burst: 200 };
@@ -23,11 +23,11 @@ const crashWindowMs = 600_000;
 const quarantinePause = { initialMs: 600_000, maxMs: 4 * 3_600_000, jitter: 0.1 };
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
 /** One that lives shorter than this and takes leave unasked, again and again, is as good as crashed. */
-const shortLifeMs = 60_000;
+const shortRunMs = 60_000;
 /** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
 const actsMax = 100;
 
-type Stage =
+type State =
   | { at: 'running'; isolate: Isolate; sinceMs: number }
   | { at: 'pausing'; cancel: Cancel }
   | { at: 'quarantined'; cancel: Cancel }
@@ -48,15 +48,15 @@ export type QuotaEdge = Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>;
  */
 export class SiloHost {
   readonly name: string;
-  #birth: SiloBirth;
+  #startMessage: StartMessage;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #open: OpenIsolate;
   readonly #logThrottle: Throttle;
   readonly #requests: PendingRequests;
-  readonly #handover: Handover;
-  #stage: Stage = { at: 'stopped' };
-  readonly #portrait: SiloPortrait;
+  readonly #sampleQueue: SampleQueue;
+  #state: State = { at: 'stopped' };
+  readonly #siloStatus: SiloStatusView;
   #acts: AuditAct[] = [];
   /** Quotas that are kept outside of the silo and are reached now. */
   readonly #reached = new Map<QuotaName, QuotaEdge>();
@@ -74,23 +74,23 @@ export class SiloHost {
   #isLeaving = false;
 
   constructor(
-    birth: SiloBirth,
-    handover: Handover,
+    startMessage: StartMessage,
+    sampleQueue: SampleQueue,
     { clock, logger, openIsolate: open = openIsolate }: SiloHostDependencies,
   ) {
-    this.name = birth.options.name;
-    this.#birth = birth;
-    this.#handover = handover;
+    this.name = startMessage.options.name;
+    this.#startMessage = startMessage;
+    this.#sampleQueue = sampleQueue;
     this.#clock = clock;
     this.#logger = logger.with({ silo: this.name });
     this.#open = open;
     this.#logThrottle = new Throttle(logLines, clock.monotonicMs());
     this.#requests = new PendingRequests(clock, () => this.#unreachable());
-    this.#portrait = new SiloPortrait(birth, clock);
+    this.#siloStatus = new SiloStatusView(startMessage, clock);
   }
 
   get devices(): DeviceDescription[] {
-    return this.#birth.devices;
+    return this.#startMessage.devices;
   }
 
   /** Quotas that are kept outside of the silo and are reached now, for whoever takes this one's place. */
@@ -102,37 +102,37 @@ export class SiloHost {
     this.#fault = null;
     this.#isLeaving = false;
     try {
-      const isolate = this.#open(this.#birth, this.#clock, this.#logger, {
+      const isolate = this.#open(this.#startMessage, this.#clock, this.#logger, {
         message: (message) => this.#receive(message),
-        usage: (usage) => this.#portrait.measured(usage),
+        usage: (usage) => this.#siloStatus.measured(usage),
         leaving: () => {
           this.#isLeaving = true;
-          this.#handover.shut();
+          this.#sampleQueue.shut();
         },
         fault: (reason) => {
           this.#fault ??= reason;
         },
         ended: (end) => this.#ended(end),
       });
-      this.#stage = { at: 'running', isolate, sinceMs: this.#clock.monotonicMs() };
+      this.#state = { at: 'running', isolate, sinceMs: this.#clock.monotonicMs() };
     } catch (error) {
       // No thread, no process, no descriptor left: that is the box's trouble, and may pass.
       this.#fault = describeError(error);
       return this.#ended('absent');
     }
-    this.#post({ type: 'start', birth: this.#birth });
+    this.#post({ type: 'start', startMessage: this.#startMessage });
   }
 
   /** One that is left alone after crashes is given another try; for any other it does nothing. */
   revive(): void {
-    if (this.#stage.at !== 'quarantined') return;
-    this.#stage.cancel();
+    if (this.#state.at !== 'quarantined') return;
+    this.#state.cancel();
     this.#quarantines = 0;
     this.#tryAgain();
   }
 
   status(): SiloStatus {
-    return this.#portrait.status;
+    return this.#siloStatus.status;
   }
 
   /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
@@ -151,38 +151,38 @@ export class SiloHost {
 
   /** Its devices are others now: it is told of them, or starts with them. */
   describe({ devices, configSha256 }: SiloDevices): void {
-    this.#birth = { ...this.#birth, devices, configSha256 };
+    this.#startMessage = { ...this.#startMessage, devices, configSha256 };
     this.#post({ type: 'devices', devices, configSha256 });
   }
 
   /** Asks the silo, and gives its answer; throws SiloCrashed where it is not there, does not answer, or cannot do it. */
   async request(request: SiloRequest): Promise<number> {
-    if (this.#stage.at !== 'running') throw this.#unreachable();
+    if (this.#state.at !== 'running') throw this.#unreachable();
     return this.#requests.ask((id) => this.#post({ type: 'request', id, ...request }));
   }
 
   /** Whoever waits for an answer waits no longer. */
-  hurry(): void {
+  abort(): void {
     this.#requests.rejectAll();
   }
 
   /** Resolves when the isolate is gone; by force after `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
-    const stage = this.#stage;
-    if (stage.at === 'stopping') return stage.gone;
-    if (stage.at === 'pausing' || stage.at === 'quarantined') stage.cancel();
-    if (stage.at !== 'running') {
-      this.#stage = { at: 'stopped' };
+    const state = this.#state;
+    if (state.at === 'stopping') return state.gone;
+    if (state.at === 'pausing' || state.at === 'quarantined') state.cancel();
+    if (state.at !== 'running') {
+      this.#state = { at: 'stopped' };
       return;
     }
-    this.#handover.shut();
+    this.#sampleQueue.shut();
     this.#reportLosses();
-    const { isolate } = stage;
+    const { isolate } = state;
     const gone = new Promise<void>((resolve) => {
       this.#stopDone = resolve;
     });
     this.#post({ type: 'stop' });
-    this.#stage = { at: 'stopping', isolate, gone };
+    this.#state = { at: 'stopping', isolate, gone };
     const cancel = this.#clock.after(deadlineMs, () => {
       this.#logger.error('silo did not stop in time and is ended', { deadlineMs });
       isolate.end();
@@ -192,14 +192,15 @@ export class SiloHost {
   }
 
   #post(message: ToSilo): void {
-    if (this.#stage.at === 'running') this.#stage.isolate.post(message);
+    if (this.#state.at === 'running') this.#state.isolate.post(message);
   }
 
   #receive(message: FromSilo): void {
     this.#absences = 0;
     switch (message.type) {
       case 'credit':
-        if (!this.#handover.settle(message.readings)) this.#condemn('it asked for a credit that is none');
+        if (!this.#sampleQueue.settle(message.readings))
+          this.#terminate('it asked for a credit that is none');
         return;
       case 'status':
         this.#show(message.status);
@@ -223,49 +224,50 @@ export class SiloHost {
 
   #reportLosses(): void {
     if (!this.#isTaking) return;
-    for (const { samples, from, to, reason } of this.#handover.takeLosses()) {
+    for (const { samples, from, to, reason } of this.#sampleQueue.takeLosses()) {
       this.#post({ type: 'lost', reason, samples, from, to });
     }
   }
 
   /** It has said what it is, and takes what it is told. */
   get #isServing(): boolean {
-    return this.#stage.at === 'running' && ['running', 'refused'].includes(this.#portrait.status.state);
+    return this.#state.at === 'running' && ['running', 'refused'].includes(this.#siloStatus.status.state);
   }
 
   #show(status: SiloStatus): void {
     const wasServing = this.#isServing;
-    if (!this.#portrait.show(status)) return this.#condemn('it gave itself out as another tenant or gateway');
-    if (this.#stage.at !== 'running') return;
-    if (!wasServing && this.#isServing) this.#tellWhatWaited();
-    this.#setDoor(status, this.#stage.isolate);
+    if (!this.#siloStatus.show(status))
+      return this.#terminate('it gave itself out as another tenant or gateway');
+    if (this.#state.at !== 'running') return;
+    if (!wasServing && this.#isServing) this.#reportQueued();
+    this.#setReceiver(status, this.#state.isolate);
   }
 
   /** Samples go to a silo that runs under its tenant's name, and to no other. */
-  #setDoor({ state, tenant }: SiloStatus, isolate: Isolate): void {
+  #setReceiver({ state, tenant }: SiloStatus, isolate: Isolate): void {
     if (this.#isLeaving) return;
     const wasTaking = this.#isTaking;
     this.#isTaking = state === 'running' && tenant !== null;
-    if (state === 'refused') return this.#handover.close('no-identity');
-    if (state !== 'running' || tenant === null) return this.#handover.shut();
+    if (state === 'refused') return this.#sampleQueue.close('no-identity');
+    if (state !== 'running' || tenant === null) return this.#sampleQueue.shut();
     if (wasTaking) return;
-    this.#handover.open({
+    this.#sampleQueue.open({
       tenant,
       give: (samples) => isolate.post({ type: 'samples', samples }),
       isCongested: () => isolate.isCongested,
     });
   }
 
-  #tellWhatWaited(): void {
+  #reportQueued(): void {
     for (const act of this.#acts.splice(0)) this.#post({ type: 'record', act });
     for (const edge of this.#reached.values()) this.#post({ type: 'quota', ...edge });
   }
 
-  #condemn(reason: string): void {
+  #terminate(reason: string): void {
     this.#fault = reason;
     this.#isLeaving = true;
-    this.#handover.shut();
-    if (this.#stage.at === 'running') this.#stage.isolate.end();
+    this.#sampleQueue.shut();
+    if (this.#state.at === 'running') this.#state.isolate.end();
   }
 
   #log({ level, event, fields }: Extract<FromSilo, { type: 'log' }>): void {
@@ -276,23 +278,23 @@ export class SiloHost {
 
   #ended(end: IsolateEnd): void {
     this.#requests.rejectAll();
-    this.#portrait.gone();
+    this.#siloStatus.gone();
     this.#isTaking = false;
-    this.#handover.giveUpInHand();
-    if (this.#stage.at === 'stopping') {
-      this.#stage = { at: 'stopped' };
-      this.#portrait.down('stopped', null);
+    this.#sampleQueue.giveUpInHand();
+    if (this.#state.at === 'stopping') {
+      this.#state = { at: 'stopped' };
+      this.#siloStatus.down('stopped', null);
       return this.#stopDone?.();
     }
-    const livedMs = this.#stage.at === 'running' ? this.#clock.monotonicMs() - this.#stage.sinceMs : 0;
-    this.#handover.shut();
+    const livedMs = this.#state.at === 'running' ? this.#clock.monotonicMs() - this.#state.sinceMs : 0;
+    this.#sampleQueue.shut();
     switch (end) {
       case 'crashed':
-        this.#portrait.restarted();
+        this.#siloStatus.restarted();
         return this.#crashed(livedMs);
       case 'left':
-        this.#portrait.restarted();
-        if (livedMs >= shortLifeMs) return this.#pause(1, 'it left, and is started anew');
+        this.#siloStatus.restarted();
+        if (livedMs >= shortRunMs) return this.#pause(1, 'it left, and is started anew');
         this.#fault ??= 'it took leave unasked, as soon as it was there';
         return this.#crashed(livedMs);
       case 'absent':
@@ -311,8 +313,8 @@ export class SiloHost {
     if (livedMs >= quarantinePause.maxMs) this.#quarantines = 0;
     this.#quarantines += 1;
     const pauseMs = backoffMs(this.#quarantines, quarantinePause, Math.random());
-    this.#stage = { at: 'quarantined', cancel: this.#clock.after(pauseMs, () => this.#tryAgain()) };
-    this.#handover.close('crash');
+    this.#state = { at: 'quarantined', cancel: this.#clock.after(pauseMs, () => this.#tryAgain()) };
+    this.#sampleQueue.close('crash');
     const times = `crashed ${crashesMax} times in ten minutes`;
     const again = `it is tried again after ${formatDuration(Math.round(pauseMs / 60_000) * 60_000)}, or by 'merestone reload'`;
     this.#setDown('quarantined', `${times}; the last time: ${reason}; ${again}`);
@@ -320,22 +322,22 @@ export class SiloHost {
 
   #tryAgain(): void {
     this.#crashedAtMs = [];
-    this.#handover.shut();
+    this.#sampleQueue.shut();
     this.start();
   }
 
   #pause(attempt: number, reason: string): void {
     const pauseMs = backoffMs(attempt, restartPause, Math.random());
     this.#setDown('restarting', reason);
-    this.#stage = { at: 'pausing', cancel: this.#clock.after(pauseMs, () => this.start()) };
+    this.#state = { at: 'pausing', cancel: this.#clock.after(pauseMs, () => this.start()) };
   }
 
   #setDown(state: SiloStatus['state'], reason: string): void {
-    if (this.#portrait.down(state, reason)) this.#logger.error('silo is down', { state, reason });
+    if (this.#siloStatus.down(state, reason)) this.#logger.error('silo is down', { state, reason });
   }
 
   #unreachable(): MerestoneError {
-    return new MerestoneError('SiloCrashed', `it is ${this.#portrait.status.state} and does not answer`, {
+    return new MerestoneError('SiloCrashed', `it is ${this.#siloStatus.status.state} and does not answer`, {
       subject: this.name,
       retryable: true,
     });

@@ -1,19 +1,19 @@
 import type { Clock } from '../../base/clock.ts';
 import { blankSilo } from '../../status/blank-status.ts';
 import type { SiloStatus, SiloUsage } from '../../status/status.ts';
-import type { SiloBirth } from '../protocol.ts';
+import type { StartMessage } from '../protocol.ts';
 
 /**
  * What the gateway shows of a silo: what it says of itself, under the name that the gateway gave it, with what was
  * measured from outside. A silo serves one tenant and gateway for good: once named, they stay.
  */
-export class SiloPortrait {
+export class SiloStatusView {
   readonly #clock: Clock;
   #status: SiloStatus;
   /** When its state became what it is. */
   #sinceMs: number;
 
-  constructor({ options }: SiloBirth, clock: Clock) {
+  constructor({ options }: StartMessage, clock: Clock) {
     const { name, isolation, batch } = options;
     this.#clock = clock;
     this.#sinceMs = clock.monotonicMs();
@@ -53,9 +53,9 @@ export class SiloPortrait {
 
   /** True where that is news. */
   down(state: SiloStatus['state'], reason: string | null): boolean {
-    const isNews = this.#status.state !== state || this.#status.reason !== reason;
+    const isNew = this.#status.state !== state || this.#status.reason !== reason;
     this.#change({ ...this.#status, state, reason });
-    return isNews;
+    return isNew;
   }
 
   #change(status: SiloStatus): void {

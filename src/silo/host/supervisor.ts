@@ -3,8 +3,8 @@ import type { Logger } from '../../base/logger.ts';
 import type { DeviceDescription } from '../../reading/point.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SiloStatus } from '../../status/status.ts';
-import type { AuditAct, SiloBirth, SiloDevices } from '../protocol.ts';
-import { Handover } from './sample-queue.ts';
+import type { AuditAct, StartMessage, SiloDevices } from '../protocol.ts';
+import { SampleQueue } from './sample-queue.ts';
 import { LossWatch } from './loss-watch.ts';
 import type { QuotaEdge, SiloHost } from './silo-host.ts';
 
@@ -12,7 +12,7 @@ type Host = Pick<
   SiloHost,
   | 'describe'
   | 'devices'
-  | 'hurry'
+  | 'abort'
   | 'quota'
   | 'reached'
   | 'record'
@@ -23,32 +23,32 @@ type Host = Pick<
   | 'stop'
 >;
 /** Often enough to know what goes on. */
-const lookEveryMs = 1000;
+const checkEveryMs = 1000;
 
-export type OpenHost = (birth: SiloBirth, handover: Handover) => Host;
+export type OpenHost = (startMessage: StartMessage, sampleQueue: SampleQueue) => Host;
 
 /**
  * One silo's place in the gateway, whoever serves it. Where its configuration changes, another host takes it; what
  * comes meanwhile waits in the one handover that all of them share.
  */
-export class SiloSeat {
+export class Supervisor {
   readonly name: string;
   readonly #open: OpenHost;
   readonly #logger: Logger;
-  readonly #handover: Handover;
+  readonly #sampleQueue: SampleQueue;
   readonly #clock: Clock;
   readonly #losses = new LossWatch();
-  #lookedAtMs = -Infinity;
+  #checkedAtMs = -Infinity;
   #host: Host;
 
-  constructor(birth: SiloBirth, open: OpenHost, clock: Clock, logger: Logger) {
-    this.name = birth.options.name;
+  constructor(startMessage: StartMessage, open: OpenHost, clock: Clock, logger: Logger) {
+    this.name = startMessage.options.name;
     this.#open = open;
     this.#logger = logger;
     this.#clock = clock;
     const giveUp = (losses: Readonly<Record<string, number>>): void => this.#giveUp(losses);
-    this.#handover = new Handover(() => clock.wallMs(), giveUp);
-    this.#host = open(birth, this.#handover);
+    this.#sampleQueue = new SampleQueue(() => clock.wallMs(), giveUp);
+    this.#host = open(startMessage, this.#sampleQueue);
   }
 
   get devices(): DeviceDescription[] {
@@ -61,10 +61,10 @@ export class SiloSeat {
 
   /** Hands samples over; while the silo is away they wait, within a bound. */
   deliver(samples: Sample[]): void {
-    this.#handover.deliver(samples);
+    this.#sampleQueue.deliver(samples);
     const now = this.#clock.monotonicMs();
-    if (now - this.#lookedAtMs < lookEveryMs) return;
-    this.#lookedAtMs = now;
+    if (now - this.#checkedAtMs < checkEveryMs) return;
+    this.#checkedAtMs = now;
     this.#losses.note(this.#dropped(this.#host.status()), now);
   }
 
@@ -79,7 +79,7 @@ export class SiloSeat {
   /** What the gateway gave up on its behalf counts among what was dropped, told or not. */
   #dropped({ samples }: SiloStatus): Record<string, number> {
     const dropped = { ...samples.dropped };
-    for (const [reason, count] of Object.entries(this.#handover.untold)) {
+    for (const [reason, count] of Object.entries(this.#sampleQueue.untold)) {
       dropped[reason] = (dropped[reason] ?? 0) + count;
     }
     return dropped;
@@ -102,7 +102,7 @@ export class SiloSeat {
    * Has the silo look at its certificate files. One that is left alone after crashes is given another try, and
    * one that is down looks at them when it comes back.
    */
-  async lookAgain(): Promise<void> {
+  async checkAgain(): Promise<void> {
     this.#host.revive();
     await this.#host.request({ method: 'reload' }).catch(() => {});
   }
@@ -113,23 +113,23 @@ export class SiloSeat {
   }
 
   /** Whoever waits for an answer waits no longer. */
-  hurry(): void {
-    this.#host.hurry();
+  abort(): void {
+    this.#host.abort();
   }
 
   /**
    * Ends the isolate and starts one with `birth`. `act`, which says why, goes into the log of the tenant whose
    * silo it was, where that one is there to note it.
    */
-  async replace(birth: SiloBirth, act: AuditAct, deadlineMs: number): Promise<void> {
+  async replace(startMessage: StartMessage, act: AuditAct, deadlineMs: number): Promise<void> {
     const previous = this.#host;
     const isThere = ['starting', 'running', 'refused'].includes(previous.status().state);
     if (isThere) previous.record(act);
-    this.#handover.shut();
+    this.#sampleQueue.shut();
     await previous.stop(deadlineMs);
     // What comes while nobody is there waits, and what the next one does not take is its tenant's loss.
-    this.#handover.shut();
-    this.#host = this.#open(birth, this.#handover);
+    this.#sampleQueue.shut();
+    this.#host = this.#open(startMessage, this.#sampleQueue);
     for (const edge of previous.reached) this.#host.quota(edge);
     this.#host.start();
     if (!isThere) this.#host.record(act);
@@ -138,8 +138,8 @@ export class SiloSeat {
   /** What nobody will tell the tenant any more is told to whoever reads the log. */
   async stop(deadlineMs: number): Promise<void> {
     await this.#host.stop(deadlineMs);
-    this.#handover.close('crash');
-    const untold = this.#handover.untold;
+    this.#sampleQueue.close('crash');
+    const untold = this.#sampleQueue.untold;
     if (Object.keys(untold).length > 0) this.#giveUp(untold);
   }
 

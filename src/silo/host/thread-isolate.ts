@@ -7,8 +7,8 @@ import { reasonOf } from './process-message.ts';
 import type { Isolate, IsolateListener } from './isolate.ts';
 import { outwardBytesMax } from './line-channel.ts';
 import { messageSize } from './message-size.ts';
-import { TalkRation } from './message-limit.ts';
-import { type IsolateLimits, lookEveryMs, type Patience, Warden } from './watchdog.ts';
+import { MessageLimit } from './message-limit.ts';
+import { type IsolateLimits, measureEveryMs, type WatchdogThresholds, Watchdog } from './watchdog.ts';
 
 /** Three semi-spaces of 2 MB: readings are short-lived, and a larger nursery is only touched, not needed. */
 const maxYoungGenerationSizeMb = 6;
@@ -20,7 +20,7 @@ export interface ThreadIsolateOptions {
   limits: IsolateLimits;
   clock: Clock;
   /** What runs in it, and how long its faults are borne, where a test brings a silo gone mad. */
-  rogue?: { entry: URL; patience: Patience };
+  rogue?: { entry: URL; thresholds: WatchdogThresholds };
 }
 
 /**
@@ -33,22 +33,22 @@ export class ThreadIsolate implements Isolate {
   readonly #worker: Worker;
   readonly #clock: Clock;
   readonly #listener: IsolateListener;
-  readonly #warden: Warden;
-  readonly #ration: TalkRation;
-  #heardAtMs: number;
+  readonly #watchdog: Watchdog;
+  readonly #messageLimit: MessageLimit;
+  #lastMessageAtMs: number;
   #left = false;
   /** It is being ended: what is still in its port is not heard. */
   #isOver = false;
   #measuring = false;
-  #cancelLook: Cancel;
+  #cancelMeasuring: Cancel;
 
   constructor({ name, limits, clock, rogue }: ThreadIsolateOptions, listener: IsolateListener) {
     const { CREDENTIALS_DIRECTORY: credentials } = process.env;
     this.#clock = clock;
     this.#listener = listener;
-    this.#heardAtMs = clock.monotonicMs();
-    this.#ration = new TalkRation(this.#heardAtMs);
-    this.#warden = new Warden(limits, this.#heardAtMs, rogue?.patience);
+    this.#lastMessageAtMs = clock.monotonicMs();
+    this.#messageLimit = new MessageLimit(this.#lastMessageAtMs);
+    this.#watchdog = new Watchdog(limits, this.#lastMessageAtMs, rogue?.thresholds);
     this.#worker = new Worker(rogue?.entry ?? siloEntry, {
       name: `silo ${name}`,
       // Its own environment: what stands in the gateway's is nobody's business in there.
@@ -70,24 +70,24 @@ export class ThreadIsolate implements Isolate {
     this.#worker.on('message', (message: unknown) => this.#receive(message));
     this.#worker.on('error', (error: unknown) => this.#threw(error));
     this.#worker.once('exit', () => this.#exited());
-    this.#cancelLook = clock.after(lookEveryMs, () => this.#look());
+    this.#cancelMeasuring = clock.after(measureEveryMs, () => this.#measurement());
   }
 
   post(message: ToSilo): void {
-    this.#ration.given();
+    this.#messageLimit.given();
     this.#worker.postMessage(message);
   }
 
   end(): void {
     this.#isOver = true;
-    this.#cancelLook();
+    this.#cancelMeasuring();
     inBackground(this.#worker.terminate(), (error) => this.#listener.fault(reasonOf(error)));
   }
 
   #receive(message: unknown): void {
     if (this.#isOver || !this.#hears(messageSize(message, outwardBytesMax))) return;
     const admitted = admit(message);
-    if (typeof admitted === 'string') return this.#condemn(admitted);
+    if (typeof admitted === 'string') return this.#terminate(admitted);
     if (admitted.type === 'stopped') this.#left = true;
     this.#listener.message(admitted);
   }
@@ -95,9 +95,9 @@ export class ThreadIsolate implements Isolate {
   /** Whether it may say so much more; one that may not is ended before it can fill this process's memory. */
   #hears(bytes: number): boolean {
     if (this.#isOver) return false;
-    this.#heardAtMs = this.#clock.monotonicMs();
-    const fault = this.#ration.heard(bytes, this.#heardAtMs);
-    if (fault !== undefined) this.#condemn(fault);
+    this.#lastMessageAtMs = this.#clock.monotonicMs();
+    const fault = this.#messageLimit.heard(bytes, this.#lastMessageAtMs);
+    if (fault !== undefined) this.#terminate(fault);
     return fault === undefined;
   }
 
@@ -106,11 +106,11 @@ export class ThreadIsolate implements Isolate {
     if (!this.#isOver) this.#listener.fault(reasonOf(error));
   }
 
-  #look(): void {
-    this.#cancelLook = this.#clock.after(lookEveryMs, () => this.#look());
-    const fault = this.#warden.silence(this.#heardAtMs, this.#clock.monotonicMs());
-    if (fault !== undefined) return this.#condemn(fault);
-    if (!this.#measuring) inBackground(this.#measure(), (error) => this.#condemn(reasonOf(error)));
+  #measurement(): void {
+    this.#cancelMeasuring = this.#clock.after(measureEveryMs, () => this.#measurement());
+    const fault = this.#watchdog.silence(this.#lastMessageAtMs, this.#clock.monotonicMs());
+    if (fault !== undefined) return this.#terminate(fault);
+    if (!this.#measuring) inBackground(this.#measure(), (error) => this.#terminate(reasonOf(error)));
   }
 
   /** V8 answers even for an isolate that runs in circles; for one that waits for a disk, when it is back. */
@@ -119,28 +119,28 @@ export class ThreadIsolate implements Isolate {
     try {
       const [cpu, heap] = await Promise.all([this.#worker.cpuUsage(), this.#worker.getHeapStatistics()]);
       if (this.#isOver) return;
-      const look = {
+      const measurement = {
         cpuMs: (cpu.user + cpu.system) / 1000,
         memoryBytes: heap.used_heap_size + heap.external_memory,
       };
-      const { usage, fault } = this.#warden.look(look, this.#clock.monotonicMs());
+      const { usage, fault } = this.#watchdog.take(measurement, this.#clock.monotonicMs());
       this.#listener.usage(usage);
       this.post({ type: 'usage', usage });
-      if (fault !== undefined) this.#condemn(fault);
+      if (fault !== undefined) this.#terminate(fault);
     } catch {
       // It has ended; 'exit' says so.
     }
     this.#measuring = false;
   }
 
-  #condemn(reason: string): void {
+  #terminate(reason: string): void {
     this.#listener.fault(reason);
     this.end();
   }
 
   #exited(): void {
     this.#isOver = true;
-    this.#cancelLook();
+    this.#cancelMeasuring();
     this.#worker.removeAllListeners();
     this.#listener.ended(this.#left ? 'left' : 'crashed');
   }

@@ -15,69 +15,80 @@ export function limitsOf({ memoryMbMax, quota }: SiloOptions): IsolateLimits {
 }
 
 /** One look at an isolate from outside. */
-export interface Look {
+export interface Measurement {
   /** CPU time since it began. */
   cpuMs: number;
   memoryBytes: number;
 }
 
-export const lookEveryMs = 1000;
+export const measureEveryMs = 1000;
 
 /** A share over less would be noise: one batch of a slow link is a burst. */
-const windowLooks = 10;
+const windowMeasurements = 10;
 /** Nothing that collects garbage is this far off. */
 const memoryFactorMax = 2;
 /** A silo holds itself to its share of CPU; one that takes half as much again for long does not. */
 const cpuFactorMax = 1.5;
 
 /** How long what is wrong is borne. */
-export interface Patience {
+export interface WatchdogThresholds {
   /** Garbage counts until it is collected: memory over the limit has to stay there for more looks than this. */
-  memoryLooksMax: number;
-  cpuLooksMax: number;
+  memoryMeasurementsMax: number;
+  cpuMeasurementsMax: number;
   /** A silo says something every second, but repairing a damaged spool on a slow card takes its time. */
   silenceMaxMs: number;
 }
 
-const patienceDefault: Patience = { memoryLooksMax: 5, cpuLooksMax: 60, silenceMaxMs: 120_000 };
+const thresholdsDefault: WatchdogThresholds = {
+  memoryMeasurementsMax: 5,
+  cpuMeasurementsMax: 60,
+  silenceMaxMs: 120_000,
+};
 
 /**
  * Watches one isolate from outside, where it has no say: what it takes, and whether it is still there. Pure:
  * it is shown what was measured, and says whether the isolate has to end and why.
  */
-export class Warden {
+export class Watchdog {
   readonly #limits: IsolateLimits;
-  readonly #patience: Patience;
-  readonly #looks: { atMs: number; cpuMs: number }[];
+  readonly #thresholds: WatchdogThresholds;
+  readonly #measurements: { atMs: number; cpuMs: number }[];
   #memoryOver = 0;
   #cpuOver = 0;
 
-  constructor(limits: IsolateLimits, startedAtMs: number, patience: Patience = patienceDefault) {
+  constructor(
+    limits: IsolateLimits,
+    startedAtMs: number,
+    thresholds: WatchdogThresholds = thresholdsDefault,
+  ) {
     this.#limits = limits;
-    this.#patience = patience;
-    this.#looks = [{ atMs: startedAtMs, cpuMs: 0 }];
+    this.#thresholds = thresholds;
+    this.#measurements = [{ atMs: startedAtMs, cpuMs: 0 }];
   }
 
   /** `fault`: why it may not go on; absent where all is well. */
-  look({ cpuMs, memoryBytes }: Look, nowMs: number): { usage: SiloUsage; fault?: string } {
+  take({ cpuMs, memoryBytes }: Measurement, nowMs: number): { usage: SiloUsage; fault?: string } {
     const { memoryBytesMax } = this.#limits;
-    this.#looks.push({ atMs: nowMs, cpuMs });
-    if (this.#looks.length > windowLooks + 1) this.#looks.shift();
-    const from = this.#looks[0]!;
+    this.#measurements.push({ atMs: nowMs, cpuMs });
+    if (this.#measurements.length > windowMeasurements + 1) this.#measurements.shift();
+    const from = this.#measurements[0]!;
     const usage = { cpuShare: share(cpuMs - from.cpuMs, nowMs - from.atMs), memoryBytes, memoryBytesMax };
     const fault = this.#memoryFault(memoryBytes) ?? this.#cpuFault(usage.cpuShare);
     return fault === undefined ? { usage } : { usage, fault };
   }
 
   /** `heardAtMs`: its last sign of life. */
-  silence(heardAtMs: number, nowMs: number): string | undefined {
-    return silenceFault(heardAtMs, nowMs, this.#patience.silenceMaxMs);
+  silence(lastMessageAtMs: number, nowMs: number): string | undefined {
+    return silenceFault(lastMessageAtMs, nowMs, this.#thresholds.silenceMaxMs);
   }
 
   #memoryFault(memoryBytes: number): string | undefined {
     const { memoryBytesMax } = this.#limits;
     this.#memoryOver = memoryBytes > memoryBytesMax ? this.#memoryOver + 1 : 0;
-    if (this.#memoryOver <= this.#patience.memoryLooksMax && memoryBytes <= memoryBytesMax * memoryFactorMax)
+    if (
+      this.#memoryOver <= this.#thresholds.memoryMeasurementsMax &&
+      memoryBytes <= memoryBytesMax * memoryFactorMax
+    )
       return undefined;
     return `took ${megabytes(memoryBytes)} of memory and may take ${megabytes(memoryBytesMax)} (memoryMax)`;
   }
@@ -85,14 +96,20 @@ export class Warden {
   #cpuFault(cpuShare: number): string | undefined {
     const limit = this.#limits.cpuShare ?? Infinity;
     this.#cpuOver = cpuShare > limit * cpuFactorMax ? this.#cpuOver + 1 : 0;
-    if (this.#cpuOver <= this.#patience.cpuLooksMax) return undefined;
+    if (this.#cpuOver <= this.#thresholds.cpuMeasurementsMax) return undefined;
     return `took ${percent(cpuShare)} of a core and may take ${percent(limit)} (quota.cpuShare)`;
   }
 }
 
 /** Whether one whose last sign of life was at `heardAtMs` is held for hung. */
-export function silenceFault(heardAtMs: number, nowMs: number, silenceMaxMs: number): string | undefined {
-  return nowMs - heardAtMs > silenceMaxMs ? `hung: no sign of life for ${silenceMaxMs / 1000} s` : undefined;
+export function silenceFault(
+  lastMessageAtMs: number,
+  nowMs: number,
+  silenceMaxMs: number,
+): string | undefined {
+  return nowMs - lastMessageAtMs > silenceMaxMs
+    ? `hung: no sign of life for ${silenceMaxMs / 1000} s`
+    : undefined;
 }
 
 function share(cpuMs: number, elapsedMs: number): number {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { FromSilo, ToSilo } from '../protocol.ts';
-import type { FromDoor } from '../host/process-message.ts';
+import type { FromProcess } from '../host/process-message.ts';
 import type { Isolate } from '../host/isolate.ts';
 import { inwardBytesMax, LineChannel } from '../host/line-channel.ts';
 import { ThreadIsolate, type ThreadIsolateOptions } from '../host/thread-isolate.ts';
@@ -10,13 +10,13 @@ import { limitsOf } from '../host/watchdog.ts';
 /** Long enough to store what came and take leave of the broker; systemd's TimeoutStopSec is longer. */
 const leaveMs = 4500;
 /** A gateway that is there says within this which sample was its last. */
-const lastWordMs = 500;
+const lastMessageMs = 500;
 /** What was said goes into the socket at once, where anybody reads it. */
 const finishMs = 1000;
 /** How often the gateway hears that this process is not hung. */
 const hereEveryMs = 1000;
 
-export interface LifeDependencies extends Pick<ThreadIsolateOptions, 'clock' | 'rogue'> {
+export interface ConnectionDependencies extends Pick<ThreadIsolateOptions, 'clock' | 'rogue'> {
   /** The silo is there, and notes what it is told. */
   begun?: () => void;
   ended: () => void;
@@ -26,10 +26,10 @@ export interface LifeDependencies extends Pick<ThreadIsolateOptions, 'clock' | '
  * In a silo's own process: one connection of the gateway is one life of the silo. The isolate behind it is the
  * same as in the gateway's own process, with the same limits and the same watch over them.
  */
-export class Life {
+export class Connection {
   readonly #channel: LineChannel;
   readonly #clock: Clock;
-  readonly #dependencies: LifeDependencies;
+  readonly #dependencies: ConnectionDependencies;
   #isolate: Isolate | undefined;
   #connected = true;
   #leaving = false;
@@ -39,7 +39,7 @@ export class Life {
   #deadlines: Cancel[] = [];
 
   /** `ended` is called once the isolate is gone and with it every file that it held. */
-  constructor(socket: Socket, dependencies: LifeDependencies) {
+  constructor(socket: Socket, dependencies: ConnectionDependencies) {
     this.#dependencies = dependencies;
     this.#clock = dependencies.clock;
     this.#channel = new LineChannel(socket, inwardBytesMax, {
@@ -60,7 +60,7 @@ export class Life {
       this.#say({ type: 'stopped' });
       return this.#finish();
     }
-    if (this.#connected) this.#deadlines.push(this.#clock.after(lastWordMs, () => this.#stop()));
+    if (this.#connected) this.#deadlines.push(this.#clock.after(lastMessageMs, () => this.#stop()));
     else this.#stop();
     this.#deadlines.push(this.#clock.after(leaveMs, () => this.#isolate?.end()));
   }
@@ -78,7 +78,7 @@ export class Life {
   }
 
   /** To a gateway that does not read there is nothing more to say. */
-  #say(message: FromDoor | FromSilo): void {
+  #say(message: FromProcess | FromSilo): void {
     if (this.#channel.isCongested) this.#channel.destroy();
     else this.#channel.post(message);
   }
@@ -92,11 +92,11 @@ export class Life {
     this.#dependencies.begun?.();
   }
 
-  #begin({ birth }: Extract<ToSilo, { type: 'start' }>): void {
-    const { name } = birth.options;
+  #begin({ startMessage }: Extract<ToSilo, { type: 'start' }>): void {
+    const { name } = startMessage.options;
     const { rogue } = this.#dependencies;
     this.#isolate = new ThreadIsolate(
-      { name, limits: limitsOf(birth.options), clock: this.#clock, ...(rogue && { rogue }) },
+      { name, limits: limitsOf(startMessage.options), clock: this.#clock, ...(rogue && { rogue }) },
       {
         message: (said) => this.#say(said),
         usage: (usage) => this.#say({ type: 'usage', usage }),

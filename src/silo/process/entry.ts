@@ -1,16 +1,16 @@
 import { Socket } from 'node:net';
 import { systemClock } from '../../base/clock.ts';
 import { keepDebuggersOut } from '../../base/debugger.ts';
-import { Life } from './connection.ts';
+import { Connection } from './connection.ts';
 
 /** Entry of a silo's process that the gateway started itself: the door is the socket it was handed. */
 const inheritedDescriptor = 3;
 
 keepDebuggersOut();
-const life = new Life(new Socket({ fd: inheritedDescriptor, readable: true, writable: true }), {
+const connection = new Connection(new Socket({ fd: inheritedDescriptor, readable: true, writable: true }), {
   clock: systemClock,
   ended: () => process.exit(0),
 });
 // A terminal's Ctrl-C reaches every process of its group; the gateway takes leave of its silos by itself.
 process.on('SIGINT', () => {});
-process.on('SIGTERM', () => life.leave());
+process.on('SIGTERM', () => connection.leave());

@@ -11,7 +11,7 @@ type Refusal = Extract<AuditAct, { kind: 'refused-request' }>['details'];
 /** Told one by one: a few show who it is, and whoever knocks in a loop is then counted. */
 const single: RateLimits = { perSecond: 1 / 60, burst: 5 };
 /** How often those that were only counted are told of. */
-const tellEveryMs = 60_000;
+const reportEveryMs = 60_000;
 /** Users by name in such a line. */
 const usersMax = 5;
 /** What waits for a gateway, so that the audit log has it: an hour of knocking. */
@@ -26,7 +26,7 @@ interface Counted {
  * Tells of strangers at a silo's door, in the log and to the silo for its audit log. Whoever knocks in a loop costs
  * five lines and then one a minute: no more of the log, of look-ups of names, or of the audit log.
  */
-export class StrangerNotes {
+export class RefusedPeerLog {
   readonly #clock: Clock;
   readonly #logger: Logger;
   /** False where no silo is there to note it. */
@@ -35,7 +35,7 @@ export class StrangerNotes {
   readonly #single: TokenBucket;
   #counted: Counted | undefined;
   #kept: Refusal[] = [];
-  #cancelTell: Cancel = () => {};
+  #cancelReport: Cancel = () => {};
 
   constructor(
     { clock, logger }: { clock: Clock; logger: Logger },
@@ -64,20 +64,20 @@ export class StrangerNotes {
 
   /** Tells of those that were only counted, by their numbers: a look-up of names may take its time. */
   close(): void {
-    this.#cancelTell();
+    this.#cancelReport();
     if (this.#counted === undefined) return;
     const { times, uids } = this.#counted;
     this.#counted = undefined;
-    this.#tell(times, Array.from(uids, String));
+    this.#report(times, Array.from(uids, String));
   }
 
   async #settle(): Promise<void> {
     const { times, uids } = this.#counted!;
     this.#counted = undefined;
-    this.#tell(times, await Promise.all(Array.from(uids, userName)));
+    this.#report(times, await Promise.all(Array.from(uids, userName)));
   }
 
-  #tell(times: number, users: string[]): void {
+  #report(times: number, users: string[]): void {
     const by = users.join(', ');
     this.#logger.warn('strangers refused', { users: by, times });
     this.#keep({ by, method: 'connect', reason: this.#reason, times });
@@ -86,7 +86,7 @@ export class StrangerNotes {
   #count(uid: number): void {
     if (this.#counted === undefined) {
       this.#counted = { times: 0, uids: new Set() };
-      this.#cancelTell = this.#clock.after(tellEveryMs, () => {
+      this.#cancelReport = this.#clock.after(reportEveryMs, () => {
         inBackground(this.#settle(), (error) => {
           this.#logger.warn('strangers are not noted', { reason: describeError(error) });
         });

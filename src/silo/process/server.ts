@@ -6,22 +6,22 @@ import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
 import { prepareProof, provenPeer } from '../../base/peer-credentials.ts';
 import { isAnswered } from '../../base/socket-probe.ts';
-import { Life, type LifeDependencies } from './connection.ts';
-import { StrangerNotes } from './refused-peer-log.ts';
-import { TurnedAway } from './refused-connections.ts';
+import { Connection, type ConnectionDependencies } from './connection.ts';
+import { RefusedPeerLog } from './refused-peer-log.ts';
+import { RefusedConnections } from './refused-connections.ts';
 
-const strangerReason = 'only the gateway may speak to a silo';
+const refusedPeerReason = 'only the gateway may speak to a silo';
 /** Whoever comes and goes before the kernel is asked who it was. */
 const faultLines: RateLimits = { perSecond: 1 / 60, burst: 5 };
 
-export interface DoorkeeperOptions {
+export interface ServerOptions {
   /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
   listen: string;
   /** The only user that is let in: the gateway's, as it is when somebody knocks. */
   gatewayUid: () => number;
 }
 
-export interface Doorkeeper {
+export interface SiloServer {
   /** Ends the life that is on, with leave, and stops listening. */
   close(): Promise<void>;
 }
@@ -31,20 +31,20 @@ export interface Doorkeeper {
  * (SO_PEERCRED, unix(7)), and one at a time. Throws Io where it can't listen, DaemonRunning where another silo
  * does.
  */
-export async function keepDoor(
-  { listen, gatewayUid }: DoorkeeperOptions,
-  { logger, ...dependencies }: Omit<LifeDependencies, 'begun' | 'ended'> & { logger: Logger },
-): Promise<Doorkeeper> {
+export async function serve(
+  { listen, gatewayUid }: ServerOptions,
+  { logger, ...dependencies }: Omit<ConnectionDependencies, 'begun' | 'ended'> & { logger: Logger },
+): Promise<SiloServer> {
   const { clock } = dependencies;
-  const away = new TurnedAway();
+  const away = new RefusedConnections();
   const faults = new TokenBucket(faultLines, clock.monotonicMs());
-  let life: Life | undefined;
+  let connection: Connection | undefined;
   let isClosing = false;
   let closed: (() => void) | undefined;
-  const notes = new StrangerNotes(
+  const notes = new RefusedPeerLog(
     { clock, logger },
-    strangerReason,
-    (details) => life?.post({ type: 'record', act: { kind: 'refused-request', details } }) ?? false,
+    refusedPeerReason,
+    (details) => connection?.post({ type: 'record', act: { kind: 'refused-request', details } }) ?? false,
   );
 
   const admit = (socket: Socket): void => {
@@ -53,16 +53,16 @@ export async function keepDoor(
       inBackground(notes.knocked(uid, pid), (error) => {
         logger.warn('a stranger is not noted', { reason: describeError(error) });
       });
-      return away.add(socket, strangerReason);
+      return away.add(socket, refusedPeerReason);
     }
-    if (life !== undefined) return away.add(socket, 'another gateway is connected to this silo');
+    if (connection !== undefined) return away.add(socket, 'another gateway is connected to this silo');
     if (isClosing) return away.add(socket, 'this silo is leaving');
     logger.info('gateway connected', { pid });
-    life = new Life(socket, {
+    connection = new Connection(socket, {
       ...dependencies,
       begun: () => notes.begun(),
       ended: () => {
-        life = undefined;
+        connection = undefined;
         logger.info('gateway left');
         closed?.();
       },
@@ -87,10 +87,10 @@ export async function keepDoor(
       server.close();
       away.endAll();
       notes.close();
-      if (life === undefined) return;
+      if (connection === undefined) return;
       await new Promise<void>((resolve) => {
         closed = resolve;
-        life?.leave();
+        connection?.leave();
       });
     },
   };

@@ -32,7 +32,7 @@ interface WaitingEntry {
   kind: AuditKind;
   details: AuditDetails[AuditKind];
   at: number;
-  isNews: boolean;
+  isNew: boolean;
 }
 
 /**
@@ -84,13 +84,13 @@ export class Journal {
   }
 
   record<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): void {
-    this.#add({ kind, details, at: this.#now(), isNews: true });
+    this.#add({ kind, details, at: this.#now(), isNew: true });
   }
 
   /** What the spool reported by itself: it is kept here once the cloud has it and the spool lets it go. */
   recordDelivered(event: StreamEvent): void {
     const entry = entryOf(event);
-    if (entry !== undefined) this.#add({ ...entry, at: this.#now(), isNews: false });
+    if (entry !== undefined) this.#add({ ...entry, at: this.#now(), isNew: false });
   }
 
   /** Signs the head, where something stands unsigned. Never rejects for the disk. */
@@ -160,13 +160,13 @@ export class Journal {
       seqFrom,
       seqTo,
     });
-    this.#waiting.unshift({ kind: 'entries-missing', details: log.missing, at: this.#now(), isNews: true });
+    this.#waiting.unshift({ kind: 'entries-missing', details: log.missing, at: this.#now(), isNew: true });
   }
 
-  #write(log: AuditLog, { kind, details, at, isNews }: WaitingEntry): void {
+  #write(log: AuditLog, { kind, details, at, isNew }: WaitingEntry): void {
     const entry = log.append(kind, details, at);
     this.#waiting.shift();
-    if (isNews) this.#dependencies.note?.({ kind: 'audit', entry });
+    if (isNew) this.#dependencies.note?.({ kind: 'audit', entry });
   }
 
   #openLog(): AuditLog {

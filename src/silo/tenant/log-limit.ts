@@ -4,11 +4,11 @@ import type { FromSilo } from '../protocol.ts';
 
 type LogLine = Extract<FromSilo, { type: 'log' }>;
 
-/** More than the gateway's log takes of one silo, so that it decides; and too few to be ended for (talk-ration.ts). */
+/** More than the gateway's log takes of one silo, so that it decides; and too few to be ended for (message-limit.ts). */
 const lines: RateLimits = { perSecond: 20, burst: 400 };
 
 /** Holds a fault of our own that logs in a loop to what the gateway bears, before a line leaves the isolate. */
-export class LogRation {
+export class LogLimit {
   readonly #lines: Throttle;
 
   constructor(nowMs: number) {

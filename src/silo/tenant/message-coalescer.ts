@@ -1,21 +1,21 @@
 import type { Clock } from '../../base/clock.ts';
-import { LogRation } from './log-limit.ts';
+import { LogLimit } from './log-limit.ts';
 import type { FromSilo } from '../protocol.ts';
 
 /**
  * What leaves the isolate, in no more messages than it takes, since they are counted outside (gate/talk-ration.ts):
  * one credit for all that one message of samples settled, however small the batches, and log lines by ration.
  */
-export class Outgoing {
+export class MessageCoalescer {
   readonly #send: (message: FromSilo) => void;
   readonly #clock: Clock;
-  readonly #logRation: LogRation;
+  readonly #logLimit: LogLimit;
   #credit = 0;
 
   constructor(send: (message: FromSilo) => void, clock: Clock) {
     this.#send = send;
     this.#clock = clock;
-    this.#logRation = new LogRation(clock.monotonicMs());
+    this.#logLimit = new LogLimit(clock.monotonicMs());
   }
 
   post(message: FromSilo): void {
@@ -26,7 +26,7 @@ export class Outgoing {
     }
     this.#settle();
     if (message.type !== 'log') return this.#send(message);
-    for (const line of this.#logRation.pass(message, this.#clock.monotonicMs())) this.#send(line);
+    for (const line of this.#logLimit.pass(message, this.#clock.monotonicMs())) this.#send(line);
   }
 
   #settle(): void {

@@ -18,7 +18,7 @@ interface Rest {
 }
 
 /** Bounds what refused requests may write into the audit log. Pure but for its counters. */
-export class RefusalRation {
+export class RefusalLimit {
   /** Monotonic ms; an hour begins with its first refusal. */
   #hourBeganMs = -Infinity;
   #noted = 0;

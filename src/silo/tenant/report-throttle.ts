@@ -4,7 +4,7 @@ const firstTicks = 10;
 const mostTicks = 60;
 
 /** When to tell of what goes on: soon at first, ever more rarely while it lasts, and soon again after a rest. */
-export class ReportPace {
+export class ReportThrottle {
   #everyTicks = firstTicks;
   #ticks = 0;
 

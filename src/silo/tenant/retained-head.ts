@@ -2,17 +2,17 @@ import { readAnchors } from '../../identity/certificate-file.ts';
 import type { IdentityOptions } from '../../identity/options.ts';
 import { readSignature } from '../../identity/signature-value.ts';
 import { TenantIdentity } from '../../identity/tenant-identity.ts';
-import type { Storage } from '../../spool/failover/failover-spool.ts';
+import type { FailoverSpool } from '../../spool/failover/failover-spool.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { Uplink } from '../../uplink/uplink.ts';
 
 /** What is live waits for this at the start of the first session. */
-const keptHeadWaitMs = 1500;
+const retainedHeadWaitMs = 1500;
 
 export interface HeadComparison {
   uplink: Pick<Uplink, 'retained'>;
-  spool: Pick<Storage, 'leaveIfSetBack'>;
+  spool: Pick<FailoverSpool, 'leaveIfSetBack'>;
   origin: Origin;
   identity: IdentityOptions;
   /** ms since 1970 UTC. */
@@ -23,14 +23,14 @@ export interface HeadComparison {
  * Before anything is sent: a folder that was set back would give numbers again that were given before. Rejects where
  * what the broker keeps is not signed by a certificate of this very tenant and gateway.
  */
-export async function compareKeptHead(comparison: HeadComparison): Promise<void> {
+export async function compareRetainedHead(comparison: HeadComparison): Promise<void> {
   const { uplink, spool } = comparison;
-  const jws = await uplink.retained('checkpoint', keptHeadWaitMs);
-  if (jws !== undefined) spool.leaveIfSetBack(await readKeptHead(jws, comparison));
+  const jws = await uplink.retained('checkpoint', retainedHeadWaitMs);
+  if (jws !== undefined) spool.leaveIfSetBack(await readRetainedHead(jws, comparison));
 }
 
 /** By this certificate or one before it. */
-async function readKeptHead(
+async function readRetainedHead(
   jws: Uint8Array,
   { origin: { tenant, gateway }, identity, nowMs }: HeadComparison,
 ): Promise<CheckpointClaims> {

@@ -6,14 +6,14 @@ import { credentialPath, type KeyWrapper, loadKeyWrapper } from '../../identity/
 import { spoolKeyPlace } from '../../identity/key-place.ts';
 import { moveKeyFile } from '../../identity/key-file.ts';
 import { Spool } from '../../spool/spool.ts';
-import { Storage } from '../../spool/failover/failover-spool.ts';
+import { FailoverSpool } from '../../spool/failover/failover-spool.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { SpoolStatus } from '../../status/status.ts';
 import { openAuditSeal } from '../../audit/audit-key.ts';
 import type { AuditSeal } from '../../audit/audit-seal.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import { Journal, type JournalDependencies } from './journal.ts';
-import type { LossAccount } from '../loss-count.ts';
+import type { LossCount } from '../loss-count.ts';
 import type { SiloOptions } from '../options.ts';
 
 /**
@@ -67,8 +67,8 @@ export function openJournal(
 export function openStorage(
   options: SiloOptions,
   origin: Origin,
-  { clock, logger, losses }: { clock: Clock; logger: Logger; losses: LossAccount },
-): Promise<Storage> {
+  { clock, logger, losses }: { clock: Clock; logger: Logger; losses: LossCount },
+): Promise<FailoverSpool> {
   const directory = folderOf(options, origin);
   const { bytesMax, whenFull } = options.spool;
   let place: Pick<SpoolStatus, 'key'> = {};
@@ -81,5 +81,5 @@ export function openStorage(
   const memory = { bytesMax: Math.min(memoryBytesMax, options.memoryMbMax * 1e6 * memoryShare), whenFull };
   const lost = (run: { samples: number; from: number; to: number }): void =>
     losses.add({ reason: 'disk', ...run });
-  return Storage.open({ origin, clock, logger, open, memory, lost, keyPlace: () => place }, bytesMax);
+  return FailoverSpool.open({ origin, clock, logger, open, memory, lost, keyPlace: () => place }, bytesMax);
 }

@@ -10,12 +10,12 @@ import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { ForeignIdentity, IdentityFiles } from './identity-files.ts';
 import { Journal } from './journal.ts';
-import { LossAccount } from '../loss-count.ts';
-import type { AuditAct, SiloBirth, SiloChannel, SiloDevices, ToSilo } from '../protocol.ts';
-import { limitsOf, QuotaBook } from './quota/quota-edges.ts';
-import { RefusalRation } from './refusal-limit.ts';
-import { ReportPace } from './report-throttle.ts';
-import { RunningSilo } from './tenant-session.ts';
+import { LossCount } from '../loss-count.ts';
+import type { AuditAct, StartMessage, SiloChannel, SiloDevices, ToSilo } from '../protocol.ts';
+import { limitsOf, QuotaEdges } from './quota/quota-edges.ts';
+import { RefusalLimit } from './refusal-limit.ts';
+import { ReportThrottle } from './report-throttle.ts';
+import { TenantSession } from './tenant-session.ts';
 import type { TimeSources } from './ingest/timekeeper.ts';
 
 /** How often the clock, the counters and the gateway's picture of this silo are brought up to date. */
@@ -26,15 +26,15 @@ const identityCheckTicks = 10;
 const journalSignTicks = 60;
 
 /** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
-const heldPatienceMs = 8000;
-const heldRetryMs = 100;
+const lockedPatienceMs = 8000;
+const lockedRetryMs = 100;
 
-type Stage =
+type State =
   | { at: 'starting' }
   /** For a certificate to begin: the clock may be behind, and then samples need not be lost for it. */
   | { at: 'waiting'; reason: string }
   | { at: 'refused'; reason: string }
-  | { at: 'running'; silo: RunningSilo }
+  | { at: 'running'; silo: TenantSession }
   | { at: 'stopped' };
 
 /**
@@ -42,33 +42,33 @@ type Stage =
  * one, everything happens in a RunningSilo that bears it.
  */
 export class Silo {
-  #birth: SiloBirth;
+  #startMessage: StartMessage;
   readonly #channel: SiloChannel;
   readonly #clock: Clock;
   readonly #time: TimeSources;
   readonly #identity: IdentityFiles;
   readonly #logger: Logger;
-  readonly #losses = new LossAccount();
-  readonly #lossPace = new ReportPace();
-  readonly #book: QuotaBook;
-  readonly #refusals = new RefusalRation();
+  readonly #losses = new LossCount();
+  readonly #lossThrottle = new ReportThrottle();
+  readonly #edges: QuotaEdges;
+  readonly #refusals = new RefusalLimit();
   readonly #ticking: FaultState;
   #usage: SiloUsage | null = null;
-  #stage: Stage = { at: 'starting' };
+  #state: State = { at: 'starting' };
   /** Why the certificate files as they are now were not taken up. */
   #renewalFault: string | null = null;
   #received = 0;
   #ticks = 0;
   #checking: Promise<void> | undefined;
 
-  constructor(birth: SiloBirth, channel: SiloChannel, clock: Clock, time: TimeSources) {
+  constructor(startMessage: StartMessage, channel: SiloChannel, clock: Clock, time: TimeSources) {
     // It crossed a port, which thawed it.
-    this.#birth = deepFreeze(birth);
+    this.#startMessage = deepFreeze(startMessage);
     this.#channel = channel;
     this.#clock = clock;
     this.#time = time;
-    this.#identity = new IdentityFiles(birth.options, clock, time);
-    this.#book = new QuotaBook(limitsOf(birth.options));
+    this.#identity = new IdentityFiles(startMessage.options, clock, time);
+    this.#edges = new QuotaEdges(limitsOf(startMessage.options));
     this.#logger = createLogger((record) => channel.post({ type: 'log', ...record }), 'debug');
     this.#ticking = new FaultState("the silo's work of every second", { clock, logger: this.#logger });
   }
@@ -91,8 +91,8 @@ export class Silo {
       case 'usage':
         return this.#observe(message.usage);
       case 'quota':
-        this.#book.limit(message.quota, message.limit);
-        return this.#book.stand(message.quota, message.state === 'reached');
+        this.#edges.limit(message.quota, message.limit);
+        return this.#edges.stand(message.quota, message.state === 'reached');
       case 'record':
         return this.#record(message.act);
       case 'stop':
@@ -101,13 +101,13 @@ export class Silo {
   }
 
   #describe({ devices, configSha256 }: SiloDevices): void {
-    this.#birth = deepFreeze({ ...this.#birth, devices, configSha256 });
-    if (this.#stage.at === 'running') this.#stage.silo.describe({ devices, configSha256 });
+    this.#startMessage = deepFreeze({ ...this.#startMessage, devices, configSha256 });
+    if (this.#state.at === 'running') this.#state.silo.describe({ devices, configSha256 });
   }
 
   #admit(samples: Sample[]): void {
     this.#received += samples.length;
-    if (this.#stage.at === 'running') return this.#stage.silo.admit(samples);
+    if (this.#state.at === 'running') return this.#state.silo.admit(samples);
     const times = samples.map((sample) => sample.wallMs);
     this.#losses.add({
       reason: 'no-identity',
@@ -122,7 +122,7 @@ export class Silo {
     try {
       const silo = await this.#open(this.#identity.load());
       if (this.#isStopped) return await silo.stop('the gateway stops');
-      this.#stage = { at: 'running', silo };
+      this.#state = { at: 'running', silo };
       const { tenant, gateway } = silo.origin;
       this.#logger.info('silo runs', { tenant, gateway });
     } catch (error) {
@@ -135,38 +135,38 @@ export class Silo {
   }
 
   /** Waits for whoever still holds the spool: what comes in meanwhile waits at the door. */
-  async #open(identity: LoadedIdentity): Promise<RunningSilo> {
-    const untilMs = this.#clock.monotonicMs() + heldPatienceMs;
+  async #open(identity: LoadedIdentity): Promise<TenantSession> {
+    const untilMs = this.#clock.monotonicMs() + lockedPatienceMs;
     for (;;) {
       try {
-        return await RunningSilo.open({
-          birth: this.#birth,
+        return await TenantSession.open({
+          startMessage: this.#startMessage,
           identity,
           clock: this.#clock,
           time: this.#time,
           logger: this.#logger,
           losses: this.#losses,
-          book: this.#book,
+          edges: this.#edges,
           settled: (readings) => this.#credit(readings),
         });
       } catch (error) {
         const isHeld = error instanceof MerestoneError && error.code === 'SpoolHeld';
         if (!isHeld || this.#isStopped || this.#clock.monotonicMs() >= untilMs) throw error;
-        await sleep(this.#clock, heldRetryMs);
+        await sleep(this.#clock, lockedRetryMs);
       }
     }
   }
 
   /** It may be told to stop while it opens. */
   get #isStopped(): boolean {
-    return this.#stage.at === 'stopped';
+    return this.#state.at === 'stopped';
   }
 
   /** Samples wait undated in the gateway, which bounds them, for as long as the status says 'starting'. */
   #wait(reason: string): void {
     if (this.#isStopped) return;
-    const isKnown = this.#stage.at === 'waiting';
-    this.#stage = { at: 'waiting', reason };
+    const isKnown = this.#state.at === 'waiting';
+    this.#state = { at: 'waiting', reason };
     if (isKnown) return;
     this.#logger.error('silo waits: nothing is stored, nothing is sent, samples wait undated', { reason });
     this.#note('refused-certificate', { reason, fingerprintSha256: null });
@@ -174,8 +174,8 @@ export class Silo {
 
   #refuse(reason: string): void {
     if (this.#isStopped) return;
-    const known = this.#stage.at === 'refused' && this.#stage.reason === reason;
-    this.#stage = { at: 'refused', reason };
+    const known = this.#state.at === 'refused' && this.#state.reason === reason;
+    this.#state = { at: 'refused', reason };
     if (known) return;
     this.#logger.error('silo refuses to run: nothing is stored, nothing is sent', { reason });
     this.#note('refused-certificate', { reason, fingerprintSha256: null });
@@ -183,26 +183,26 @@ export class Silo {
 
   #observe(usage: SiloUsage): void {
     this.#usage = usage;
-    if (this.#stage.at === 'running') this.#stage.silo.observe(usage);
+    if (this.#state.at === 'running') this.#state.silo.observe(usage);
   }
 
   #record(act: AuditAct): void {
-    this.#settleRefusals();
+    this.#settleRefusedRequests();
     if (act.kind === 'configuration') return this.#note(act.kind, act.details);
     if (act.kind === 'device-identity') return this.#note(act.kind, act.details);
     if (this.#refusals.admit(act.details, this.#clock.monotonicMs())) this.#note(act.kind, act.details);
   }
 
-  #settleRefusals(isLast = false): void {
+  #settleRefusedRequests(isLast = false): void {
     const refusals = this.#refusals.settle(this.#clock.monotonicMs(), isLast);
     if (refusals !== undefined) this.#note('refused-request', refusals);
   }
 
   /** Into the log of the tenant, or of the silo where no identity says whose it is. */
   #note<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): void {
-    if (this.#stage.at === 'running') return this.#stage.silo.journal.record(kind, details);
+    if (this.#state.at === 'running') return this.#state.silo.journal.record(kind, details);
     const dependencies = { clock: this.#clock, logger: this.#logger };
-    Journal.noteUnidentified(this.#birth.options.spool.directory, dependencies, kind, details);
+    Journal.noteUnidentified(this.#startMessage.options.spool.directory, dependencies, kind, details);
   }
 
   #scheduleTick(): void {
@@ -229,18 +229,18 @@ export class Silo {
       this.#ticking.fail(describeError(error));
     };
     if (this.#ticks % identityCheckTicks === 0) inBackground(this.#checkIdentity(), heard);
-    this.#settleRefusals();
-    if (this.#stage.at === 'running') {
-      this.#stage.silo.tick();
-      if (this.#lossPace.isDue(this.#losses.hasOpen)) this.#stage.silo.reportLosses();
-      if (this.#ticks % journalSignTicks === 0) inBackground(this.#stage.silo.signJournal(), heard);
+    this.#settleRefusedRequests();
+    if (this.#state.at === 'running') {
+      this.#state.silo.tick();
+      if (this.#lossThrottle.isDue(this.#losses.hasOpen)) this.#state.silo.reportLosses();
+      if (this.#ticks % journalSignTicks === 0) inBackground(this.#state.silo.signJournal(), heard);
     }
     this.#postStatus();
   }
 
   /** One look at a time: a second one would find the spool held by the first, and refuse what runs. */
   #checkIdentity(): Promise<void> {
-    this.#checking ??= this.#lookAtIdentity().finally(() => {
+    this.#checking ??= this.#pollIdentity().finally(() => {
       this.#checking = undefined;
     });
     return this.#checking;
@@ -250,10 +250,10 @@ export class Silo {
    * Takes up a renewed certificate. One that names somebody else ends this silo's work at once; one that is
    * damaged or out of time is refused, and the silo goes on as whom it has been proved to be.
    */
-  async #lookAtIdentity(): Promise<void> {
-    if (this.#stage.at === 'refused' || this.#stage.at === 'waiting') return this.#begin();
-    if (this.#stage.at !== 'running') return;
-    const { silo } = this.#stage;
+  async #pollIdentity(): Promise<void> {
+    if (this.#state.at === 'refused' || this.#state.at === 'waiting') return this.#begin();
+    if (this.#state.at !== 'running') return;
+    const { silo } = this.#state;
     try {
       const loaded = this.#identity.loadChanged();
       this.#renewalFault = null;
@@ -288,17 +288,17 @@ export class Silo {
 
   /** How many batches go once more. Throws where no spool is open, or its disk takes nothing. */
   #retry(by: string): number {
-    if (this.#stage.at === 'running') return this.#stage.silo.retryQuarantined(by);
-    const reason = 'reason' in this.#stage ? `: ${this.#stage.reason}` : '';
+    if (this.#state.at === 'running') return this.#state.silo.retryQuarantined(by);
+    const reason = 'reason' in this.#state ? `: ${this.#state.reason}` : '';
     throw new Error(`it has no spool open${reason}`);
   }
 
   async #stop(): Promise<void> {
-    this.#settleRefusals(true);
-    const stage = this.#stage;
-    this.#stage = { at: 'stopped' };
+    this.#settleRefusedRequests(true);
+    const state = this.#state;
+    this.#state = { at: 'stopped' };
     await this.#checking;
-    if (stage.at === 'running') await stage.silo.stop('the gateway stops');
+    if (state.at === 'running') await state.silo.stop('the gateway stops');
     this.#postStatus();
     this.#channel.post({ type: 'stopped' });
     this.#channel.close();
@@ -313,19 +313,22 @@ export class Silo {
   }
 
   #status(): SiloStatus {
-    const running = this.#stage.at === 'running' ? this.#stage.silo : undefined;
+    const running = this.#state.at === 'running' ? this.#state.silo : undefined;
     const figures = running?.status();
     return {
-      name: this.#birth.options.name,
-      state: this.#stage.at === 'waiting' ? 'starting' : this.#stage.at,
-      reason: 'reason' in this.#stage ? this.#stage.reason : this.#renewalFault,
+      name: this.#startMessage.options.name,
+      state: this.#state.at === 'waiting' ? 'starting' : this.#state.at,
+      reason: 'reason' in this.#state ? this.#state.reason : this.#renewalFault,
       forMs: 0, // the gateway counts it
       tenant: running?.origin.tenant ?? null,
       gateway: running?.origin.gateway ?? null,
       identity: figures?.identity ?? null,
       uplink: figures?.uplink ?? null,
       spool: figures?.spool ?? null,
-      batches: figures?.batches ?? { lingerMs: this.#birth.options.batch.lingerMs, unacceptedMs: null },
+      batches: figures?.batches ?? {
+        lingerMs: this.#startMessage.options.batch.lingerMs,
+        unacceptedMs: null,
+      },
       clock: figures?.clock ?? 'unknown',
       samples: {
         received: this.#received,
@@ -335,9 +338,9 @@ export class Silo {
       },
       dropping: [], // the gateway sees it
       restarts: 0,
-      isolation: this.#birth.options.isolation.kind,
+      isolation: this.#startMessage.options.isolation.kind,
       usage: this.#usage,
-      quotas: this.#book.status(),
+      quotas: this.#edges.status(),
     };
   }
 }

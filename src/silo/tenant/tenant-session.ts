@@ -1,13 +1,12 @@
 import { inBackground } from '../../base/background.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
-import { type Clock, sleep } from '../../base/clock.ts';
+import { sleep } from '../../base/clock.ts';
 import { describeError } from '../../base/error.ts';
-import type { Logger } from '../../base/logger.ts';
 import { releasedAtMs, version } from '../../base/version.ts';
 import type { LoadedIdentity } from '../../identity/load-identity.ts';
 import type { Sample } from '../../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../../status/status.ts';
-import type { Storage } from '../../spool/failover/failover-spool.ts';
+import type { FailoverSpool } from '../../spool/failover/failover-spool.ts';
 import type { EventBody } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { Encoder } from '../../uplink/encoders/encoder.ts';
@@ -20,26 +19,14 @@ import { EventForwarder } from './forward/event-forwarder.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Intake } from './ingest/intake.ts';
 import type { Journal } from './journal.ts';
-import { compareKeptHead } from './retained-head.ts';
-import type { LossAccount } from '../loss-count.ts';
+import { compareRetainedHead } from './retained-head.ts';
 import { gated, metered, type Sender } from './forward/metered-uplink.ts';
-import type { SiloBirth, SiloDevices } from '../protocol.ts';
-import type { QuotaBook } from './quota/quota-edges.ts';
+import type { SiloDevices } from '../protocol.ts';
 import { Quotas } from './quota/quotas.ts';
+import type { TenantSessionDependencies } from './session-dependencies.ts';
 import { openJournal, openStorage } from './silo-storage.ts';
-import { Timekeeper, type TimeSources } from './ingest/timekeeper.ts';
+import { Timekeeper } from './ingest/timekeeper.ts';
 import { withOversize } from './forward/uplink-status.ts';
-
-export interface RunningSiloDependencies {
-  birth: SiloBirth;
-  identity: LoadedIdentity;
-  clock: Clock;
-  time: TimeSources;
-  logger: Logger;
-  losses: LossAccount;
-  book: QuotaBook;
-  settled: (readings: number) => void;
-}
 
 /** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */
 const uplinkStopMs = 2500;
@@ -48,10 +35,10 @@ const memoryStopMs = 1500;
 const memoryStopStepMs = 20;
 
 /** A silo with a verified identity: everything in it bears that one tenant's name. */
-export class RunningSilo {
+export class TenantSession {
   readonly origin: Origin;
-  readonly #dependencies: RunningSiloDependencies;
-  readonly #spool: Storage;
+  readonly #dependencies: TenantSessionDependencies;
+  readonly #spool: FailoverSpool;
   readonly #journal: Journal;
   readonly #timekeeper: Timekeeper;
   readonly #intake: Intake;
@@ -77,15 +64,15 @@ export class RunningSilo {
   readonly #encoder: Encoder;
   #delivered = 0;
 
-  static async open(dependencies: RunningSiloDependencies): Promise<RunningSilo> {
-    const { birth, identity, clock, logger } = dependencies;
+  static async open(dependencies: TenantSessionDependencies): Promise<TenantSession> {
+    const { startMessage, identity, clock, logger } = dependencies;
     const { tenantId, gatewayId } = identity.identity;
     const origin = { tenant: tenantId, gateway: gatewayId };
-    const spool = await openStorage(birth.options, origin, dependencies);
+    const spool = await openStorage(startMessage.options, origin, dependencies);
     try {
       const note = (event: EventBody): void => spool.note(event);
-      const journal = await openJournal(birth.options, origin, { clock, logger, note });
-      return new RunningSilo(dependencies, origin, spool, journal);
+      const journal = await openJournal(startMessage.options, origin, { clock, logger, note });
+      return new TenantSession(dependencies, origin, spool, journal);
     } catch (error) {
       spool.close();
       throw error;
@@ -93,16 +80,16 @@ export class RunningSilo {
   }
 
   private constructor(
-    dependencies: RunningSiloDependencies,
+    dependencies: TenantSessionDependencies,
     origin: Origin,
-    spool: Storage,
+    spool: FailoverSpool,
     journal: Journal,
   ) {
-    const { birth, identity, clock, time, logger, losses, book, settled } = dependencies;
-    const { uplink: uplinkOptions, quota } = birth.options;
+    const { startMessage, identity, clock, time, logger, losses, edges, settled } = dependencies;
+    const { uplink: uplinkOptions, quota } = startMessage.options;
     this.origin = origin;
     this.#dependencies = dependencies;
-    this.#described = birth;
+    this.#described = startMessage;
     this.#spool = spool;
     this.#journal = journal;
     this.#bearer = new BorneIdentity(identity, clock);
@@ -114,7 +101,7 @@ export class RunningSilo {
       spool.newestTs ?? 0,
     );
     this.#timekeeper = timekeeper;
-    this.#quotas = new Quotas(quota, { book, clock, logger, spool, journal, timekeeper, losses, settled });
+    this.#quotas = new Quotas(quota, { edges, clock, logger, spool, journal, timekeeper, losses, settled });
     const encoder = createEncoder(origin, uplinkOptions);
     this.#encoder = encoder;
     const session = () => ({ since: this.#sessionSince, epoch: spool.epoch });
@@ -122,7 +109,7 @@ export class RunningSilo {
       uplinkOptions,
       origin,
       identity,
-      { birth: () => encoder.birth(session()), will: () => encoder.will(session()) },
+      { startMessage: () => encoder.birth(session()), will: () => encoder.will(session()) },
       {
         onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
         onSizeLimit: (limits) => this.#limitSize(limits),
@@ -154,9 +141,9 @@ export class RunningSilo {
       bearer: this.#bearer,
       delivered: (event) => journal.recordDelivered(event),
     });
-    const options = birth.options.checkpoint;
+    const options = startMessage.options.checkpoint;
     this.#chain = new ChainSigner({ ...evidence, options, bearer: this.#bearer });
-    this.#intake = new Intake(birth.options, {
+    this.#intake = new Intake(startMessage.options, {
       clock,
       logger,
       spool,
@@ -169,9 +156,9 @@ export class RunningSilo {
       refused: () => this.#quotas.refused(),
     });
     spool.onRecovered = () => this.#spoolRecovered();
-    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateUndated();
     const { fingerprintSha256 } = identity.identity;
-    journal.record('start', { version, configSha256: birth.configSha256, fingerprintSha256 });
+    journal.record('start', { version, configSha256: startMessage.configSha256, fingerprintSha256 });
     this.#mindEnd();
   }
 
@@ -236,7 +223,7 @@ export class RunningSilo {
   }
 
   status(): Pick<SiloStatus, 'identity' | 'uplink' | 'spool' | 'batches' | 'clock' | 'samples'> {
-    const { birth, clock } = this.#dependencies;
+    const { startMessage, clock } = this.#dependencies;
     const uplink = withOversize(this.#uplink.status(), this.#forwarder.oversize);
     const spool = this.#spool.status();
     const counts = { seq: spool.seq, waiting: spool.batches, accepted: uplink.batches.accepted };
@@ -245,7 +232,7 @@ export class RunningSilo {
       uplink,
       spool,
       batches: {
-        lingerMs: birth.options.batch.lingerMs,
+        lingerMs: startMessage.options.batch.lingerMs,
         unacceptedMs: this.#acceptance.unacceptedMs(counts, clock.monotonicMs()),
       },
       clock: this.#timekeeper.mode === 'good' ? 'good' : 'unknown',
@@ -319,7 +306,7 @@ export class RunningSilo {
 
   /** What waited for the disk goes on: undated samples, and batches of this moment. */
   #spoolRecovered(): void {
-    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateHeld();
+    if (this.#timekeeper.mode !== 'unknown') this.#intake.dateUndated();
     this.#forwarder.pump();
   }
 
@@ -359,9 +346,14 @@ export class RunningSilo {
     this.#isHeadCompared = true;
     const connects = this.#uplink.status().connects;
     const { origin } = this;
-    const { birth, clock } = this.#dependencies;
-    const parts = { uplink: this.#uplink, spool: this.#spool, origin, identity: birth.options.identity };
-    const compared = compareKeptHead({ ...parts, nowMs: clock.wallMs() });
+    const { startMessage, clock } = this.#dependencies;
+    const parts = {
+      uplink: this.#uplink,
+      spool: this.#spool,
+      origin,
+      identity: startMessage.options.identity,
+    };
+    const compared = compareRetainedHead({ ...parts, nowMs: clock.wallMs() });
     const what = 'the comparison with the retained checkpoint';
     const begun = compared
       .catch((error: unknown) => this.#warn(what, error))

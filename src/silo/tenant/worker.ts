@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../../base/clock.ts';
 import { kernelSynchronized, readBootId, setFromHardwareClock } from './kernel-clock.ts';
-import { Outgoing } from './message-coalescer.ts';
+import { MessageCoalescer } from './message-coalescer.ts';
 import type { SiloChannel, ToSilo } from '../protocol.ts';
 import { Silo } from './silo.ts';
 
@@ -9,10 +9,10 @@ import { Silo } from './silo.ts';
 if (parentPort === null) throw new Error('this is the entry of a worker thread');
 const port = parentPort;
 
-const outgoing = new Outgoing((message) => port.postMessage(message), systemClock);
+const coalescer = new MessageCoalescer((message) => port.postMessage(message), systemClock);
 
 const channel: SiloChannel = {
-  post: (message) => outgoing.post(message),
+  post: (message) => coalescer.post(message),
   onMessage: (listener) => {
     port.on('message', listener);
   },
@@ -28,7 +28,7 @@ function serve(channel: SiloChannel): void {
   channel.onMessage((message: ToSilo) => {
     turn = turn.then(async () => {
       if (message.type !== 'start') return silo?.handle(message);
-      silo = new Silo(message.birth, channel, systemClock, {
+      silo = new Silo(message.startMessage, channel, systemClock, {
         clock: systemClock,
         bootId: readBootId(),
         synchronized: kernelSynchronized,

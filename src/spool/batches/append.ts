@@ -1,8 +1,8 @@
 import { MerestoneError } from '../../base/error.ts';
 import { type BatchKey, encodeBatch } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/spool-file.ts';
+import type { SpoolFile, NextLedger } from '../state/spool-file.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
-import type { Lanes } from './leases.ts';
+import type { Leases } from './leases.ts';
 import { advance, currentEpochNumber } from '../state/ledger.ts';
 import type { SpoolOptions } from '../options.ts';
 import { positionOf } from '../state/position.ts';
@@ -21,45 +21,50 @@ export interface EncodedSample {
  * noted. Throws SpoolFull where even an empty spool has no room for it.
  */
 export function takeIn(
-  books: Books,
-  draft: Draft,
+  spoolFile: SpoolFile,
+  next: NextLedger,
   samples: readonly EncodedSample[],
   whenFull: SpoolOptions['whenFull'],
-  lanes: Lanes,
+  leases: Leases,
 ): BatchKey | undefined {
-  const key: BatchKey = { ...books.origin, epoch: draft.head.epoch, seq: draft.head.seq + 1 };
-  const row = makeRow(books, draft, key, samples);
-  if (!makeRoom(books, draft, row.sealed.length + eventBytesReserved, whenFull, lanes)) {
-    if (whenFull === 'drop-oldest') throw noRoom(books);
+  const key: BatchKey = { ...spoolFile.origin, epoch: next.head.epoch, seq: next.head.seq + 1 };
+  const row = makeRow(spoolFile, next, key, samples);
+  if (!makeRoom(spoolFile, next, row.sealed.length + eventBytesReserved, whenFull, leases)) {
+    if (whenFull === 'drop-oldest') throw noRoom(spoolFile);
     const loss = { samples: row.samples, from: row.from_ms, to: row.to_ms };
-    books.outbox.note(draft, {
+    spoolFile.eventQueue.note(next, {
       kind: 'samples-dropped',
-      reason: books.store.isShortOfDisk() ? 'disk full' : 'spool full',
+      reason: spoolFile.database.isShortOfDisk() ? 'disk full' : 'spool full',
       ...loss,
     });
     return undefined;
   }
-  books.store.writeBatch(row);
-  draft.head = advance(draft.head, row);
-  draft.waiting = withMember(draft.waiting, row.position);
-  draft.samplesWaiting += row.samples;
+  spoolFile.database.writeBatch(row);
+  next.head = advance(next.head, row);
+  next.waiting = withMember(next.waiting, row.position);
+  next.samplesWaiting += row.samples;
   return key;
 }
 
-function makeRow(books: Books, draft: Draft, key: BatchKey, samples: readonly EncodedSample[]): BatchRow {
+function makeRow(
+  spoolFile: SpoolFile,
+  next: NextLedger,
+  key: BatchKey,
+  samples: readonly EncodedSample[],
+): BatchRow {
   if (samples.length === 0) throw new MerestoneError('Internal', 'a batch needs a sample');
   const times = samples.map(({ ts }) => ts);
   const content = {
-    position: positionOf(currentEpochNumber(draft), key.seq),
+    position: positionOf(currentEpochNumber(next), key.seq),
     epoch: key.epoch,
     samples: samples.length,
     from_ms: times.reduce((a, b) => Math.min(a, b)),
     to_ms: times.reduce((a, b) => Math.max(a, b)),
-    chain_before: Buffer.from(draft.head.chain, 'hex'),
+    chain_before: Buffer.from(next.head.chain, 'hex'),
   };
   const payload = encodeBatch(
     key,
     samples.map(({ json }) => json),
   );
-  return sealBatch(books.origin, content, payload, books.keyring.current, books.cipher);
+  return sealBatch(spoolFile.origin, content, payload, spoolFile.keyring.current, spoolFile.cipher);
 }

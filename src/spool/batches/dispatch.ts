@@ -1,7 +1,7 @@
 import type { BatchKey } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/spool-file.ts';
-import { condemn, deliver, reject } from './removal.ts';
-import { Lanes, type Order, type Reach } from './leases.ts';
+import type { SpoolFile, NextLedger } from '../state/spool-file.ts';
+import { markDamaged, deliver, reject } from './removal.ts';
+import { Leases, type Order, type Reach } from './leases.ts';
 import { seqOf } from '../state/position.ts';
 import { ascending, has } from '../../base/ranges.ts';
 import { decompress } from '../sealing/sealed-batch.ts';
@@ -23,7 +23,7 @@ export interface LeasedBatch {
 }
 
 /** What the broker said. */
-export interface Verdicts {
+export interface Settlements {
   /** Taken: they leave for good. */
   acked?: readonly BatchRef[];
   /** Refused for good: quarantined, with an event. */
@@ -41,21 +41,21 @@ const deliveredMax = 256;
  * is a batch sent twice, and its key tells that.
  */
 export class Dispatch {
-  readonly lanes: Lanes;
-  readonly #books: Books;
+  readonly leases: Leases;
+  readonly #spoolFile: SpoolFile;
   /** Batches that the broker took and whose rows are still there: position → samples. */
   readonly #delivered = new Map<number, number>();
 
-  constructor(books: Books) {
-    this.#books = books;
-    this.lanes = new Lanes(books.headPosition() + 1);
+  constructor(spoolFile: SpoolFile) {
+    this.#spoolFile = spoolFile;
+    this.leases = new Leases(spoolFile.headPosition() + 1);
   }
 
   /** Up to `count` batches in their order, to be leased, and the positions of damaged ones among them. */
   next(count: number, order: Order, reach: Reach): { batches: LeasedBatch[]; damaged: number[] } {
     const batches: LeasedBatch[] = [];
     const damaged: number[] = [];
-    for (const position of this.lanes.candidates(this.#books.ledger.waiting, order, reach)) {
+    for (const position of this.leases.candidates(this.#spoolFile.ledger.waiting, order, reach)) {
       if (batches.length >= count) break;
       const batch = this.#read(position);
       if (batch === undefined) damaged.push(position);
@@ -65,22 +65,22 @@ export class Dispatch {
   }
 
   lease(batches: readonly LeasedBatch[]): void {
-    for (const { key, samples } of batches) this.lanes.lease(this.#books.positionOf(key)!, samples);
+    for (const { key, samples } of batches) this.leases.lease(this.#spoolFile.positionOf(key)!, samples);
   }
 
   /** Those wait again. */
   giveBack(refs: readonly BatchRef[] = []): void {
-    for (const { position } of this.#leased(refs)) this.lanes.giveBack(position);
+    for (const { position } of this.#leased(refs)) this.leases.giveBack(position);
   }
 
   /** Those are done with: after the commit that rejected them. */
   release(refs: readonly BatchRef[]): void {
-    for (const { position } of this.#leased(refs)) this.lanes.release(position);
+    for (const { position } of this.#leased(refs)) this.leases.release(position);
   }
 
   /** True where so many deliveries wait that they are worth a commit. */
   deliver(refs: readonly BatchRef[] = []): boolean {
-    const { waiting } = this.#books.ledger;
+    const { waiting } = this.#spoolFile.ledger;
     for (const { position, samples } of this.#leased(refs)) {
       // One that was given up in flight is gone already, and told of.
       if (has(waiting, position)) this.#delivered.set(position, samples);
@@ -89,17 +89,17 @@ export class Dispatch {
   }
 
   /** Within a commit: they are refused for good. */
-  reject(draft: Draft, refs: NonNullable<Verdicts['rejected']>): void {
+  reject(next: NextLedger, refs: NonNullable<Settlements['rejected']>): void {
     for (const { ref, position } of this.#leased(refs)) {
-      const batch = this.#books.read(position);
-      if (batch === undefined) condemn(this.#books, draft, position);
-      else reject(this.#books, draft, batch.row, ref.reason);
+      const batch = this.#spoolFile.read(position);
+      if (batch === undefined) markDamaged(this.#spoolFile, next, position);
+      else reject(this.#spoolFile, next, batch.row, ref.reason);
     }
   }
 
   /** The oldest batch that waits; what was delivered waits for nothing but its row's removal. */
   oldest(): number | undefined {
-    for (const position of ascending(this.#books.ledger.waiting)) {
+    for (const position of ascending(this.#spoolFile.ledger.waiting)) {
       if (!this.#delivered.has(position)) return position;
     }
     return undefined;
@@ -112,31 +112,31 @@ export class Dispatch {
   }
 
   /** Within a commit: the rows of what was delivered go. */
-  clear(draft: Draft): void {
-    for (const [position, samples] of this.#delivered) deliver(this.#books, draft, position, samples);
+  clear(next: NextLedger): void {
+    for (const [position, samples] of this.#delivered) deliver(this.#spoolFile, next, position, samples);
   }
 
   /** After that commit. */
   cleared(): void {
-    for (const position of this.#delivered.keys()) this.lanes.release(position);
+    for (const position of this.#delivered.keys()) this.leases.release(position);
     this.#delivered.clear();
   }
 
   /** A verdict counts for what is leased and was not delivered before, and for nothing else. */
   #leased<Ref extends BatchRef>(refs: readonly Ref[]): { ref: Ref; position: number; samples: number }[] {
     return refs.flatMap((ref) => {
-      const position = this.#books.positionOf(ref);
+      const position = this.#spoolFile.positionOf(ref);
       if (position === undefined || this.#delivered.has(position)) return [];
-      const samples = this.lanes.samplesOf(position);
+      const samples = this.leases.samplesOf(position);
       return samples === undefined ? [] : [{ ref, position, samples }];
     });
   }
 
   #read(position: number): LeasedBatch | undefined {
-    const found = this.#books.read(position);
-    if (found === undefined) return undefined;
-    const { row, compressed } = found;
-    const key = { ...this.#books.origin, epoch: row.epoch, seq: seqOf(position) };
+    const beginFirstEpoch = this.#spoolFile.read(position);
+    if (beginFirstEpoch === undefined) return undefined;
+    const { row, compressed } = beginFirstEpoch;
+    const key = { ...this.#spoolFile.origin, epoch: row.epoch, seq: seqOf(position) };
     return { key, payload: decompress(compressed), compressed, samples: row.samples, durable: true };
   }
 }

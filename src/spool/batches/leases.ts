@@ -18,7 +18,7 @@ export type Reach = 'all' | 'live';
  * so fresh data never waits behind an outage. What came back goes before the backlog, so that sessions lost
  * over and over leave no trail of single batches behind them. Each lane keeps its order.
  */
-export class Lanes {
+export class Leases {
   /** Position → samples. */
   readonly #leased = new Map<number, number>();
   /** Was leased once, and waits again. */

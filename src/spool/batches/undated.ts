@@ -1,6 +1,6 @@
-import type { Books, Draft } from '../state/spool-file.ts';
+import type { SpoolFile, NextLedger } from '../state/spool-file.ts';
 import { eventBytesReserved, makeRoom, noRoom } from './eviction.ts';
-import type { Lanes } from './leases.ts';
+import type { Leases } from './leases.ts';
 import type { SpoolOptions } from '../options.ts';
 import { withMember, withoutMember } from '../../base/ranges.ts';
 import { sealBytes } from '../../base/cipher.ts';
@@ -10,23 +10,27 @@ import { sealBytes } from '../../base/cipher.ts';
 
 /** They make room for themselves as a batch does. Throws SpoolFull where there is none. */
 export function hold(
-  books: Books,
-  draft: Draft,
+  spoolFile: SpoolFile,
+  next: NextLedger,
   payload: Buffer,
   whenFull: SpoolOptions['whenFull'],
-  lanes: Lanes,
+  leases: Leases,
 ): void {
-  if (!makeRoom(books, draft, payload.length + sealBytes + eventBytesReserved, whenFull, lanes))
-    throw noRoom(books);
-  books.writeEntry('held', draft.nextEntry, payload);
-  draft.held = withMember(draft.held, draft.nextEntry);
-  draft.nextEntry += 1;
+  if (!makeRoom(spoolFile, next, payload.length + sealBytes + eventBytesReserved, whenFull, leases))
+    throw noRoom(spoolFile);
+  spoolFile.writeEntry('held', next.nextEntry, payload);
+  next.held = withMember(next.held, next.nextEntry);
+  next.nextEntry += 1;
 }
 
-/** Their time came. A damaged row stays, for the reason that departure.ts gives. */
-export function letGo(books: Books, draft: Draft, number: number, isSound: boolean): void {
-  draft.held = withoutMember(draft.held, number);
-  if (isSound) return books.store.deleteEntry(number);
+/** Their time came. A damaged row stays, for the reason that removal.ts gives. */
+export function letGo(spoolFile: SpoolFile, next: NextLedger, number: number, isSound: boolean): void {
+  next.held = withoutMember(next.held, number);
+  if (isSound) return spoolFile.database.deleteEntry(number);
   const loss = { samples: 0, from: null, to: null };
-  books.outbox.note(draft, { kind: 'samples-dropped', reason: 'undated samples damaged on disk', ...loss });
+  spoolFile.eventQueue.note(next, {
+    kind: 'samples-dropped',
+    reason: 'undated samples damaged on disk',
+    ...loss,
+  });
 }

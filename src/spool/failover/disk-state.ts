@@ -70,7 +70,7 @@ export class DiskState {
   }
 
   /** The next try may come at once: what failed is mended by opening it anew. */
-  hurry(): void {
+  retryNow(): void {
     this.#triedAtMs = -Infinity;
   }
 

@@ -9,20 +9,20 @@ import type { EventBody } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { isDiskFault } from '../storage/disk-error.ts';
 import { DiskState } from './disk-state.ts';
-import type { BatchRef, LeasedBatch, Verdicts } from '../batches/dispatch.ts';
+import type { BatchRef, LeasedBatch, Settlements } from '../batches/dispatch.ts';
 import type { EncodedSample } from '../batches/append.ts';
 import type { Order, Reach } from '../batches/leases.ts';
 import type { SentCount } from '../state/ledger.ts';
 import { type GivenUp, MemoryBatches, type MemoryOptions } from './memory-batches.ts';
 import { MemoryEvents } from './memory-events.ts';
-import { MemoryHeld } from './memory-undated.ts';
-import type { KeptHead } from '../recovery/new-epoch.ts';
+import { MemoryUndated } from './memory-undated.ts';
+import type { RetainedHead } from '../recovery/new-epoch.ts';
 import type { LeasedEvent } from '../event-queue.ts';
-import { Owed } from './owed-settlements.ts';
+import { OwedSettlements } from './owed-settlements.ts';
 import { blankSpoolStatus } from '../../status/blank-spool-status.ts';
 import type { Spool } from '../spool.ts';
 
-export interface StorageDependencies {
+export interface FailoverSpoolDependencies {
   origin: Origin;
   clock: Clock;
   logger: Logger;
@@ -37,26 +37,23 @@ export interface StorageDependencies {
 
 /** Characters of a reason in an event. */
 const reasonMax = 1000;
-/** Where no batch comes that could prove the disk, an event does. */
+/** If no batch comes that could prove the disk, an event does. */
 const quietMs = 10_000;
-/** Batches whose delivery waits for the disk to be noted, which is held in memory. What is behind them waits. */
+/** Deliveries that wait in memory for the disk; what is behind them waits. */
 const deliveredMax = 10_000;
 
 /**
  * Where batches wait until the cloud has them: the spool for as long as its disk takes them, and bounded memory while
  * it does not. It never throws for the disk. What is in memory goes out with `durable: false`, in an epoch of its own
  * (memory-batches.ts); what is still there when the disk works again moves to it.
- *
- * A disk that fails is tried with the next batch every few seconds, so that what proves it is what it failed at. A
- * spool that is found damaged in use is closed, and salvaged by opening it again.
  */
-export class Storage {
+export class FailoverSpool {
   /** Called when the disk takes batches again. */
   onRecovered: () => void = () => {};
   readonly memory: MemoryBatches;
-  readonly #deps: StorageDependencies;
+  readonly #deps: FailoverSpoolDependencies;
   readonly #events: MemoryEvents;
-  readonly #held: MemoryHeld;
+  readonly #undated: MemoryUndated;
   readonly #state: DiskState;
   #disk: Spool | undefined;
   #figures: SpoolStatus;
@@ -64,7 +61,7 @@ export class Storage {
   #enqueuedAtMs = -Infinity;
   #isOpening = false;
   #isClosed = false;
-  readonly #owed = new Owed();
+  readonly #owedSettlements = new OwedSettlements();
   #delivered = 0;
   #unsavedCheckpoint: string | undefined;
   #sent: SentCount | undefined;
@@ -72,8 +69,8 @@ export class Storage {
   #date: ((payload: Buffer) => readonly EncodedSample[]) | undefined;
 
   /** Throws what `open` throws, the disk's faults apart. */
-  static async open(deps: StorageDependencies, bytesMax: number): Promise<Storage> {
-    const storage = new Storage(deps, bytesMax);
+  static async open(deps: FailoverSpoolDependencies, bytesMax: number): Promise<FailoverSpool> {
+    const storage = new FailoverSpool(deps, bytesMax);
     try {
       storage.#disk = await deps.open();
     } catch (error) {
@@ -83,12 +80,12 @@ export class Storage {
     return storage;
   }
 
-  private constructor(deps: StorageDependencies, bytesMax: number) {
+  private constructor(deps: FailoverSpoolDependencies, bytesMax: number) {
     const { origin, clock, memory } = deps;
     this.#deps = deps;
     this.memory = new MemoryBatches(origin, memory, clock);
     this.#events = new MemoryEvents(origin);
-    this.#held = new MemoryHeld(memory.bytesMax);
+    this.#undated = new MemoryUndated(memory.bytesMax);
     this.#state = new DiskState(deps);
     this.#figures = blankSpoolStatus(this.memory.head.epoch, bytesMax);
   }
@@ -113,7 +110,7 @@ export class Storage {
 
   /** Whether anything here would be lost with the process. */
   get isHoldingInMemory(): boolean {
-    return this.memory.count + this.#events.count + this.#held.count > 0;
+    return this.memory.count + this.#events.count + this.#undated.count > 0;
   }
 
   /** `memory`: no disk took it. Undefined where drop-newest refused it. */
@@ -133,7 +130,7 @@ export class Storage {
   /** As the spool's `hold`. */
   hold(payload: Buffer): void {
     if (!this.isFailing && this.#attempt((disk) => (disk.hold(payload), true)) === true) return;
-    for (const givenUp of this.#held.add(payload)) this.#deps.lost(givenUp);
+    for (const givenUp of this.#undated.add(payload)) this.#deps.lost(givenUp);
   }
 
   /** As the spool's `release`. What a failing disk holds waits until it works again. */
@@ -141,7 +138,7 @@ export class Storage {
     const released = this.isFailing ? undefined : this.#attempt((disk) => disk.release(date));
     this.#date = released === undefined ? date : undefined;
     let batches = released ?? 0;
-    for (let payload = this.#held.take(); payload !== undefined; payload = this.#held.take()) {
+    for (let payload = this.#undated.take(); payload !== undefined; payload = this.#undated.take()) {
       if (this.enqueue(date(payload)) !== undefined) batches += 1;
     }
     return batches;
@@ -160,7 +157,7 @@ export class Storage {
   }
 
   /** As the spool's. */
-  leaveIfSetBack(kept: KeptHead): boolean {
+  leaveIfSetBack(kept: RetainedHead): boolean {
     return this.#attempt((disk) => disk.leaveIfSetBack(kept)) ?? false;
   }
 
@@ -173,10 +170,10 @@ export class Storage {
     this.#attempt((disk) => (disk.beginLive(), true));
   }
 
-  settle({ acked = [], rejected = [], released = [] }: Verdicts): void {
+  settle({ acked = [], rejected = [], released = [] }: Settlements): void {
     const isStored = (ref: BatchRef): boolean => !this.memory.has(ref);
     const stored = { acked: acked.filter(isStored), released: released.filter(isStored) };
-    this.#owed.reject(rejected.filter(isStored));
+    this.#owedSettlements.reject(rejected.filter(isStored));
     for (const event of this.memory.settle({ acked, rejected, released })) this.note(event);
     if (this.isFailing) this.#delivered += stored.acked.length;
     this.#attempt((disk) => (disk.settle({ released: stored.released }), true));
@@ -196,14 +193,16 @@ export class Storage {
   }
 
   settleEvents(ids: readonly string[]): void {
-    this.#owed.settleEvents(ids.filter((id) => !this.#events.has(id)));
+    this.#owedSettlements.settleEvents(ids.filter((id) => !this.#events.has(id)));
     this.#events.settle(ids);
     this.#pay();
   }
 
   releaseEvents(ids: readonly string[]): void {
     this.#events.release(ids);
-    this.#attempt((disk) => (disk.releaseEvents(ids.filter((id) => !this.#owed.hasEvent(id))), true));
+    this.#attempt(
+      (disk) => (disk.releaseEvents(ids.filter((id) => !this.#owedSettlements.hasEvent(id))), true),
+    );
   }
 
   checkpointDue(): CheckpointClaims | undefined {
@@ -264,7 +263,7 @@ export class Storage {
   giveUpMemory(): void {
     if (this.isFailing && this.#disk !== undefined && this.#moveWaiting()) this.#recover();
     const { givenUp, events } = this.memory.giveUp('no disk took it before the gateway stopped');
-    const lost = [...givenUp, ...this.#held.giveUp()];
+    const lost = [...givenUp, ...this.#undated.giveUp()];
     for (const each of lost) this.#deps.lost(each);
     const samples = lost.reduce((sum, each) => sum + each.samples, 0);
     if (samples > 0) this.#deps.logger.error('samples that no disk took are lost', { samples });
@@ -312,16 +311,16 @@ export class Storage {
     return this.#deps.clock.monotonicMs() - this.#enqueuedAtMs >= quietMs;
   }
 
-  #recover(isTold = false): void {
+  #recover(isReported = false): void {
     if (!this.isFailing) return;
     const event = this.#recovery();
     this.#state.recover();
     this.#delivered = 0;
     while (this.#moveEvent());
     if (this.isFailing) return;
-    if (!isTold) this.note(event);
+    if (!isReported) this.note(event);
     this.#pay();
-    while (!this.isFailing && this.#held.count > 0) this.hold(this.#held.take()!);
+    while (!this.isFailing && this.#undated.count > 0) this.hold(this.#undated.take()!);
     this.onRecovered();
   }
 
@@ -332,7 +331,7 @@ export class Storage {
   }
 
   #pay(): void {
-    if (!this.isFailing) this.#owed.pay((work) => this.#attempt(work));
+    if (!this.isFailing) this.#owedSettlements.pay((work) => this.#attempt(work));
   }
 
   #attempt<T>(work: (disk: Spool) => T): T | undefined {
@@ -348,12 +347,12 @@ export class Storage {
 
   #fail(error: unknown): void {
     const isDamaged = error instanceof MerestoneError && error.code === 'SpoolDamaged';
-    const isNews = this.#state.fail(describeError(error));
+    const isNew = this.#state.fail(describeError(error));
     if (isDamaged) {
       this.#closeDisk();
-      this.#state.hurry();
+      this.#state.retryNow();
     }
-    if (!isNews) return;
+    if (!isNew) return;
     const reason = this.#state.fault.reason.slice(0, reasonMax);
     const { epoch } = this.memory.head;
     const event: EventBody = { kind: 'storage-failed', state: 'began', reason, epoch, forMs: 0 };

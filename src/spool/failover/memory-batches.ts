@@ -4,7 +4,7 @@ import { chainNext, chainStart } from '../../messages/hash-chain.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { EventBody, LostRun } from '../../messages/event.ts';
 import type { Origin } from '../../messages/topic.ts';
-import type { BatchRef, LeasedBatch, Verdicts } from '../batches/dispatch.ts';
+import type { BatchRef, LeasedBatch, Settlements } from '../batches/dispatch.ts';
 import type { EncodedSample } from '../batches/append.ts';
 import type { Head } from '../state/ledger.ts';
 import type { SpoolOptions } from '../options.ts';
@@ -118,7 +118,7 @@ export class MemoryBatches {
   }
 
   /** What is to be told of those that the broker will never take. */
-  settle({ acked = [], rejected = [], released = [] }: Verdicts): EventBody[] {
+  settle({ acked = [], rejected = [], released = [] }: Settlements): EventBody[] {
     for (const ref of acked) this.#remove(ref);
     for (const { epoch, seq } of released) {
       const numbered = this.#numbered.get(idOf(epoch, seq));

@@ -1,7 +1,7 @@
 import type { GivenUp } from './memory-batches.ts';
 
 /** Undated samples that no disk took, as `Spool.hold` has them; the oldest give way. */
-export class MemoryHeld {
+export class MemoryUndated {
   readonly #bytesMax: number;
   #chunks: Buffer[] = [];
   #bytes = 0;

@@ -5,7 +5,7 @@ import type { Spool } from '../spool.ts';
 export type Attempt = <T>(work: (spool: Spool) => T) => T | undefined;
 
 /** What the broker said while the disk could not be told: of refused batches and of delivered events. */
-export class Owed {
+export class OwedSettlements {
   #rejected: (BatchRef & { reason: string })[] = [];
   #events: string[] = [];
 

@@ -1,4 +1,4 @@
-import type { Books } from '../state/spool-file.ts';
+import type { SpoolFile } from '../state/spool-file.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { ascending, countOf, type Runs, unionOf } from '../../base/ranges.ts';
@@ -13,15 +13,15 @@ export interface ExportedRun {
 }
 
 /** The payloads of all sound batches, one JSON document each, oldest first: those that wait and those refused. */
-export function* payloads(books: Books): Generator<Buffer> {
-  for (const position of ascending(present(books.ledger))) {
-    const batch = books.read(position);
+export function* payloads(spoolFile: SpoolFile): Generator<Buffer> {
+  for (const position of ascending(present(spoolFile.ledger))) {
+    const batch = spoolFile.read(position);
     if (batch !== undefined) yield decompress(batch.compressed);
   }
 }
 
 /** What `payloads` gives, by epoch. */
-export function exportedRuns({ ledger }: Books): ExportedRun[] {
+export function exportedRuns({ ledger }: SpoolFile): ExportedRun[] {
   const byEpoch = Map.groupBy(present(ledger), ([from]) => epochNumberOf(from));
   return [...byEpoch].map(([number, runs]) => ({
     epoch: ledger.epochs.find((epoch) => epoch.number === number)!.id,

@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Books } from '../state/spool-file.ts';
+import type { SpoolFile } from '../state/spool-file.ts';
 import { filesOf, type SpoolFiles } from '../storage/layout.ts';
 import type { KeyWrapper } from '../sealing/keyring.ts';
 import { type Ledger, readLedger } from '../state/ledger.ts';
 import { holdLock } from '../storage/lock.ts';
 import { openWhole } from '../recovery/open.ts';
 import { quotaOf } from '../storage/page-budget.ts';
-import { Store } from '../storage/database.ts';
-import { readTestimony } from '../state/high-water-mark.ts';
+import { SpoolDatabase } from '../storage/database.ts';
+import { readMark } from '../state/high-water-mark.ts';
 
 export interface AtRestOptions {
   directory: string;
@@ -31,20 +31,20 @@ export interface AtRestDependencies {
 export async function atRest<T>(
   { directory, bytesMax }: AtRestOptions,
   deps: AtRestDependencies,
-  work: (books: Books) => T | Promise<T>,
+  work: (spoolFile: SpoolFile) => T | Promise<T>,
 ): Promise<T> {
   const files = requireSpool(directory);
   const lock = holdLock(directory);
   try {
     const quota = quotaOf(bytesMax);
-    const testimony = readTestimony(files.witness);
+    const mark = readMark(files.highWaterMark);
     const { tenant, gateway } = claimIn(files, quota);
     const ofTheirs = { ...deps, origin: { tenant, gateway } };
-    const books = await openWhole({ files, quota, deps: ofTheirs, testimony, onDamage: () => {} });
+    const spoolFile = await openWhole({ files, quota, deps: ofTheirs, mark, onDamage: () => {} });
     try {
-      return await work(books);
+      return await work(spoolFile);
     } finally {
-      books.close();
+      spoolFile.close();
     }
   } finally {
     lock.release();
@@ -76,13 +76,13 @@ export function requireSpool(directory: string): SpoolFiles {
 }
 
 function claimIn(files: SpoolFiles, quota: ReturnType<typeof quotaOf>): Ledger {
-  const store = new Store(files, quota);
+  const database = new SpoolDatabase(files, quota);
   try {
-    const row = store.ledger();
+    const row = database.ledger();
     const ledger = row && readLedger(row);
     if (ledger !== undefined) return ledger;
   } finally {
-    store.close();
+    database.close();
   }
   throw new MerestoneError('SpoolDamaged', 'the spool has no ledger that can be read', {
     subject: files.database,

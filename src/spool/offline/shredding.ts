@@ -1,10 +1,10 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { filesAside, filesOf, walOf } from '../storage/layout.ts';
+import { keptFiles, filesOf, walOf } from '../storage/layout.ts';
 import { overwrite } from '../../base/overwrite-file.ts';
 import { flush } from '../storage/disk.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { holdLock } from '../storage/lock.ts';
-import { encodeTestimony, readTestimony } from '../state/high-water-mark.ts';
+import { encodeMark, readMark } from '../state/high-water-mark.ts';
 
 /**
  * Destroys the spool in a folder for good, damaged files that were set aside included: the database first,
@@ -21,17 +21,17 @@ export function shred(
   const files = filesOf(directory);
   const lock = holdLock(directory);
   try {
-    const witnessed = readTestimony(files.witness);
+    const witnessed = readMark(files.highWaterMark);
     const last = claim && { epoch: claim.head.epoch, seq: claim.head.seq, nextEntry: claim.nextEntry };
-    const testimony = witnessed ?? last;
-    const aside = filesAside(directory).flatMap((file) => [file, walOf(file)]);
+    const mark = witnessed ?? last;
+    const aside = keptFiles(directory).flatMap((file) => [file, walOf(file)]);
     const doomed = [files.database, files.wal, files.reserve, ...aside].filter((file) => existsSync(file));
     record(doomed);
     for (const file of doomed) overwrite(file);
     for (const file of doomed) rmSync(file);
     rmSync(files.building, { recursive: true, force: true });
-    if (testimony !== undefined) {
-      writeFileSync(files.witness, encodeTestimony({ ...testimony, isShredded: true }), {
+    if (mark !== undefined) {
+      writeFileSync(files.highWaterMark, encodeMark({ ...mark, isShredded: true }), {
         flush: true,
         mode: 0o600,
       });

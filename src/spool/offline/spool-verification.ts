@@ -1,9 +1,9 @@
 import { MerestoneError } from '../../base/error.ts';
 import type { TelemetryBatch } from '../../messages/telemetry.ts';
 import { chainNext } from '../../messages/hash-chain.ts';
-import type { Books } from '../state/spool-file.ts';
+import type { SpoolFile } from '../state/spool-file.ts';
 import type { EntryKind } from '../sealing/sealed-entry.ts';
-import { filesAside } from '../storage/layout.ts';
+import { keptFiles } from '../storage/layout.ts';
 import type { Head, Ledger } from '../state/ledger.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { ascending, countOf, has, type Runs, unionOf } from '../../base/ranges.ts';
@@ -17,7 +17,7 @@ export interface SpoolFinding {
   what: string;
 }
 
-export interface SpoolVerdict {
+export interface SpoolVerificationResult {
   good: boolean;
   tenant: string;
   gateway: string;
@@ -36,15 +36,15 @@ export interface SpoolVerdict {
  * Walks the whole spool: opens every seal, recomputes every link of the chain, holds every batch against
  * its place and SQLite's structure against itself. Changes nothing.
  */
-export function verify(books: Books): SpoolVerdict {
-  const { ledger, store, origin } = books;
+export function verify(spoolFile: SpoolFile): SpoolVerificationResult {
+  const { ledger, database, origin } = spoolFile;
   const walk: Walk = { batches: 0, samples: 0, findings: [] };
   const { findings } = walk;
   try {
-    findings.push(...store.structuralFaults().map((what) => ({ where: 'structure', what })));
-    walkBatches(books, walk);
-    findings.push(...strangers(books));
-    findings.push(...entries(books, 'event', ledger.events), ...entries(books, 'held', ledger.held));
+    findings.push(...database.structuralFaults().map((what) => ({ where: 'structure', what })));
+    walkBatches(spoolFile, walk);
+    findings.push(...unexpectedEntries(spoolFile));
+    findings.push(...entries(spoolFile, 'event', ledger.events), ...entries(spoolFile, 'held', ledger.held));
   } catch (error) {
     if (!(error instanceof MerestoneError) || error.code !== 'SpoolDamaged') throw error;
     findings.push({ where: 'structure', what: `the walk ends here: ${error.message}` });
@@ -58,33 +58,36 @@ export function verify(books: Books): SpoolVerdict {
     events: countOf(ledger.events),
     held: countOf(ledger.held),
     findings,
-    aside: filesAside(store.files.directory),
+    aside: keptFiles(database.files.directory),
   };
 }
 
-type Walk = Pick<SpoolVerdict, 'batches' | 'samples' | 'findings'>;
+type Walk = Pick<SpoolVerificationResult, 'batches' | 'samples' | 'findings'>;
 
-function walkBatches(books: Books, walk: Walk): void {
-  const { ledger } = books;
+function walkBatches(spoolFile: SpoolFile, walk: Walk): void {
+  const { ledger } = spoolFile;
   let previous: BatchRow | undefined;
   for (const position of ascending(unionOf(ledger.waiting, ledger.rejected, ledger.damaged))) {
-    const found = books.read(position);
-    const faults = found === undefined ? [missing(books, position)] : faultsIn(books, found, previous);
+    const beginFirstEpoch = spoolFile.read(position);
+    const faults =
+      beginFirstEpoch === undefined
+        ? [missing(spoolFile, position)]
+        : faultsIn(spoolFile, beginFirstEpoch, previous);
     walk.findings.push(...faults.map((what) => ({ where: nameOf(ledger, position), what })));
     walk.batches += 1;
-    walk.samples += found?.row.samples ?? 0;
-    previous = found?.row;
+    walk.samples += beginFirstEpoch?.row.samples ?? 0;
+    previous = beginFirstEpoch?.row;
   }
 }
 
-function missing({ store, ledger }: Books, position: number): string {
+function missing({ database, ledger }: SpoolFile, position: number): string {
   const known = has(ledger.damaged, position) ? ', which was found and reported before' : '';
-  if (!store.hasBatch(position)) return `is not there, though the ledger has it${known}`;
+  if (!database.hasBatch(position)) return `is not there, though the ledger has it${known}`;
   return `does not authenticate: a bit of it is not what was written${known}`;
 }
 
 function faultsIn(
-  { ledger, origin }: Books,
+  { ledger, origin }: SpoolFile,
   { row, compressed }: { row: BatchRow; compressed: Buffer },
   previous: BatchRow | undefined,
 ): string[] {
@@ -110,14 +113,16 @@ function faultsIn(
 }
 
 /** Rows that the ledger does not know: they would never be sent, and nobody of ours wrote them. */
-function strangers({ store, ledger }: Books): SpoolFinding[] {
+function unexpectedEntries({ database, ledger }: SpoolFile): SpoolFinding[] {
   const known = unionOf(ledger.waiting, ledger.rejected, ledger.damaged);
-  const unknown = [...store.batches()].filter(({ position }) => !has(known, position));
+  const unknown = [...database.batches()].filter(({ position }) => !has(known, position));
   return unknown.map(({ position }) => ({ where: nameOf(ledger, position), what: 'is not in the ledger' }));
 }
 
-function entries(books: Books, kind: EntryKind, numbers: Runs): SpoolFinding[] {
-  const unreadable = [...ascending(numbers)].filter((number) => books.readEntry(kind, number) === undefined);
+function entries(spoolFile: SpoolFile, kind: EntryKind, numbers: Runs): SpoolFinding[] {
+  const unreadable = [...ascending(numbers)].filter(
+    (number) => spoolFile.readEntry(kind, number) === undefined,
+  );
   const name = kind === 'event' ? 'event' : 'undated samples';
   return unreadable.map((number) => ({
     where: `${name} ${number}`,

@@ -1,17 +1,17 @@
 import type { EventBody } from '../../messages/event.ts';
 import { chainStart } from '../../messages/hash-chain.ts';
-import { Books } from '../state/spool-file.ts';
+import { SpoolFile } from '../state/spool-file.ts';
 import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { type DataKey, Keyring, mintKey, wrapKey } from '../sealing/keyring.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { positionOf } from '../state/position.ts';
 import type { KeyRow } from '../storage/database-schema.ts';
 import { fastestCipher } from '../../base/cipher.ts';
-import type { Store } from '../storage/database.ts';
+import type { SpoolDatabase } from '../storage/database.ts';
 import { ulid } from '../../base/ulid.ts';
 
 /** What a new file takes over from those before it: rows that are in it already, and the news to report. */
-export interface Legacy
+export interface Inheritance
   extends Pick<
     Ledger,
     | 'epochs'
@@ -33,7 +33,7 @@ export interface Legacy
 }
 
 /** A gateway's first spool takes over nothing. */
-export const noLegacy: Legacy = {
+export const noInheritance: Inheritance = {
   reason: 'first start',
   epochs: [],
   previous: null,
@@ -50,23 +50,23 @@ export const noLegacy: Legacy = {
 };
 
 /** Begins an epoch in a file that has no ledger yet. */
-export async function found(
-  store: Store,
+export async function beginFirstEpoch(
+  database: SpoolDatabase,
   deps: SpoolDependencies,
-  legacy: Legacy,
+  inheritance: Inheritance,
   onDamage: () => void,
-): Promise<Books> {
+): Promise<SpoolFile> {
   const { origin, clock } = deps;
-  const { reason, keys, losses, ...inherited } = legacy;
+  const { reason, keys, losses, ...inherited } = inheritance;
   const now = clock.wallMs();
   const id = ulid(now);
-  const number = Math.max(0, ...legacy.epochs.map((epoch) => epoch.number)) + 1;
+  const number = Math.max(0, ...inheritance.epochs.map((epoch) => epoch.number)) + 1;
   const ledger: Ledger = {
     v: 1,
     revision: 0,
     ...origin,
     ...inherited,
-    epochs: [...legacy.epochs, { number, id }],
+    epochs: [...inheritance.epochs, { number, id }],
     head: { epoch: id, seq: 0, chain: chainStart.toString('hex'), samples: 0, from: null, to: null },
     damaged: [],
     checkpointSeq: 0,
@@ -76,11 +76,16 @@ export async function found(
   const keyring = new Keyring([...keys.map((each) => each.key), key], key);
   const cipher = fastestCipher();
   const seqInFile = -Infinity;
-  const books = new Books({ origin, store, keyring, clock, ledger, seqInFile, cipher, onDamage });
-  books.commit((draft) => {
-    store.changeKeys(rows, []);
-    for (const loss of losses) books.outbox.note(draft, loss);
-    books.outbox.note(draft, { kind: 'epoch-started', epoch: id, reason, previous: legacy.previous });
+  const spoolFile = new SpoolFile({ origin, database, keyring, clock, ledger, seqInFile, cipher, onDamage });
+  spoolFile.commit((next) => {
+    database.changeKeys(rows, []);
+    for (const loss of losses) spoolFile.eventQueue.note(next, loss);
+    spoolFile.eventQueue.note(next, {
+      kind: 'epoch-started',
+      epoch: id,
+      reason,
+      previous: inheritance.previous,
+    });
   });
-  return books;
+  return spoolFile;
 }

@@ -1,7 +1,7 @@
 import { chainStart } from '../../messages/hash-chain.ts';
 import type { TelemetryBatch } from '../../messages/telemetry.ts';
-import type { Books, Draft } from '../state/spool-file.ts';
-import { condemn, deliver } from '../batches/removal.ts';
+import type { SpoolFile, NextLedger } from '../state/spool-file.ts';
+import { markDamaged, deliver } from '../batches/removal.ts';
 import { decompress } from '../sealing/sealed-batch.ts';
 import type { EncodedSample } from '../batches/append.ts';
 import { currentEpochNumber, type Head } from '../state/ledger.ts';
@@ -10,29 +10,34 @@ import { ascending } from '../../base/ranges.ts';
 import { ulid } from '../../base/ulid.ts';
 
 /** A signed head of our own epoch, as somebody else kept it. */
-export type KeptHead = Pick<Head, 'epoch' | 'seq' | 'chain' | 'to'>;
+export type RetainedHead = Pick<Head, 'epoch' | 'seq' | 'chain' | 'to'>;
 
 /** Why the file that was opened at `opened` is an older copy of itself; undefined where it is none. */
-export function whySetBack({ ledger }: Books, opened: Head, kept: KeptHead): string | undefined {
+export function whySetBack({ ledger }: SpoolFile, opened: Head, kept: RetainedHead): string | undefined {
   const isAhead = kept.seq > opened.seq || (kept.seq === opened.seq && kept.chain !== opened.chain);
   if (ledger.head.epoch !== kept.epoch || opened.epoch !== kept.epoch || !isAhead) return undefined;
   return `the spool was set back: it ended at ${opened.seq}, and the broker has a checkpoint at ${kept.seq}`;
 }
 
 /** Positions of this epoch that were given after the opening, or to samples younger than all that `kept` covers. */
-export function storedSince({ ledger, store }: Books, opened: Head, { to }: KeptHead): number[] {
+export function storedSince({ ledger, database }: SpoolFile, opened: Head, { to }: RetainedHead): number[] {
   const first = positionOf(currentEpochNumber(ledger), 1);
   return [...ascending(ledger.waiting, first)].filter(
-    (position) => seqOf(position) > opened.seq || store.batchTime(position)! > (to ?? Infinity),
+    (position) => seqOf(position) > opened.seq || database.batchTime(position)! > (to ?? Infinity),
   );
 }
 
 /** Within a commit: what comes from now on is in an epoch of its own, which follows `previous`. */
-export function beginEpoch(books: Books, draft: Draft, reason: string, previous: KeptHead): void {
-  const id = ulid(books.clock.wallMs());
+export function beginEpoch(
+  spoolFile: SpoolFile,
+  next: NextLedger,
+  reason: string,
+  previous: RetainedHead,
+): void {
+  const id = ulid(spoolFile.clock.wallMs());
   const { epoch, seq, chain } = previous;
-  draft.epochs = [...draft.epochs, { number: currentEpochNumber(draft) + 1, id }];
-  draft.head = {
+  next.epochs = [...next.epochs, { number: currentEpochNumber(next) + 1, id }];
+  next.head = {
     epoch: id,
     seq: 0,
     chain: chainStart.toString('hex'),
@@ -40,22 +45,22 @@ export function beginEpoch(books: Books, draft: Draft, reason: string, previous:
     from: null,
     to: null,
   };
-  draft.previous = { epoch, seq, chain };
-  draft.checkpointSeq = 0;
-  books.store.writeCheckpointJws('');
-  books.outbox.note(draft, { kind: 'epoch-started', epoch: id, reason, previous: draft.previous });
+  next.previous = { epoch, seq, chain };
+  next.checkpointSeq = 0;
+  spoolFile.database.writeCheckpointJws('');
+  spoolFile.eventQueue.note(next, { kind: 'epoch-started', epoch: id, reason, previous: next.previous });
 }
 
 /** Within a commit: takes out a batch that was never sent, and has its samples stored under the next number. */
 export function renumber(
-  books: Books,
-  draft: Draft,
+  spoolFile: SpoolFile,
+  next: NextLedger,
   position: number,
-  store: (samples: EncodedSample[]) => unknown,
+  database: (samples: EncodedSample[]) => unknown,
 ): void {
-  const found = books.read(position);
-  if (found === undefined) return condemn(books, draft, position);
-  const { samples } = JSON.parse(decompress(found.compressed).toString()) as TelemetryBatch;
-  deliver(books, draft, position, found.row.samples);
-  store(samples.map((sample) => ({ json: JSON.stringify(sample), ts: sample.ts })));
+  const beginFirstEpoch = spoolFile.read(position);
+  if (beginFirstEpoch === undefined) return markDamaged(spoolFile, next, position);
+  const { samples } = JSON.parse(decompress(beginFirstEpoch.compressed).toString()) as TelemetryBatch;
+  deliver(spoolFile, next, position, beginFirstEpoch.row.samples);
+  database(samples.map((sample) => ({ json: JSON.stringify(sample), ts: sample.ts })));
 }

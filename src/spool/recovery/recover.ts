@@ -2,14 +2,14 @@ import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { type EntryKind, openEntry } from '../sealing/sealed-entry.ts';
 import { type DataKey, type KeySource, unwrapKey } from '../sealing/keyring.ts';
 import { currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../state/ledger.ts';
-import type { Legacy } from './inheritance.ts';
+import type { Inheritance } from './inheritance.ts';
 import { epochNumberOf, seqOf } from '../state/position.ts';
 import { pagesFor } from '../storage/page-budget.ts';
 import { has } from '../../base/ranges.ts';
 import type { BatchRow, EntryRow, KeyRow } from '../storage/database-schema.ts';
 import { openBatch } from '../sealing/sealed-batch.ts';
-import type { Store } from '../storage/database.ts';
-import type { Testimony } from '../state/high-water-mark.ts';
+import type { SpoolDatabase } from '../storage/database.ts';
+import type { Mark } from '../state/high-water-mark.ts';
 import { DamagedFile } from './damaged-file.ts';
 import { asBatch, asEntry, asKey, asLedger } from './recovered-row.ts';
 import { reckon } from './recovered-state.ts';
@@ -26,7 +26,7 @@ export interface Finds {
   epochs: ReadonlyMap<number, string>;
   events: readonly number[];
   held: readonly number[];
-  testimony: Testimony | undefined;
+  mark: Mark | undefined;
 }
 
 /** So many rows are written in one commit: a few MB of them at most. */
@@ -37,19 +37,19 @@ const rowsPerCommit = 64;
  * ledger is not done with, and reckons up what is missing.
  */
 export async function salvage(
-  store: Store,
+  database: SpoolDatabase,
   name: string | undefined,
-  testimony: Testimony | undefined,
+  mark: Mark | undefined,
   deps: SpoolDependencies,
-): Promise<Legacy> {
+): Promise<Inheritance> {
   const nothing = { ledger: undefined, keys: [], epochs: new Map<number, string>(), events: [], held: [] };
-  if (name === undefined) return reckon(store, { file: name, ...nothing, testimony });
+  if (name === undefined) return reckon(database, { file: name, ...nothing, mark });
   const file = new DamagedFile(name);
   try {
     const keys = await findKeys(file, deps);
     const ledger = findLedger(file, keys, deps);
-    const copied = new Copier(store, keys, ledger, deps).copy(file);
-    return reckon(store, { file: name, ledger, keys: [...keys.values()], ...copied, testimony });
+    const copied = new Copier(database, keys, ledger, deps).copy(file);
+    return reckon(database, { file: name, ledger, keys: [...keys.values()], ...copied, mark });
   } finally {
     file.close();
   }
@@ -58,16 +58,16 @@ export async function salvage(
 type FoundKeys = ReadonlyMap<number, { key: DataKey; row: KeyRow }>;
 
 async function findKeys(file: DamagedFile, deps: SpoolDependencies): Promise<FoundKeys> {
-  const found = new Map<number, { key: DataKey; row: KeyRow }>();
+  const beginFirstEpoch = new Map<number, { key: DataKey; row: KeyRow }>();
   const failed = new Set<string>();
   for (const raw of file.rows()) {
     const row = asKey(raw, file.latestPage);
-    if (row === undefined || found.has(row.id) || failed.has(row.jwe)) continue;
+    if (row === undefined || beginFirstEpoch.has(row.id) || failed.has(row.jwe)) continue;
     const key = await unwrapKey(row, deps.keys).catch(() => undefined);
     if (key === undefined) failed.add(row.jwe);
-    else found.set(row.id, { key, row });
+    else beginFirstEpoch.set(row.id, { key, row });
   }
-  return found;
+  return beginFirstEpoch;
 }
 
 /** The latest of all that authenticate as ours. */
@@ -85,7 +85,7 @@ function findLedger(file: DamagedFile, keys: FoundKeys, { origin }: SpoolDepende
 
 /** Takes over rows as they are: what sealed them seals them on. */
 class Copier {
-  readonly #store: Store;
+  readonly #database: SpoolDatabase;
   readonly #keys: KeySource;
   readonly #ledger: Ledger | undefined;
   readonly #deps: SpoolDependencies;
@@ -93,8 +93,8 @@ class Copier {
   readonly #entries: Record<EntryKind, Set<number>> = { event: new Set(), held: new Set() };
   #pending: (() => void)[] = [];
 
-  constructor(store: Store, keys: FoundKeys, ledger: Ledger | undefined, deps: SpoolDependencies) {
-    this.#store = store;
+  constructor(database: SpoolDatabase, keys: FoundKeys, ledger: Ledger | undefined, deps: SpoolDependencies) {
+    this.#database = database;
     this.#keys = { get: (id) => keys.get(id)?.key };
     this.#ledger = ledger;
     this.#deps = deps;
@@ -127,7 +127,7 @@ class Copier {
     const row = asEntry(raw, pageOf);
     const kind = row && this.#kindOf(row);
     if (row === undefined || kind === undefined) return false;
-    if (!this.#entries[kind].has(row.number)) this.#pending.push(() => this.#store.writeEntry(row));
+    if (!this.#entries[kind].has(row.number)) this.#pending.push(() => this.#database.writeEntry(row));
     this.#entries[kind].add(row.number);
     return true;
   }
@@ -150,13 +150,13 @@ class Copier {
   }
 
   #writeBatch(row: BatchRow): void {
-    const isNew = !this.#store.hasBatch(row.position);
-    if (isNew && this.#store.freePages() >= pagesFor(row.sealed.length)) this.#store.writeBatch(row);
+    const isNew = !this.#database.hasBatch(row.position);
+    if (isNew && this.#database.freePages() >= pagesFor(row.sealed.length)) this.#database.writeBatch(row);
   }
 
   #write(): void {
     const pending = this.#pending;
     this.#pending = [];
-    this.#store.commit(() => pending.forEach((write) => write()), 'written');
+    this.#database.commit(() => pending.forEach((write) => write()), 'written');
   }
 }

@@ -1,7 +1,7 @@
 import type { BatchRow, EntryRow, KeyRow, LedgerRow } from '../storage/database-schema.ts';
 import type { RawRow, Value } from './page-reader.ts';
 
-// What the tables of schema.ts look like as raw records. A row id stands outside of the record.
+// What the tables of config-schema.ts look like as raw records. A row id stands outside of the record.
 
 type Pages = (number: number) => Buffer | undefined;
 

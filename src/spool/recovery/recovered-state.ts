@@ -3,10 +3,10 @@ import { chainStart } from '../../messages/hash-chain.ts';
 import type { EventBody, LostRun } from '../../messages/event.ts';
 import { lostReports } from './loss-report.ts';
 import { currentEpochNumber, type Head } from '../state/ledger.ts';
-import type { Legacy } from './inheritance.ts';
+import type { Inheritance } from './inheritance.ts';
 import { epochNumberOf, positionOf, seqOf } from '../state/position.ts';
 import { countOf, difference, has, type Runs, runsOf } from '../../base/ranges.ts';
-import type { Store } from '../storage/database.ts';
+import type { SpoolDatabase } from '../storage/database.ts';
 import type { Finds } from './recover.ts';
 
 /** More holes than this are told as one per epoch: an event each would outweigh the batches. */
@@ -18,13 +18,13 @@ type OpenHead = Pick<Head, 'epoch' | 'seq'> & { chain: string | null };
 type Epochs = readonly { number: number; id: string }[];
 
 /** What the new file holds after a salvage, and what it does not hold any more: nothing is lost unreported. */
-export function reckon(store: Store, finds: Finds): Legacy {
-  const { ledger, keys, events, held, testimony } = finds;
-  const present = runsOf(positionsOf(store));
+export function reckon(database: SpoolDatabase, finds: Finds): Inheritance {
+  const { ledger, keys, events, held, mark } = finds;
+  const present = runsOf(positionsOf(database));
   const rejected = difference(present, difference(present, ledger?.rejected ?? []));
   const waiting = difference(present, rejected);
   const epochs = epochsOf(finds);
-  const head = lastHead(store, finds, epochs, present);
+  const head = lastHead(database, finds, epochs, present);
   const missing = difference(expected(finds, epochs, present), present);
   const nextEntry = Math.max(ledger?.nextEntry ?? 1, 1 + (events.at(-1) ?? 0), 1 + (held.at(-1) ?? 0));
   return {
@@ -32,31 +32,31 @@ export function reckon(store: Store, finds: Finds): Legacy {
     epochs: epochs.filter(({ number }) => present.some(([from]) => epochNumberOf(from) === number)),
     previous: head ?? null,
     waiting,
-    samplesWaiting: samplesIn(store, waiting),
+    samplesWaiting: samplesIn(database, waiting),
     rejected,
     events: runsOf(events),
     held: runsOf(held),
-    nextEntry: Math.max(nextEntry, testimony?.nextEntry ?? 0),
+    nextEntry: Math.max(nextEntry, mark?.nextEntry ?? 0),
     quarantined: (ledger?.quarantined ?? 0) + countOf(missing),
     dropped: ledger?.dropped ?? 0,
     ...(ledger?.sent && { sent: ledger.sent }),
     keys,
     losses: [
-      ...coarse(missing).map((run) => lostBatches(store, finds, epochs, head, run)),
+      ...coarse(missing).map((run) => lostBatches(database, finds, epochs, head, run)),
       ...lostWithoutTrace(finds, epochs),
       ...lostEvents(finds, head, nextEntry),
-      ...lostHeld(finds),
+      ...lostUndated(finds),
     ],
   };
 }
 
-function* positionsOf(store: Store): Generator<number> {
-  for (const { position } of store.batches()) yield position;
+function* positionsOf(database: SpoolDatabase): Generator<number> {
+  for (const { position } of database.batches()) yield position;
 }
 
-function samplesIn(store: Store, runs: Runs): number {
+function samplesIn(database: SpoolDatabase, runs: Runs): number {
   let sum = 0;
-  for (const { position, samples } of store.batches()) if (has(runs, position)) sum += samples;
+  for (const { position, samples } of database.batches()) if (has(runs, position)) sum += samples;
   return sum;
 }
 
@@ -70,11 +70,16 @@ function epochsOf({ ledger, epochs }: Finds): Epochs {
 }
 
 /** The end of the last epoch's chain, as far as it can be known. */
-function lastHead(store: Store, { ledger }: Finds, epochs: Epochs, present: Runs): KnownHead | undefined {
+function lastHead(
+  database: SpoolDatabase,
+  { ledger }: Finds,
+  epochs: Epochs,
+  present: Runs,
+): KnownHead | undefined {
   const last = present.at(-1)?.[1];
   const known = ledger && positionOf(currentEpochNumber(ledger), ledger.head.seq);
   if (last !== undefined && (known === undefined || last > known)) {
-    const { epoch, chain_after } = store.batch(last)!;
+    const { epoch, chain_after } = database.batch(last)!;
     return { epoch, seq: seqOf(last), chain: chain_after.toString('hex') };
   }
   const isLater = ledger !== undefined && ledger.head.epoch === epochs.at(-1)?.id;
@@ -85,11 +90,11 @@ function lastHead(store: Store, { ledger }: Finds, epochs: Epochs, present: Runs
  * Positions that had to be there: what waited by the ledger, and what came after it, up to what the
  * witness saw. Without a ledger everything from each epoch's first batch on, delivered or not.
  */
-function expected({ ledger, testimony }: Finds, epochs: Epochs, present: Runs): Runs {
+function expected({ ledger, mark }: Finds, epochs: Epochs, present: Runs): Runs {
   const lastOf = (number: number): number => {
-    const found = present.findLast(([from]) => epochNumberOf(from) === number)?.[1] ?? 0;
-    const seen = epochs.some((epoch) => epoch.number === number && epoch.id === testimony?.epoch);
-    return Math.max(found, seen ? positionOf(number, testimony!.seq) : 0);
+    const beginFirstEpoch = present.findLast(([from]) => epochNumberOf(from) === number)?.[1] ?? 0;
+    const seen = epochs.some((epoch) => epoch.number === number && epoch.id === mark?.epoch);
+    return Math.max(beginFirstEpoch, seen ? positionOf(number, mark!.seq) : 0);
   };
   if (ledger === undefined)
     return nonEmpty(epochs.map(({ number }) => [positionOf(number, 1), lastOf(number)]));
@@ -108,7 +113,7 @@ function coarse(runs: Runs): Runs {
 }
 
 function lostBatches(
-  store: Store,
+  database: SpoolDatabase,
   { ledger }: Finds,
   epochs: Epochs,
   head: KnownHead | undefined,
@@ -119,18 +124,18 @@ function lostBatches(
     if (seq === 0) return chainStart.toString('hex');
     return [ledger?.head, head].find((known) => known?.epoch === epoch && known.seq === seq)?.chain;
   };
-  const before = store.batch(from - 1)?.chain_after.toString('hex') ?? chainAt(seqOf(from) - 1);
-  const after = store.batch(to + 1)?.chain_before.toString('hex') ?? chainAt(seqOf(to));
+  const before = database.batch(from - 1)?.chain_after.toString('hex') ?? chainAt(seqOf(from) - 1);
+  const after = database.batch(to + 1)?.chain_before.toString('hex') ?? chainAt(seqOf(to));
   const run = unknownRun(epoch, seqOf(from), seqOf(to));
   return { ...run, chainBefore: before ?? null, chainAfter: after ?? null };
 }
 
 /** An epoch that only the witness remembers. */
-function lostWithoutTrace({ testimony }: Finds, epochs: Epochs): EventBody[] {
-  if (testimony === undefined || testimony.seq === 0) return [];
-  if (epochs.some(({ id }) => id === testimony.epoch)) return [];
-  const run = unknownRun(testimony.epoch, 1, testimony.seq);
-  if (!testimony.isShredded) return [run];
+function lostWithoutTrace({ mark }: Finds, epochs: Epochs): EventBody[] {
+  if (mark === undefined || mark.seq === 0) return [];
+  if (epochs.some(({ id }) => id === mark.epoch)) return [];
+  const run = unknownRun(mark.epoch, 1, mark.seq);
+  if (!mark.isShredded) return [run];
   return [{ ...run, kind: 'dropped', reason: 'shredded, where they had not been delivered before' }];
 }
 
@@ -154,27 +159,23 @@ function unknownRun(
   };
 }
 
-function lostEvents(
-  { ledger, events, testimony }: Finds,
-  head: KnownHead | undefined,
-  next: number,
-): EventBody[] {
-  const end: OpenHead | undefined = head ?? (testimony && { ...testimony, chain: null });
+function lostEvents({ ledger, events, mark }: Finds, head: KnownHead | undefined, next: number): EventBody[] {
+  const end: OpenHead | undefined = head ?? (mark && { ...mark, chain: null });
   if (end === undefined) return [];
   if (ledger === undefined) return [lostReports(end, 'reports may have been lost with the ledger')];
-  const unseen = Math.max(0, (testimony?.nextEntry ?? 0) - next);
+  const unseen = Math.max(0, (mark?.nextEntry ?? 0) - next);
   const count = countOf(difference(ledger.events, runsOf(events))) + unseen;
   return count === 0 ? [] : [lostReports(end, `${count} reports were damaged on disk`)];
 }
 
-function lostHeld({ ledger, held }: Finds): EventBody[] {
+function lostUndated({ ledger, held }: Finds): EventBody[] {
   const count = countOf(difference(ledger?.held ?? [], runsOf(held)));
   if (count === 0) return [];
   const reason = `${count} chunks of undated samples were damaged on disk`;
   return [{ kind: 'samples-dropped', reason, samples: 0, from: null, to: null }];
 }
 
-function reasonOf({ file, testimony }: Finds): string {
+function reasonOf({ file, mark }: Finds): string {
   if (file !== undefined) return `the spool was damaged; it is kept as ${basename(file)}`;
-  return testimony?.isShredded ? 'the spool was shredded' : 'the spool file was gone';
+  return mark?.isShredded ? 'the spool was shredded' : 'the spool file was gone';
 }

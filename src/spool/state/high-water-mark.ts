@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs
 import { keepPrivate } from '../../base/private-file.ts';
 
 /** How far a spool had come when it last said so. */
-export interface Testimony {
+export interface Mark {
   epoch: string;
   seq: number;
   nextEntry: number;
@@ -17,7 +17,7 @@ export interface Testimony {
  * tells: what it has seen is missing. It is written after a commit is on the medium, and not flushed, so
  * that it is never ahead of the truth; after a power cut it may be behind, and then proves less.
  */
-export class Witness {
+export class HighWaterMark {
   readonly #descriptor: number;
 
   constructor(file: string) {
@@ -26,9 +26,9 @@ export class Witness {
   }
 
   /** Never throws: the commit that it speaks of stands without it. */
-  write(testimony: Testimony): void {
+  write(mark: Mark): void {
     try {
-      writeSync(this.#descriptor, encodeTestimony(testimony), 0);
+      writeSync(this.#descriptor, encodeMark(mark), 0);
     } catch {
       // The testimony before is still true.
     }
@@ -40,7 +40,7 @@ export class Witness {
 }
 
 /** Undefined where there is none, or it is not whole. */
-export function readTestimony(file: string): Testimony | undefined {
+export function readMark(file: string): Mark | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -49,14 +49,14 @@ export function readTestimony(file: string): Testimony | undefined {
   }
   const [epoch = '', seq, nextEntry, fate] = text.split(' ');
   const isShredded = fate === fates.shredded;
-  const testimony = { epoch, seq: Number(seq), nextEntry: Number(nextEntry), isShredded };
-  return encodeTestimony(testimony) === text ? testimony : undefined;
+  const mark = { epoch, seq: Number(seq), nextEntry: Number(nextEntry), isShredded };
+  return encodeMark(mark) === text ? mark : undefined;
 }
 
 /** Of one length, so that none leaves a rest of the one before it. */
 const fates = { shredded: 'shredded', lives: 'lives---' };
 
-export function encodeTestimony({ epoch, seq, nextEntry, isShredded }: Testimony): string {
+export function encodeMark({ epoch, seq, nextEntry, isShredded }: Mark): string {
   const numbers = [seq, nextEntry].map((number) => String(number).padStart(16, '0'));
   const words = [epoch, ...numbers, isShredded ? fates.shredded : fates.lives].join(' ');
   return `${words} ${createHash('sha256').update(words).digest('hex').slice(0, 16)}\n`;

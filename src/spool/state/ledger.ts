@@ -76,7 +76,7 @@ export function advance(head: Head, { chain_after, samples, from_ms, to_ms }: Ba
 }
 
 /** Whether the step is nothing but new batches at the end: those tell it themselves at the next opening. */
-export function isToldByBatches(before: Ledger, after: Ledger): boolean {
+export function followsFromBatches(before: Ledger, after: Ledger): boolean {
   const arrived = after.head.seq - before.head.seq;
   if (countOf(after.waiting) - countOf(before.waiting) !== arrived) return false;
   const told = new Set(['head', 'waiting', 'samplesWaiting']);

@@ -3,24 +3,24 @@ import { MerestoneError } from '../../base/error.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from '../sealing/sealed-entry.ts';
 import type { DataKey, Keyring } from '../sealing/keyring.ts';
-import { currentEpochNumber, isToldByBatches, type Ledger, sealLedger, type SentCount } from './ledger.ts';
-import { Outbox } from '../event-queue.ts';
+import { currentEpochNumber, followsFromBatches, type Ledger, sealLedger, type SentCount } from './ledger.ts';
+import { EventQueue } from '../event-queue.ts';
 import { positionOf } from './position.ts';
 import type { BatchRow } from '../storage/database-schema.ts';
 import type { CipherName } from '../../base/cipher.ts';
 import { openBatch } from '../sealing/sealed-batch.ts';
-import type { Durability, Store } from '../storage/database.ts';
-import { Witness } from './high-water-mark.ts';
+import type { Durability, SpoolDatabase } from '../storage/database.ts';
+import { HighWaterMark } from './high-water-mark.ts';
 
 /** Opening reads the batches that came since the ledger was written: so many at most. */
 export const ledgerBehindMax = 256;
 
 /** A ledger in the making: with the commit it is the ledger, or it never was. */
-export type Draft = Ledger;
+export type NextLedger = Ledger;
 
-export interface BooksParts {
+export interface SpoolFileParts {
   origin: Origin;
-  store: Store;
+  database: SpoolDatabase;
   keyring: Keyring;
   cipher: CipherName;
   clock: Clock;
@@ -32,29 +32,29 @@ export interface BooksParts {
 }
 
 /** The open file and what is known of it. Every change is one commit of rows and ledger together. */
-export class Books {
+export class SpoolFile {
   readonly origin: Origin;
-  readonly store: Store;
+  readonly database: SpoolDatabase;
   readonly keyring: Keyring;
   readonly cipher: CipherName;
   readonly clock: Clock;
-  readonly outbox: Outbox;
+  readonly eventQueue: EventQueue;
   readonly #onDamage: () => void;
-  #witness: Witness;
+  #highWaterMark: HighWaterMark;
   #ledger: Ledger;
   #seqInFile: number;
   #keyInFile: DataKey;
   #state: 'open' | 'damaged' | 'closed' = 'open';
 
-  constructor(parts: BooksParts) {
+  constructor(parts: SpoolFileParts) {
     this.origin = parts.origin;
-    this.store = parts.store;
+    this.database = parts.database;
     this.keyring = parts.keyring;
     this.cipher = parts.cipher;
     this.clock = parts.clock;
-    this.outbox = new Outbox(this);
+    this.eventQueue = new EventQueue(this);
     this.#onDamage = parts.onDamage;
-    this.#witness = new Witness(parts.store.files.witness);
+    this.#highWaterMark = new HighWaterMark(parts.database.files.highWaterMark);
     this.#ledger = parts.ledger;
     this.#seqInFile = parts.seqInFile;
     this.#keyInFile = parts.keyring.current;
@@ -79,12 +79,12 @@ export class Books {
   }
 
   /** All of `change`, or none of it. Throws what the store throws, and SpoolClosed. */
-  commit<T>(change: (draft: Draft) => T, durability: Durability = 'flushed'): T {
+  commit<T>(change: (next: NextLedger) => T, durability: Durability = 'flushed'): T {
     return this.#attempt(() => {
       try {
         return this.#commit(change, durability);
       } catch (error) {
-        if (!isDiskFull(error) || !this.store.letGoReserve()) throw error;
+        if (!isDiskFull(error) || !this.database.letGoReserve()) throw error;
         return this.#commit(change, durability);
       }
     });
@@ -98,19 +98,19 @@ export class Books {
 
   /** A batch whose every bit authenticates, with its zstd; undefined where there is none such. */
   read(position: number): { row: BatchRow; compressed: Buffer } | undefined {
-    const row = this.#attempt(() => this.store.batch(position));
+    const row = this.#attempt(() => this.database.batch(position));
     const compressed = row && openBatch(this.origin, row, this.keyring);
     return row && compressed && { row, compressed };
   }
 
   /** Within a commit. */
   writeEntry(kind: EntryKind, number: number, content: Uint8Array): void {
-    this.store.writeEntry(sealEntry(this.origin, kind, number, content, this.keyring, this.cipher));
+    this.database.writeEntry(sealEntry(this.origin, kind, number, content, this.keyring, this.cipher));
   }
 
   /** Undefined where there is none such that authenticates. */
   readEntry(kind: EntryKind, number: number): Buffer | undefined {
-    const row = this.#attempt(() => this.store.entry(number));
+    const row = this.#attempt(() => this.database.entry(number));
     return row && openEntry(this.origin, kind, row, this.keyring);
   }
 
@@ -118,40 +118,40 @@ export class Books {
     if (this.#state === 'open') return;
     if (this.#state === 'closed') throw new MerestoneError('SpoolClosed', 'the spool is closed');
     throw new MerestoneError('SpoolDamaged', 'the spool was found damaged', {
-      subject: this.store.files.database,
+      subject: this.database.files.database,
       hint: 'close it and open it again: what is sound will be salvaged',
       retryable: true,
     });
   }
 
-  #commit<T>(change: (draft: Draft) => T, durability: Durability): T {
-    const draft: Draft = { ...this.#ledger };
+  #commit<T>(change: (next: NextLedger) => T, durability: Durability): T {
+    const next: NextLedger = { ...this.#ledger };
     let isWritten = false;
     try {
-      const result = this.store.commit(() => {
-        const made = change(draft);
-        isWritten = this.#isDue(draft);
-        if (isWritten) this.#write(draft);
+      const result = this.database.commit(() => {
+        const made = change(next);
+        isWritten = this.#isDue(next);
+        if (isWritten) this.#write(next);
         return made;
       }, durability);
-      this.#ledger = draft;
-      if (isWritten) [this.#seqInFile, this.#keyInFile] = [draft.head.seq, this.keyring.current];
-      if (durability === 'flushed') this.#bearWitness();
+      this.#ledger = next;
+      if (isWritten) [this.#seqInFile, this.#keyInFile] = [next.head.seq, this.keyring.current];
+      if (durability === 'flushed') this.#writeHighWaterMark();
       return result;
     } catch (error) {
-      this.outbox.rolledBack();
+      this.eventQueue.rolledBack();
       throw error;
     }
   }
 
-  #write(draft: Draft): void {
-    draft.revision += 1;
-    this.store.writeLedger(sealLedger(draft, this.keyring.current, this.cipher));
+  #write(next: NextLedger): void {
+    next.revision += 1;
+    this.database.writeLedger(sealLedger(next, this.keyring.current, this.cipher));
   }
 
-  #bearWitness(): void {
+  #writeHighWaterMark(): void {
     const { head, nextEntry } = this.#ledger;
-    this.#witness.write({ epoch: head.epoch, seq: head.seq, nextEntry });
+    this.#highWaterMark.write({ epoch: head.epoch, seq: head.seq, nextEntry });
   }
 
   #attempt<T>(work: () => T): T {
@@ -159,17 +159,17 @@ export class Books {
     try {
       return work();
     } catch (error) {
-      const isNews = error instanceof MerestoneError && error.code === 'SpoolDamaged';
-      if (isNews && this.#state === 'open') {
+      const isNew = error instanceof MerestoneError && error.code === 'SpoolDamaged';
+      if (isNew && this.#state === 'open') {
         this.#state = 'damaged';
-        this.#tellOfDamage();
+        this.#reportDamage();
       }
       throw error;
     }
   }
 
   /** On a disk that takes nothing the file keeps its name, and the next opening finds out by itself. */
-  #tellOfDamage(): void {
+  #reportDamage(): void {
     try {
       this.#onDamage();
     } catch {
@@ -177,24 +177,24 @@ export class Books {
     }
   }
 
-  #isDue(draft: Draft): boolean {
-    if (draft.head.seq - this.#seqInFile >= ledgerBehindMax) return true;
-    return this.keyring.current !== this.#keyInFile || !isToldByBatches(this.#ledger, draft);
+  #isDue(next: NextLedger): boolean {
+    if (next.head.seq - this.#seqInFile >= ledgerBehindMax) return true;
+    return this.keyring.current !== this.#keyInFile || !followsFromBatches(this.#ledger, next);
   }
 
   /** The whole file where it was, with a witness of its own. */
   writeAnew(): void {
-    this.store.writeAnew();
-    this.#witness.close();
-    this.#witness = new Witness(this.store.files.witness);
+    this.database.writeAnew();
+    this.#highWaterMark.close();
+    this.#highWaterMark = new HighWaterMark(this.database.files.highWaterMark);
   }
 
   /** Idempotent. A damaged file keeps its rows for the salvage at the next opening. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.store.close();
-    this.#witness.close();
+    this.database.close();
+    this.#highWaterMark.close();
   }
 }
 

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { MerestoneError } from '../../base/error.ts';
-import { inOurWords } from './disk-error.ts';
+import { asSpoolError } from './disk-error.ts';
 import type { SpoolFiles } from './layout.ts';
 import { overwrite } from '../../base/overwrite-file.ts';
 import { keepPrivate } from '../../base/private-file.ts';
@@ -25,7 +25,7 @@ import { WriteMeter } from './write-meter.ts';
 export type Durability = 'flushed' | 'written';
 
 /** The SQLite file: its settings, its room, its statements, its errors in our words. It knows no keys. */
-export class Store {
+export class SpoolDatabase {
   readonly files: SpoolFiles;
   readonly #quota: Quota;
   readonly #walBytes: number;
@@ -85,7 +85,7 @@ export class Store {
   }
 
   /** Whether another file stands where ours did, or none: ours lives on as long as it is open. */
-  isAdrift(): boolean {
+  isReplaced(): boolean {
     return inodeOf(this.files.database) !== this.#inode;
   }
 
@@ -199,7 +199,7 @@ export class Store {
     try {
       yield* this.#statements.batches.iterate();
     } catch (error) {
-      throw inOurWords(this.files.database, error);
+      throw asSpoolError(this.files.database, error);
     }
   }
 
@@ -240,8 +240,8 @@ export class Store {
   /** What SQLite finds wrong with its own structure; it does not look into sealed bytes. */
   structuralFaults(): string[] {
     const check = (): unknown => this.#database.pragma('integrity_check(20)');
-    const found = this.#read(check) as { integrity_check: string }[];
-    return found.map((row) => row.integrity_check).filter((text) => text !== 'ok');
+    const beginFirstEpoch = this.#read(check) as { integrity_check: string }[];
+    return beginFirstEpoch.map((row) => row.integrity_check).filter((text) => text !== 'ok');
   }
 
   close(): void {
@@ -301,7 +301,7 @@ export class Store {
     try {
       return work();
     } catch (error) {
-      throw inOurWords(this.files.database, error);
+      throw asSpoolError(this.files.database, error);
     }
   }
 }

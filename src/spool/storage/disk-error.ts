@@ -3,13 +3,13 @@ import { dirname } from 'node:path';
 import { type ErrorCode, MerestoneError } from '../../base/error.ts';
 
 /** What SQLite or the system threw, as one of ours; what is neither the disk's nor the file's, as it is. */
-export function inOurWords(file: string, cause: unknown): unknown {
+export function asSpoolError(file: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof MerestoneError) return cause;
-  const verdict = verdictOn(codeOf(cause));
+  const verdict = errorOf(codeOf(cause));
   if (verdict === undefined) return cause;
   // SQLite says of some read-only disks that they do not read or write.
   if (codeOf(cause).startsWith('SQLITE_IOERR') && verdict[0] === 'SpoolUnavailable' && isReadOnly(file))
-    return inOurWords(file, Object.assign(new Error(cause.message, { cause }), { code: 'EROFS' }));
+    return asSpoolError(file, Object.assign(new Error(cause.message, { cause }), { code: 'EROFS' }));
   const [code, message, hint] = verdict;
   if (code === 'DiskFull') return diskFull(file, cause);
   return new MerestoneError(code, `${message} (${cause.message})`, {
@@ -34,7 +34,7 @@ export function diskFull(file: string, cause?: Error): MerestoneError {
 /** Whether it is the disk that refuses, so that the same may work later: full, read-only, faulty. */
 export function isDiskFault(error: unknown): boolean {
   if (!(error instanceof MerestoneError))
-    return error instanceof Error && verdictOn(codeOf(error)) !== undefined;
+    return error instanceof Error && errorOf(codeOf(error)) !== undefined;
   if (error.code === 'SpoolHeld' || error.code === 'SpoolDamaged') return false;
   if (error.code === 'SpoolUnavailable') return error.retryable;
   return (
@@ -58,9 +58,9 @@ function codeOf(error: Error): string {
 }
 
 /** By SQLite's result codes and the system's; undefined for what is neither the disk's nor the file's. */
-function verdictOn(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
+function errorOf(code: string): readonly [ErrorCode, message: string, hint: string] | undefined {
   // A page that is not there, or that the medium does not give back, is damage; the rest can be salvaged.
-  if (code.startsWith('SQLITE_IOERR_') && code.endsWith('READ')) return verdictOn('SQLITE_CORRUPT');
+  if (code.startsWith('SQLITE_IOERR_') && code.endsWith('READ')) return errorOf('SQLITE_CORRUPT');
   const primary = code.startsWith('SQLITE_') ? code.split('_', 2).join('_') : code;
   switch (primary) {
     case 'SQLITE_CORRUPT':

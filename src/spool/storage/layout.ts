@@ -11,7 +11,7 @@ export interface SpoolFiles {
   /** Held while a process has the spool open (lock.ts). */
   lock: string;
   /** How far the spool had come (witness.ts). */
-  witness: string;
+  highWaterMark: string;
   /** Room that is let go when the disk is full (reserve.ts). */
   reserve: string;
   /** A folder where a salvage is under way; worth nothing until its database moves up. */
@@ -25,7 +25,7 @@ export function filesOf(directory: string): SpoolFiles {
     database,
     wal: walOf(database),
     lock: join(directory, 'spool.lock'),
-    witness: join(directory, 'spool.witness'),
+    highWaterMark: join(directory, 'spool.witness'),
     reserve: join(directory, 'spool.reserve'),
     building: join(directory, 'building'),
   };
@@ -47,8 +47,8 @@ export function spoolBytes(directory: string): number {
 }
 
 /** Damaged files that were set aside, the last one last; nobody but the user ever deletes one. */
-export function filesAside(directory: string): string[] {
-  return asideIn(directory).map(({ name }) => join(directory, name));
+export function keptFiles(directory: string): string[] {
+  return keptFilesIn(directory).map(({ name }) => join(directory, name));
 }
 
 /**
@@ -56,7 +56,7 @@ export function filesAside(directory: string): string[] {
  * `wal` is what the WAL was before SQLite saw it, and dropped from it what does not check.
  */
 export function setAside(files: SpoolFiles, wal?: Buffer): string {
-  const aside = nextAside(files);
+  const aside = nextKeptName(files);
   if (wal !== undefined) writeFileSync(walOf(aside), wal, { flush: true, mode: 0o600 });
   renameSync(files.database, aside);
   return aside;
@@ -64,18 +64,18 @@ export function setAside(files: SpoolFiles, wal?: Buffer): string {
 
 /** The same for a WAL whose database is gone. */
 export function setAsideWal(files: SpoolFiles): string {
-  const aside = nextAside(files);
+  const aside = nextKeptName(files);
   writeFileSync(aside, '', { mode: 0o600 });
   renameSync(files.wal, walOf(aside));
   return aside;
 }
 
-function nextAside({ directory }: SpoolFiles): string {
-  const number = 1 + (asideIn(directory).at(-1)?.number ?? 0);
+function nextKeptName({ directory }: SpoolFiles): string {
+  const number = 1 + (keptFilesIn(directory).at(-1)?.number ?? 0);
   return join(directory, `spool-damaged-${number}.sqlite`);
 }
 
-function asideIn(directory: string): { name: string; number: number }[] {
+function keptFilesIn(directory: string): { name: string; number: number }[] {
   const names = existsSync(directory) ? readdirSync(directory) : [];
   const numbered = names.flatMap((name) => {
     const number = /^spool-damaged-(\d+)\.sqlite$/.exec(name)?.[1];

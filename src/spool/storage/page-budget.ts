@@ -38,12 +38,12 @@ export function quotaOf(bytesMax: number): Quota {
 
 /** Pages that must be free so that a row of so many bytes surely fits: its own, and those a split needs. */
 export function pagesFor(bytes: number): number {
-  return Math.ceil((bytes + rowBytes) / (pageBytes - overflowLinkBytes)) + splitPages;
+  return Math.ceil((bytes + rowBytes) / (pageBytes - overflowPointerBytes)) + splitPages;
 }
 
 /** A batch row's clear columns, with room to spare. */
 const rowBytes = 200;
 /** An overflow page begins with the number of the next. */
-const overflowLinkBytes = 4;
+const overflowPointerBytes = 4;
 /** A split at every level of three trees (batch, event, ledger), none of which is ever four levels high. */
 const splitPages = 9;

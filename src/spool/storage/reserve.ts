@@ -8,7 +8,7 @@ import { allocate } from './disk.ts';
 export class Reserve {
   readonly #file: string;
   readonly #bytes: number;
-  #isHeld = false;
+  #isAllocated = false;
 
   constructor(file: string, bytes: number) {
     this.#file = file;
@@ -17,16 +17,16 @@ export class Reserve {
 
   /** Takes the room, where there is twice as much. */
   take(roomToGrow: number): void {
-    if (this.#isHeld || roomToGrow < 2 * this.#bytes) return;
+    if (this.#isAllocated || roomToGrow < 2 * this.#bytes) return;
     allocate(this.#file, this.#bytes);
-    this.#isHeld = true;
+    this.#isAllocated = true;
   }
 
   /** False where it was let go before. */
   letGo(): boolean {
-    const wasHeld = this.#isHeld;
+    const wasAllocated = this.#isAllocated;
     rmSync(this.#file, { force: true });
-    this.#isHeld = false;
-    return wasHeld;
+    this.#isAllocated = false;
+    return wasAllocated;
   }
 }

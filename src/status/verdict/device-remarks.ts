@@ -12,7 +12,7 @@ export function deviceRemarks(device: DeviceStatus, busKind: string): Remark[] {
 /** One sentence where it concerns all of the device's values; undefined where it gives some. */
 function wholeDevice(device: DeviceStatus, busKind: string): Remark | undefined {
   const { state, silentMs, everyMs, lastSampleAt } = device;
-  const { why, remedy } = wordsFor(device, busKind);
+  const { why, remedy } = textFor(device, busKind);
   if (isSilent(device)) {
     const ever = lastSampleAt === null ? 'has never given a value' : 'has given no value';
     const what = because(`${ever} for ${formatDuration(silentMs)}`, why);
@@ -83,7 +83,7 @@ function worstQuality({ byQuality }: PointsStatus): string[] {
  * Why it gives no value, and what to do: by what its points say, by the reason itself, or by what came most all the
  * same. What exceptions and implausible values mean for a whole device is told here.
  */
-function wordsFor(device: DeviceStatus, busKind: string): { why: string | null; remedy: string } {
+function textFor(device: DeviceStatus, busKind: string): { why: string | null; remedy: string } {
   const { points, reason } = device;
   const [quality = 'offline'] = worstQuality(points);
   const own = inParts(reason);

@@ -1,14 +1,14 @@
 import { formatBytes } from '../../base/quantity.ts';
 import type { QuotaName, QuotaStatus } from '../status.ts';
 
-interface QuotaWords {
+interface QuotaText {
   name: string;
   show: (value: number) => string;
   consequence: string;
   remedy: string;
 }
 
-const words: Record<QuotaName, QuotaWords> = {
+const words: Record<QuotaName, QuotaText> = {
   'samples-per-second': {
     name: 'samples a second',
     show: (value) => Math.round(value).toLocaleString('en'),
@@ -42,7 +42,7 @@ const words: Record<QuotaName, QuotaWords> = {
 };
 
 /** A daemon of another version may have more of them than we know. */
-export function quotaWords(quota: QuotaStatus['quota']): QuotaWords {
+export function quotaText(quota: QuotaStatus['quota']): QuotaText {
   if (Object.hasOwn(words, quota)) return words[quota];
   return {
     name: quota,

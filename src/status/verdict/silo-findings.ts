@@ -3,7 +3,7 @@ import { formatDuration } from '../../base/quantity.ts';
 import type { IdentityStatus, SiloStatus, SpoolStatus } from '../status.ts';
 import { because, type Finding, inParts, type Remark, unknownState } from './finding.ts';
 import { lossRemarks } from './loss-remarks.ts';
-import { quotaWords } from './quota-words.ts';
+import { quotaText } from './quota-words.ts';
 import { uplinkRemarks } from './uplink-remarks.ts';
 
 /** A spool this full will soon give up data. */
@@ -163,7 +163,7 @@ function quotaRemarks({ quotas }: SiloStatus): Remark[] {
   return quotas
     .filter(({ state }) => state === 'reached')
     .map(({ quota, used, limit }) => {
-      const { name, show, consequence, remedy } = quotaWords(quota);
+      const { name, show, consequence, remedy } = quotaText(quota);
       const what = `has reached a quota, ${name}: ${show(used)} of ${show(limit)}; ${consequence}`;
       return { verdict: 'degraded', kind: 'quota', what, remedy };
     });

@@ -1,4 +1,4 @@
-import { completed } from '../blank-status.ts';
+import { withDefaults } from '../blank-status.ts';
 import type { GatewayStatus, SiloStatus } from '../status.ts';
 import { busFindings } from './bus-findings.ts';
 import { type Finding, sentenceOf } from './finding.ts';
@@ -21,7 +21,7 @@ export interface Judgement {
 
 /** The one place that says how a gateway is; page, health, command, metrics and alerts all ask here. */
 export function judge(told: GatewayStatus): Judgement {
-  const status = completed(told);
+  const status = withDefaults(told);
   const all = [
     ...status.silos.flatMap((silo) => siloFindings(silo, status.at)),
     ...doubleTenants(status.silos),

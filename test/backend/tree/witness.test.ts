@@ -17,17 +17,17 @@ const { one, other } = gateways;
 describe('a witness of the evidence', () => {
   let root: string;
   let kept: KeptEvidence;
-  let witness: TestWitness;
+  let highWaterMark: TestWitness;
 
   before(async () => {
     root = mkdtempSync(join(tmpdir(), 'witness-'));
     writeFileSync(join(root, 'ca.crt'), (await createAuthority('Test CA')).certificatePem);
     kept = new KeptEvidence(root, loadGatewayTrust([join(root, 'ca.crt')]));
-    witness = await TestWitness.start(createPublicKey(kept.key));
+    highWaterMark = await TestWitness.start(createPublicKey(kept.key));
     await grow(5);
   });
   after(async () => {
-    await witness[Symbol.asyncDispose]();
+    await highWaterMark[Symbol.asyncDispose]();
     rmSync(root, { recursive: true });
   });
 
@@ -37,11 +37,11 @@ describe('a witness of the evidence', () => {
     kept.end();
   }
 
-  const ask = (folder = kept.folder, key = witness.key) =>
-    runCommand(['backend', 'witness', '--evidence', folder, '--url', witness.url, '--key', key]);
+  const ask = (folder = kept.folder, key = highWaterMark.key) =>
+    runCommand(['backend', 'witness', '--evidence', folder, '--url', highWaterMark.url, '--key', key]);
 
   const cosigned = (): number[] => {
-    const { name, publicKey } = parsePublicKey(witness.key, cosignatureType)!;
+    const { name, publicKey } = parsePublicKey(highWaterMark.key, cosignatureType)!;
     const path = join(kept.folder, one.tenant, one.gateway, 'heads');
     return [...readHeads(path)].flatMap((record) =>
       record.kind === 'head' && isCosignedBy(record.note, name, publicKey) ? [record.head.size] : [],
@@ -54,12 +54,12 @@ describe('a witness of the evidence', () => {
     assert.match(first.stdout, /^acme\/acme_gw-0001: \d+ lines are cosigned$/m);
     await grow(6);
     assert.equal((await ask()).exitCode, 0);
-    assert.deepEqual(witness.statuses, [200, 200]);
+    assert.deepEqual(highWaterMark.statuses, [200, 200]);
     const [before, now] = cosigned();
     assert.ok(before! > 0 && now! >= before! + 6, `${before} ${now}`);
     // Nothing new: it is not asked.
     assert.equal((await ask()).exitCode, 0);
-    assert.equal(witness.statuses.length, 2);
+    assert.equal(highWaterMark.statuses.length, 2);
   });
 
   it('is asked from where it says that it is', async () => {
@@ -73,7 +73,7 @@ describe('a witness of the evidence', () => {
     writeFileSync(path, heads.replaceAll(/^— witness.*\n/gm, ''));
     await grow(2);
     assert.equal((await ask()).exitCode, 0);
-    assert.deepEqual(witness.statuses.slice(-2), [409, 200]);
+    assert.deepEqual(highWaterMark.statuses.slice(-2), [409, 200]);
     // An older copy that went another way is refused.
     const forked = new KeptEvidence(join(root, 'forked'), kept.vouchFor, { key: kept.key });
     for (let line = 0; line < 30; line++) await forked.take(one, 'event', `another ${line}`);
@@ -86,15 +86,15 @@ describe('a witness of the evidence', () => {
   it('that is another one, away or asked about another backend does not pass', async () => {
     await kept.take(other, 'event', 'something');
     await grow(1);
-    const stranger = await TestWitness.start(createPublicKey(kept.key));
-    const wrongKey = await ask(kept.folder, stranger.key);
-    await stranger[Symbol.asyncDispose]();
+    const otherUser = await TestWitness.start(createPublicKey(kept.key));
+    const wrongKey = await ask(kept.folder, otherUser.key);
+    await otherUser[Symbol.asyncDispose]();
     assert.equal(wrongKey.exitCode, 74);
     assert.match(wrongKey.stdout, /its answer is no cosignature by its key/);
-    const words = ['backend', 'witness', '--evidence', kept.folder, '--key', witness.key];
+    const words = ['backend', 'witness', '--evidence', kept.folder, '--key', highWaterMark.key];
     const [away, noKey, noAddress] = await Promise.all([
       runCommand([...words, '--url', 'http://127.0.0.1:1']),
-      runCommand([...words.slice(0, -1), 'nonsense', '--url', witness.url]),
+      runCommand([...words.slice(0, -1), 'nonsense', '--url', highWaterMark.url]),
       runCommand([...words, '--url', 'nowhere']),
     ]);
     assert.deepEqual([away.exitCode, noKey.exitCode, noAddress.exitCode], [74, 64, 64]);

@@ -47,7 +47,7 @@ function firstSample(
   const device = deviceOf(profile, identify);
   let now = 0;
   for (let asked = 0; asked < 2000; asked += 1) {
-    now = Math.max(now, device.contender(100)!.readyAtMs);
+    now = Math.max(now, device.candidate(100)!.readyAtMs);
     const step = device.next(100, now, now);
     if (step.kind === 'tell') return { sample: step.sample, status: device.status(now) };
     now += 5;

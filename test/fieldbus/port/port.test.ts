@@ -305,10 +305,10 @@ describe('an adapter pulled out and put back', () => {
     fakeSysfs(roots.sys, []);
     await before.close();
     await offline(running);
-    await using stranger = await plugIn('ttyD');
+    await using otherUser = await plugIn('ttyD');
     await using again = await plugIn('ttyE');
     fakeSysfs(roots.sys, [
-      { tty: basename(realpathSync(stranger.gatewayEnd)), socket: '1-1', serial: 'S9' },
+      { tty: basename(realpathSync(otherUser.gatewayEnd)), socket: '1-1', serial: 'S9' },
       { tty: basename(realpathSync(again.gatewayEnd)), socket: '1-4', serial: 'S1' },
     ]);
     await values(running, 3, 'values after it was put back');

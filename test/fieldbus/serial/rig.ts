@@ -22,7 +22,7 @@ export function sensor(protocol: unknown, everyMs = 1000, responseTimeoutMs = 50
 export const text = (content: string): Uint8Array => Buffer.from(content, 'latin1');
 
 /** Of a silo without a share of its own. */
-export const unlimited: SiloTime = { heldUntilMs: () => null, spent: () => {} };
+export const unlimited: SiloTime = { overShareUntilMs: () => null, spent: () => {} };
 
 /** A reader on a line that the test plays, under a clock that the test turns. */
 export function createRig(device: SerialDeviceOptions, { isAlone = (): boolean => true } = {}) {

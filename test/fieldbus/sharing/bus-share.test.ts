@@ -4,14 +4,14 @@ import fc from 'fast-check';
 import {
   allowedAtMs,
   averagedOverMs,
-  openAllowances,
+  openBusBudget,
   spend,
 } from '../../../src/fieldbus/sharing/bus-share.ts';
 import {
   charge,
-  type Contender,
+  type Candidate,
   decide,
-  heldSilos,
+  silosOverShare,
   type Ledger,
   openLedger,
 } from '../../../src/fieldbus/modbus/polling/scheduler.ts';
@@ -21,7 +21,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 const silos = ['north', 'south', 'west'];
 const deadShareMax = 0.1;
 
-const contender = fc.record({
+const candidate = fc.record({
   silo: fc.constantFrom(...silos),
   readyAtMs: fc.integer({ min: 0, max: 2000 }),
   deadlineMs: fc.integer({ min: 0, max: 4000 }),
@@ -43,8 +43,8 @@ function run(
   const asked: { silo: string; startMs: number; endMs: number }[] = [];
   const states = devices.map((device) => ({ ...device, readyAtMs: 0, left: device.requests }));
   while (time < durationMs) {
-    const contenders = states.map(
-      ({ silo, dead, readyAtMs, left, requests, costMs }): Contender => ({
+    const candidates = states.map(
+      ({ silo, dead, readyAtMs, left, requests, costMs }): Candidate => ({
         silo,
         dead,
         costMs,
@@ -53,7 +53,7 @@ function run(
         deadlineMs: readyAtMs + 100,
       }),
     );
-    const decision = decide(contenders, ledger, 1, time);
+    const decision = decide(candidates, ledger, 1, time);
     if (decision.kind === 'wait') {
       assert.ok(decision.untilMs > time, 'it would spin');
       time = decision.untilMs;
@@ -134,7 +134,7 @@ describe('a silo with a share of the bus', () => {
         (share, burst) => {
           const costMs = burst * share;
           const periodMs = costMs / share + 0.01;
-          let allowances = openAllowances(silos, new Map([['south', share]]), 0);
+          let allowances = openBusBudget(silos, new Map([['south', share]]), 0);
           for (let time = 0; time < 60_000; time += periodMs) {
             assert.equal(allowedAtMs(allowances, living, time), time);
             allowances = spend(allowances, { ...living, costMs }, time);
@@ -177,27 +177,27 @@ describe('a silo with a share of the bus', () => {
   });
 
   it('that changes keeps its debt, as far as the new share could have made one', () => {
-    const opened = openAllowances(['south'], new Map([['south', 0.5]]), 0);
+    const opened = openBusBudget(['south'], new Map([['south', 0.5]]), 0);
     const indebted = spend(opened, { ...living, costMs: 60_000 }, 0);
-    const lowered = openAllowances(['south'], new Map([['south', 0.1]]), 0, indebted);
+    const lowered = openBusBudget(['south'], new Map([['south', 0.1]]), 0, indebted);
     assert.equal(lowered.get('south')!.creditMs, -500);
     assert.equal(allowedAtMs(lowered, living, 0), 5000);
-    assert.equal(openAllowances(['south'], new Map(), 0, lowered).size, 0);
+    assert.equal(openBusBudget(['south'], new Map(), 0, lowered).size, 0);
   });
 });
 
 describe('the neighbours of a silo that is held', () => {
   it('are asked as if it were not there, living and dead', () => {
     fc.assert(
-      fc.property(fc.array(contender, { minLength: 1, maxLength: 12 }), (contenders) => {
+      fc.property(fc.array(candidate, { minLength: 1, maxLength: 12 }), (candidates) => {
         let ledger = openLedger(silos, new Map([['south', 0.2]]), now);
         ledger = charge(ledger, { silo: 'south', dead: false, costMs: 3000 }, deadShareMax, now);
-        const others = contenders.filter(({ silo }) => silo !== 'south');
-        const decision = decide(contenders, ledger, deadShareMax, now);
+        const others = candidates.filter(({ silo }) => silo !== 'south');
+        const decision = decide(candidates, ledger, deadShareMax, now);
         const alone = decide(others, ledger, deadShareMax, now);
         if (alone.kind === 'ask') {
           assert.equal(decision.kind, 'ask');
-          assert.equal(contenders[decision.index], others[alone.index]);
+          assert.equal(candidates[decision.index], others[alone.index]);
           return;
         }
         assert.equal(decision.kind, 'wait');
@@ -212,7 +212,7 @@ describe('the neighbours of a silo that is held', () => {
     for (const silo of ['south', 'west']) {
       ledger = charge(ledger, { silo, dead: false, costMs: 3000 }, deadShareMax, now);
     }
-    const held = heldSilos(
+    const held = silosOverShare(
       [
         { ...base, silo: 'north', readyAtMs: now },
         { ...base, silo: 'south', readyAtMs: now },
@@ -227,10 +227,10 @@ describe('the neighbours of a silo that is held', () => {
   it('nor is one whose dead have cost what they may, while it has credit itself', () => {
     let ledger = openLedger(silos, new Map([['south', 0.2]]), now);
     ledger = charge(ledger, { silo: 'south', dead: true, costMs: 700 }, deadShareMax, now);
-    const one: Contender = { ...living, dead: true, readyAtMs: 0, deadlineMs: 0, costMs: 50 };
+    const one: Candidate = { ...living, dead: true, readyAtMs: 0, deadlineMs: 0, costMs: 50 };
     assert.equal(decide([one], ledger, 1, now).kind, 'wait');
     assert.equal(decide([{ ...one, dead: false }], ledger, 1, now).kind, 'ask');
-    assert.equal(heldSilos([one], ledger, now).size, 0);
+    assert.equal(silosOverShare([one], ledger, now).size, 0);
   });
 });
 

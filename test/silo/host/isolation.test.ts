@@ -3,14 +3,14 @@ import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/base/clock.ts';
 import { createLogger, type LogRecord, silentLogger } from '../../../src/base/logger.ts';
-import { Handover } from '../../../src/silo/host/sample-queue.ts';
+import { SampleQueue } from '../../../src/silo/host/sample-queue.ts';
 import { SiloHost } from '../../../src/silo/host/silo-host.ts';
-import type { SiloBirth } from '../../../src/silo/protocol.ts';
+import type { StartMessage } from '../../../src/silo/protocol.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
 import { type Wall, type WallKind, walls } from '../../support/isolations.ts';
 
-function birthOf(name: string, memoryMbMax = 64): SiloBirth {
+function birthOf(name: string, memoryMbMax = 64): StartMessage {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
 }
 
@@ -24,9 +24,9 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       const { log = [], opened = [], ...quota } = more;
       const wall = await walls[kind]('rogue');
       opened.push(wall);
-      const birth = birthOf(madness);
-      const options = { ...birth.options, quota };
-      const host = new SiloHost({ ...birth, options }, new Handover(Date.now), {
+      const startMessage = birthOf(madness);
+      const options = { ...startMessage.options, quota };
+      const host = new SiloHost({ ...startMessage, options }, new SampleQueue(Date.now), {
         clock: systemClock,
         logger: createLogger((record) => log.push(record), 'debug'),
         openIsolate: wall.open,
@@ -180,7 +180,7 @@ describe('a silo that asks for more memory at once than it may ever have', () =>
     const wall = await walls.process('rogue');
     test.after(() => wall[Symbol.asyncDispose]());
     const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: wall.open };
-    const host = new SiloHost(birthOf('huge-array'), new Handover(Date.now), dependencies);
+    const host = new SiloHost(birthOf('huge-array'), new SampleQueue(Date.now), dependencies);
     test.after(() => host.stop(2000));
     host.start();
     await until(() => host.status().restarts > 0, 'its end');

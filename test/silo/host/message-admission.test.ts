@@ -5,7 +5,7 @@ import { metricsOf } from '../../../src/admin/metrics.ts';
 import { reportStatus } from '../../../src/cli/status-report.ts';
 import type { SiloStatus } from '../../../src/status/status.ts';
 import { admit } from '../../../src/silo/host/message-admission.ts';
-import { admitFromDoor } from '../../../src/silo/host/process-message.ts';
+import { admitFromProcess } from '../../../src/silo/host/process-message.ts';
 import { gatewayStatus, siloStatus } from '../../support/status.ts';
 
 /** Every kind of number that a silo could say and no silo counts. */
@@ -118,7 +118,7 @@ describe('what a silo may say', () => {
 
   it('is rebuilt where its process says it', () => {
     assert.deepEqual(
-      admitFromDoor({
+      admitFromProcess({
         type: 'usage',
         usage: { cpuShare: -1, memoryBytes: 'x', memoryBytesMax: Infinity },
         more: 1,
@@ -129,11 +129,11 @@ describe('what a silo may say', () => {
       },
     );
     for (const type of ['fault', 'away'] as const) {
-      assert.deepEqual(admitFromDoor({ type, reason: `a\u001b[2Jb${'x'.repeat(1000)}` }), {
+      assert.deepEqual(admitFromProcess({ type, reason: `a\u001b[2Jb${'x'.repeat(1000)}` }), {
         type,
         reason: `a\ufffd[2Jb${'x'.repeat(494)}…`,
       });
-      assert.deepEqual(admitFromDoor({ type, reason: { toString: 1 } }), {
+      assert.deepEqual(admitFromProcess({ type, reason: { toString: 1 } }), {
         type,
         reason: 'it did not say why',
       });

@@ -1,38 +1,38 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { messageSize } from '../../../src/silo/host/message-size.ts';
-import { TalkRation } from '../../../src/silo/host/message-limit.ts';
+import { MessageLimit } from '../../../src/silo/host/message-limit.ts';
 
 describe('how much a silo may say', () => {
   it('is more than a real one says', () => {
-    const ration = new TalkRation(0);
+    const limit = new MessageLimit(0);
     for (let ms = 0; ms < 600_000; ms += 50) {
-      assert.equal(ration.heard(50, ms), undefined);
-      if (ms % 1000 === 0) assert.equal(ration.heard(5000, ms), undefined);
+      assert.equal(limit.heard(50, ms), undefined);
+      if (ms % 1000 === 0) assert.equal(limit.heard(5000, ms), undefined);
     }
   });
 
   it('is what it was given and a thousand things more', () => {
-    const ration = new TalkRation(0);
-    for (let count = 0; count < 5000; count += 1) ration.given();
-    for (let count = 0; count < 6000; count += 1) assert.equal(ration.heard(40, 0), undefined);
-    assert.match(ration.heard(40, 0)!, /more than 100 things a second/);
-    assert.equal(ration.heard(40, 1000), undefined);
+    const limit = new MessageLimit(0);
+    for (let count = 0; count < 5000; count += 1) limit.given();
+    for (let count = 0; count < 6000; count += 1) assert.equal(limit.heard(40, 0), undefined);
+    assert.match(limit.heard(40, 0)!, /more than 100 things a second/);
+    assert.equal(limit.heard(40, 1000), undefined);
   });
 
   it('is not saved up for years', () => {
-    const ration = new TalkRation(0);
-    for (let count = 0; count < 1_000_000; count += 1) ration.given();
+    const limit = new MessageLimit(0);
+    for (let count = 0; count < 1_000_000; count += 1) limit.given();
     let passed = 0;
-    while (ration.heard(1, 1e9) === undefined) passed += 1;
+    while (limit.heard(1, 1e9) === undefined) passed += 1;
     assert.equal(passed, 21_000);
   });
 
   it('is bounded in bytes, however few the messages', () => {
-    const ration = new TalkRation(0);
-    for (let count = 0; count < 4; count += 1) assert.equal(ration.heard(1_000_000, 0), undefined);
-    assert.match(ration.heard(1, 0)!, /more than 1 MB a second/);
-    assert.match(new TalkRation(0).heard(Infinity, 0)!, /more than 1 MB a second/);
+    const limit = new MessageLimit(0);
+    for (let count = 0; count < 4; count += 1) assert.equal(limit.heard(1_000_000, 0), undefined);
+    assert.match(limit.heard(1, 0)!, /more than 1 MB a second/);
+    assert.match(new MessageLimit(0).heard(Infinity, 0)!, /more than 1 MB a second/);
   });
 });
 

@@ -3,14 +3,14 @@ import { beforeEach, describe, it } from 'node:test';
 import { createLogger, type LogFields, silentLogger } from '../../../src/base/logger.ts';
 import type { OpenIsolate } from '../../../src/silo/host/open-isolate.ts';
 import { SiloHost } from '../../../src/silo/host/silo-host.ts';
-import { type OpenHost, SiloSeat } from '../../../src/silo/host/supervisor.ts';
+import { type OpenHost, Supervisor } from '../../../src/silo/host/supervisor.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
-import type { AuditAct, SiloBirth } from '../../../src/silo/protocol.ts';
+import type { AuditAct, StartMessage } from '../../../src/silo/protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { type ScriptedIsolate, scriptedIsolates } from '../../support/scripted-isolate.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 
-const birth: SiloBirth = { options: siloOptions('north'), devices: [], configSha256: '' };
+const startMessage: StartMessage = { options: siloOptions('north'), devices: [], configSha256: '' };
 const act: AuditAct = {
   kind: 'configuration',
   details: { configSha256: 'b', previousConfigSha256: 'a', changes: ['quota'], by: 'alice' },
@@ -23,7 +23,7 @@ describe('a silo seen from the gateway', () => {
   let clock: FakeClock;
   let isolates: ScriptedIsolate[];
   let open: OpenIsolate;
-  let seat: SiloSeat;
+  let seat: Supervisor;
   /** What the log says was given up. */
   let given: LogFields[];
   const last = (): ScriptedIsolate => isolates.at(-1)!;
@@ -56,14 +56,14 @@ describe('a silo seen from the gateway', () => {
       new SiloHost(own, handover, { clock, logger: silentLogger, openIsolate: (...words) => open(...words) });
     given = [];
     const logger = createLogger(({ fields }) => given.push(fields), 'warn');
-    seat = new SiloSeat(birth, openHost, clock, logger);
+    seat = new Supervisor(startMessage, openHost, clock, logger);
     seat.start();
   });
 
   /** Another host, up to the moment when the old one is gone and the new one started. */
   async function replace(meanwhile: () => void = () => {}): Promise<void> {
     const previous = last();
-    const done = seat.replace(birth, act, stopMs);
+    const done = seat.replace(startMessage, act, stopMs);
     meanwhile();
     previous.goes('left');
     await done;
@@ -259,7 +259,7 @@ describe('a silo seen from the gateway', () => {
       clock.advance(longMs);
       assert.equal(isolates.length, 2);
       const [start] = last().toldOf('start');
-      assert.deepEqual([start!.birth.devices, start!.birth.configSha256], [[], 'c']);
+      assert.deepEqual([start!.startMessage.devices, start!.startMessage.configSha256], [[], 'c']);
       assert.deepEqual(last().toldOf('devices'), []);
     });
 
@@ -298,7 +298,7 @@ describe('a silo seen from the gateway', () => {
       deliver(10);
       assert.equal(dropped()['crash'], 15);
       assert.equal(seat.status().uplink?.state ?? 'closed', 'closed');
-      void seat.lookAgain();
+      void seat.checkAgain();
       last().runs('acme');
       deliver(2);
       assert.equal(last().samples, 2);
@@ -382,7 +382,7 @@ describe('a silo seen from the gateway', () => {
     last().runs('acme');
     assert.equal(last().toldOf('record').length, 0);
     last().goes('crashed');
-    await seat.replace(birth, act, stopMs);
+    await seat.replace(startMessage, act, stopMs);
     last().runs('acme');
     assert.equal(last().toldOf('record').length, 1);
   });

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { limitsOf, lookEveryMs, Warden } from '../../../src/silo/host/watchdog.ts';
+import { limitsOf, measureEveryMs, Watchdog } from '../../../src/silo/host/watchdog.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 
-const patience = { memoryLooksMax: 2, cpuLooksMax: 3, silenceMaxMs: 3000 };
+const patience = { memoryMeasurementsMax: 2, cpuMeasurementsMax: 3, silenceMaxMs: 3000 };
 
 describe('a warden', () => {
-  let warden: Warden;
+  let watchdog: Watchdog;
   let nowMs: number;
   let cpuMs: number;
 
@@ -14,14 +14,14 @@ describe('a warden', () => {
     const limits = limitsOf(siloOptions('north', { memoryMbMax: 64, quota: { cpuShare: 0.1 } }));
     nowMs = 5000;
     cpuMs = 0;
-    warden = new Warden(limits, nowMs, patience);
+    watchdog = new Watchdog(limits, nowMs, patience);
   });
 
   /** The next look, one second later; `share` of a core was taken meanwhile. */
-  function look(share: number, memoryMb = 20): ReturnType<Warden['look']> {
-    nowMs += lookEveryMs;
-    cpuMs += share * lookEveryMs;
-    return warden.look({ cpuMs, memoryBytes: memoryMb * 1e6 }, nowMs);
+  function look(share: number, memoryMb = 20): ReturnType<Watchdog['take']> {
+    nowMs += measureEveryMs;
+    cpuMs += share * measureEveryMs;
+    return watchdog.take({ cpuMs, memoryBytes: memoryMb * 1e6 }, nowMs);
   }
 
   const faults = (shares: readonly number[]): (string | undefined)[] =>
@@ -51,7 +51,7 @@ describe('a warden', () => {
   });
 
   it('has no share of CPU to watch where none was agreed', () => {
-    warden = new Warden(limitsOf(siloOptions('north')), nowMs, patience);
+    watchdog = new Watchdog(limitsOf(siloOptions('north')), nowMs, patience);
     assert.deepEqual(new Set(faults(Array.from({ length: 20 }, () => 1))), new Set([undefined]));
   });
 
@@ -66,7 +66,7 @@ describe('a warden', () => {
   });
 
   it('holds one for hung that was silent for longer than is borne', () => {
-    assert.equal(warden.silence(nowMs, nowMs + 3000), undefined);
-    assert.equal(warden.silence(nowMs, nowMs + 3001), 'hung: no sign of life for 3 s');
+    assert.equal(watchdog.silence(nowMs, nowMs + 3000), undefined);
+    assert.equal(watchdog.silence(nowMs, nowMs + 3001), 'hung: no sign of life for 3 s');
   });
 });

@@ -13,11 +13,11 @@ import { siloOptions } from '../../support/silo-options.ts';
 import { siloStatus } from '../../support/status.ts';
 import { until } from '../../support/until.ts';
 
-const patience = { firstWordMaxMs: 1500, silenceMaxMs: 1500 };
-const birth = { options: siloOptions('north'), devices: [], configSha256: '00'.repeat(32) };
+const patience = { firstMessageMaxMs: 1500, silenceMaxMs: 1500 };
+const startMessage = { options: siloOptions('north'), devices: [], configSha256: '00'.repeat(32) };
 const here = '{"type":"here"}\n';
 const status = `${JSON.stringify({ type: 'status', status: siloStatus('north') })}\n`;
-const strangerUid = 61_201;
+const otherUid = 61_201;
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
 
 interface Peer {
@@ -50,8 +50,8 @@ async function meet(
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const heard = new HeardIsolate();
-  const isolate = connectProcess(path, { clock: systemClock, patience }, heard);
-  isolate.post({ type: 'start', birth });
+  const isolate = connectProcess(path, { clock: systemClock, timeouts: patience }, heard);
+  isolate.post({ type: 'start', startMessage });
   test.after(async () => {
     isolate.end();
     for (const socket of sockets) socket.destroy();
@@ -192,7 +192,7 @@ describe('the way to a silo’s socket', () => {
     assert.equal(await refusalAt(test, folder), undefined);
     rmSync(join(folder, 'silo.sock'), { force: true });
 
-    chownSync(way, strangerUid, strangerUid);
+    chownSync(way, otherUid, otherUid);
     assert.match((await refusalAt(test, folder))!, /leads through user 61201's folder/);
     rmSync(join(folder, 'silo.sock'), { force: true });
     chownSync(way, 0, 0);

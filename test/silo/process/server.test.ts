@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/base/clock.ts';
 import { createLogger, type LogRecord } from '../../../src/base/logger.ts';
 import { connectProcess } from '../../../src/silo/host/process-isolate.ts';
-import { StrangerNotes } from '../../../src/silo/process/refused-peer-log.ts';
+import { RefusedPeerLog } from '../../../src/silo/process/refused-peer-log.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { HeardIsolate } from '../../support/heard-isolate.ts';
 import { siloOptions, siloSamples } from '../../support/silo-options.ts';
@@ -14,9 +14,9 @@ import { until } from '../../support/until.ts';
 import { SiloProcess } from '../../support/isolations.ts';
 
 /** Of nobody: no user of this machine has it. A door for it takes this test for a stranger. */
-const strangerUid = 61_201;
+const otherUid = 61_201;
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
-const birth = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
+const startMessage = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
 
 interface Knock {
   socket: Socket;
@@ -44,7 +44,7 @@ const refused = (silo: SiloProcess): number =>
 
 describe('strangers at a silo’s door', () => {
   it('are gone soon, whatever they do, and few are held at once', async (test) => {
-    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     const crowd = Array.from({ length: 100 }, () => knock(test, silo.socket));
     await until(() => crowd.every(({ open }) => !open), 'all gone');
@@ -53,7 +53,7 @@ describe('strangers at a silo’s door', () => {
   });
 
   it('cost a few lines of its log', async (test) => {
-    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     for (let round = 0; round < 3; round += 1) {
       const crowd = Array.from({ length: 20 }, () => knock(test, silo.socket));
@@ -76,8 +76,8 @@ describe('strangers at a silo’s door', () => {
     const program = `const open = () => require('node:net').connect(process.argv[1]).on('error', () => {}).resume()
       .on('close', () => setTimeout(open, 100)); for (let count = 0; count < 1000; count++) open();`;
     const crowd = spawn(process.execPath, ['-e', program, silo.socket], {
-      uid: strangerUid,
-      gid: strangerUid,
+      uid: otherUid,
+      gid: otherUid,
     });
     test.after(() => crowd.kill('SIGKILL'));
     await until(() => refused(silo) > 0, 'they are there');
@@ -87,7 +87,7 @@ describe('strangers at a silo’s door', () => {
       const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
       test.after(() => isolate.end());
       const ends = heard.ends.length;
-      isolate.post({ type: 'start', birth });
+      isolate.post({ type: 'start', startMessage });
       const isIn = (): boolean => silo.log.some(({ event }) => event === 'gateway connected');
       await until(() => isIn() || heard.ends.length > ends, 'in or away');
       return isIn();
@@ -95,12 +95,12 @@ describe('strangers at a silo’s door', () => {
   });
 
   it('do not hold up its end', async (test) => {
-    await using silo = SiloProcess.rogue(undefined, strangerUid);
+    await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
-    const stranger = knock(test, silo.socket);
-    await until(() => stranger.heard !== '', 'it is turned away');
+    const otherUser = knock(test, silo.socket);
+    await until(() => otherUser.heard !== '', 'it is turned away');
     await silo.stop('SIGTERM');
-    await until(() => !stranger.open, 'it is gone');
+    await until(() => !otherUser.open, 'it is gone');
   });
 
   it('are in the audit log, where they came while no gateway was there', {
@@ -109,12 +109,12 @@ describe('strangers at a silo’s door', () => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const program = `require('node:net').connect(process.argv[1]).on('error', () => {}).resume();`;
-    spawnSync(process.execPath, ['-e', program, silo.socket], { uid: strangerUid, gid: strangerUid });
+    spawnSync(process.execPath, ['-e', program, silo.socket], { uid: otherUid, gid: otherUid });
     await until(() => refused(silo) === 1, 'a word in the log');
     const heard = new HeardIsolate();
     const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
     test.after(() => isolate.end());
-    isolate.post({ type: 'start', birth });
+    isolate.post({ type: 'start', startMessage });
     const recorded = (): object | undefined =>
       heard.messages.find((message) => message.type === 'log' && message.event === 'recorded');
     await until(() => recorded() !== undefined, 'its note');
@@ -125,7 +125,7 @@ describe('strangers at a silo’s door', () => {
       fields: {
         kind: 'refused-request',
         details: JSON.stringify({
-          by: String(strangerUid),
+          by: String(otherUid),
           method: 'connect',
           reason: 'only the gateway may speak to a silo',
         }),
@@ -138,7 +138,7 @@ describe('strangers at a silo’s door', () => {
     const log: LogRecord[] = [];
     const noted: { times?: number }[] = [];
     let isThere = false;
-    const notes = new StrangerNotes(
+    const notes = new RefusedPeerLog(
       { clock, logger: createLogger((record) => log.push(record), 'debug') },
       'no',
       (refusal) => isThere && noted.push(refusal) > 0,
@@ -146,7 +146,7 @@ describe('strangers at a silo’s door', () => {
     const minutes = 120;
     for (let minute = 0; minute < minutes; minute += 1) {
       const lines = log.length;
-      for (let count = 0; count < 100; count += 1) await notes.knocked(strangerUid, 1);
+      for (let count = 0; count < 100; count += 1) await notes.knocked(otherUid, 1);
       clock.advance(60_000);
       await until(() => log.length > lines && log.at(-1)!.event === 'strangers refused', 'a line');
     }
@@ -173,7 +173,7 @@ describe('a silo’s door', () => {
     assert.match(second.stderr, /another silo answers here/);
     const heard = new HeardIsolate();
     const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
-    isolate.post({ type: 'start', birth });
+    isolate.post({ type: 'start', startMessage });
     isolate.post({ type: 'stop' });
     await until(() => heard.ends.length > 0, 'the first still serves');
     assert.deepEqual(heard.ends, ['left']);
@@ -200,7 +200,7 @@ describe('a silo’s door', () => {
     const heard = new HeardIsolate();
     const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);
     test.after(() => isolate.end());
-    isolate.post({ type: 'start', birth });
+    isolate.post({ type: 'start', startMessage });
     await until(() => silo.log.some(({ event }) => event === 'gateway connected'), 'a life');
     let given = 0;
     const stopped = new Promise<void>((resolve) => setTimeout(() => void silo.stop().then(resolve), 200));

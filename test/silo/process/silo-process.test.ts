@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { OpenIsolate } from '../../../src/silo/host/open-isolate.ts';
-import { Handover } from '../../../src/silo/host/sample-queue.ts';
+import { SampleQueue } from '../../../src/silo/host/sample-queue.ts';
 import { SiloHost } from '../../../src/silo/host/silo-host.ts';
 import { connectProcess, spawnProcess } from '../../../src/silo/host/process-isolate.ts';
 import { siloOptions } from '../../support/silo-options.ts';
@@ -15,14 +15,14 @@ import { until } from '../../support/until.ts';
 import { SiloProcess } from '../../support/isolations.ts';
 
 /** Of nobody: no user of this machine has it. */
-const strangerUid = 61_201;
+const otherUid = 61_201;
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
 
 function hostAt(test: TestContext, socket: string, open?: OpenIsolate): SiloHost {
   const spool = { ...siloOptions('sane').spool, directory: join(dirname(socket), 'state') };
   const options = siloOptions('sane', { isolation: { kind: 'process', socket }, spool });
-  const birth = { options, devices: [], configSha256: '00'.repeat(32) };
-  const host = new SiloHost(birth, new Handover(Date.now), {
+  const startMessage = { options, devices: [], configSha256: '00'.repeat(32) };
+  const host = new SiloHost(startMessage, new SampleQueue(Date.now), {
     clock: systemClock,
     logger: silentLogger,
     openIsolate: open,
@@ -39,7 +39,7 @@ describe('a silo that is a process of its own', () => {
   it('is waited for as long as it takes, and not held for crashed', async (test) => {
     await using silo = SiloProcess.rogue();
     let tries = 0;
-    const host = hostAt(test, silo.socket, (_birth, clock, _logger, listener) => {
+    const host = hostAt(test, silo.socket, (_startMessage, clock, _logger, listener) => {
       tries += 1;
       return connectProcess(silo.socket, { clock }, listener);
     });
@@ -75,9 +75,9 @@ describe('a silo that is a process of its own', () => {
   it('is given up where it hangs, and taken back when it goes on', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
-    const patience = { firstWordMaxMs: 2000, silenceMaxMs: 3000 };
-    const host = hostAt(test, silo.socket, (_birth, clock, _logger, listener) =>
-      connectProcess(silo.socket, { clock, patience }, listener),
+    const patience = { firstMessageMaxMs: 2000, silenceMaxMs: 3000 };
+    const host = hostAt(test, silo.socket, (_startMessage, clock, _logger, listener) =>
+      connectProcess(silo.socket, { clock, timeouts: patience }, listener),
     );
     await runs(host);
     process.kill(silo.pid, 'SIGSTOP');
@@ -118,25 +118,25 @@ describe('a silo that is a process of its own', () => {
       socket.on('error', () => {});
       socket.on('close', () => console.log('closed'));
       socket.write('{"type":"stop"}\\n');`;
-    const stranger = spawnSync(process.execPath, ['-e', program, silo.socket], {
-      uid: strangerUid,
-      gid: strangerUid,
+    const otherUser = spawnSync(process.execPath, ['-e', program, silo.socket], {
+      uid: otherUid,
+      gid: otherUid,
       encoding: 'utf8',
     });
     assert.equal(
-      stranger.stdout,
+      otherUser.stdout,
       '{"type":"away","reason":"only the gateway may speak to a silo"}\nclosed\n',
     );
     await until(() => silo.log.some(({ event }) => event === 'stranger refused'), 'a word in the log');
     const refused = silo.log.find(({ event }) => event === 'stranger refused');
-    assert.equal(refused?.['user'], String(strangerUid));
+    assert.equal(refused?.['user'], String(otherUid));
     assert.equal(host.status().restarts, 0);
   });
 
   it('is not taken for the silo where another user answers in its place', {
     skip: needsRoot,
   }, async (test) => {
-    await using silo = SiloProcess.rogue(strangerUid);
+    await using silo = SiloProcess.rogue(otherUid);
     await silo.start();
     const good = hostAt(test, silo.socket);
     await runs(good);
@@ -147,9 +147,9 @@ describe('a silo that is a process of its own', () => {
     await until(() => host.status().state === 'restarting', 'it is refused');
     assert.match(
       host.status().reason!,
-      new RegExp(`user ${strangerUid} answers, and the folder belongs to user 0`),
+      new RegExp(`user ${otherUid} answers, and the folder belongs to user 0`),
     );
-    spawnSync('chown', [`${strangerUid}:${strangerUid}`, silo.folder]);
+    spawnSync('chown', [`${otherUid}:${otherUid}`, silo.folder]);
     spawnSync('chmod', ['g+w', silo.folder]);
     await until(
       () => /others may put a socket there/.test(host.status().reason ?? ''),
@@ -163,7 +163,7 @@ describe('a silo that is a process of its own', () => {
     test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
     const folder = mkdtempSync(join(tmpdir(), 'merestone-silo-'));
     test.after(() => rmSync(folder, { recursive: true, force: true }));
-    const host = hostAt(test, join(folder, 'none'), (_birth, clock, _logger, listener) =>
+    const host = hostAt(test, join(folder, 'none'), (_startMessage, clock, _logger, listener) =>
       spawnProcess({ clock }, listener),
     );
     await until(() => host.status().usage !== null, 'a measurement');
@@ -184,7 +184,7 @@ describe('merestone silo', () => {
   it('is let in by the user that owns the given folder, and tells nobody else', {
     skip: needsRoot,
   }, async (test) => {
-    await using silo = SiloProcess.real(strangerUid);
+    await using silo = SiloProcess.real(otherUid);
     await silo.start();
     const host = hostAt(test, silo.socket);
     // Its certificate is nowhere: it is there, and refuses to run.

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LogRation } from '../../../src/silo/tenant/log-limit.ts';
+import { LogLimit } from '../../../src/silo/tenant/log-limit.ts';
 
 const line = { type: 'log', level: 'info', event: 'again', fields: {} } as const;
 
 describe('log lines of a silo', () => {
   it('go out until there are too many, and how many did not is told with the next', () => {
-    const ration = new LogRation(0);
+    const limit = new LogLimit(0);
     let out = 0;
-    for (let count = 0; count < 100_000; count += 1) out += ration.pass(line, 0).length;
+    for (let count = 0; count < 100_000; count += 1) out += limit.pass(line, 0).length;
     assert.equal(out, 400);
-    const next = ration.pass(line, 1000);
+    const next = limit.pass(line, 1000);
     assert.deepEqual(next, [
       { type: 'log', level: 'warn', event: 'log lines left out in the silo', fields: { lines: 99_600 } },
       line,
     ]);
-    assert.deepEqual(ration.pass(line, 1000), [line]);
+    assert.deepEqual(limit.pass(line, 1000), [line]);
   });
 });

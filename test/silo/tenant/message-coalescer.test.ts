@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Outgoing } from '../../../src/silo/tenant/message-coalescer.ts';
+import { MessageCoalescer } from '../../../src/silo/tenant/message-coalescer.ts';
 import type { FromSilo } from '../../../src/silo/protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 describe('what leaves a silo', () => {
   it('is one credit for all that was settled in one go, in its place', async () => {
     const sent: FromSilo[] = [];
-    const outgoing = new Outgoing((message) => sent.push(message), new FakeClock());
+    const outgoing = new MessageCoalescer((message) => sent.push(message), new FakeClock());
     for (let batch = 0; batch < 20_000; batch += 1) outgoing.post({ type: 'credit', readings: 5 });
     await Promise.resolve();
     assert.deepEqual(sent, [{ type: 'credit', readings: 100_000 }]);
@@ -19,7 +19,7 @@ describe('what leaves a silo', () => {
 
   it('is no flood of log lines', () => {
     const sent: FromSilo[] = [];
-    const outgoing = new Outgoing((message) => sent.push(message), new FakeClock());
+    const outgoing = new MessageCoalescer((message) => sent.push(message), new FakeClock());
     for (let line = 0; line < 100_000; line += 1) {
       outgoing.post({ type: 'log', level: 'info', event: 'again', fields: {} });
     }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ReportPace } from '../../../src/silo/tenant/report-throttle.ts';
+import { ReportThrottle } from '../../../src/silo/tenant/report-throttle.ts';
 
 const dayTicks = 86_400;
 
 /** Seconds at which something was told. */
 function toldAt(ticks: number, hasNews: (tick: number) => boolean): number[] {
-  const pace = new ReportPace();
+  const pace = new ReportThrottle();
   return Array.from({ length: ticks }, (_, index) => index + 1).filter((tick) => pace.isDue(hasNews(tick)));
 }
 

@@ -6,11 +6,11 @@ import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { MerestoneError } from '../../../src/base/error.ts';
 import { createLogger, type LogRecord } from '../../../src/base/logger.ts';
-import { filesAside } from '../../../src/spool/storage/layout.ts';
+import { keptFiles } from '../../../src/spool/storage/layout.ts';
 import type { GivenUp } from '../../../src/spool/failover/memory-batches.ts';
 import type { LeasedBatch } from '../../../src/spool/spool.ts';
 import type { Spool } from '../../../src/spool/spool.ts';
-import { Storage } from '../../../src/spool/failover/failover-spool.ts';
+import { FailoverSpool } from '../../../src/spool/failover/failover-spool.ts';
 import type { TelemetryBatch } from '../../../src/messages/telemetry.ts';
 import { chainNext, chainStart } from '../../../src/messages/hash-chain.ts';
 import type { StreamEvent } from '../../../src/messages/event.ts';
@@ -22,7 +22,7 @@ import { acme, openTestSpool, temporaryDirectory, testSample } from '../../suppo
 
 interface Rig {
   clock: FakeClock;
-  storage: Storage;
+  storage: FailoverSpool;
   /** The spool that is open now. */
   spool(): Spool;
   lost: GivenUp[];
@@ -49,7 +49,7 @@ async function openRig(t: TestContext, directory: string, options: RigOptions = 
   const { bytesMax = 100_000, whenFull = 'drop-oldest' } = options;
   const memory = { bytesMax, whenFull };
   const deps = { origin: acme, clock, logger, open, memory, lost: (run: GivenUp) => lost.push(run) };
-  const storage = await Storage.open(deps, 2_000_000);
+  const storage = await FailoverSpool.open(deps, 2_000_000);
   t.after(() => storage.close());
   const tick = async (seconds = 1): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) {
@@ -295,7 +295,7 @@ describe('storage on a disk that fails', () => {
     rig.storage.enqueue([testSample(7)]);
     assert.equal(rig.storage.isFailing, false);
     assert.equal(rig.storage.epoch, epoch);
-    assert.equal(filesAside(directory).length, 0);
+    assert.equal(keptFiles(directory).length, 0);
     assert.deepEqual(timesOf(deliver(rig)), upTo(7));
   });
 

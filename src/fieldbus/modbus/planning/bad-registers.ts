@@ -21,12 +21,12 @@ export interface Barrier {
 }
 
 /** What a device has taught us about what it can't be asked. Immutable. */
-export interface Refusals {
+export interface BadRegisters {
   bad: readonly BadItem[];
   barriers: readonly Barrier[];
 }
 
-export const noRefusals: Refusals = { bad: [], barriers: [] };
+export const noBadRegisters: BadRegisters = { bad: [], barriers: [] };
 
 /** A register that comes with a firmware update or an option module is there within ten minutes, later an hour. */
 const absentPausesMs = [600_000, 3_600_000];
@@ -42,11 +42,11 @@ const barrierMs = 3_600_000;
  * are halved, so that k bad ones among n are found in about k × log2 n further requests.
  */
 export function refuse(
-  refusals: Refusals,
+  refusals: BadRegisters,
   { table, items }: PlannedRequest,
   quality: Quality,
   now: number,
-): Refusals {
+): BadRegisters {
   const [first, last] = [items[0]!, items.at(-1)!];
   if (items.length > 1) {
     const order = items[items.length >> 1]!.order;
@@ -72,14 +72,14 @@ function pausesAfter(quality: Quality): readonly number[] {
 }
 
 /** The device answered: what it was asked for is good, whatever it was before. */
-export function accept(refusals: Refusals, { items }: PlannedRequest): Refusals {
+export function accept(refusals: BadRegisters, { items }: PlannedRequest): BadRegisters {
   if (refusals.bad.length === 0) return refusals;
   const bad = refusals.bad.filter(({ item }) => !items.includes(item));
   return bad.length === refusals.bad.length ? refusals : { ...refusals, bad };
 }
 
 /** Without the barriers whose time is over. */
-export function current(refusals: Refusals, now: number): Refusals {
+export function current(refusals: BadRegisters, now: number): BadRegisters {
   if (!refusals.barriers.some(({ untilMs }) => untilMs <= now)) return refusals;
   return { ...refusals, barriers: refusals.barriers.filter(({ untilMs }) => untilMs > now) };
 }

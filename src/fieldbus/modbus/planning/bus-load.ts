@@ -1,7 +1,7 @@
 import type { ModbusBusOptions, ModbusDeviceOptions } from '../../options.ts';
 import { costModel, costOf, timingOf } from './request-cost.ts';
 import { itemsOf, planRequests } from './planner.ts';
-import { noRefusals } from './bad-registers.ts';
+import { noBadRegisters } from './bad-registers.ts';
 
 /** The least that a device takes to answer: a check must not refuse what a quick one could do. */
 const quickAnswerMs = { line: 5, socket: 1 };
@@ -18,7 +18,7 @@ export function loadOf(bus: ModbusBusOptions, device: ModbusDeviceOptions): numb
   let load = 0;
   for (const [index, everyMs] of intervals.entries()) {
     const due = items.filter(({ point }) => point.everyMs <= everyMs);
-    const requests = planRequests(due, device.limits, cost, noRefusals, 0);
+    const requests = planRequests(due, device.limits, cost, noBadRegisters, 0);
     const pollMs = requests.reduce(
       (sum, { table, quantity }) => sum + costOf(cost, table, quantity) + device.limits.requestGapMs,
       0,

@@ -3,11 +3,11 @@ import type { LineTiming } from '../line-timing.ts';
 import type { RequestLimits } from '../../options.ts';
 import { assumedAnswerMs, costModel } from './request-cost.ts';
 import { type PlanItem, type PlannedRequest, planRequests } from './planner.ts';
-import { accept, type BadItem, current, noRefusals, type Refusals, refuse } from './bad-registers.ts';
+import { accept, type BadItem, current, noBadRegisters, type BadRegisters, refuse } from './bad-registers.ts';
 
 interface Plan {
   requests: PlannedRequest[];
-  refusals: Refusals;
+  badRegisters: BadRegisters;
 }
 
 /** A request that failed so often while others of its device were answered is taken to be refused. */
@@ -17,12 +17,12 @@ const presumed = { failures: stubbornAfter, answers: -1 };
 const answerMsMin = 1;
 
 /** The plans of one device, and what its refusals have taught us. Plans are kept until something changes them. */
-export class PlanBook {
+export class PlanCache {
   readonly #limits: RequestLimits;
   readonly #timing: LineTiming;
   readonly #plans = new Map<string, Plan>();
   readonly #stubborn = new Map<string, { failures: number; answers: number }>();
-  #refusals = noRefusals;
+  #badRegisters = noBadRegisters;
   #answerMs: number;
 
   constructor(limits: RequestLimits, timing: LineTiming) {
@@ -38,31 +38,31 @@ export class PlanBook {
 
   /** The requests for all of a device's points that are due, those that lately failed last. */
   plan(due: readonly PlanItem[], now: number): PlannedRequest[] {
-    this.#refusals = current(this.#refusals, now);
+    this.#badRegisters = current(this.#badRegisters, now);
     const intervals = new Set(due.map(({ point }) => point.everyMs));
     const key = `${this.#answerMs} ${[...intervals].join()}`;
-    const retries = this.#refusals.bad.some(({ retryAtMs }) => retryAtMs <= now);
+    const retries = this.#badRegisters.bad.some(({ retryAtMs }) => retryAtMs <= now);
     const kept = this.#plans.get(key);
-    if (kept?.refusals === this.#refusals && !retries) return this.#stubbornLast(kept.requests);
+    if (kept?.badRegisters === this.#badRegisters && !retries) return this.#stubbornLast(kept.requests);
     const requests = this.#requestsFor(due, now);
-    if (!retries) this.#plans.set(key, { requests, refusals: this.#refusals });
+    if (!retries) this.#plans.set(key, { requests, badRegisters: this.#badRegisters });
     return this.#stubbornLast(requests);
   }
 
   /** Those that are known bad, with why. */
   badAmong(items: readonly PlanItem[]): BadItem[] {
-    return this.#refusals.bad.filter(({ item }) => items.includes(item));
+    return this.#badRegisters.bad.filter(({ item }) => items.includes(item));
   }
 
   answered(request: PlannedRequest): void {
     this.#stubborn.delete(keyOf(request));
-    this.#refusals = accept(this.#refusals, request);
+    this.#badRegisters = accept(this.#badRegisters, request);
   }
 
   /** The device won't answer this; gives what to ask instead, which is nothing where one item stands alone. */
   refused(request: PlannedRequest, quality: Quality, now: number): PlannedRequest[] {
     this.#stubborn.delete(keyOf(request));
-    this.#refusals = refuse(this.#refusals, request, quality, now);
+    this.#badRegisters = refuse(this.#badRegisters, request, quality, now);
     const parts = request.items.length > 1 ? this.#requestsFor(request.items, now) : [];
     // One of the parts must be the reason. Where it is refused at once, there is no need to fail as often again.
     if (quality !== 'timeout') for (const part of parts) this.#stubborn.set(keyOf(part), presumed);
@@ -71,12 +71,12 @@ export class PlanBook {
 
   /** Whether all of it is known to be refused: it is asked for to see whether that has changed. */
   isKnownBad({ items }: PlannedRequest): boolean {
-    return items.every((item) => this.#refusals.bad.some((bad) => bad.item === item));
+    return items.every((item) => this.#badRegisters.bad.some((bad) => bad.item === item));
   }
 
   /** What was refused counts for nothing any more: the device was away, or refuses everything. */
   forget(): void {
-    this.#refusals = noRefusals;
+    this.#badRegisters = noBadRegisters;
   }
 
   /**
@@ -93,7 +93,7 @@ export class PlanBook {
 
   #requestsFor(items: readonly PlanItem[], now: number): PlannedRequest[] {
     const cost = costModel(this.#timing, this.#answerMs);
-    return planRequests(items, this.#limits, cost, this.#refusals, now);
+    return planRequests(items, this.#limits, cost, this.#badRegisters, now);
   }
 
   #stubbornLast(requests: readonly PlannedRequest[]): PlannedRequest[] {

@@ -1,7 +1,7 @@
 import { registerCount } from '../../../reading/registers.ts';
 import type { ModbusPointOptions, ModbusTable, RequestLimits } from '../../options.ts';
 import { type CostModel, costOf } from './request-cost.ts';
-import type { Refusals } from './bad-registers.ts';
+import type { BadRegisters } from './bad-registers.ts';
 
 /** One point as the planner sees it: the registers (or bits) `start` to `end`, exclusive. */
 export interface PlanItem {
@@ -48,10 +48,10 @@ export function planRequests(
   items: readonly PlanItem[],
   limits: Spacing,
   cost: CostModel,
-  refusals: Refusals,
+  badRegisters: BadRegisters,
   now: number,
 ): PlannedRequest[] {
-  const bad = new Map(refusals.bad.map((entry) => [entry.item, entry]));
+  const bad = new Map(badRegisters.bad.map((entry) => [entry.item, entry]));
   const good = items.filter((item) => !bad.has(item));
   const retried = items.filter((item) => (bad.get(item)?.retryAtMs ?? Infinity) <= now);
   const tables = [...new Set(good.map(({ table }) => table))];
@@ -59,7 +59,7 @@ export function planRequests(
     ...tables.flatMap((table) =>
       planTable(
         good.filter((item) => item.table === table),
-        { ...limits, cost, table, refusals },
+        { ...limits, cost, table, badRegisters },
       ),
     ),
     ...retried.map((item) => requestFor([item], item.end)),
@@ -69,7 +69,7 @@ export function planRequests(
 interface TableRules extends Spacing {
   table: ModbusTable;
   cost: CostModel;
-  refusals: Refusals;
+  badRegisters: BadRegisters;
 }
 
 /** Cheapest partition into runs of neighbours: best[i] is the least cost of the items before i. */
@@ -105,18 +105,18 @@ function mayJoin(
   first: number,
   last: number,
   end: number,
-  { table, registersMax, bitsMax, gapMax, refusals }: TableRules,
+  { table, registersMax, bitsMax, gapMax, badRegisters }: TableRules,
 ): boolean {
   const quantityMax = table === 'coil' || table === 'discrete' ? bitsMax : registersMax;
   const { start, end: firstEnd, order } = items[first]!;
   const next = items[first + 1]!;
   if (end - start > quantityMax) return false;
   if (gapMax !== undefined && next.start - firstEnd > gapMax) return false;
-  const separated = refusals.barriers.some(
+  const separated = badRegisters.barriers.some(
     (barrier) => barrier.table === table && order < barrier.order && items[last]!.order >= barrier.order,
   );
   return (
     !separated &&
-    !refusals.bad.some(({ item }) => item.table === table && item.start < end && start < item.end)
+    !badRegisters.bad.some(({ item }) => item.table === table && item.start < end && start < item.end)
   );
 }

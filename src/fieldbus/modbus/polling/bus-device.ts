@@ -7,7 +7,7 @@ export type BusDevice = Pick<
   | 'isDead'
   | 'dueAtMs'
   | 'reportAtMs'
-  | 'contender'
+  | 'candidate'
   | 'next'
   | 'take'
   | 'offlineSample'

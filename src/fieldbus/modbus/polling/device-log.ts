@@ -15,7 +15,7 @@ const events: Record<Exclude<State, 'starting' | 'measuring'>, string> = {
 };
 
 /** Logs each change of a device's state once. One that is held back is told later, unless it is over by then. */
-export class StateLog {
+export class DeviceLog {
   readonly #logger: Logger;
   readonly #allowance: Throttle;
   #told: State = 'starting';

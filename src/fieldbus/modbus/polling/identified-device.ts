@@ -9,7 +9,7 @@ import type { IdentityCheck, ModbusDeviceOptions, RequestLimits } from '../../op
 import type { PlannedRequest } from '../planning/planner.ts';
 import { SampleRecord } from '../../sample-record.ts';
 import type { BusDevice } from './bus-device.ts';
-import { type Contender, notBefore } from './scheduler.ts';
+import { type Candidate, notBefore } from './scheduler.ts';
 import { Inquiry } from './identity-inquiry.ts';
 import type { NextStep } from './polled-device.ts';
 
@@ -68,9 +68,9 @@ export class IdentifiedDevice implements BusDevice {
     return this.#isAsked ? Infinity : this.#held.sinceMs;
   }
 
-  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
+  candidate(deadShareEachMs: number, holdMs = 0): Candidate | null {
     if (this.#held === null) {
-      return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs, holdMs));
+      return notBefore(this.#restsUntilMs, this.#device.candidate(deadShareEachMs, holdMs));
     }
     if (this.#isAsked) return null;
     const { silo } = this.options;
@@ -97,7 +97,7 @@ export class IdentifiedDevice implements BusDevice {
     if (this.#isAsked) return this.#learn(outcome, now);
     const wasDead = this.isDead;
     const sample = this.#device.take(request, outcome, busMs, now, wallMs);
-    this.#isHeard ||= isOwnWord(outcome);
+    this.#isHeard ||= isFromDevice(outcome);
     if (wasDead && !this.isDead) this.#inquiry.suspect();
     if (sample === null) return null;
     const isHeard = this.#isHeard;
@@ -206,6 +206,6 @@ function isWithin(check: IdentityCheck, { registersMax }: RequestLimits): boolea
 }
 
 /** What a gateway says of a device that it does not reach is not the device's own word. */
-function isOwnWord(outcome: Outcome): boolean {
+function isFromDevice(outcome: Outcome): boolean {
   return outcome.kind === 'exception' ? !isOfTheGateway(outcome.exceptionCode) : outcome.kind === 'data';
 }

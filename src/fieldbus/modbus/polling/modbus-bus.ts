@@ -12,14 +12,14 @@ import { timingOf } from '../planning/request-cost.ts';
 import type { PortState } from '../../port/port.ts';
 import { deadShareOf } from '../../sharing/bus-share.ts';
 import type { BusDevice } from './bus-device.ts';
-import { charge, decide, heldSilos, openLedger } from './scheduler.ts';
+import { charge, decide, silosOverShare, openLedger } from './scheduler.ts';
 import { deadShareEach } from './device-health.ts';
-import { PortSharing } from '../../port/shared-port.ts';
+import { SharedPort } from '../../port/shared-port.ts';
 import { IdentifiedDevice } from './identified-device.ts';
-import { loadWith, Minute } from '../../sharing/sliding-minute.ts';
+import { loadWith, SlidingMinute } from '../../sharing/sliding-minute.ts';
 import { PolledDevice } from './polled-device.ts';
 import { createSiloUse } from '../../sharing/silo-use.ts';
-import { StateLog } from './device-log.ts';
+import { DeviceLog } from './device-log.ts';
 import { SunSpecDevice } from './sunspec-device.ts';
 
 /** After a fault of our own, before the next poll of any device of the bus. */
@@ -37,10 +37,10 @@ export function createModbusBus(
   { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: DriverDependencies,
 ): DrivenBus<ModbusDeviceOptions> {
   const startedAt = clock.monotonicMs();
-  const busy = new Minute(startedAt);
+  const busy = new SlidingMinute(startedAt);
   const use = createSiloUse(clock, onShare);
   let devices: BusDevice[] = [];
-  let logs = new Map<BusDevice, StateLog>();
+  let logs = new Map<BusDevice, DeviceLog>();
   let ledger = openLedger([], new Map(), startedAt);
   let inFlight = 0;
   /** Why the port was lost, until it has been opened again. */
@@ -61,7 +61,7 @@ export function createModbusBus(
   };
   const client = createClient(bus, port, { clock, onStray, onAlive, lateAnswers });
 
-  const sharing = new PortSharing(port);
+  const sharing = new SharedPort(port);
 
   const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
@@ -75,8 +75,8 @@ export function createModbusBus(
     return new IdentifiedDevice(device, options.identify, now, notes);
   };
 
-  const logOf = ({ options: { name, silo } }: BusDevice): StateLog =>
-    new StateLog(logger.with({ device: name, silo }), clock.monotonicMs());
+  const logOf = ({ options: { name, silo } }: BusDevice): DeviceLog =>
+    new DeviceLog(logger.with({ device: name, silo }), clock.monotonicMs());
 
   const pump = (): void => {
     cancelTimer();
@@ -88,14 +88,15 @@ export function createModbusBus(
       const shareOf = deadShares();
       const askable = devices.flatMap((device) => {
         const share = shareOf(device);
-        const contender = device.contender(share, client.holdMs);
-        if (contender === null) return [];
-        const readyAtMs = Math.max(contender.readyAtMs, client.againAtMs(device.options.unitId));
-        return [{ device, share, contender: { ...contender, readyAtMs } }];
+        const candidate = device.candidate(share, client.holdMs);
+        if (candidate === null) return [];
+        const readyAtMs = Math.max(candidate.readyAtMs, client.againAtMs(device.options.unitId));
+        return [{ device, share, candidate: { ...candidate, readyAtMs } }];
       });
-      const contenders = askable.map(({ contender }) => contender);
-      for (const [silo, heldUntilMs] of heldSilos(contenders, ledger, now)) use.hold(silo, heldUntilMs);
-      const decision = decide(contenders, ledger, bus.deadShareMax, now);
+      const candidates = askable.map(({ candidate }) => candidate);
+      for (const [silo, overShareUntilMs] of silosOverShare(candidates, ledger, now))
+        use.hold(silo, overShareUntilMs);
+      const decision = decide(candidates, ledger, bus.deadShareMax, now);
       if (decision.kind === 'wait') {
         untilMs = Math.min(untilMs, decision.untilMs);
         break;
@@ -112,10 +113,10 @@ export function createModbusBus(
     const { deadShareMax } = bus;
     const dead = devices.filter(({ isDead }) => isDead);
     const each = deadShareEach(deadShareMax, dead.length);
-    if (dead.length === 0 || ledger.allowances.size === 0) return () => each;
+    if (dead.length === 0 || ledger.budget.size === 0) return () => each;
     return ({ options: { silo } }) => {
       const ofSilo = dead.filter(({ options }) => options.silo === silo).length;
-      return Math.min(each, deadShareEach(deadShareOf(ledger.allowances, silo, deadShareMax), ofSilo));
+      return Math.min(each, deadShareEach(deadShareOf(ledger.budget, silo, deadShareMax), ofSilo));
     };
   };
 

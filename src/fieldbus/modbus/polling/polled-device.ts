@@ -9,12 +9,12 @@ import { describeException, isAboutTheRequest, isOfTheGateway } from '../excepti
 import type { LineTiming } from '../line-timing.ts';
 import { functionCodes } from '../pdu.ts';
 import type { ModbusDeviceOptions } from '../../options.ts';
-import { PlanBook } from '../planning/plan-cache.ts';
+import { PlanCache } from '../planning/plan-cache.ts';
 import { itemsOf, type PlanItem, type PlannedRequest } from '../planning/planner.ts';
 import { SampleRecord } from '../../sample-record.ts';
-import type { Contender } from './scheduler.ts';
+import type { Candidate } from './scheduler.ts';
 import { Health } from './device-health.ts';
-import { Minute } from '../../sharing/sliding-minute.ts';
+import { SlidingMinute } from '../../sharing/sliding-minute.ts';
 import { Poll, PollReader } from './poll.ts';
 import { Timetable } from './timetable.ts';
 
@@ -29,15 +29,15 @@ export class PolledDevice {
   readonly #pipeline: number;
   readonly #items: readonly PlanItem[];
   readonly #timetable: Timetable;
-  readonly #book: PlanBook;
+  readonly #plans: PlanCache;
   readonly #reader: PollReader;
   readonly #health: Health;
   readonly #status: DeviceStatus;
   readonly #record: SampleRecord;
-  readonly #lateness: Minute;
-  readonly #busTime: Minute;
+  readonly #lateness: SlidingMinute;
+  readonly #busTime: SlidingMinute;
   /** Bus time that its polls would have taken had none been passed over. */
-  readonly #demand: Minute;
+  readonly #demand: SlidingMinute;
   /** For how many polls that were due the one on its way stands. */
   #turns = 1;
   #poll: Poll | null = null;
@@ -60,12 +60,12 @@ export class PolledDevice {
     this.#pipeline = pipeline;
     this.#items = items;
     this.#timetable = new Timetable(items, now);
-    this.#book = new PlanBook(limits, timing);
+    this.#plans = new PlanCache(limits, timing);
     this.#reader = new PollReader(items);
     this.#health = new Health(options.responseTimeoutMs);
-    this.#lateness = new Minute(now);
-    this.#busTime = new Minute(now);
-    this.#demand = new Minute(now);
+    this.#lateness = new SlidingMinute(now);
+    this.#busTime = new SlidingMinute(now);
+    this.#demand = new SlidingMinute(now);
     const { everyMs } = this.#timetable;
     this.#status = blankDevice(name, silo, Number.isFinite(everyMs) ? everyMs : options.everyMs);
     if (options.identify === 'off') this.#status.identity = { state: 'off', reason: null };
@@ -112,7 +112,7 @@ export class PolledDevice {
    * What it wants of the bus; null while all that it may have in flight is. `holdMs`: how long a request without an
    * answer keeps the bus.
    */
-  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
+  candidate(deadShareEachMs: number, holdMs = 0): Candidate | null {
     const poll = this.#poll;
     const { isDead, dueAtMs } = this;
     if (poll && (poll.pending.length === 0 || poll.inFlight >= (isDead ? 1 : this.#pipeline))) return null;
@@ -200,8 +200,8 @@ export class PolledDevice {
     this.#turns = this.isDead ? 1 : 1 + this.#timetable.missed(now);
     const due = this.#timetable.take(now);
     const items = due.length > 0 ? due : this.#timetable.fastest;
-    const poll = new Poll(items, this.#book.plan(items, now), Math.max(now, this.dueAtMs));
-    for (const { item, quality } of this.#book.badAmong(items)) poll.mark([item], quality);
+    const poll = new Poll(items, this.#plans.plan(items, now), Math.max(now, this.dueAtMs));
+    for (const { item, quality } of this.#plans.badAmong(items)) poll.mark([item], quality);
     if (this.isDead) this.#probe(poll);
     return poll;
   }
@@ -231,18 +231,18 @@ export class PolledDevice {
     poll.isProbed ||= poll.rest.length > 0;
     poll.pending.push(...poll.rest.splice(0));
     // Another device may have taken its place, or the same one may have more to give than before.
-    if (this.#wasAway) this.#book.forget();
+    if (this.#wasAway) this.#plans.forget();
     this.#wasAway = false;
     this.#health.lived();
     this.#answers += 1;
     this.#lastGood = request.items[0] ?? null;
     this.#measured(answerMs);
-    this.#book.answered(request);
+    this.#plans.answered(request);
   }
 
   #measured(answerMs: number): void {
     this.#health.measured(answerMs);
-    this.#book.answerMs = this.#health.answerMs ?? answerMs;
+    this.#plans.answerMs = this.#health.answerMs ?? answerMs;
   }
 
   /**
@@ -254,15 +254,15 @@ export class PolledDevice {
     this.#count('exception');
     const quality: Quality = `exception:${exceptionCode}`;
     this.#status.reason = describeException(exceptionCode, placeOf(request));
-    const wasBad = this.#book.isKnownBad(request);
+    const wasBad = this.#plans.isKnownBad(request);
     if (!wasBad) poll.failure = quality;
     poll.mark(request.items, quality);
     if (isAboutTheRequest(exceptionCode) && !isDoubtful) {
       // Where nothing was answered before, its parts would be refused as well.
       if (this.#health.failures > 0) return;
-      poll.pending.unshift(...this.#book.refused(request, quality, now));
-    } else if (wasBad || poll.isProbed || this.#book.isStubborn(request, this.#answers)) {
-      const parts = this.#book.refused(request, quality, now);
+      poll.pending.unshift(...this.#plans.refused(request, quality, now));
+    } else if (wasBad || poll.isProbed || this.#plans.isStubborn(request, this.#answers)) {
+      const parts = this.#plans.refused(request, quality, now);
       if (!isOfTheGateway(exceptionCode)) poll.pending.unshift(...parts);
     } else if (isOfTheGateway(exceptionCode) && !poll.hasData) {
       // The gateway waits in vain for each request, and keeps its other units waiting.
@@ -272,19 +272,19 @@ export class PolledDevice {
 
   #failed(poll: Poll, request: PlannedRequest, { fault, detail, quality, isCut }: Fault, now: number): void {
     this.#count(fault);
-    const wasBad = this.#book.isKnownBad(request);
+    const wasBad = this.#plans.isKnownBad(request);
     if (!wasBad) poll.failure = 'offline';
     const isSilent = fault === 'timeout';
     const words = isSilent ? `no answer within ${formatDuration(this.options.responseTimeoutMs)}` : fault;
     this.#status.reason = detail ?? (isSilent ? words : `${words} for ${placeOf(request)}`);
     if (isCut === true && request.items.length > 1) {
       poll.mark(request.items, 'invalid');
-      poll.pending.unshift(...this.#book.refused(request, 'invalid', now));
+      poll.pending.unshift(...this.#plans.refused(request, 'invalid', now));
     } else if (isSilent || fault === 'wrong-transaction') {
       poll.abandon(request, quality ?? 'timeout');
       // Its parts are asked for in the next poll: each may cost a timeout.
-      if (wasBad || this.#book.isStubborn(request, this.#answers))
-        this.#book.refused(request, 'timeout', now);
+      if (wasBad || this.#plans.isStubborn(request, this.#answers))
+        this.#plans.refused(request, 'timeout', now);
     } else {
       poll.mark(request.items, quality ?? 'crc');
     }
@@ -294,7 +294,7 @@ export class PolledDevice {
     const wasDead = this.isDead;
     poll.giveUpRest();
     if (!poll.hasData && poll.failure !== null && !poll.isOffline) {
-      this.#book.forget();
+      this.#plans.forget();
       this.#health.failed(poll.failure, now);
     }
     if (!wasDead || !this.isDead) return this.#tell(poll, now, wallMs);

@@ -1,8 +1,14 @@
 import type { BusShares } from '../../options.ts';
-import { type Allowances, allowedAtMs, openAllowances, spend, type Wish } from '../../sharing/bus-share.ts';
+import {
+  type BusBudget,
+  allowedAtMs,
+  openBusBudget,
+  spend,
+  type TurnRequest,
+} from '../../sharing/bus-share.ts';
 
 /** A device that has, or will have, something to ask. */
-export interface Contender extends Wish {
+export interface Candidate extends TurnRequest {
   /** When it may ask. */
   readyAtMs: number;
   /** When its answer should be in: the end of its interval. */
@@ -14,8 +20,8 @@ export interface Contender extends Wish {
 }
 
 /** The same for a device that has to rest until then. */
-export function notBefore(atMs: number, contender: Contender | null): Contender | null {
-  return contender === null || contender.readyAtMs >= atMs ? contender : { ...contender, readyAtMs: atMs };
+export function notBefore(atMs: number, candidate: Candidate | null): Candidate | null {
+  return candidate === null || candidate.readyAtMs >= atMs ? candidate : { ...candidate, readyAtMs: atMs };
 }
 
 export type Decision = { kind: 'ask'; index: number } | { kind: 'wait'; untilMs: number };
@@ -30,7 +36,7 @@ export interface Ledger {
   /** Time of the bus that each silo has had, counted so that one that comes back from a pause has no credit. */
   spentMs: ReadonlyMap<string, number>;
   /** What silos with a share of their own may still take. */
-  allowances: Allowances;
+  budget: BusBudget;
   /** What the dead may still cost; may fall below 0. */
   deadCreditMs: number;
   atMs: number;
@@ -50,13 +56,13 @@ export function openLedger(
   const newcomer = known.size === 0 ? 0 : Math.max(...known.values()) - 2 * leadMaxMs;
   return {
     spentMs: new Map(silos.map((silo) => [silo, known.get(silo) ?? newcomer])),
-    allowances: openAllowances(silos, shares, now, before?.allowances),
+    budget: openBusBudget(silos, shares, now, before?.budget),
     deadCreditMs: before?.deadCreditMs ?? deadCreditMaxMs,
     atMs: before?.atMs ?? now,
   };
 }
 
-type Turn = readonly [index: number, contender: Contender];
+type Turn = readonly [index: number, contender: Candidate];
 
 /**
  * Whom to ask next: the earliest deadline among the living, of the silo that has had less where one is
@@ -64,15 +70,15 @@ type Turn = readonly [index: number, contender: Contender];
  * its share is until then as if it were not there.
  */
 export function decide(
-  contenders: readonly Contender[],
+  candidates: readonly Candidate[],
   ledger: Ledger,
   deadShareMax: number,
   now: number,
 ): Decision {
   const free: Turn[] = [];
   let nextAllowedMs = Infinity;
-  for (const turn of contenders.entries()) {
-    const allowedMs = allowedAtMs(ledger.allowances, turn[1], now);
+  for (const turn of candidates.entries()) {
+    const allowedMs = allowedAtMs(ledger.budget, turn[1], now);
     if (allowedMs <= now) free.push(turn);
     else nextAllowedMs = Math.min(nextAllowedMs, Math.max(allowedMs, turn[1].readyAtMs));
   }
@@ -93,23 +99,23 @@ export function decide(
  * Silos that have somebody ready who must wait for their share, and until when. What the dead may cost of it is no
  * reason: a silo is not said to be at its limit because a device of it is unplugged.
  */
-export function heldSilos(
-  contenders: readonly Contender[],
-  { allowances }: Ledger,
+export function silosOverShare(
+  candidates: readonly Candidate[],
+  { budget }: Ledger,
   now: number,
 ): Map<string, number> {
   const held = new Map<string, number>();
-  if (allowances.size === 0) return held;
-  for (const contender of contenders) {
-    const allowedMs = allowedAtMs(allowances, { ...contender, dead: false }, now);
-    if (contender.readyAtMs <= now && allowedMs > now) held.set(contender.silo, allowedMs);
+  if (budget.size === 0) return held;
+  for (const candidate of candidates) {
+    const allowedMs = allowedAtMs(budget, { ...candidate, dead: false }, now);
+    if (candidate.readyAtMs <= now && allowedMs > now) held.set(candidate.silo, allowedMs);
   }
   return held;
 }
 
 /** When the dead contender may be asked: with credit, and either in a gap or after waiting long for one. */
 function deadTurnMs(
-  { readyAtMs, costMs }: Contender,
+  { readyAtMs, costMs }: Candidate,
   ledger: Ledger,
   deadShareMax: number,
   nextLivingMs: number,
@@ -135,7 +141,7 @@ function earliestFairDeadline(free: readonly Turn[], { spentMs }: Ledger, now: n
 /** Books what asking cost. A silo that asks little keeps no more credit than a short burst is worth. */
 export function charge(
   ledger: Ledger,
-  { silo, dead, costMs }: Pick<Contender, 'silo' | 'dead' | 'costMs'>,
+  { silo, dead, costMs }: Pick<Candidate, 'silo' | 'dead' | 'costMs'>,
   deadShareMax: number,
   now: number,
 ): Ledger {
@@ -145,6 +151,6 @@ export function charge(
   const floor = Math.max(...spentMs.values()) - 2 * leadMaxMs;
   for (const [name, spent] of spentMs) spentMs.set(name, Math.max(spent, floor));
   const deadCreditMs = deadCredit(ledger, deadShareMax, now) - (dead ? costMs : 0);
-  const allowances = spend(ledger.allowances, { silo, dead, costMs }, now);
-  return { spentMs, allowances, deadCreditMs, atMs: now };
+  const budget = spend(ledger.budget, { silo, dead, costMs }, now);
+  return { spentMs, budget, deadCreditMs, atMs: now };
 }

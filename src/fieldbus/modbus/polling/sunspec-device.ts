@@ -16,13 +16,13 @@ import {
   stepSunSpecWalk,
 } from './sunspec-walk.ts';
 import type { BusDevice } from './bus-device.ts';
-import { type Contender, notBefore } from './scheduler.ts';
+import { type Candidate, notBefore } from './scheduler.ts';
 import { type NextStep, PolledDevice } from './polled-device.ts';
 
 type SunSpecOptions = ModbusDeviceOptions & { discover: SunSpecDiscovery };
 
 /** A device without SunSpec is looked at again so often: it may refuse everything while it starts, or be swapped. */
-const lookAgainMs = 10_000;
+const checkAgainMs = 10_000;
 
 /** A connection that its peer closes after every answer must not be walked on again and again. */
 const reconnects = { burst: 3, perSecond: 1 / 600 };
@@ -96,8 +96,8 @@ export class SunSpecDevice implements BusDevice {
     return this.#device.reportAtMs;
   }
 
-  contender(deadShareEachMs: number, holdMs = 0): Contender | null {
-    return notBefore(this.#restsUntilMs, this.#device.contender(deadShareEachMs, holdMs));
+  candidate(deadShareEachMs: number, holdMs = 0): Candidate | null {
+    return notBefore(this.#restsUntilMs, this.#device.candidate(deadShareEachMs, holdMs));
   }
 
   next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
@@ -192,7 +192,7 @@ export class SunSpecDevice implements BusDevice {
     this.#reason = reason;
     this.#identify(this.#hasRead ? { state: 'contradicted', reason } : { state: 'unchecked', reason: null });
     this.#restart();
-    this.#become(this.#deviceOf(now + lookAgainMs, lookAgainMs), now);
+    this.#become(this.#deviceOf(now + checkAgainMs, checkAgainMs), now);
     return this.#spread({ ...sample, quality: {} });
   }
 

@@ -1,10 +1,10 @@
-import type { Storage } from '../../../spool/failover/failover-spool.ts';
+import type { FailoverSpool } from '../../../spool/failover/failover-spool.ts';
 import type { Channel } from '../../../messages/topic.ts';
 import { Checkpointer, type CheckpointerDependencies } from './checkpointer.ts';
 
 export interface ChainSignerDependencies
   extends Pick<CheckpointerDependencies, 'clock' | 'uplink' | 'encoder' | 'bearer' | 'options'> {
-  spool: Storage;
+  spool: FailoverSpool;
 }
 
 /** Signs both chains of a silo: the spool's, and that of batches which no disk has. */

@@ -13,7 +13,7 @@ export type DeliveryOutcome =
   | 'unsettled';
 
 /** `ack`: leaves the spool. `reject`: quarantine. `release`: back in line. `aside`: tried again later, others first. */
-export type DeliveryVerdict = 'ack' | 'reject' | 'release' | 'aside';
+export type DeliveryResult = 'ack' | 'reject' | 'release' | 'aside';
 
 interface Strikes {
   count: number;
@@ -25,7 +25,7 @@ interface Strikes {
 /** So many refusals, with others passing meanwhile, show that it is the batch and not the broker. */
 export const strikesMax = 5;
 /** More batches than this refused at once: it is the broker, not a batch. */
-export const asideMax = 16;
+export const setAsideMax = 16;
 /** Sessions lost in a row without one accepted batch, after which one batch at a time shows which one is to blame. */
 const lossesBeforeProbing = 2;
 
@@ -62,7 +62,7 @@ export class Delivery {
   }
 
   /** `alone`: nothing else was in flight, so a lost session speaks of this batch. */
-  decide(id: string, outcome: DeliveryOutcome, nowMs: number, alone: boolean): DeliveryVerdict {
+  decide(id: string, outcome: DeliveryOutcome, nowMs: number, alone: boolean): DeliveryResult {
     switch (outcome) {
       case 'accepted':
         this.#accepted += 1;
@@ -98,7 +98,7 @@ export class Delivery {
     this.#strikes.clear();
   }
 
-  #strike(id: string, nowMs: number): DeliveryVerdict {
+  #strike(id: string, nowMs: number): DeliveryResult {
     const strikes = this.#strikes.get(id) ?? { count: 0, retryAtMs: 0, acceptedBefore: this.#accepted };
     strikes.count += 1;
     const othersPass = this.#accepted > strikes.acceptedBefore;

@@ -10,7 +10,7 @@ import type { UplinkOptions } from '../../../uplink/options.ts';
 import { TokenBucket } from '../../../base/token-bucket.ts';
 import type { PublishOutcome, PublishRequest } from '../../../uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../../../uplink/publish-window.ts';
-import { asideMax, Delivery, type DeliveryVerdict } from './delivery.ts';
+import { setAsideMax, Delivery, type DeliveryResult } from './delivery.ts';
 import type { Sender } from './metered-uplink.ts';
 import { Oversize } from './oversize.ts';
 
@@ -62,7 +62,7 @@ export class Forwarder {
   readonly #oversize: Oversize;
   /** Payload of the largest that was accepted. */
   #acceptedBytesMax = 0;
-  #verdicts = emptyVerdicts();
+  #settlements = noSettlements();
   /** Grows and shrinks with the link's round trip; a new session starts it anew. */
   #window: PublishWindow = openWindow(1, 0);
   /** What was stored up to here when the session began is backlog; what comes after is live. */
@@ -136,9 +136,9 @@ export class Forwarder {
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
     const fresh = free > due.length ? spool.lease(free - due.length, options.order, reach) : [];
-    const { heldBack, hold } = this.#sendInReach(fresh, reach, nowMs);
+    const { isLimited, hold } = this.#sendInReach(fresh, reach, nowMs);
     if (hold !== undefined) {
-      spool.settle({ released: heldBack.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
+      spool.settle({ released: isLimited.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
       this.#pumpIn(hold.waitMs);
     } else if (reach === 'live' || (fresh.length === 0 && this.#aside.size > 0)) {
       this.#pumpIn(reachCheckMs);
@@ -183,15 +183,15 @@ export class Forwarder {
     batches: readonly LeasedBatch[],
     reach: Reach,
     nowMs: number,
-  ): { heldBack: LeasedBatch[]; hold: Hold | undefined } {
+  ): { isLimited: LeasedBatch[]; hold: Hold | undefined } {
     let hold: Hold | undefined;
-    const heldBack = batches.filter((batch) => {
+    const isLimited = batches.filter((batch) => {
       const itsHold = this.#holdOf(batch, reach, nowMs, hold);
       if (itsHold === undefined) this.#publish(batch);
       else hold = itsHold;
       return itsHold !== undefined;
     });
-    return { heldBack, hold };
+    return { isLimited, hold };
   }
 
   /** What holds this one, where `before` holds one before it. One that nothing holds is paid for. */
@@ -248,39 +248,39 @@ export class Forwarder {
   #conclude(id: string, batch: LeasedBatch, request: PublishRequest, outcome: PublishOutcome): void {
     const { epoch, seq } = batch.key;
     const ref: BatchRef = { epoch, seq };
-    const verdict = this.#decide(id, request, outcome);
-    switch (verdict) {
+    const result = this.#decide(id, request, outcome);
+    switch (result) {
       case 'ack':
-        this.#verdicts.acked.push(ref);
+        this.#settlements.acked.push(ref);
         this.#acceptedBytesMax = Math.max(this.#acceptedBytesMax, request.payload.length);
         this.#dependencies.delivered(batch.samples);
         break;
       case 'reject':
-        this.#verdicts.rejected.push({ ...ref, reason: describeOutcome(outcome) });
+        this.#settlements.rejected.push({ ...ref, reason: describeOutcome(outcome) });
         break;
       case 'release':
-        this.#verdicts.released.push(ref);
+        this.#settlements.released.push(ref);
         break;
       case 'hold':
         this.#hold(id, ref, request);
         break;
       case 'aside':
         this.#aside.set(id, batch);
-        if (this.#aside.size > asideMax) this.#releaseAside();
+        if (this.#aside.size > setAsideMax) this.#releaseAside();
         break;
     }
     this.#settleSoon();
   }
 
   /** `hold`: it is larger than the broker takes, and waits until that changes. */
-  #decide(id: string, request: PublishRequest, outcome: PublishOutcome): DeliveryVerdict | 'hold' {
+  #decide(id: string, request: PublishRequest, outcome: PublishOutcome): DeliveryResult | 'hold' {
     if (outcome.kind === 'too-large') return 'hold';
     const nowMs = this.#dependencies.clock.monotonicMs();
     // A peer that hung up with nothing else in flight speaks of this batch.
     const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
-    const verdict = this.#delivery.decide(id, outcome.kind, nowMs, alone);
+    const result = this.#delivery.decide(id, outcome.kind, nowMs, alone);
     const isLargest = request.payload.length > this.#acceptedBytesMax;
-    if (verdict !== 'reject' || outcome.kind !== 'unsettled' || !isLargest) return verdict;
+    if (result !== 'reject' || outcome.kind !== 'unsettled' || !isLargest) return result;
     // Smaller ones pass and this one ends the session: it is the size that the broker does not bear.
     this.#dependencies.uplink.tooLarge(request);
     return 'hold';
@@ -293,15 +293,15 @@ export class Forwarder {
   }
 
   #putBack(refs: readonly BatchRef[]): void {
-    this.#verdicts.released.push(...refs);
+    this.#settlements.released.push(...refs);
     this.#settleSoon();
   }
 
   #giveUp(refs: readonly BatchRef[], reason: string): void {
     const nowMs = this.#dependencies.clock.monotonicMs();
     for (const ref of refs) {
-      const verdict = this.#delivery.decide(identify(ref), 'impossible', nowMs, false);
-      if (verdict === 'reject') this.#verdicts.rejected.push({ ...ref, reason });
+      const result = this.#delivery.decide(identify(ref), 'impossible', nowMs, false);
+      if (result === 'reject') this.#settlements.rejected.push({ ...ref, reason });
     }
     this.#settleSoon();
   }
@@ -313,7 +313,7 @@ export class Forwarder {
   /** So many refusals at once speak of the broker: all go back in line. */
   #releaseAside(): void {
     for (const { key } of this.#aside.values())
-      this.#verdicts.released.push({ epoch: key.epoch, seq: key.seq });
+      this.#settlements.released.push({ epoch: key.epoch, seq: key.seq });
     this.#aside.clear();
     this.#delivery.forgive();
   }
@@ -323,14 +323,14 @@ export class Forwarder {
     this.#cancelSettle = undefined;
     const { clock, spool } = this.#dependencies;
     try {
-      spool.settle(this.#verdicts);
+      spool.settle(this.#settlements);
     } catch (error) {
       this.#settling.fail(describeError(error));
       this.#cancelSettle = clock.after(settleRetryMs, () => this.#settle());
       return;
     }
     this.#settling.clear();
-    this.#verdicts = emptyVerdicts();
+    this.#settlements = noSettlements();
     this.pump();
   }
 }
@@ -363,13 +363,13 @@ function decisive(requests: Requests, outcomes: readonly PublishOutcome[]): [Pub
   });
 }
 
-interface OpenVerdicts {
+interface OpenSettlements {
   acked: BatchRef[];
   rejected: (BatchRef & { reason: string })[];
   released: BatchRef[];
 }
 
-function emptyVerdicts(): OpenVerdicts {
+function noSettlements(): OpenSettlements {
   return { acked: [], rejected: [], released: [] };
 }
 

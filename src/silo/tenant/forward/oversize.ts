@@ -17,7 +17,7 @@ export interface OversizeDependencies {
 export const givenUpMs = 86_400_000;
 const checkMs = 600_000;
 
-interface Held {
+interface OversizeBatch {
   ref: BatchRef;
   bytes: number;
   sinceOnlineMs: number;
@@ -30,7 +30,7 @@ interface Held {
  */
 export class Oversize {
   readonly #dependencies: OversizeDependencies;
-  readonly #held = new Map<string, Held>();
+  readonly #oversizeBatches = new Map<string, OversizeBatch>();
   #bytesMax = Infinity;
   /** Time with a session: without one no limit is seen. */
   #onlineMs = 0;
@@ -42,7 +42,7 @@ export class Oversize {
   }
 
   get count(): number {
-    return this.#held.size;
+    return this.#oversizeBatches.size;
   }
 
   sessionReady(): void {
@@ -59,8 +59,8 @@ export class Oversize {
     const { logger, report, release } = this.#dependencies;
     // The limit was lifted while this one was on its way.
     if (bytes <= this.#bytesMax) return release([ref]);
-    this.#held.set(id, { ref, bytes, sinceOnlineMs: this.#online() });
-    if (this.#held.size > 1) return;
+    this.#oversizeBatches.set(id, { ref, bytes, sinceOnlineMs: this.#online() });
+    if (this.#oversizeBatches.size > 1) return;
     this.#checkLater();
     logger.warn('batches are larger than the broker takes, and wait', { bytes, bytesMax: this.#bytesMax });
     report('reached', this.#bytesMax);
@@ -96,10 +96,10 @@ export class Oversize {
     return this.#onlineMs + this.#dependencies.clock.monotonicMs() - this.#onlineSinceMs;
   }
 
-  #take(isWanted: (held: Held) => boolean): BatchRef[] {
-    const taken = [...this.#held].filter(([, held]) => isWanted(held));
-    for (const [id] of taken) this.#held.delete(id);
-    if (taken.length > 0 && this.#held.size === 0) this.#clear();
+  #take(isWanted: (oversizeBatches: OversizeBatch) => boolean): BatchRef[] {
+    const taken = [...this.#oversizeBatches].filter(([, oversizeBatches]) => isWanted(oversizeBatches));
+    for (const [id] of taken) this.#oversizeBatches.delete(id);
+    if (taken.length > 0 && this.#oversizeBatches.size === 0) this.#clear();
     return taken.map(([, { ref }]) => ref);
   }
 

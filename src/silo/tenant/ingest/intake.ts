@@ -63,7 +63,7 @@ export class Intake {
   /** Dates what is held, once the clock is known or has been waited for long enough. */
   timeModeChanged(): void {
     this.flush();
-    if (this.#dependencies.timekeeper.mode !== 'unknown') this.dateHeld();
+    if (this.#dependencies.timekeeper.mode !== 'unknown') this.dateUndated();
   }
 
   /** No batch is closed with more JSON bytes of samples from now on. */
@@ -73,7 +73,7 @@ export class Intake {
     if (parts.length > 0) this.#drain();
   }
 
-  dateHeld(): void {
+  dateUndated(): void {
     const { spool, timekeeper } = this.#dependencies;
     let dated = 0;
     spool.release((payload) => {

@@ -26,7 +26,7 @@ interface Trial {
 }
 
 /** What a silo gives up so that its isolate keeps to its share of the CPU, by stages. */
-export type CpuStage =
+export type CpuLevel =
   | { at: 'free'; trial?: Trial }
   /** Only live batches are sent. `quietSinceMs`: since when the share is well below its limit. */
   | { at: 'backlog-waits'; sinceMs: number; quietSinceMs: number | undefined; trial?: Trial }
@@ -38,38 +38,38 @@ export type CpuStage =
  * takes fewer samples, by as much as is needed; well below it for a window, it loosens the same way back.
  * In between it tries to, a step at a time and ever more rarely while that fails. Times are monotonic ms.
  */
-export function govern(stage: CpuStage, cpuShare: number, cpuShareMax: number, nowMs: number): CpuStage {
+export function govern(level: CpuLevel, cpuShare: number, cpuShareMax: number, nowMs: number): CpuLevel {
   const isOver = cpuShare >= cpuShareMax;
   const isQuiet = cpuShare < comfort * cpuShareMax;
-  switch (stage.at) {
+  switch (level.at) {
     case 'free':
-      return isOver ? backlogWaits(nowMs, failed(stage.trial, nowMs)) : stage;
+      return isOver ? backlogWaits(nowMs, failed(level.trial, nowMs)) : level;
     case 'backlog-waits': {
-      const quietSinceMs = isQuiet ? (stage.quietSinceMs ?? nowMs) : undefined;
+      const quietSinceMs = isQuiet ? (level.quietSinceMs ?? nowMs) : undefined;
       if (quietSinceMs !== undefined && nowMs - quietSinceMs >= windowMs) return { at: 'free' };
-      if (isOver && nowMs - stage.sinceMs >= windowMs) {
+      if (isOver && nowMs - level.sinceMs >= windowMs) {
         const admit = lessOf(1, cpuShare, cpuShareMax);
-        return { at: 'thinning', sinceMs: nowMs, admit, ...failed(stage.trial, nowMs) };
+        return { at: 'thinning', sinceMs: nowMs, admit, ...failed(level.trial, nowMs) };
       }
-      if (!isOver && isTrialDue(stage, nowMs)) return { at: 'free', ...tried(stage.trial, nowMs) };
-      return { ...stage, quietSinceMs };
+      if (!isOver && isTrialDue(level, nowMs)) return { at: 'free', ...tried(level.trial, nowMs) };
+      return { ...level, quietSinceMs };
     }
     case 'thinning': {
-      if (nowMs - stage.sinceMs < windowMs) return stage;
+      if (nowMs - level.sinceMs < windowMs) return level;
       if (isOver) {
-        const admit = lessOf(stage.admit, cpuShare, cpuShareMax);
-        return { at: 'thinning', sinceMs: nowMs, admit, ...failed(stage.trial, nowMs) };
+        const admit = lessOf(level.admit, cpuShare, cpuShareMax);
+        return { at: 'thinning', sinceMs: nowMs, admit, ...failed(level.trial, nowMs) };
       }
-      if (!isQuiet && !isTrialDue(stage, nowMs)) return stage;
+      if (!isQuiet && !isTrialDue(level, nowMs)) return level;
       const admit =
-        stage.admit * (isQuiet ? loosening : Math.max(trialStep, (trialAim * cpuShareMax) / cpuShare));
-      const trial = isQuiet ? {} : tried(stage.trial, nowMs);
+        level.admit * (isQuiet ? loosening : Math.max(trialStep, (trialAim * cpuShareMax) / cpuShare));
+      const trial = isQuiet ? {} : tried(level.trial, nowMs);
       return admit >= 1 ? backlogWaits(nowMs, trial) : { at: 'thinning', sinceMs: nowMs, admit, ...trial };
     }
   }
 }
 
-function backlogWaits(nowMs: number, trial: { trial?: Trial }): CpuStage {
+function backlogWaits(nowMs: number, trial: { trial?: Trial }): CpuLevel {
   return { at: 'backlog-waits', sinceMs: nowMs, quietSinceMs: undefined, ...trial };
 }
 

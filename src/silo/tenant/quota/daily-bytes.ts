@@ -21,7 +21,7 @@ export function backlogBytesMax(bytesMax: number, passed: number): number {
 }
 
 /** What may be sent on one UTC day. Pure but for its count. */
-export class DayAllowance {
+export class DailyBytes {
   readonly #bytesMax: number;
   #count: SentCount | undefined;
   /** Share of the day that has passed, as far as a good clock says. */

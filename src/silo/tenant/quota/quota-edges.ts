@@ -45,7 +45,7 @@ export function limitsOf({ quota, spool }: SiloOptions): Partial<Record<QuotaNam
 }
 
 /** Every quota of a silo: its limit, its use, and whether it is reached. Pure but for what it remembers. */
-export class QuotaBook {
+export class QuotaEdges {
   readonly #entries = new Map<QuotaName, Entry>();
 
   constructor(limits: Partial<Record<QuotaName, number>>) {

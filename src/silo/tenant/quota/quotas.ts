@@ -5,23 +5,23 @@ import { readingsOf, type Sample } from '../../../reading/sample.ts';
 import type { SiloUsage } from '../../../status/status.ts';
 import type { Reach, SentCount, Spool } from '../../../spool/spool.ts';
 import { Admission, type RefusalReason } from './sample-admission.ts';
-import { type CpuStage, govern } from './cpu-governor.ts';
-import { DayAllowance } from './daily-bytes.ts';
+import { type CpuLevel, govern } from './cpu-governor.ts';
+import { DailyBytes } from './daily-bytes.ts';
 import type { Journal } from '../journal.ts';
-import type { LossAccount } from '../../loss-count.ts';
+import type { LossCount } from '../../loss-count.ts';
 import type { QuotaOptions } from '../../options.ts';
-import type { QuotaBook, QuotaEdge } from './quota-edges.ts';
+import type { QuotaEdges, QuotaEdge } from './quota-edges.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Timekeeper } from '../ingest/timekeeper.ts';
 
 export interface QuotasDependencies {
-  book: QuotaBook;
+  edges: QuotaEdges;
   clock: Clock;
   logger: Logger;
   spool: Pick<Spool, 'bytesInUse' | 'isShortOfDisk' | 'keepSent' | 'note' | 'sent' | 'status'>;
   journal: Journal;
   timekeeper: Timekeeper;
-  losses: LossAccount;
+  losses: LossCount;
   /** So many readings are dropped for good: as many more may follow. */
   settled: (readings: number) => void;
 }
@@ -46,9 +46,9 @@ export class Quotas {
   readonly #bytesPerDay: number;
   readonly #admission: Admission;
   readonly #meter = new RateMeter();
-  readonly #day: DayAllowance | undefined;
+  readonly #day: DailyBytes | undefined;
   #saved: SentCount;
-  #stage: CpuStage = { at: 'free' };
+  #level: CpuLevel = { at: 'free' };
   #measuredAtMs = -Infinity;
   #droppedBatches: number;
   #untold: QuotaEdge[] = [];
@@ -60,20 +60,20 @@ export class Quotas {
     this.#bytesPerDay = uplinkBytesPerDay ?? Infinity;
     this.#admission = new Admission(samplesPerSecond, deps.clock.monotonicMs());
     this.#day =
-      uplinkBytesPerDay === undefined ? undefined : new DayAllowance(uplinkBytesPerDay, deps.spool.sent);
+      uplinkBytesPerDay === undefined ? undefined : new DailyBytes(uplinkBytesPerDay, deps.spool.sent);
     this.#saved = deps.spool.sent ?? { day: 0, bytes: 0 };
     this.#droppedBatches = deps.spool.status().dropped;
   }
 
   /** Those of the samples that may come in; the others are dropped here. */
   admit(samples: readonly Sample[]): readonly Sample[] {
-    const { book, clock } = this.#deps;
+    const { edges, clock } = this.#deps;
     const nowMs = clock.monotonicMs();
     this.#meter.count(samples.length);
-    const share = this.#stage.at === 'thinning' ? this.#stage.admit : 1;
+    const share = this.#level.at === 'thinning' ? this.#level.admit : 1;
     const { admitted, refused } = this.#admission.sort(samples, share, nowMs);
     for (const { reason, samples: dropped } of refused) {
-      if (reason === 'quota') book.hold('samples-per-second', nowMs);
+      if (reason === 'quota') edges.hold('samples-per-second', nowMs);
       this.#drop(reason, dropped);
     }
     return admitted;
@@ -83,7 +83,7 @@ export class Quotas {
   reach(): Reach | 'none' {
     this.#turnDay();
     const reach = this.#day?.reach() ?? 'all';
-    return reach === 'all' && this.#stage.at !== 'free' ? 'live' : reach;
+    return reach === 'all' && this.#level.at !== 'free' ? 'live' : reach;
   }
 
   /** Whether events and checkpoints may be sent now. */
@@ -104,35 +104,35 @@ export class Quotas {
 
   /** A batch found no room in the spool. */
   refused(): void {
-    if (!this.#deps.spool.isShortOfDisk) this.#deps.book.hold('spool-bytes', this.#deps.clock.monotonicMs());
+    if (!this.#deps.spool.isShortOfDisk) this.#deps.edges.hold('spool-bytes', this.#deps.clock.monotonicMs());
   }
 
   observe({ cpuShare }: SiloUsage): void {
-    const { book, clock, logger } = this.#deps;
-    book.use('cpu-share', cpuShare);
+    const { edges, clock, logger } = this.#deps;
+    edges.use('cpu-share', cpuShare);
     if (this.#cpuShareMax === undefined) return;
-    const before = this.#stage;
+    const before = this.#level;
     this.#measuredAtMs = clock.monotonicMs();
-    this.#stage = govern(before, cpuShare, this.#cpuShareMax, this.#measuredAtMs);
-    if (this.#stage.at !== before.at) logger.info('share of CPU', { stage: this.#stage.at, cpuShare });
+    this.#level = govern(before, cpuShare, this.#cpuShareMax, this.#measuredAtMs);
+    if (this.#level.at !== before.at) logger.info('share of CPU', { level: this.#level.at, cpuShare });
   }
 
   /** Once a second: brings the book up to date, and tells what was reached or is clear again. */
   tick(): void {
-    const { book, clock, spool } = this.#deps;
+    const { edges, clock, spool } = this.#deps;
     const nowMs = clock.monotonicMs();
     this.#meter.turn();
-    book.use('samples-per-second', this.#meter.perSecond);
-    if (nowMs - this.#measuredAtMs > usageStaleMs) this.#stage = { at: 'free' };
-    book.stand('cpu-share', this.#stage.at !== 'free');
+    edges.use('samples-per-second', this.#meter.perSecond);
+    if (nowMs - this.#measuredAtMs > usageStaleMs) this.#level = { at: 'free' };
+    edges.stand('cpu-share', this.#level.at !== 'free');
     this.#turnDay();
-    book.use('uplink-bytes-per-day', this.#day?.count.bytes ?? 0);
-    book.stand('uplink-bytes-per-day', this.#day?.reach() === 'none');
-    book.use('spool-bytes', spool.bytesInUse());
+    edges.use('uplink-bytes-per-day', this.#day?.count.bytes ?? 0);
+    edges.stand('uplink-bytes-per-day', this.#day?.reach() === 'none');
+    edges.use('spool-bytes', spool.bytesInUse());
     const { dropped } = spool.status();
-    if (dropped > this.#droppedBatches && !spool.isShortOfDisk) book.hold('spool-bytes', nowMs);
+    if (dropped > this.#droppedBatches && !spool.isShortOfDisk) edges.hold('spool-bytes', nowMs);
     this.#droppedBatches = dropped;
-    this.#untold = [...this.#untold, ...book.review(nowMs)].slice(-untoldMax);
+    this.#untold = [...this.#untold, ...edges.review(nowMs)].slice(-untoldMax);
     this.#tell();
   }
 

@@ -13,8 +13,8 @@ import {
 import {
   accept,
   current,
-  noRefusals,
-  type Refusals,
+  noBadRegisters,
+  type BadRegisters,
   refuse,
 } from '../../../../src/fieldbus/modbus/planning/bad-registers.ts';
 import { registerPoint } from '../../../support/modbus-options.ts';
@@ -67,7 +67,7 @@ describe('the planner', () => {
     fc.assert(
       fc.property(points, anyLimits, anyCost, (options, spacing, cost) => {
         const items = itemsOf(options);
-        const requests = planRequests(items, spacing, cost, noRefusals, 0);
+        const requests = planRequests(items, spacing, cost, noBadRegisters, 0);
         for (const { table, address, quantity, items: own } of requests) {
           const most = isBits(table) ? spacing.bitsMax : spacing.registersMax;
           assert.ok(quantity <= most, `${quantity} of at most ${most}`);
@@ -120,8 +120,8 @@ describe('the planner', () => {
   });
 
   /** A device that refuses whatever touches an absent register, until the plan has nothing refused left. */
-  function learn(items: PlanItem[], absent: readonly number[]): { refusals: Refusals; refused: number } {
-    let refusals = noRefusals;
+  function learn(items: PlanItem[], absent: readonly number[]): { refusals: BadRegisters; refused: number } {
+    let refusals = noBadRegisters;
     for (let refused = 0; refused < 1000; refused += 1) {
       const requests = planRequests(items, limits, cost, refusals, 0);
       const next = requests.find((request) => touches(request, absent));
@@ -153,7 +153,7 @@ describe('the planner', () => {
       registerPoint(`p${address}`, { table: 'input', address, type: 'float32' }),
     );
     const items = itemsOf(options);
-    assert.equal(planRequests(items, limits, cost, noRefusals, 0).length, 1);
+    assert.equal(planRequests(items, limits, cost, noBadRegisters, 0).length, 1);
     const { refusals } = learn(items, [3]);
     assert.equal(refusals.bad.length, 0);
     assert.equal(planRequests(items, limits, cost, refusals, 0).length, 2);
@@ -185,7 +185,7 @@ describe('the planner', () => {
     const items = itemsOf(options);
     const at = (baudRate: number, answerMs: number): number => {
       const timing = serialTiming({ baudRate, dataBits: 8, parity: 'none', stopBits: 1 });
-      return planRequests(items, limits, costModel(timing, answerMs), noRefusals, 0).length;
+      return planRequests(items, limits, costModel(timing, answerMs), noBadRegisters, 0).length;
     };
     assert.equal(at(1200, 5), 2);
     assert.equal(at(1200, 500), 1);

@@ -37,8 +37,8 @@ function poller(points: ModbusPointOptions[], answer: Answer, options: Partial<M
   /** Asks until the sample of the next poll is there. */
   const poll = (): Sample => {
     for (let steps = 0; steps < 500; steps += 1) {
-      const contender = device.contender(100)!;
-      now = Math.max(now, contender.readyAtMs);
+      const candidate = device.candidate(100)!;
+      now = Math.max(now, candidate.readyAtMs);
       const step = device.next(100, now, now);
       if (step.kind === 'tell') return step.sample;
       asked.push(step.request);
@@ -55,11 +55,11 @@ function poller(points: ModbusPointOptions[], answer: Answer, options: Partial<M
     for (let steps = 0; steps < 10_000; steps += 1) {
       const told = device.isDead ? device.offlineSample(null, now, now) : null;
       if (told) samples.push(told);
-      const contender = device.contender(100)!;
-      const nextMs = Math.min(contender.readyAtMs, device.isDead ? device.reportAtMs : Infinity);
+      const candidate = device.candidate(100)!;
+      const nextMs = Math.min(candidate.readyAtMs, device.isDead ? device.reportAtMs : Infinity);
       if (nextMs > untilMs) break;
       now = Math.max(now, nextMs);
-      if (contender.readyAtMs > now) continue;
+      if (candidate.readyAtMs > now) continue;
       const step = device.next(100, now, now);
       if (step.kind === 'tell') {
         samples.push(step.sample);
@@ -170,7 +170,7 @@ describe('a device that refuses', () => {
     assert.deepEqual(poll().quality, { p0: 'timeout' });
     assert.ok(device.isDead);
     assert.equal(device.status(0).state, 'offline');
-    assert.equal(device.contender(100)!.readyAtMs, pass(0) + 1000);
+    assert.equal(device.candidate(100)!.readyAtMs, pass(0) + 1000);
     assert.deepEqual(device.offlineSample(null, pass(1000), 0)?.quality, { p0: 'offline' });
     alive = true;
     const count = asked.length;
@@ -331,7 +331,7 @@ describe('the time of a device', () => {
     const step = device.next(100, now, now);
     assert.equal(step.kind, 'ask');
     device.take(step.request, data(step.request), 5, now + 5, now + 5);
-    assert.equal(device.contender(100)!.readyAtMs, now + 45);
+    assert.equal(device.candidate(100)!.readyAtMs, now + 45);
   });
 
   it('without points is none', () => {
@@ -341,7 +341,7 @@ describe('the time of a device', () => {
       1,
       0,
     );
-    assert.equal(device.contender(100)!.readyAtMs, Infinity);
+    assert.equal(device.candidate(100)!.readyAtMs, Infinity);
     assert.equal(device.offlineSample(null, 1e9, 0), null);
   });
 });

@@ -4,14 +4,14 @@ import fc from 'fast-check';
 import { serialTiming } from '../../../../src/fieldbus/modbus/line-timing.ts';
 import { costModel, costOf } from '../../../../src/fieldbus/modbus/planning/request-cost.ts';
 import { itemsOf, planRequests } from '../../../../src/fieldbus/modbus/planning/planner.ts';
-import { noRefusals } from '../../../../src/fieldbus/modbus/planning/bad-registers.ts';
+import { noBadRegisters } from '../../../../src/fieldbus/modbus/planning/bad-registers.ts';
 import {
   charge,
-  type Contender,
+  type Candidate,
   decide,
   openLedger,
 } from '../../../../src/fieldbus/modbus/polling/scheduler.ts';
-import { Minute } from '../../../../src/fieldbus/sharing/sliding-minute.ts';
+import { SlidingMinute } from '../../../../src/fieldbus/sharing/sliding-minute.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { modbusDevice, registerPoint, rtuBus } from '../../../support/modbus-options.ts';
 import { meters, simulateFieldbus } from '../../../support/simulated-fieldbus.ts';
@@ -38,7 +38,7 @@ describe('ten devices on one line', () => {
     for (const { unitId, limits } of devices) {
       answerMs.set(unitId, 5 + 3 * unitId);
       const cost = costModel(serialTiming(bus), 5 + 3 * unitId);
-      const plan = planRequests(itemsOf(points), limits, cost, noRefusals, 0);
+      const plan = planRequests(itemsOf(points), limits, cost, noBadRegisters, 0);
       roundMs += plan.reduce((sum, { table, quantity }) => sum + costOf(cost, table, quantity), 0);
     }
     await clock.advanceAsync(10_000);
@@ -179,7 +179,7 @@ describe('intervals of points', () => {
 });
 
 describe('a decision', () => {
-  const contender = fc.record({
+  const candidate = fc.record({
     silo: fc.constantFrom('north', 'south', 'west'),
     readyAtMs: fc.integer({ min: 0, max: 2000 }),
     deadlineMs: fc.integer({ min: 0, max: 4000 }),
@@ -191,15 +191,15 @@ describe('a decision', () => {
 
   it('asks the earliest deadline that is ready, and never one that is not', () => {
     fc.assert(
-      fc.property(fc.array(contender, { minLength: 1, maxLength: 12 }), (contenders) => {
-        const decision = decide(contenders, openLedger(['north', 'south', 'west'], new Map(), now), 0.1, now);
-        const living = contenders.filter(({ dead, readyAtMs }) => !dead && readyAtMs <= now);
+      fc.property(fc.array(candidate, { minLength: 1, maxLength: 12 }), (candidates) => {
+        const decision = decide(candidates, openLedger(['north', 'south', 'west'], new Map(), now), 0.1, now);
+        const living = candidates.filter(({ dead, readyAtMs }) => !dead && readyAtMs <= now);
         if (decision.kind === 'wait') {
           assert.equal(living.length, 0);
           assert.ok(decision.untilMs > now);
           return;
         }
-        const chosen = contenders[decision.index]!;
+        const chosen = candidates[decision.index]!;
         assert.ok(chosen.readyAtMs <= now);
         if (!chosen.dead) {
           assert.equal(chosen.deadlineMs, Math.min(...living.map(({ deadlineMs }) => deadlineMs)));
@@ -209,7 +209,7 @@ describe('a decision', () => {
   });
 
   it('keeps the dead to their share, however many there are', () => {
-    const dead: Contender = {
+    const dead: Candidate = {
       silo: 'north',
       readyAtMs: 0,
       deadlineMs: 0,
@@ -245,7 +245,7 @@ describe('a decision', () => {
 
 describe('a minute', () => {
   it('forgets what is older, and takes a share only of the time that it saw', () => {
-    const minute = new Minute(0);
+    const minute = new SlidingMinute(0);
     minute.add(500, 1000);
     assert.equal(minute.share(1000), 0.5);
     minute.add(300, 30_000);

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type CpuStage, govern, windowMs } from '../../../../src/silo/tenant/quota/cpu-governor.ts';
+import { type CpuLevel, govern, windowMs } from '../../../../src/silo/tenant/quota/cpu-governor.ts';
 
 const max = 0.2;
 
 /** Feeds one measurement a second; the stages, one for each. */
-function stages(shares: readonly number[], from: CpuStage = { at: 'free' }, fromMs = 0): CpuStage[] {
+function stages(shares: readonly number[], from: CpuLevel = { at: 'free' }, fromMs = 0): CpuLevel[] {
   let stage = from;
   return shares.map((share, index) => (stage = govern(stage, share, max, fromMs + index * 1000)));
 }
 
 /** What an isolate would take, as a mean over ten seconds: so much for each sample, and for the backlog. */
 class Isolate {
-  stage: CpuStage = { at: 'free' };
+  stage: CpuLevel = { at: 'free' };
   #seconds: number[] = [];
   #nowMs = 0;
 
@@ -51,7 +51,7 @@ describe('share of the CPU', () => {
   });
 
   it('lets the backlog go again when it was well below for a window, and not before', () => {
-    const waiting: CpuStage = { at: 'backlog-waits', sinceMs: 0, quietSinceMs: undefined };
+    const waiting: CpuLevel = { at: 'backlog-waits', sinceMs: 0, quietSinceMs: undefined };
     const quiet = Array<number>(11).fill(0.1);
     assert.deepEqual(stages(quiet, waiting).at(-1), { at: 'free' });
     assert.equal(stages(quiet.slice(1), waiting).at(-1)!.at, 'backlog-waits');
@@ -82,7 +82,7 @@ describe('share of the CPU', () => {
   });
 
   it('lets one sample in a hundred pass whatever happens', () => {
-    let stage: CpuStage = { at: 'thinning', sinceMs: 0, admit: 0.02 };
+    let stage: CpuLevel = { at: 'thinning', sinceMs: 0, admit: 0.02 };
     for (let at = 0; at < 100 * windowMs; at += 1000) stage = govern(stage, 50, max, at);
     assert.ok(stage.at === 'thinning' && stage.admit === 0.01);
   });
@@ -127,7 +127,7 @@ describe('share of the CPU', () => {
   });
 
   it('begins anew with short pauses after a try that stood', () => {
-    const failedOften: CpuStage = {
+    const failedOften: CpuLevel = {
       at: 'backlog-waits',
       sinceMs: 0,
       quietSinceMs: undefined,

@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DayAllowance } from '../../../../src/silo/tenant/quota/daily-bytes.ts';
+import { DailyBytes } from '../../../../src/silo/tenant/quota/daily-bytes.ts';
 
 const hourMs = 3_600_000;
 const midnight = Date.UTC(2026, 10, 22);
 const today = midnight / 86_400_000;
 const at = (hour: number): number => midnight + hour * hourMs;
 
-function allowance(spent = 0, hour = 0): DayAllowance {
-  const day = new DayAllowance(1000, { day: today, bytes: spent });
+function allowance(spent = 0, hour = 0): DailyBytes {
+  const day = new DailyBytes(1000, { day: today, bytes: spent });
   day.turn(at(hour), true);
   return day;
 }
 
 describe('the day’s allowance', () => {
   it('is used up when so many bytes were sent, and there again on the next UTC day', () => {
-    const day = new DayAllowance(1000, undefined);
+    const day = new DailyBytes(1000, undefined);
     day.turn(at(23.9), true);
     day.spend(999);
     assert.notEqual(day.reach(), 'none');
@@ -48,11 +48,11 @@ describe('the day’s allowance', () => {
     assert.equal(allowance(1000).takesEvidence(), true);
     assert.equal(allowance(1099).takesEvidence(), true);
     assert.equal(allowance(1100).takesEvidence(), false);
-    assert.equal(new DayAllowance(1000, undefined).takesEvidence(), true);
+    assert.equal(new DailyBytes(1000, undefined).takesEvidence(), true);
   });
 
   it('lasts a live stream all day that needs no more than it, whatever an outage has piled up', () => {
-    const day = new DayAllowance(1_000_000, { day: today, bytes: 0 });
+    const day = new DailyBytes(1_000_000, { day: today, bytes: 0 });
     let minutes = 0;
     for (let minute = 0; minute < 1440; minute += 1) {
       day.turn(midnight + minute * 60_000, true);
@@ -72,7 +72,7 @@ describe('the day’s allowance', () => {
 
   it('is not given anew by a clock that is known to be wrong, be it behind or ahead', () => {
     for (const wrong of [0, 5 * 86_400_000, at(48), at(10_000)]) {
-      const day = new DayAllowance(1000, { day: today, bytes: 1000 });
+      const day = new DailyBytes(1000, { day: today, bytes: 1000 });
       day.turn(wrong, false);
       assert.equal(day.reach(), 'none');
       day.spend(7);
@@ -82,13 +82,13 @@ describe('the day’s allowance', () => {
   });
 
   it('gives the backlog no more than half while the time of day is not known', () => {
-    const day = new DayAllowance(1000, { day: today, bytes: 500 });
+    const day = new DailyBytes(1000, { day: today, bytes: 500 });
     day.turn(at(23), false);
     assert.equal(day.reach(), 'live');
   });
 
   it('is not given anew by a clock that is set back, and not withheld after one that was years ahead', () => {
-    const day = new DayAllowance(1000, { day: today + 1500, bytes: 1000 });
+    const day = new DailyBytes(1000, { day: today + 1500, bytes: 1000 });
     day.turn(at(12), true);
     assert.deepEqual(day.count, { day: today, bytes: 1000 });
     day.turn(at(24), true);
@@ -96,7 +96,7 @@ describe('the day’s allowance', () => {
   });
 
   it('begins by a good clock where it was begun in 1970', () => {
-    const day = new DayAllowance(1000, undefined);
+    const day = new DailyBytes(1000, undefined);
     day.turn(60_000, false);
     day.spend(400);
     assert.deepEqual(day.count, { day: 0, bytes: 400 });

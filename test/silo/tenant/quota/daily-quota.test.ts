@@ -31,14 +31,14 @@ async function stage(t: TestContext) {
   await site.issueBackend();
   const heard = await Subscriber.open(site, broker.url);
   site.cleanUp(() => heard.close());
-  const birth = siloBirth(site.folder, {
+  const startMessage = siloBirth(site.folder, {
     uplink: { url: broker.url, noSubscribers: 'keep' },
     // A batch for each sample.
     batch: { lingerMs: 50, samplesMax: 1, bytesMax: 120_000 },
     quota: { uplinkBytesPerDay: allowance },
   });
   const start = async (wallMs: number): Promise<KillableSilo> => {
-    const silo = new KillableSilo(birth, wallMs);
+    const silo = new KillableSilo(startMessage, wallMs);
     site.cleanUp(() => silo.kill());
     await silo.shows('online', ({ uplink }) => uplink?.state === 'online');
     return silo;

@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import {
   holdMsMax,
   holdMsMin,
-  QuotaBook,
+  QuotaEdges,
   type QuotaEdge,
 } from '../../../../src/silo/tenant/quota/quota-edges.ts';
 
 const rate = 'samples-per-second';
 
 /** Lets seconds pass; `isHeld` says in which of them the quota holds something back. */
-function live(book: QuotaBook, seconds: number, isHeld: (second: number) => boolean): QuotaEdge[] {
+function live(book: QuotaEdges, seconds: number, isHeld: (second: number) => boolean): QuotaEdge[] {
   return Array.from({ length: seconds }, (_, second) => {
     if (isHeld(second)) book.hold(rate, second * 1000);
     return book.review(second * 1000);
@@ -19,7 +19,7 @@ function live(book: QuotaBook, seconds: number, isHeld: (second: number) => bool
 
 describe('quota book', () => {
   it('lists what is set, with use and state, and nothing else', () => {
-    const book = new QuotaBook({ [rate]: 10, 'spool-bytes': 1000 });
+    const book = new QuotaEdges({ [rate]: 10, 'spool-bytes': 1000 });
     book.use('spool-bytes', 400);
     book.use('cpu-share', 0.5);
     book.hold('cpu-share', 1);
@@ -32,7 +32,7 @@ describe('quota book', () => {
   });
 
   it('tells once that a quota is reached, and that it is clear when nothing was held back for ten seconds', () => {
-    const book = new QuotaBook({ [rate]: 10 });
+    const book = new QuotaEdges({ [rate]: 10 });
     book.hold(rate, 500);
     assert.deepEqual(book.review(1000), [{ quota: rate, limit: 10, state: 'reached' }]);
     assert.equal(book.status()[0]!.state, 'reached');
@@ -45,7 +45,7 @@ describe('quota book', () => {
   });
 
   it('misses nothing that was over again before anybody looked', () => {
-    const book = new QuotaBook({ [rate]: 10 });
+    const book = new QuotaEdges({ [rate]: 10 });
     book.stand(rate, true);
     book.stand(rate, false);
     assert.deepEqual(book.review(1000), []);
@@ -54,7 +54,7 @@ describe('quota book', () => {
   });
 
   it('stays reached for as long as something stands, and takes a new limit', () => {
-    const book = new QuotaBook({});
+    const book = new QuotaEdges({});
     book.limit('bus-share', 0.2);
     book.stand('bus-share', true);
     assert.equal(book.review(0).length, 1);
@@ -68,7 +68,7 @@ describe('quota book', () => {
 
   for (const period of [2, 9, 11, 12, 21, 60, 300, 599]) {
     it(`makes few events where something is held back every ${period} s for a day`, () => {
-      const book = new QuotaBook({ [rate]: 10 });
+      const book = new QuotaEdges({ [rate]: 10 });
       const edges = live(book, 86_400, (second) => second % period === 0);
       assert.ok(edges.length >= 1 && edges.length <= 2 * 150, `${edges.length} edges`);
       edges.forEach((edge, index) => assert.equal(edge.state, index % 2 === 0 ? 'reached' : 'cleared'));
@@ -76,7 +76,7 @@ describe('quota book', () => {
   }
 
   it('is as quick as at first after a quiet time', () => {
-    const book = new QuotaBook({ [rate]: 10 });
+    const book = new QuotaEdges({ [rate]: 10 });
     live(book, 3600, (second) => second % 11 === 0);
     assert.equal(book.review(3_600_000 + holdMsMax)[0]?.state, 'cleared');
     const later = 3_600_000 + 3 * holdMsMax;

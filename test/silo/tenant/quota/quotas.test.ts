@@ -6,8 +6,8 @@ import { createLogger, type LogRecord, silentLogger } from '../../../../src/base
 import type { QuotaName, QuotaStatus } from '../../../../src/status/status.ts';
 import type { AuditEntry } from '../../../../src/audit/audit-entry.ts';
 import { Journal } from '../../../../src/silo/tenant/journal.ts';
-import { LossAccount } from '../../../../src/silo/loss-count.ts';
-import { QuotaBook, type QuotaEdge } from '../../../../src/silo/tenant/quota/quota-edges.ts';
+import { LossCount } from '../../../../src/silo/loss-count.ts';
+import { QuotaEdges, type QuotaEdge } from '../../../../src/silo/tenant/quota/quota-edges.ts';
 import { Quotas } from '../../../../src/silo/tenant/quota/quotas.ts';
 import { Timekeeper } from '../../../../src/silo/tenant/ingest/timekeeper.ts';
 import type { Spool } from '../../../../src/spool/spool.ts';
@@ -174,12 +174,12 @@ describe('the count of a day', () => {
       const time = { clock, bootId: 'boot', synchronized: () => synchronized, setFromHardware: false };
       const timekeeper = new Timekeeper(time, noon - 1);
       const journal = Journal.open(directory, { origin: acme, clock, logger: silentLogger });
-      const book = new QuotaBook({ 'uplink-bytes-per-day': 1000 });
-      const parts = { book, clock, spool, journal, timekeeper, logger: silentLogger };
-      const losses = new LossAccount();
+      const edges = new QuotaEdges({ 'uplink-bytes-per-day': 1000 });
+      const parts = { edges: edges, clock, spool, journal, timekeeper, logger: silentLogger };
+      const losses = new LossCount();
       const quotas = new Quotas({ uplinkBytesPerDay: 1000 }, { ...parts, losses, settled: () => {} });
       const close = (): void => [quotas, journal, spool].forEach((each) => each.close());
-      return { quotas, timekeeper, book, close };
+      return { quotas, timekeeper, edges, close };
     };
     let life = await open();
     life.quotas.sent(1000);
@@ -192,7 +192,7 @@ describe('the count of a day', () => {
     assert.equal(life.quotas.reach(), 'none', '1970 is no new day');
     life.quotas.sent(50);
     life.quotas.tick();
-    assert.partialDeepStrictEqual(life.book.status(), [{ used: 1050, state: 'reached' }]);
+    assert.partialDeepStrictEqual(life.edges.status(), [{ used: 1050, state: 'reached' }]);
     clock.setWall(noon + 60_000);
     synchronized = true;
     life.timekeeper.check();
@@ -218,13 +218,13 @@ describe('the count of a day', () => {
     const quotas = new Quotas(
       { uplinkBytesPerDay: 1000 },
       {
-        book: new QuotaBook({}),
+        edges: new QuotaEdges({}),
         clock,
         spool: failing,
         journal: {} as Journal,
         timekeeper: new Timekeeper(time, 0),
         logger: createLogger((record) => log.push(record), 'debug'),
-        losses: new LossAccount(),
+        losses: new LossCount(),
         settled: () => {},
       },
     );
