@@ -1,8 +1,14 @@
 import { meaningOfKeyPlace } from '../base/key-place.ts';
 import { plainDocument } from '../base/plain-text.ts';
 import { formatBytes, formatDuration } from '../base/quantity.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, PointsStatus, SiloStatus } from '../status/status.ts';
-import { withDefaults } from '../status/blank-status.ts';
+import {
+  type BusStatus,
+  type DeviceStatus,
+  type GatewayStatus,
+  type PointsStatus,
+  type SiloStatus,
+  withDefaults,
+} from '../status/status.ts';
 import { percent } from '../status/verdict/quota-words.ts';
 import { judge } from '../status/verdict/verdict.ts';
 import type { Style } from './output.ts';

@@ -1,5 +1,4 @@
-import { goodDisk } from '../status/blank-status.ts';
-import type { SpoolStatus } from '../status/status.ts';
+import { goodDisk, type SpoolStatus } from '../status/status.ts';
 import type { SpoolFile } from './state/spool-file.ts';
 import type { Dispatch } from './batches/dispatch.ts';
 import { countOf } from '../base/ranges.ts';

@@ -7,7 +7,7 @@ import { startFieldbus } from '../../src/fieldbus/fieldbus.ts';
 import type { BusOptions, DeviceOptions, ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { ChannelEvents } from '../../src/fieldbus/port/port.ts';
 import type { Sample } from '../../src/reading/sample.ts';
-import { blankDevice } from '../../src/status/blank-status.ts';
+import { blankDevice } from '../../src/status/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { modbusDevice, rtuBus } from '../support/modbus-options.ts';
 

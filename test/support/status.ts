@@ -1,5 +1,10 @@
-import { blankDevice } from '../../src/status/blank-status.ts';
-import type { BusStatus, DeviceStatus, GatewayStatus, SiloStatus } from '../../src/status/status.ts';
+import {
+  blankDevice,
+  type BusStatus,
+  type DeviceStatus,
+  type GatewayStatus,
+  type SiloStatus,
+} from '../../src/status/status.ts';
 
 const dayMs = 86_400_000;
 

@@ -1,8 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
-import { blankDevice } from '../../status/blank-status.ts';
+import { blankDevice, type DeviceStatus } from '../../status/status.ts';
 import { describeOutliers } from '../../reading/range.ts';
 import type { Sample } from '../../reading/sample.ts';
-import type { DeviceStatus } from '../../status/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
 import { SampleRecord } from '../sample-record.ts';
 import type { Telegram } from './message-reader.ts';

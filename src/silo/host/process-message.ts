@@ -1,10 +1,10 @@
-import type { SiloUsage } from '../../status/status.ts';
+import { isRecord, text } from '../../base/reader.ts';
+import { type SiloUsage, siloUsage } from '../../status/status.ts';
 import type { FromSilo } from '../protocol.ts';
 import { admit } from './message-admission.ts';
-import { isRecord, number, record, text } from './admitted-values.ts';
 
 /** A sentence; what is longer came from somebody who wants to fill a log. */
-const reasonMax = 500;
+const sentence = text(500);
 
 /** What a silo's process says of itself, besides what its isolate says. */
 export type FromProcess =
@@ -31,7 +31,7 @@ export function admitFromProcess(message: unknown): FromProcess | FromSilo | str
     case 'fault':
       return { type: 'fault', reason: reasonOf(message['reason']) };
     case 'usage':
-      return { type: 'usage', usage: usageOf(record(message['usage'])) };
+      return { type: 'usage', usage: siloUsage(message['usage']) };
     default:
       return admit(message);
   }
@@ -39,14 +39,6 @@ export function admitFromProcess(message: unknown): FromProcess | FromSilo | str
 
 /** Why an isolate ends, in its own words: a text, or an error as it came out of a thread. */
 export function reasonOf(value: unknown): string {
-  const reason = text(typeof value === 'string' ? value : record(value)['message'], reasonMax);
+  const reason = sentence(isRecord(value) ? value['message'] : value);
   return reason === '' ? 'it did not say why' : reason;
-}
-
-function usageOf({ cpuShare, memoryBytes, memoryBytesMax }: Record<string, unknown>): SiloUsage {
-  return {
-    cpuShare: number(cpuShare),
-    memoryBytes: number(memoryBytes),
-    memoryBytesMax: number(memoryBytesMax),
-  };
 }

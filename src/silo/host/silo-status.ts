@@ -1,6 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { blankSilo } from '../../status/blank-status.ts';
-import type { SiloStatus, SiloUsage } from '../../status/status.ts';
+import { blankSilo, type SiloStatus, type SiloUsage } from '../../status/status.ts';
 import type { StartMessage } from '../protocol.ts';
 
 /**

@@ -2,8 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
 import { FaultState } from '../../base/fault-state.ts';
 import type { Logger } from '../../base/logger.ts';
-import { goodDisk } from '../../status/blank-status.ts';
-import type { DiskStatus } from '../../status/status.ts';
+import { type DiskStatus, goodDisk } from '../../status/status.ts';
 
 /** A disk that takes nothing is tried again this often; one that works and fails in turn, ever more rarely. */
 const retryMsMin = 2000;

@@ -2,7 +2,7 @@ import { inBackground } from '../../base/background.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, MerestoneError } from '../../base/error.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { SpoolStatus } from '../../status/status.ts';
+import { blankSpoolStatus, type SpoolStatus } from '../../status/status.ts';
 import type { BatchKey } from '../../messages/telemetry.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { EventBody } from '../../messages/event.ts';
@@ -19,7 +19,6 @@ import { MemoryUndated } from './memory-undated.ts';
 import type { RetainedHead } from '../recovery/new-epoch.ts';
 import type { LeasedEvent } from '../event-queue.ts';
 import { OwedSettlements } from './owed-settlements.ts';
-import { blankSpoolStatus } from '../../status/blank-spool-status.ts';
 import type { Spool } from '../spool.ts';
 
 export interface FailoverSpoolDependencies {

@@ -1,5 +1,4 @@
-import { withDefaults } from '../blank-status.ts';
-import type { GatewayStatus, SiloStatus } from '../status.ts';
+import { type GatewayStatus, type SiloStatus, withDefaults } from '../status.ts';
 import { busFindings } from './bus-findings.ts';
 import { type Finding, sentenceOf } from './finding.ts';
 import { siloFindings } from './silo-findings.ts';
