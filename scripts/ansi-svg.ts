@@ -5,7 +5,7 @@ export function ansiToSvg(screen: string, columns: number): string {
   const height = lines.length * cell.height + border.top + border.bottom;
   const body = lines.flatMap((line, row) => runsOf(line).map((run) => drawRun(run, row))).join('\n');
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
-<title>Merestone's demo in a terminal: two tenants' readings walk from the wires to the backend</title>
+<title>Merestone's demo in a terminal: two tenants' readings go from the buses to the backend</title>
 <style>text{font:${cell.font}px ui-monospace,'DejaVu Sans Mono','SF Mono',Menlo,Consolas,monospace;white-space:pre}.b{font-weight:700}</style>
 <rect width="${width}" height="${height}" rx="10" fill="${background}"/>
 <circle cx="20" cy="19" r="5.5" fill="#ed6a5e"/><circle cx="38" cy="19" r="5.5" fill="#f4bf4f"/><circle cx="56" cy="19" r="5.5" fill="#61c554"/>

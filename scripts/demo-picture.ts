@@ -8,12 +8,12 @@ import { ansiToSvg } from './ansi-svg.ts';
 const root = join(import.meta.dirname, '..');
 const columns = 104;
 const rows = 34;
-/** Readings flow; then the broker is away; then the backlog has come through, and the sparklines tell of it. */
+/** Readings flow; then the broker is away; then the backlog has come through, and the sparklines show it. */
 const playMs = 30_000;
 const outageMs = 3000;
 const afterMs = 5000;
 /** For the uplinks to come back, and for the demo to leave. */
-const patienceMs = 40_000;
+const timeoutMs = 40_000;
 
 const socket = `merestone-picture-${process.pid}`;
 const tmux = (...words: string[]): string =>
@@ -36,7 +36,7 @@ writeFileSync(process.argv[2] ?? join(root, 'docs/demo.svg'), ansiToSvg(screen, 
 await until(() => !isRunning());
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline && !condition()) await pause(200);
 }
 

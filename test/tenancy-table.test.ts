@@ -19,14 +19,14 @@ function sectionOf(text: string, heading: string): string {
   return text.slice(from, to < 0 ? undefined : to);
 }
 
-/** The rows of its table: what stands first, and the test that stands last. */
+/** The rows of its table: the first column, and the test in the last one. */
 function rowsOf(section: string): Row[] {
   return [...section.matchAll(/^\| (.+?) \| .+ \| `(test\/[^`]+)`(?:: (.+))? \|$/gm)].map(
     ([, what, file, title]) => ({ what: what!, file: file!, title }),
   );
 }
 
-/** Rows whose test is not there, or has another title. */
+/** Rows whose test file or test title does not exist. */
 function broken(rows: readonly Row[]): Row[] {
   return rows.filter(({ file, title }) => {
     try {
@@ -38,15 +38,15 @@ function broken(rows: readonly Row[]): Row[] {
 }
 
 const tables = [
-  { heading: 'Doors', rowsMin: 30, each: 'door' },
+  { heading: 'Attack paths', rowsMin: 30, each: 'attack path' },
   { heading: 'Numbers that others tell', rowsMin: 25, each: 'number' },
 ];
 
-describe('the tables of what one may try against another', () => {
+describe('the tables of docs/tenancy.md', () => {
   const text = readFileSync(join(root, 'docs/tenancy.md'), 'utf8');
 
   for (const { heading, rowsMin, each } of tables) {
-    it(`name for every ${each} a test whose file and title are there; that it tries it, a reader judges`, () => {
+    it(`name for every ${each} a test whose file and title exist`, () => {
       const section = sectionOf(text, heading);
       const rows = rowsOf(section);
       const lines = section.match(/^\| /gm)!.length;
@@ -56,8 +56,8 @@ describe('the tables of what one may try against another', () => {
     });
   }
 
-  it('are found out where they do not', () => {
-    const [first] = rowsOf(sectionOf(text, 'Doors')) as [Row];
+  it('fail the check if a title or file does not exist', () => {
+    const [first] = rowsOf(sectionOf(text, 'Attack paths')) as [Row];
     assert.equal(broken([{ ...first, title: 'holds against everything' }]).length, 1);
     assert.equal(broken([{ ...first, file: 'test/none.test.ts' }]).length, 1);
   });

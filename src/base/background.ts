@@ -1,6 +1,6 @@
 /**
- * The one way to start work that nobody waits for: whoever starts it says who hears of its fault. `heard` must not
- * throw.
+ * The one way to start work that no caller awaits: the caller passes `heard`, which gets the error of a failed start.
+ * `heard` must not throw.
  */
 export function inBackground(work: Promise<unknown>, heard: (error: unknown) => void): void {
   work.catch(heard);

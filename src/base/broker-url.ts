@@ -12,7 +12,7 @@ const portDefault = 8883;
 const form =
   /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:[^/?#]*@)?(?:\[([^\]]*)\]|([^/?#:]*))(?::([0-9]*))?(?:[/?#].*)?$/;
 
-/** The broker in `mqtts://host[:port]`, or why it is none: `what is wrong; what to do`. */
+/** The broker in `mqtts://host[:port]`, or why the text is not one: `what is wrong; what to do`. */
 export function parseBrokerUrl(text: string): BrokerAddress | { fault: string } {
   const parts = form.exec(text);
   if (parts === null) return { fault: formFault(text) };

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-/** What sealed bytes begin with: it says how to open them. Numbers are for good. */
+/** What sealed bytes begin with: it says how to open them. A number never changes its meaning. */
 const ciphers = [
   { code: 1, name: 'aes-256-gcm' },
   { code: 2, name: 'chacha20-poly1305' },
@@ -31,7 +31,7 @@ export function seal(key: KeyObject, cipher: CipherName, plaintext: Uint8Array, 
   return Buffer.concat([Uint8Array.of(code), nonce, ciphertext, encryption.getAuthTag()]);
 }
 
-/** The plaintext, or undefined where a bit of it, of `bound` or of the key is not what it was. */
+/** The plaintext; undefined if the sealed bytes, `bound` or the key differ in any bit. */
 export function unseal(key: KeyObject, sealed: Uint8Array, bound: Uint8Array): Buffer | undefined {
   const cipher = ciphers.find(({ code }) => code === sealed[0]);
   if (cipher === undefined || sealed.length < sealBytes) return undefined;

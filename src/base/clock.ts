@@ -1,7 +1,7 @@
 export type Cancel = () => void;
 
 /**
- * All time comes in through this, so that tests can turn the hands.
+ * All time comes in through this interface, so that tests can set it.
  * Intervals, deadlines and ages use `monotonicMs`; only a sample's `ts` uses `wallMs`.
  */
 export interface Clock {

@@ -1,8 +1,12 @@
 import { ExitCode } from './exit-code.ts';
 
 /**
- * Every fault a user can meet, by name and number, so that nobody ever matches on text.
- * Numbers are for good: a retired one is not given out again. One hundred per room.
+ * The errors of the whole program: one class, and the catalogue of every fault a user can meet. Every room throws
+ * `MerestoneError`; `cli/main.ts` prints `describe()` and exits with `exitCode`.
+ *
+ * - A fault has a name and a number, so that no program has to match on text.
+ * - Numbers never change: a retired one is not given out again. One hundred per room.
+ * - The message says what is wrong, `subject` where, `hint` what to do.
  */
 const catalogue = {
   Internal: { number: 100, exit: ExitCode.Internal },
@@ -23,7 +27,7 @@ const catalogue = {
   IdentityUntrusted: { number: 302, exit: ExitCode.Config },
   IdentityOutOfTime: { number: 303, exit: ExitCode.Config },
   IdentityKeyMismatch: { number: 304, exit: ExitCode.Config },
-  /** A certificate that names somebody else than the one whose place it would take. */
+  /** The new certificate names another holder than the one it would replace. */
   IdentityForeign: { number: 305, exit: ExitCode.Permission },
 
   PortUnavailable: { number: 400, exit: ExitCode.Unavailable },
@@ -48,7 +52,7 @@ const catalogue = {
 
   SiloCrashed: { number: 700, exit: ExitCode.Internal },
   AuditDamaged: { number: 701, exit: ExitCode.Io },
-  /** Somebody else than the silo's own user answers at its socket. */
+  /** A process of another user than the silo's own answers at the silo's socket. */
   SiloStranger: { number: 702, exit: ExitCode.Permission },
 
   DaemonUnreachable: { number: 800, exit: ExitCode.Unavailable },
@@ -63,7 +67,7 @@ const catalogue = {
   SignatureRefused: { number: 902, exit: ExitCode.Permission },
   BrokerRefused: { number: 903, exit: ExitCode.Unavailable },
   StateInvalid: { number: 904, exit: ExitCode.Io },
-  /** Whoever read our rows has gone, as `head` does. */
+  /** The reader of our rows closed the pipe, as `head` does. */
   OutputClosed: { number: 905, exit: ExitCode.Good },
   DatabaseRefused: { number: 906, exit: ExitCode.Unavailable },
 } as const satisfies Record<string, { number: number; exit: ExitCode }>;
@@ -75,7 +79,7 @@ export interface ErrorDetails {
   hint?: string;
   /** The thing it happened to: a path, a bus, a device, a topic. */
   subject?: string;
-  /** True where trying again later may succeed without anybody's help. */
+  /** True if trying again later may succeed without anyone's help. */
   retryable?: boolean;
   cause?: unknown;
 }
@@ -112,7 +116,7 @@ export class MerestoneError extends Error {
   }
 }
 
-/** Of a fault that reads `what is wrong; what to do`. */
+/** The error for a fault text of the form `what is wrong; what to do`. */
 export function faultError(code: ErrorCode, fault: string, subject?: string): MerestoneError {
   const at = fault.indexOf('; ');
   const [message, hint] = at < 0 ? [fault] : [fault.slice(0, at), fault.slice(at + 2)];

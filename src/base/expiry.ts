@@ -1,7 +1,9 @@
-/** A gateway that nobody renewed for years is rarer than a clock that was never set, or that a dead battery left. */
+/**
+ * Years after the end, a clock that was never set or has a dead battery is likelier than a certificate never renewed.
+ */
 const lateRenewalMsMax = 365 * 86_400_000;
 
-/** What to do about a certificate that ended so long ago, by the clock of this box. */
+/** What to do about a certificate that ended that long ago, by the clock of this box. */
 export function expiryRemedy(sinceMs: number, renew: string): string {
   const years = Math.floor(sinceMs / lateRenewalMsMax);
   if (years < 1) return renew;

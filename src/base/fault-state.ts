@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
 
-/** A fault whose words change all the time makes one line in so long. */
+/** A fault whose text changes all the time makes at most one log line in this time. */
 const textChangeMs = 60_000;
 
 /** Something that works or fails for a while: one log line when it begins to fail, and one when it works again. */

@@ -1,6 +1,6 @@
 /**
- * The keep alive to go by where a broker's CONNACK announces another one than was asked for: it may be shorter than
- * ours, and never so long, or 0 for none, that a dead connection goes unnoticed for hours.
+ * The keep alive to use when a broker's CONNACK announces another one than was asked for. A shorter one is taken; a
+ * longer one, or 0 (off), is not: a dead connection would go unnoticed for hours.
  */
 export function keepaliveWithin(announcedSeconds: number | undefined, ownSeconds: number): number {
   return Math.min(announcedSeconds || ownSeconds, ownSeconds);

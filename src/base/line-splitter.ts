@@ -3,9 +3,9 @@ const newline = 0x0a;
 const pendingBytesMin = 4096;
 
 /**
- * Bytes in any pieces → lines without their end. Holds one unfinished line of at most `bytesMax` bytes, in at
- * most twice as many whatever the pieces are; `push` throws RangeError at a longer one, and the splitter is of no
- * more use then.
+ * Bytes in any pieces → lines without their end. Holds one unfinished line of at most `bytesMax` bytes, in a
+ * buffer of at most twice that, for pieces of any size. `push` throws RangeError at a longer line; the splitter can't
+ * be used afterwards.
  */
 export function createLineSplitter(
   bytesMax: number,

@@ -46,7 +46,9 @@ export function formatJson(record: LogRecord, wallMs: number): string {
   return `${plainJson({ time: new Date(wallMs).toISOString(), level, event, ...fields })}\n`;
 }
 
-/** One line for a person at a terminal, whatever an event or a field says: `22:15:03 warn  port lost  bus=rs485`. */
+/**
+ * One line for a person at a terminal, safe for any text in event and fields: `22:15:03 warn  port lost  bus=rs485`.
+ */
 export function formatText(record: LogRecord, wallMs: number): string {
   const pairs = Object.entries(record.fields).filter(([, value]) => value !== undefined);
   const tail = pairs.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(' ');

@@ -6,8 +6,8 @@ const lettersMin = 4;
 
 /**
  * The one of `names` that `typed` was most likely meant to be, or undefined where none is near, or several are as
- * near. A digit is never a slip: `voltage_l4` is not `voltage_l1`, nor `int61` one of `int16` and `int64`, and who
- * follows such a hint has something else without noticing.
+ * near. A digit is never a slip: `voltage_l4` is not `voltage_l1`, nor `int61` one of `int16` and `int64`: a
+ * user who followed such a hint would get another value without noticing.
  */
 export function nearestName(typed: string, names: Iterable<string>): string | undefined {
   if (typed.length > 64) return undefined;

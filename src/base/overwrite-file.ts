@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
 
-/** Overwrites what `file` holds with zeros, in place, and sees them onto the medium. `from`: what it begins with stays. */
+/** Overwrites `file` with zeros in place, from byte `from` on, and syncs them to the medium. */
 export function overwrite(file: string, from = 0): void {
   const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   const zeros = Buffer.alloc(65_536);

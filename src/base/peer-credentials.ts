@@ -29,7 +29,7 @@ let getsockopt: GetSockOpt | undefined;
 let overflowUid: number | undefined;
 
 /**
- * What no client can claim, because the kernel says it. Throws Io for a socket that is closed or no Unix
+ * The credentials that the kernel reports, which no client can forge. Throws Io for a socket that is closed or no Unix
  * socket, WrongRuntime where this machine can't tell.
  */
 export function peerCredentials(socket: Socket): PeerCredentials {
@@ -48,8 +48,8 @@ export function peerCredentials(socket: Socket): PeerCredentials {
 }
 
 /**
- * The same, where somebody is let in by it: throws too where the kernel has no name for the user. In a user
- * namespace of one's own (PrivateUsers= in a unit) every other user is that one, friend and stranger alike.
+ * The same, for deciding about access: throws also if the kernel has no name for the user. In a user namespace of its
+ * own (PrivateUsers= in a unit) a process sees every other user as that one, so it can't tell them apart.
  */
 export function provenPeer(socket: Socket): PeerCredentials {
   const credentials = peerCredentials(socket);
@@ -58,7 +58,7 @@ export function provenPeer(socket: Socket): PeerCredentials {
   throw fault('this process sees every other user as the same one (PrivateUsers= in its unit)');
 }
 
-/** What is needed to prove a peer, got before it is: a door has to hold when no more files can be opened. */
+/** Loads what a peer check needs in advance: the check must work when no more files can be opened. */
 export function prepareProof(): void {
   overflowUid ??= readOverflowUid();
   getsockopt ??= loadGetSockOpt();

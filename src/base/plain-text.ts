@@ -9,7 +9,7 @@ export function plain(text: string): string {
   return text.replace(obeyed, '\uFFFD');
 }
 
-/** The same of every text in a document, keys included: for whatever is made into words for a terminal. */
+/** The same for every text in a document, keys included: for all that is printed as words on a terminal. */
 export function plainDocument<T>(document: T): T {
   return plainValue(document) as T;
 }
@@ -26,7 +26,7 @@ export function plainJson(document: unknown): string {
   return plainJsonText(JSON.stringify(document));
 }
 
-/** The same document for a text that is JSON already: such characters stand in its strings alone. */
+/** The same document for a text that is JSON already: only its strings can hold such characters. */
 export function plainJsonText(json: string): string {
   return json.replace(obeyed, spell);
 }

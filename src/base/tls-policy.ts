@@ -7,14 +7,14 @@ const ciphers = [
   '!aNULL:!PSK',
 ].join(':');
 
-/** What every connection to a broker is held to, the gateway's and the consumer's. */
+/** The TLS rules of every connection to a broker, the gateway's and the consumer's. */
 export const tlsPolicy = {
   minVersion: 'TLSv1.2',
   ciphers,
-  // Said outright, for the environment (NODE_TLS_REJECT_UNAUTHORIZED) could change the default.
+  // Explicit, because the environment (NODE_TLS_REJECT_UNAUTHORIZED) could change the default.
   rejectUnauthorized: true,
-  // What stands in the CA file is trusted, be it a root or the CA below it that issued the broker's certificate.
+  // Every certificate in the CA file is trusted, a root or the CA below it that issued the broker's certificate.
   allowPartialTrustChain: true,
-  // By its subject alternative names alone: a CN is no name of a host any more (RFC 9525 §2).
+  // Only subject alternative names count: a CN no longer names a host (RFC 9525 §2).
   checkServerIdentity: (host, certificate) => checkServerIdentity(host, { ...certificate, subject: {} }),
 } as const satisfies ConnectionOptions;

@@ -34,8 +34,8 @@ export class TokenBucket {
   }
 
   /**
-   * Takes `count` whatever there is, and leaves a debt. With `waitMs` before each one, the rate holds over time
-   * whatever the size of a message.
+   * Takes `count` even if there is less, which leaves a debt. With `waitMs` before each one, the rate holds over time
+   * for messages of any size.
    */
   spend(count: number, nowMs: number): void {
     this.#fill(nowMs);

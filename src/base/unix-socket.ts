@@ -21,17 +21,17 @@ export async function listenLocally(server: Server, socketPath: string, key: Key
   await claim(socketPath, key);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(unusable(socketPath, key, error)));
-    // bind(2), which is part of the call, makes it; from its first moment nobody else may connect.
+    // bind(2), which is part of the call, makes it; from its first moment no other user may connect.
     const umask = process.umask(0o117);
     server.listen(socketPath, () => resolve());
     process.umask(umask);
   });
-  // accept(2) fails while there are no descriptors left; who connects then tries again.
+  // accept(2) fails while there are no descriptors left; clients that connect then try again.
   server.on('error', () => {});
   chmodSync(socketPath, 0o660);
 }
 
-/** Makes room at `socketPath`, but never by taking it from somebody who lives there. */
+/** Removes what is at `socketPath`, but never the socket of a live process. */
 async function claim(socketPath: string, key: Key): Promise<void> {
   try {
     mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o750 });

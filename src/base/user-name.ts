@@ -7,7 +7,7 @@ const textBytes = 16_384;
 
 /**
  * The name of a local user, of a directory's or of a service's dynamic one (getpwuid_r(3): what nsswitch.conf
- * names is asked); the number itself where nobody knows it. A directory may be slow: it is asked off this thread.
+ * names is asked); the number itself if no source knows it. A directory may be slow: the look-up runs off this thread.
  */
 export async function userName(uid: number): Promise<string> {
   try {

@@ -23,7 +23,7 @@ export function decodeUtf8(bytes: Buffer): string | TextFault {
 
 /**
  * What is wrong with a parsed document. A tab or an odd blank makes the parser stumble over what comes behind it,
- * so that is told instead of the parser's words.
+ * so that fault is reported instead of the parser's message.
  */
 export function yamlFaults(text: string, document: Document.Parsed): TextFault[] {
   const version = versionFault(document);
@@ -47,7 +47,7 @@ function endBefore(text: string, offset: number): number {
   return text.slice(0, text.lastIndexOf('\n', offset - 1) + 1).trimEnd().length;
 }
 
-/** In the parser's words the remedy would not be found. */
+/** Replaces messages of the parser that do not lead to the remedy. */
 const rewordings: Readonly<Record<string, { message: string; hint: string }>> = {
   MULTIPLE_DOCS: {
     message: 'a second document begins here',
@@ -97,7 +97,10 @@ const tabFault = { message: 'tabs are not allowed as indentation', hint: 'indent
 function oddFault(character: string): Omit<TextFault, 'offset'> {
   const isBlank = /\p{Z}/u.test(character);
   return isBlank
-    ? { message: `${codePoint(character)} looks like a blank and is none`, hint: 'type a blank in its place' }
+    ? {
+        message: `${codePoint(character)} looks like a blank but is not one`,
+        hint: 'type a blank in its place',
+      }
     : { message: `${codePoint(character)} stands here, which cannot be seen`, hint: 'delete it' };
 }
 

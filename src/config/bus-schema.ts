@@ -99,11 +99,11 @@ export const busSchema = z
       ignoreTransactionId: z
         .boolean()
         .default(false)
-        .describe('take an answer whatever its transaction id, for devices that do not repeat it'),
+        .describe('take an answer with any transaction id, for devices that do not repeat it'),
       ignoreUnitId: z
         .boolean()
         .default(false)
-        .describe('take an answer whatever its unit id, for devices that always give the same'),
+        .describe('take an answer with any unit id, for devices that always give the same'),
     }),
     z.strictObject({
       ...common,

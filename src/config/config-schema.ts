@@ -70,7 +70,9 @@ export type Config = z.output<typeof configSchema>;
 /** The sections whose elements are checked one by one. */
 export const elementSchemas = { silos: siloSchema, buses: busSchema, devices: deviceSchema } as const;
 
-/** The same as JSON Schema, for editors. What it can't say (who refers to whom), `merestone check` says. */
+/**
+ * The same as JSON Schema, for editors. What it can't express (references between elements), `merestone check` checks.
+ */
 export function configJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(configSchema, { io: 'input' });
   const patternProperties = { '^x-': { description: 'for anchors and notes; means nothing by itself' } };

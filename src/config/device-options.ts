@@ -4,7 +4,7 @@ import { defined } from './profile/protocol-schema.ts';
 import { registerCount } from '../reading/registers.ts';
 import type { DeviceConfig, PointConfig } from './device-schema.ts';
 
-/** Once a second is what a meter's own display does. */
+/** A meter's own display refreshes once a second. */
 const everyMsDefault = 1000;
 const responseTimeoutMsDefault = 1000;
 /** The most that Modbus allows in one request (V1.1b3 §6.1 and §6.3). */
@@ -19,7 +19,7 @@ export interface DeviceSurroundings {
   placeOf: (point?: number) => string;
 }
 
-/** A sound device of the file → its options. What the file says goes before what the profile says. */
+/** A sound device of the file → its options. The file takes precedence over the profile. */
 export function deviceOptions(
   device: DeviceConfig,
   { silo, expansion, placeOf }: DeviceSurroundings,
@@ -64,7 +64,7 @@ export function deviceOptions(
   };
 }
 
-/** What no request of this device could read. */
+/** A point too wide for one request to this device. */
 export function widthFault(device: DeviceOptions): string | undefined {
   if (device.kind !== 'modbus') return undefined;
   const { points, discover, limits } = device;

@@ -13,7 +13,7 @@ export interface RelationFault {
   text: string;
 }
 
-/** Elements whose key an earlier one has; one without a key has nobody's. */
+/** Elements whose key an earlier one has; elements without a key never match. */
 export function repeated<T>(
   elements: readonly Element<T>[],
   keyOf: (value: T) => string | undefined,

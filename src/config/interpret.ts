@@ -23,7 +23,7 @@ export function interpret(file: string, config: Config, devices: readonly Device
   };
 }
 
-/** Where everything of a silo stands that outlives it; absolute. */
+/** The folder of all that a silo keeps over a restart; absolute. */
 export function siloDirectory(
   { name, stateDir: own }: Pick<SiloConfig, 'name' | 'stateDir'>,
   stateDir: string,
@@ -80,7 +80,7 @@ function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string)
   };
 }
 
-/** The same with its port. The schema has refused what is none. */
+/** The same with its port. The schema has refused anything else. */
 function brokerUrl(text: string): string {
   const address = parseBrokerUrl(text);
   return 'fault' in address ? text : `mqtts://${formatAuthority(address)}`;

@@ -26,19 +26,31 @@ import {
 import { parseSource, type Path, type Source } from './yaml/yaml-document.ts';
 import { optionWarnings } from './warnings.ts';
 
+/**
+ * The room `config`: from the YAML file to the options that the rooms declare. `loadConfig` is the only way in; the
+ * daemon (through `config-reader.ts`, in a process of its own), `check` and the other commands call it.
+ *
+ * 1. `yaml/` parses and remembers places, so that each fault is one line `FILE:LINE:COLUMN: what; what to do`.
+ * 2. The schemas check each element by itself, `relations.ts` the elements against each other, `profile/` expands.
+ * 3. `interpret.ts` makes options: paths absolute, times in ms, sizes in bytes; the result is frozen.
+ *
+ * A file with one fault yields no options at all. Nothing here reads a certificate or opens a port.
+ */
 export type LoadResult =
   | {
       options: GatewayOptions;
-      /** What may not be meant so, one line each; those of a place in the file begin with it. */
+      /** Settings that may be unintended, one line each; one about a place in the file begins with that place. */
       warnings: string[];
-      /** A fault at the value of `path`, for what only a look outside the file can find; `what; what to do`. */
+      /**
+       * A fault at the value of `path`, for a check that looks outside the file; `text` is `what is wrong; what to do`.
+       */
       faultAt: (path: Path, text: string) => ConfigFault;
     }
   | { faults: ConfigFault[] };
 
-/** A thousand devices with a hundred points each stay under this; more is no configuration. */
+/** A thousand devices with a hundred points each stay under this. */
 const fileBytesMax = 4_000_000;
-/** Enough to see what is wrong; the rest would scroll it away. */
+/** Enough to see what is wrong; more would scroll the first ones away. */
 const faultsMax = 200;
 
 /** Profiles that come with Merestone, then the user's own. */
@@ -95,7 +107,7 @@ export function parseConfig(
   return { faults: faults.slice(0, faultsMax) };
 }
 
-/** What no line could carry, however quick its devices are. */
+/** Polling that the line can't carry even if every device answers at once. */
 function overloadFaults({ file: own, buses, devices }: GatewayOptions): ConfigFault[] {
   return overloads(buses, devices).map(({ place, message, hint }) => {
     const [, file = own, line = '1', column = '1'] = /^(.*):(\d+):(\d+)$/.exec(place ?? '') ?? [];
@@ -128,14 +140,14 @@ function interpretDevices(
   );
 }
 
-/** Where the daemon of this configuration is reached, whatever else is wrong with the file by now. */
+/** Where the daemon of this configuration is reached, even if the file has faults by now. */
 export function findControlSocket(file: string): string {
   const absolute = path.resolve(file);
   const { value } = parseSource(absolute, readConfig(absolute));
   return commonPaths(absolute, value).controlSocket;
 }
 
-/** The elements that their schema accepts: one broken device hides no fault of another. */
+/** The elements that their schema accepts: a faulty device hides no fault of another. */
 function sectionsOf(file: string, value: unknown, issues: readonly z.core.$ZodIssue[]): Sections {
   const section = <Name extends keyof typeof elementSchemas>(name: Name) => {
     const raw: unknown = (value as Partial<Config> | null)?.[name];
@@ -160,7 +172,7 @@ function sectionsOf(file: string, value: unknown, issues: readonly z.core.$ZodIs
   };
 }
 
-/** As far as they are sound; for the rest the defaults stand in. */
+/** As far as they are valid; the defaults replace the rest. */
 function commonPaths(file: string, value: unknown): Sections['paths'] {
   const resolve = (text: string): string => path.resolve(path.dirname(file), text);
   const { stateDir, control } = (value ?? {}) as { stateDir?: unknown; control?: unknown };

@@ -5,11 +5,11 @@ import type { Limit } from '../reading/range.ts';
 import { registerCount } from '../reading/registers.ts';
 
 /*
- * What of a Modbus point does not go together, whether it stands in the configuration or in a profile. Each fault is
+ * Contradictions within a Modbus point, for the configuration and for profiles alike. Each fault reads
  * `what is wrong; what to do`.
  */
 
-/** What of a point these rules look at. `address` is absent where a SunSpec model tells it. */
+/** The keys that these rules look at. `address` is absent if a SunSpec model tells it. */
 export interface PointShape {
   table: 'coil' | 'discrete' | 'input' | 'holding';
   address?: number | undefined;
@@ -36,7 +36,7 @@ export function pointWidth(point: PointShape): number {
   });
 }
 
-/** The keys of one point that do not go together. */
+/** Contradictions between the keys of one point. */
 export function pointFaults(point: PointShape): [key: keyof PointShape, message: string][] {
   const bitTable = point.table === 'coil' || point.table === 'discrete';
   const faults: [keyof PointShape, string][] = [];
@@ -97,7 +97,7 @@ export interface ListedPoint {
   model?: readonly number[] | undefined;
 }
 
-/** What does not go together between the points of one device. */
+/** Contradictions between the points of one device. */
 export function listFaults(
   points: readonly ListedPoint[],
 ): { index: number; key: 'name' | 'scaleFrom'; message: string }[] {
@@ -121,7 +121,7 @@ export function listFaults(
   });
 }
 
-/** The same name may stand for the same value of different SunSpec models. */
+/** Different SunSpec models may give the same value under the same name. */
 function overlaps(one: ListedPoint, other: ListedPoint): boolean {
   if (one.model === undefined || other.model === undefined) return true;
   return one.model.some((model) => other.model!.includes(model));

@@ -6,8 +6,8 @@ import { rangeKeys } from './profile/range-schema.ts';
 import { label } from './yaml/scalars.ts';
 
 /*
- * The keys of a Modbus point, for the configuration and for profiles alike. What of them does not go together is
- * refused by point-rules.ts, through both doors.
+ * The keys of a Modbus point, for the configuration and for profiles alike. Contradictions between
+ * them are refused by point-rules.ts, for both.
  */
 
 const order = z.enum(['big', 'little']);
@@ -33,7 +33,7 @@ function markerFault(input: unknown): string {
   return `${JSON.stringify(input)} is no marker; write a raw number such as 0x8000 (in quotes beyond 2^53), nan, all-ones, int-min or int-max`;
 }
 
-/** One marker, or a list of them; an empty one takes the defaults of a profile away. */
+/** One marker, or a list of them; an empty list removes the defaults of a profile. */
 export const invalidMarkers = z
   .union([marker, z.array(marker).max(16)], { error: ({ input }) => markerFault(input) })
   .transform((markers) => [markers].flat())
@@ -44,7 +44,7 @@ export const addressKey = z
   .int()
   .min(0)
   .max(65_535)
-  .describe('zero-based, as on the wire: 40001 of a manual is holding 0');
+  .describe('zero-based, as in the request: 40001 of a manual is holding 0');
 export const typeKey = z
   .enum(registerTypes)
   .describe('how the registers are read; bool for coil and discrete');

@@ -7,11 +7,11 @@ import type { DeviceConfig } from './device-schema.ts';
 import type { RelationFault } from './element.ts';
 import type { Sections } from './relations.ts';
 
-/** What the profiles of the sound devices come to, by the device's index, and what is wrong with them. */
+/** The expanded profiles of the valid devices, by the device's index, and what is wrong with them. */
 export interface Expansions {
   expansions: ReadonlyMap<number, Expansion>;
   faults: RelationFault[];
-  /** What may not be meant so. */
+  /** Settings that may be unintended. */
   warnings: RelationFault[];
 }
 
@@ -61,7 +61,7 @@ function misfitOf({ name, shape }: Profile, bus: BusConfig): string | undefined 
   return undefined;
 }
 
-/** A line can be set otherwise at the device, so this is no fault; but it is the first thing to look at. */
+/** The device may have been set to other line parameters, so this is a warning; it is the first thing to check. */
 function lineWarning({ name, shape }: Profile, bus: BusConfig): string | undefined {
   if (shape.line === undefined || !('baudRate' in bus)) return undefined;
   const [own, shipped] = [formatLine({ dataBits: 8, ...bus }), formatLine(shape.line)];
@@ -91,7 +91,7 @@ function settingsOf({ every, only, settings, ranges, identify }: DeviceConfig) {
   };
 }
 
-/** The key without which the profile would do. */
+/** The key that conflicts with the profile. */
 function culprit(profile: Profile | undefined, device: DeviceConfig): keyof DeviceConfig {
   const optional = ['settings', 'only', 'ranges'] as const;
   if (profile === undefined) return 'profile';

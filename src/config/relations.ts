@@ -9,7 +9,7 @@ import { type CommonPaths, siloFaults } from './silo-relations.ts';
 import type { SiloConfig } from './silo-schema.ts';
 import type { Path } from './yaml/yaml-document.ts';
 
-/** What the file holds, as far as it is sound; names of unsound elements count, so that one fault stays one. */
+/** What the file holds, as far as it is valid; names of invalid elements count, so that one fault causes no second. */
 export interface Sections {
   silos: Element<SiloConfig>[];
   buses: Element<BusConfig>[];
@@ -19,7 +19,7 @@ export interface Sections {
   paths: CommonPaths;
 }
 
-/** What no single element can know: names, references, and who shares what with whom. */
+/** Checks across elements: unique names, references, and what several elements share. */
 export function relationFaults(sections: Sections): RelationFault[] {
   return [
     ...siloFaults(sections.silos, sections.paths),
@@ -86,7 +86,7 @@ const modbusKeys = ['unitId', 'points', 'registersMax', 'bitsMax', 'gapMax', 're
 
 const serialKeys = ['protocol', 'measureMax'] as const;
 
-/** A device must have what its bus needs to talk to it, and one source of what to read. */
+/** A device must have the keys that its bus needs, and one source of its points. */
 function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[] {
   const own = sourceKeys[driverOfBus(bus.kind).deviceKind];
   const faults: RelationFault[] = [];
@@ -117,7 +117,7 @@ function fitFaults(device: DeviceConfig, bus: BusConfig, at: At): RelationFault[
   return [...faults, ...listed.map(({ index, key, message }) => at(message, 'points', index, key))];
 }
 
-/** Two devices may not be one by accident: one tenant would get the other's readings. */
+/** Two entries must not mean the same device by accident: one tenant would get the other's readings. */
 function neighbourFaults({ devices, siloNames }: Sections): RelationFault[] {
   const only = siloNames.size === 1 ? [...siloNames][0] : undefined;
   const sameName = repeated(devices, ({ name, silo }) => `${silo ?? only} ${name}`).map(

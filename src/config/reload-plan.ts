@@ -23,9 +23,9 @@ export interface ReloadResult {
   buses: BusOutcome[];
 }
 
-/** What whoever asked for it is told. */
+/** What the `reload` command reports. */
 export interface ReloadReport extends ReloadResult {
-  /** What of the new configuration may not be meant so; absent where nothing is. */
+  /** Settings of the new configuration that may be unintended; absent if there are none. */
   warnings?: string[];
 }
 

@@ -6,7 +6,7 @@ import { withoutPlaces } from '../fieldbus/drivers.ts';
 import type { DeviceOptions } from '../fieldbus/options.ts';
 import type { SiloOptions } from '../silo/options.ts';
 
-/** What the configuration says of one silo: itself and its devices, and nothing of anybody else's. */
+/** What the configuration says of one silo: itself and its devices, and nothing of another silo. */
 export interface OwnPart {
   silo: SiloOptions;
   devices: readonly DeviceOptions[];
@@ -22,14 +22,14 @@ export function digestOf(part: OwnPart): string {
   return createHash('sha256').update(exactJson(part)).digest('hex');
 }
 
-/** Hex SHA-256 of nothing: what a silo that is taken out of the configuration has left of it. */
+/** Hex SHA-256 of the empty string: the hash for a silo that was taken out of the configuration. */
 export const digestOfNothing = createHash('sha256').digest('hex');
 
 type Path = readonly string[];
 
 /**
  * What differs, as paths of configuration keys, such as `quota.samplesPerSecond` or `devices.boiler.every`;
- * never a value. Empty where nothing does.
+ * never a value. Empty if nothing differs.
  */
 export function changedKeys(before: OwnPart, after: OwnPart): string[] {
   const paths = [
@@ -41,12 +41,12 @@ export function changedKeys(before: OwnPart, after: OwnPart): string[] {
   );
   const told = paths.filter(([, name, key]) => !(reprofiled.has(name) && followsProfile.has(key ?? '')));
   const words = new Set(told.map(textOf));
-  // The keys follow the state folder where they have no place of their own; then it is told once.
+  // Without `keyDir` the keys move with the state folder; that is reported once.
   if (words.has('stateDir')) words.delete('spool.keyDir');
   return [...words];
 }
 
-/** A point's interval is its device's where it has none of its own: it is told once. */
+/** A point without an interval has its device's: the change is reported once, for the device. */
 function asWritten(device: DeviceOptions): unknown {
   if (!('points' in device)) return device;
   const points = device.points.map(({ everyMs, ...point }) =>
@@ -55,7 +55,7 @@ function asWritten(device: DeviceOptions): unknown {
   return { ...device, points };
 }
 
-/** What a profile fills in: where the profile is another, it is not told again key by key. */
+/** The keys that a profile fills in: a change of profile is not reported again key by key. */
 const followsProfile = new Set(['points', 'protocol', 'discover', 'identify']);
 
 function* differences(before: unknown, after: unknown, path: Path): Generator<Path> {
@@ -95,7 +95,7 @@ function isNamedList(value: unknown): value is Named[] {
   return Array.isArray(value) && value.every((each) => isRecord(each) && typeof each['name'] === 'string');
 }
 
-/** Options carry their unit in the name and stand in groups of our own; the file's keys do neither. */
+/** Options have units in their names and groups of their own; the file's keys have neither. */
 const keyOf: Readonly<Record<string, string>> = {
   memoryMbMax: 'memoryMax',
   keyDirectory: 'spool.keyDir',

@@ -16,7 +16,7 @@ type Silo = Element<SiloConfig>;
 /** sun_path of Linux has 108 bytes, the last one NUL (unix(7)). */
 const socketPathBytesMax = 107;
 
-/** Where two silos would have something in common, the wall between them would have a hole. */
+/** Two silos must not share a key, certificate, socket or folder: either could then reach the other's data. */
 export function siloFaults(silos: readonly Silo[], paths: CommonPaths): RelationFault[] {
   const { resolve } = paths;
   return [
@@ -26,7 +26,7 @@ export function siloFaults(silos: readonly Silo[], paths: CommonPaths): Relation
     })),
     ...repeated(silos, ({ identity }) => resolve(identity.privateKey)).map(({ index, first }) => ({
       path: ['silos', index, 'identity', 'privateKey'],
-      text: `silo '${first.value.name}' has the same private key; give each silo its own: a shared key is no wall`,
+      text: `silo '${first.value.name}' has the same private key; give each silo its own: a shared key separates nothing`,
     })),
     ...repeated(silos, ({ identity }) => resolve(identity.certificate)).map(({ index, first }) => ({
       path: ['silos', index, 'identity', 'certificate'],
@@ -35,11 +35,11 @@ export function siloFaults(silos: readonly Silo[], paths: CommonPaths): Relation
     ...silos.flatMap((silo) => socketFaults(silo, paths)),
     ...repeated(silos, ({ socket }) => socket && resolve(socket)).map(({ index, first }) => ({
       path: ['silos', index, 'socket'],
-      text: `silo '${first.value.name}' has the same socket; give each its own: one door cannot lead into two silos`,
+      text: `silo '${first.value.name}' has the same socket; give each its own: one socket cannot serve two silos`,
     })),
     ...repeated(silos, ({ spool }) => spool.keyDir && resolve(spool.keyDir)).map(({ index, first }) => ({
       path: ['silos', index, 'spool', 'keyDir'],
-      text: `silo '${first.value.name}' has the same folder of keys; give each its own: a shared key is no wall`,
+      text: `silo '${first.value.name}' has the same folder of keys; give each its own: a shared key separates nothing`,
     })),
     ...floorFaults(silos, paths),
     ...keyFaults(silos, paths),
@@ -60,25 +60,25 @@ function socketFaults({ index, value }: Silo, { resolve, controlSocket }: Common
   return at(`a socket's path has ${socketPathBytesMax} bytes at most, and this one ${bytes}; shorten it`);
 }
 
-/** Two silos on one floor, or one within another's. */
+/** Two silos with one state folder, or one within the other's. */
 function floorFaults(silos: readonly Silo[], { stateDir, resolve }: CommonPaths): RelationFault[] {
   const floors = silos.map((silo) => ({ ...silo, floor: siloDirectory(silo.value, stateDir, resolve) }));
   return floors.flatMap((later, position) =>
     floors.slice(0, position).flatMap((earlier): RelationFault[] => {
       const blamed = later.value.stateDir === undefined ? earlier : later;
       const other = blamed === later ? earlier : later;
-      // Two silos of one name have one folder, and are told of for their name.
+      // Two silos of one name have one folder, and are reported for their name.
       if (blamed.value.stateDir === undefined) return [];
       const relation = relationOf(blamed.floor, other.floor);
       if (relation === undefined) return [];
       const whose = `the state folder of silo '${other.value.name}' (${other.floor})`;
-      const text = `this ${relation} ${whose}; give each its own: a wall between two rooms with one floor is no wall`;
+      const text = `this ${relation} ${whose}; give each its own: a shared folder separates nothing`;
       return [{ path: ['silos', blamed.index, 'stateDir'], text }];
     }),
   );
 }
 
-/** Whoever copies a folder of spools must not have their keys with it. */
+/** A copy of a folder of spools must not contain their keys. */
 function keyFaults(silos: readonly Silo[], { stateDir, resolve }: CommonPaths): RelationFault[] {
   return silos.flatMap((silo) => {
     if (silo.value.spool.keyDir === undefined) return [];

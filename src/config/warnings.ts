@@ -2,14 +2,14 @@ import { isLoopback } from '../base/loopback.ts';
 import type { SiloOptions } from '../silo/options.ts';
 import type { GatewayOptions } from './options.ts';
 
-/** What a sound configuration says and may not mean, one line each. */
+/** Settings of a valid configuration that may be unintended, one line each. */
 export function optionWarnings({ silos, devices, http }: GatewayOptions): string[] {
   const idle = silos.filter(({ name }) => !devices.some(({ silo }) => silo === name));
   const warnings = idle.map(({ name }) => `silo '${name}' has no devices: nothing will be read for it`);
   if (http === undefined || !('host' in http)) return warnings;
   if (!isLoopback(http.host)) {
     warnings.push(
-      `http.listen: whoever reaches ${http.host} reads the status of every tenant here; 127.0.0.1 keeps it on this box`,
+      `http.listen: anyone who reaches ${http.host} can read the status of every tenant here; 127.0.0.1 keeps it on this box`,
     );
   }
   if (hasOwnProcesses(silos)) {
@@ -20,7 +20,7 @@ export function optionWarnings({ silos, devices, http }: GatewayOptions): string
   return warnings;
 }
 
-/** Several tenants, and one at least that has been given a user of its own. */
+/** Several tenants, at least one of which has a user of its own. */
 function hasOwnProcesses(silos: readonly SiloOptions[]): boolean {
   return silos.length > 1 && silos.some(({ isolation }) => isolation.kind === 'process');
 }

@@ -1,4 +1,4 @@
-/** Colours of the 256-colour palette, which every terminal since the nineties understands. */
+/** Colours of the 256-colour palette, which every terminal understands. */
 export const ansi = {
   text: 252,
   quiet: 245,

@@ -13,15 +13,15 @@ const answerWithinMs = 5000;
 export type Attempt = 'refused' | 'accepted' | 'unanswered';
 
 /**
- * Tries to climb over the wall: with the first tenant's own certificate, a well-formed batch in the second
- * tenant's name, to the second tenant's topic.
+ * Attacks the tenants' isolation: with the first tenant's own certificate, it publishes a well-formed batch in the
+ * second tenant's name to the second tenant's topic.
  */
 export async function attack(environment: Environment): Promise<Attempt> {
   const [attacker, victim] = tenants;
   const { certificate, privateKey } = environment.pem(attacker.gateway);
   const client = mqtt.connect(`mqtts://localhost:${environment.broker.port}`, {
     protocolVersion: 4,
-    clientId: 'intruder',
+    clientId: 'attacker',
     cert: await readFile(certificate),
     key: await readFile(privateKey),
     ca: await readFile(environment.ca),

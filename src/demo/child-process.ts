@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { systemClock } from '../base/clock.ts';
 
 const program = join(import.meta.dirname, '../cli/merestone.js');
-/** `merestone run` stops within 5 s; then it is no longer asked. */
+/** `merestone run` stops within 5 s; then it is killed. */
 const leaveWithinMs = 8000;
 /** Lines for the message where it fails: an error and its stack. */
 const lastOutputMax = 12;
@@ -27,7 +27,7 @@ export class Child {
   constructor(words: readonly string[], { logFile, onLine, onErrorLine }: ChildOptions) {
     this.name = `merestone ${words[0]}`;
     const log = createWriteStream(logFile);
-    // In a group of its own: a Ctrl-C in the terminal comes to us alone, and we stop it in its turn.
+    // In a group of its own: a Ctrl-C in the terminal reaches only this process, which then stops the child.
     const child = spawn(process.execPath, ['--disable-sigusr1', program, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -8,7 +8,7 @@ export interface Wiring {
   wind: string;
 }
 
-/** The configuration of the demo's gateway: two silos on shared wires. Paths count from its own folder. */
+/** The configuration of the demo's gateway: two silos on shared buses. Paths are relative to its folder. */
 export function configText({ brokerPort, plantPort, rs485, wind }: Wiring): string {
   const [acme, borealis] = tenants;
   const silo = (name: string, gateway: string): string => `
@@ -19,7 +19,7 @@ export function configText({ brokerPort, plantPort, rs485, wind }: Wiring): stri
       ca: ./ca.crt
       protocol: 3.1.1
     batch: { linger: 500ms }`;
-  return `# Written by merestone demo: one box for two tenants of a building, on shared wires.
+  return `# Written by merestone demo: one box for two tenants of a building, on shared buses.
 stateDir: ./state
 control: { socket: ./control.sock }
 silos:${silo(acme.silo, acme.gateway)}${silo(borealis.silo, borealis.gateway)}

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 /** A start of Node on a busy machine, a TLS handshake, two subscriptions. */
 const readyWithinMs = 60_000;
 
-/** What the backend finds wrong is told by its first few findings. */
+/** The summary lists this many of the backend's findings, the first ones. */
 const alarmsMax = 10;
 
 /** Both ends included. */
@@ -32,11 +32,11 @@ interface Notice {
   streams?: { tenant: string; received: number; missing: SeqRange[]; verified: SeqRange[] }[];
 }
 
-/** The backend's side: `merestone consume`, whose rows and notices go into the scene. */
+/** The backend's side: `merestone consume`, whose rows and notices go into the model. */
 export class DemoBackend {
   readonly child: Child;
   readonly #model: DemoModel;
-  /** Aborted by good news: it is connected. */
+  /** Aborted once it is connected. */
   readonly #heard = new AbortController();
 
   constructor(environment: Environment, model: DemoModel) {
@@ -54,7 +54,7 @@ export class DemoBackend {
     );
   }
 
-  /** Resolves when every row from now on will be received, or on abort. Throws Internal where it does not come to that. */
+  /** Resolves when every row from now on will be received, or on abort. Throws Internal if that never happens. */
   async ready(signal: AbortSignal): Promise<void> {
     const timeoutMs = AbortSignal.any([signal, this.#heard.signal]);
     await Promise.race([sleep(systemClock, readyWithinMs, timeoutMs), this.child.exited]);
@@ -91,7 +91,7 @@ function sizeOf(ranges: readonly SeqRange[]): number {
   return ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
 }
 
-/** Undefined for a line that is none: what Node itself says of a crash, for example. */
+/** Undefined for any other line, such as Node's own report of a crash. */
 function parseNotice(line: string): Notice | undefined {
   try {
     return JSON.parse(line) as Notice;

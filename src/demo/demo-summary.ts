@@ -26,11 +26,11 @@ export interface Summary {
   reasons: string[];
   seconds: number;
   tenants: TenantSummary[];
-  /** Publishes with one tenant's certificate to another tenant's topic. `arrived`: rows under a name they should not bear. */
+  /** Publishes with one tenant's certificate to another tenant's topic. `arrived`: rows under another tenant's name. */
   crossTenant: { attempts: number; refused: number; arrived: number };
 }
 
-/** The verdict: both tenants' readings came through, from every device, and the wall held. */
+/** The verdict: both tenants' readings came through, from every device, and every attack was refused. */
 export function summarize(
   model: DemoModel,
   attempts: readonly Attempt[],
@@ -76,12 +76,12 @@ export function summarize(
 export function describeSummary({ seconds, tenants, crossTenant, reasons }: Summary): string {
   const { attempts, refused } = crossTenant;
   return [
-    `In ${seconds} s, from the wires to the backend:`,
+    `In ${seconds} s, from the buses to the backend:`,
     ...tenants.flatMap(({ tenant, samples, batches, rows, verified, gaps, duplicates, devices }) => [
       `  ${tenant}: ${samples} samples, ${rows} rows of ${devices.join(', ') || 'no device'}`,
       `    ${batches} batches, ${gaps} missing, ${duplicates} twice, ${verified} as signed`,
     ]),
-    `  ${refused} of ${attempts} attempts to cross the wall refused`,
+    `  ${refused} of ${attempts} attempts to cross tenants refused`,
     ...reasons.map((reason) => `  not well: ${reason}`),
   ].join('\n');
 }

@@ -14,7 +14,7 @@ import { openPtyPair } from '../simulator/pty.ts';
 import { backend, tenants, unitIds } from './tenants.ts';
 import { configText } from './config-text.ts';
 
-/** Everything around the gateway: a folder, certificates, a broker, wires with devices on them, a configuration. */
+/** Everything around the gateway: a folder, certificates, a broker, buses with devices, a configuration. */
 export interface Environment {
   directory: string;
   configFile: string;
@@ -31,7 +31,7 @@ export interface Environment {
 /** A character on the line: 11 bits at 19,200 baud. */
 const characterMs = (11 * 1000) / 19_200;
 
-/** Throws what the part that failed throws; what stood by then is taken down. */
+/** Throws what the failed part throws; the parts made before it are taken down. */
 export async function openEnvironment(): Promise<Environment> {
   await using parts = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'merestone-demo-'));

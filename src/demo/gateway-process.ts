@@ -39,11 +39,11 @@ export class GatewayProcess {
       { item: ({ silo, sample }) => this.#model.takeSample(silo, sample), lost: () => {} },
       this.#leaving.signal,
     );
-    // The daemon's end ends both; why it ended is for the one who looks at the child.
+    // Both end with the daemon; the caller that watches the child says why it ended.
     this.#watching = Promise.allSettled([tail, this.#poll(control)]);
   }
 
-  /** Looks once more, then has the daemon leave. */
+  /** Reads the status once more, then stops the daemon. */
   async stop(): Promise<void> {
     if (this.#control !== undefined && this.child.running)
       await this.#pollStatus(this.#control).catch(() => {});

@@ -9,7 +9,7 @@ export type Reading = { value: Value } | { quality: Quality };
 export interface TenantModel extends Tenants {
   status: SiloStatus | undefined;
   deviceStatus: ReadonlyMap<string, DeviceStatus>;
-  /** The last value of each device's points as the gateway took it, or why there is none. */
+  /** The last value of each device's points as the gateway took it, or why it has no value. */
   latest: Map<string, Map<string, Reading>>;
   /** Rows since the last one of this tenant was shown. */
   fresh: Row[];
@@ -34,7 +34,7 @@ const historySeconds = 60;
 const rowsShownMax = 200;
 /** Rows that wait to be chosen from; the newest are the most interesting. */
 const freshMax = 50;
-/** Rates are means over so many full seconds. */
+/** Rates are means over this many full seconds. */
 const rateSeconds = 5;
 
 /** What has been seen of the demo so far: everything that the view and the summary are made of. */
@@ -46,10 +46,10 @@ export class DemoModel {
   leaving = false;
   brokerUp = true;
   unplugged = false;
-  /** Attempts to reach over the wall that the broker refused, and rows that got over it. */
+  /** Attempts to publish as another tenant that the broker refused, and rows that arrived in spite of it. */
   refused = 0;
   strays = 0;
-  /** What the backend found that its sender did not sign or may not claim. */
+  /** What the backend received that its sender did not sign or may not claim. */
   readonly alarms: string[] = [];
   #second = 0;
   #turn = 0;
@@ -93,7 +93,7 @@ export class DemoModel {
     return this.tenants.reduce((sum, tenant) => sum + ratePerSecond(tenant.rowsBySecond), 0);
   }
 
-  /** `elapsedMs` since the curtain rose: moves the histories on. */
+  /** `elapsedMs` since the demo began: moves the histories on. */
   tick(elapsedMs: number): void {
     for (const second = Math.floor(elapsedMs / 1000); this.#second < second; this.#second += 1) {
       for (const history of this.tenants.flatMap((tenant) => [tenant.samplesBySecond, tenant.rowsBySecond])) {
@@ -151,7 +151,7 @@ export class DemoModel {
   }
 }
 
-/** In a word, how the tenant's link to the broker is, or its silo where there is no link. */
+/** In a word, the state of the tenant's broker connection, or of its silo if there is no connection. */
 export function stateOf({ status }: TenantModel): string {
   return status?.uplink?.state ?? status?.state ?? 'starting';
 }

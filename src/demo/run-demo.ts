@@ -14,7 +14,7 @@ import { progressLine, summarize, type Summary } from './demo-summary.ts';
 import { view } from './view.ts';
 
 export interface PlayOptions {
-  /** Ends by itself so long after both tenants are online; undefined: when a key or a signal says so. */
+  /** Ends by itself this long after both tenants are online; undefined: only a key or a signal ends it. */
   ms: number | undefined;
   /** A full screen, or lines of progress. */
   screen: boolean;
@@ -22,7 +22,7 @@ export interface PlayOptions {
   signal: AbortSignal;
 }
 
-/** Where it takes longer, the time runs all the same, and the verdict says what is missing. */
+/** If it takes longer, the time starts anyway, and the verdict says what is missing. */
 const onlineWithinMs = 60_000;
 const frameMs = 200;
 const progressEveryMs = 2000;
@@ -30,7 +30,13 @@ const progressEveryMs = 2000;
 const settledAfterMs = 300;
 const settleMs = 3000;
 
-/** The whole demo, from an empty folder to no trace. Never throws: what failed stands in `failure`. */
+/**
+ * The room `demo`: the whole path on one screen, without hardware. It makes an environment in a temporary folder
+ * (`environment.ts`: certificates, broker, simulated buses), starts the gateway and the backend as child processes, and
+ * draws what both report (`model.ts`, `view.ts`). Only `cli/demo.ts` calls it. Invariants: the gateway and the backend
+ * are the product's own commands, nothing in them knows of the demo; every child process is stopped and the folder
+ * removed at the end, after a fault too. Never throws: what failed is in `failure`.
+ */
 export async function play(options: PlayOptions): Promise<{ summary: Summary; failure: unknown }> {
   const demo = new DemoRun(options);
   // Even a fault of our own must not leave children behind.
@@ -55,7 +61,7 @@ class DemoRun {
   readonly #startedAtMs = systemClock.monotonicMs();
   #failure: unknown;
   #environment: Environment | undefined;
-  /** What keys ask for happens in turn. */
+  /** Actions of the keys run one after the other. */
   #acts: Promise<void> = Promise.resolve();
 
   constructor(options: PlayOptions) {
@@ -84,7 +90,7 @@ class DemoRun {
     await gatewayProcess.ready(this.#ending.signal);
 
     await this.#untilOver();
-    // From here on a child that ends does what it should.
+    // From here on a child that ends is expected to.
     this.#ending.abort();
     this.#model.leaving = true;
     await this.#acts;

@@ -3,7 +3,7 @@ import { bold, fit, ansi, span, spread, type Line, type Span } from './ansi.ts';
 import { ratePerSecond, stateOf, type Reading, type TenantModel } from './model.ts';
 import { showValue } from './value-text.ts';
 
-/** One tenant's side of the wall: `width` columns, `rows` lines with its frame. */
+/** One tenant's panel: `width` columns, `rows` lines with its frame. */
 export function panel(tenant: TenantModel, width: number, rows: number): Line[] {
   const inner = width - 4;
   const content = [
@@ -42,7 +42,7 @@ function link(tenant: TenantModel, width: number): Line {
   return spread(left, [span(roundTrip, ansi.quiet)], width);
 }
 
-/** What comes in from the wires, and what comes out at the backend. */
+/** What comes in from the buses, and what arrives at the backend. */
 function flow(tenant: TenantModel, width: number): Line {
   const samples = `${ratePerSecond(tenant.samplesBySecond).toFixed(1)} samples/s`;
   const rows = `${ratePerSecond(tenant.rowsBySecond).toFixed(0).padStart(4)} rows/s `;

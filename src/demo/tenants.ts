@@ -11,7 +11,7 @@ export interface Tenants {
 
 interface DemoDevice {
   name: string;
-  /** The points that the screen shows, the dearest first. */
+  /** The points that the screen shows, the most important first. */
   points: readonly { name: string; unit?: string }[];
 }
 
@@ -76,5 +76,5 @@ export const tenants: readonly [Tenants, Tenants] = [
 /** The backend's certificate. */
 export const backend = { tenant: 'operator', gateway: 'backend' };
 
-/** Unit ids on the wire. The two floors share both lines. */
+/** Unit ids on the bus. The two floors share both lines. */
 export const unitIds = { mainMeter: 1, chiller: 2, boiler: 11, coldRoom: 12 } as const;

@@ -1,6 +1,6 @@
 import type { Value } from '../reading/sample.ts';
 
-/** SenML unit codes (RFC 8428) as people write them, with the decimals that keep a value calm. */
+/** SenML unit codes (RFC 8428) as people write them, with as many decimals as keep a value from flickering. */
 const units: Record<string, { sign: string; decimals: number }> = {
   W: { sign: 'W', decimals: 0 },
   VA: { sign: 'VA', decimals: 0 },

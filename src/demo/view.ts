@@ -18,7 +18,7 @@ const panelFixedRows = 7;
 /** Header, blank, walk, blank, panels, blank, title, rows, blank, footer: all but panels and rows. */
 const fixedRows = 1 + 1 + 3 + 1 + 1 + 1 + 1 + 1;
 
-/** Values get what they need, the rows of the backend the rest, but so many at least. */
+/** Values get what they need, the rows of the backend the rest, but at least this many. */
 const rowsMin = 4;
 
 /** The whole screen, exactly `size`. `frame` counts pictures, for what moves. */
@@ -52,7 +52,7 @@ function tooSmall(size: Size): Line[] {
 }
 
 function header(model: DemoModel, elapsedMs: number, width: number): Line {
-  const left = [bold('▙ Merestone'), span('   one box, two tenants, a wall between', ansi.quiet)];
+  const left = [bold('▙ Merestone'), span('   one box, two tenants, isolated', ansi.quiet)];
   const state = model.leaving ? 'leaving…' : model.gateway === undefined ? 'starting…' : 'live';
   return spread(
     left,
@@ -123,7 +123,7 @@ function footer(model: DemoModel, width: number): Line {
     ...key('q', 'quit'),
     ...key('b', model.brokerUp ? 'stop the broker' : 'start the broker'),
     ...key('d', model.unplugged ? 'plug the cold room in' : 'unplug the cold room'),
-    ...key('x', 'try the wall'),
+    ...key('x', 'attack'),
   ];
   return spread(keys, [span(model.brokerUp ? 'try to break it' : 'nothing is lost', ansi.faint)], width);
 }

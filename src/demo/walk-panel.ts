@@ -1,10 +1,10 @@
 import { bold, fit, ansi, span, widthOf, type Line, type Span } from './ansi.ts';
 import { ratePerSecond, type DemoModel, type TenantModel } from './model.ts';
 
-/** How a bus is called where there is little room. */
+/** Short names of the buses. */
 const busKinds: Record<string, string> = { 'modbus-tcp': 'TCP', 'modbus-rtu': 'RTU', serial: 'NMEA' };
 
-/** From the wires through the box to the backend, as three lines: what a reading walks. */
+/** The path of a reading, from the buses through the box to the backend, as three lines. */
 export function walk(model: DemoModel, width: number, frame: number): Line[] {
   const total = model.samplesPerSecond;
   const rate = total.toFixed(1).padStart(4);
@@ -12,7 +12,7 @@ export function walk(model: DemoModel, width: number, frame: number): Line[] {
   const end = destination(model, frame);
   const columns = model.tenants.map((tenant) => column(tenant, model, frame));
   const bareWidth = busWidth + 3 + widthOf(start) + Math.max(...columns.map(widthOf)) + widthOf(end);
-  // A wide screen lengthens all four stretches alike.
+  // A wide screen lengthens all four connections alike.
   const stretch = Math.max(1, Math.floor((width - bareWidth) / 4));
   const rule = span('─'.repeat(stretch), ansi.faint);
   const columnWidth = Math.max(...columns.map(widthOf)) + stretch;
@@ -61,10 +61,10 @@ function column(tenant: TenantModel, model: DemoModel, frame: number): Line {
 function isolationLine(model: DemoModel, width: number): Line {
   const [words, colour] =
     model.strays > 0
-      ? [' the wall is broken ', ansi.bad]
+      ? [' isolation is broken ', ansi.bad]
       : model.refused > 0
-        ? [` the wall holds: ${model.refused} refused `, ansi.good]
-        : [' the wall ', ansi.quiet];
+        ? [` isolation holds: ${model.refused} refused `, ansi.good]
+        : [' isolation ', ansi.quiet];
   const side = '┄'.repeat(Math.max(1, (width - words.length) >> 1));
   return fit([span(side, ansi.faint), span(words, colour), span(`${side}┄`, ansi.faint)], width);
 }
@@ -78,7 +78,7 @@ function destination(model: DemoModel, frame: number): Line {
   ];
 }
 
-/** An arrowhead, lit in every sixth picture; each next one on the walk has its turn one picture later. */
+/** An arrowhead, lit in every sixth picture; each next one on the path is lit one picture later. */
 function arrow(flowing: boolean, turn: number): Span {
   return span('▸', flowing && turn % 6 === 0 ? ansi.light : flowing ? ansi.quiet : ansi.faint);
 }

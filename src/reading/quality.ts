@@ -1,5 +1,5 @@
 /**
- * Why a point has no value, or one that is not to be trusted:
+ * Why a point has no value, or has one that can't be trusted:
  * - `timeout`: the device did not answer in time
  * - `exception:N`: it answered with Modbus exception code N (Modbus V1.1b3 §7), now or when it was last asked
  * - `crc`: an answer came on a line, but damaged (check sum, length, wrong unit or function)

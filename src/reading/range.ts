@@ -3,7 +3,7 @@ import type { Value } from './sample.ts';
 /** A whole number beyond 2^53 is a bigint: a double could not hold it. */
 export type Limit = number | bigint;
 
-/** What a value may be, in the point's unit, ends included; what is outside is quality `implausible`. */
+/** The plausible values, in the point's unit, ends included; a value outside has quality `implausible`. */
 export interface Range {
   min?: Limit;
   max?: Limit;
@@ -18,12 +18,12 @@ export function compileRange({ min, max }: Range): RangeCheck | undefined {
   const [low, high] = [min ?? -Infinity, max ?? Infinity];
   return (value) => {
     const number = typeof value === 'string' ? integerOf(value) : value;
-    // JavaScript compares numbers and bigints by what they are worth, without rounding.
+    // JavaScript compares numbers with bigints by value, without rounding.
     return typeof number === 'boolean' || number === undefined || (number >= low && number <= high);
   };
 }
 
-/** A value outside its range, with what it is of. */
+/** A value outside its range, with the point's name. */
 export interface Outlier {
   point: Range & { name: string; unit?: string };
   value: Value;

@@ -2,7 +2,7 @@ import type { Order, RegisterType } from './point.ts';
 import type { Value } from './sample.ts';
 import { compileScale } from './scale.ts';
 
-/** Raw register contents that mean "no value". A number stands for itself and for its bit pattern. */
+/** Raw register contents that mean "no value". A number matches by value and by bit pattern. */
 export type InvalidMarker = number | bigint | 'nan' | 'all-ones' | 'int-min' | 'int-max';
 
 /** How registers hold a value. */
@@ -30,7 +30,7 @@ export interface RegisterFormat {
   invalid?: readonly InvalidMarker[];
 }
 
-/** Registers (big-endian pairs of bytes, as on the wire) from `offset` on → value; undefined: invalid. */
+/** Registers (big-endian pairs of bytes, as in the frame) from `offset` on → value; undefined: invalid. */
 export type Decoder = (bytes: Uint8Array, offset: number) => Value | undefined;
 
 const widths: Record<RegisterType, number> = {
@@ -85,7 +85,7 @@ export function compileDecoder(format: RegisterFormat): Decoder {
 
 type UnsignedReader = (bytes: Uint8Array, offset: number) => number;
 
-/** Reads one or two registers as an unsigned integer, whatever their order. */
+/** Reads one or two registers as an unsigned integer, in any byte and word order. */
 function unsignedReader(registers: number, byteOrder: Order, wordOrder: Order): UnsignedReader {
   const [high, low] = byteOrder === 'big' ? [0, 1] : [1, 0];
   if (registers === 1) return (bytes, offset) => (bytes[offset + high]! << 8) | bytes[offset + low]!;
@@ -117,7 +117,7 @@ function halfReader(half: 'high' | 'low', byteOrder: Order): UnsignedReader {
   return (bytes, offset) => bytes[offset + at]!;
 }
 
-/** Of an unsigned number of so many bits, what it says with its sign. */
+/** The signed value of an unsigned number of `bits` bits. */
 function signed({ sign }: RegisterFormat, width: number): (raw: number) => number {
   const half = 2 ** (width - 1);
   if (sign === 'magnitude') return (raw) => (raw >= half ? -(raw - half) || 0 : raw);
@@ -241,7 +241,7 @@ function floatDecoder(format: RegisterFormat): Decoder {
   };
 }
 
-/** Every single-precision number is told from its neighbours by nine digits, and many by six (IEEE 754). */
+/** Nine digits tell every single-precision number from its neighbours, and six tell many (IEEE 754). */
 const singleDigits = [6, 7, 8] as const;
 
 /** The shortest decimal that names the same single-precision number: 230.4, not 230.39999389648438. */
@@ -255,7 +255,7 @@ function shortestSingle(value: number): number {
 
 /**
  * Text up to the first NUL, without the spaces that pad it: UTF-8, which ASCII is, or Latin-1 where it can't be that.
- * One that would be empty in this byte order and reads well in the other has no value: the order is wrong.
+ * Text that is empty in this byte order and readable in the other has no value: the configured order is wrong.
  */
 function stringDecoder(format: RegisterFormat): Decoder {
   const size = registerCount(format) * 2;

@@ -441,7 +441,7 @@ describe('faults', () => {
             "  - name: south\n    identity: { certificate: s.crt, privateKey: ./north.key, trust: t }\n    uplink: { url: 'mqtts://b', ca: c }\nbuses:",
           )
           .replace('name: boiler', 'name: boiler, silo: south'),
-      ["6:49: silo 'north' has the same private key; give each silo its own: a shared key is no wall"],
+      ["6:49: silo 'north' has the same private key; give each silo its own: a shared key separates nothing"],
     ],
     [
       'two silos of one name',

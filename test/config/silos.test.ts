@@ -24,7 +24,7 @@ function faultsOf(text: string): string[] {
   return result.faults.map((fault) => formatFault(fault).slice(file.length + 1));
 }
 
-const noFloor = 'give each its own: a wall between two rooms with one floor is no wall';
+const noFloor = 'give each its own: a shared folder separates nothing';
 
 describe('what two silos may not share', () => {
   it('is a key or a certificate, however it is written', () => {
@@ -33,7 +33,7 @@ describe('what two silos may not share', () => {
       .replace('south.key', './north.key');
     assert.deepEqual(faultsOf(text), [
       "6:30: silo 'north' has the same certificate; give each silo its own, or make them one silo",
-      "6:66: silo 'north' has the same private key; give each silo its own: a shared key is no wall",
+      "6:66: silo 'north' has the same private key; give each silo its own: a shared key separates nothing",
     ]);
   });
 
@@ -42,7 +42,7 @@ describe('what two silos may not share', () => {
     const [fault, ...more] = faultsOf(configOf({ north: keyDir, south: keyDir }));
     assert.match(
       fault!,
-      /silo 'north' has the same folder of keys; give each its own: a shared key is no wall/,
+      /silo 'north' has the same folder of keys; give each its own: a shared key separates nothing/,
     );
     assert.deepEqual(more, []);
   });
@@ -55,7 +55,7 @@ describe('what two silos may not share', () => {
       });
     assert.deepEqual(faultsOf(processes('./n.sock', './s.sock')), []);
     assert.deepEqual(faultsOf(processes('./n.sock', '/etc/merestone/n.sock')), [
-      "11:13: silo 'north' has the same socket; give each its own: one door cannot lead into two silos",
+      "11:13: silo 'north' has the same socket; give each its own: one socket cannot serve two silos",
     ]);
   });
 

@@ -36,19 +36,19 @@ describe('YAML that looks right and is not', () => {
     [
       'a no-break space behind a colon',
       base.replace('kind: modbus-tcp', 'kind:\u00a0modbus-tcp'),
-      ['7:10: U+00A0 looks like a blank and is none; type a blank in its place'],
+      ['7:10: U+00A0 looks like a blank but is not one; type a blank in its place'],
     ],
     [
       'no-break spaces as indentation',
       base.replace('    kind', '\u00a0\u00a0\u00a0\u00a0kind'),
       [1, 2, 3, 4].map(
-        (column) => `7:${column}: U+00A0 looks like a blank and is none; type a blank in its place`,
+        (column) => `7:${column}: U+00A0 looks like a blank but is not one; type a blank in its place`,
       ),
     ],
     [
       'an ideographic space',
       base.replace('host: ', 'host:\u3000'),
-      ['8:10: U+3000 looks like a blank and is none; type a blank in its place'],
+      ['8:10: U+3000 looks like a blank but is not one; type a blank in its place'],
     ],
     [
       'a character without a width',
@@ -144,7 +144,7 @@ describe('YAML that looks right and is not', () => {
     const profile = 'profile: x\nvendor:\u00a0y\n';
     assert.throws(() => parseProfile('/x.yaml', profile), {
       subject: '/x.yaml:2:8',
-      message: 'U+00A0 looks like a blank and is none',
+      message: 'U+00A0 looks like a blank but is not one',
       hint: 'type a blank in its place',
     });
     const quoted = `profile: x

@@ -17,7 +17,7 @@ function row(of: { tenant: string; gateway: string }, device: string, point: str
 }
 
 /** Every device of both tenants seen for half a minute. */
-function busyScene(): DemoModel {
+function busyModel(): DemoModel {
   const model = new DemoModel(tenants);
   for (let second = 0; second <= 30; second += 1) {
     model.tick(second * 1000);
@@ -48,7 +48,7 @@ describe('the view of the demo', () => {
   ] as const) {
     for (const [what, model] of [
       ['before anything is known', new DemoModel(tenants)],
-      ['in full swing', busyScene()],
+      ['in full swing', busyModel()],
     ] as const) {
       it(`fills ${columns} × ${rows} exactly, ${what}`, () => {
         const lines = view(model, { columns, rows }, 30_000, 7);
@@ -58,22 +58,22 @@ describe('the view of the demo', () => {
     }
   }
 
-  it('shows at the smallest size what matters', () => {
-    const model = busyScene();
+  it('shows every tenant and device at the smallest size', () => {
+    const model = busyModel();
     model.refused = 1;
     const text = textOf(view(model, { columns: 80, rows: 24 }, 30_000, 0));
     for (const { tenant, gateway, devices } of tenants) {
       assert.match(text, new RegExp(`${tenant} ─+ ${gateway}`));
       for (const { name } of devices) assert.match(text, new RegExp(`│ ${name} +`));
     }
-    assert.match(text, /the wall holds: 1 refused/);
+    assert.match(text, /isolation holds: 1 refused/);
     assert.match(text, /broker ▸ backend/);
-    assert.match(text, /try the wall/);
+    assert.match(text, /attack/);
     assert.match(text, /12:00:00\.000 {2}▌acme/);
   });
 
-  it('asks for a larger window where it has no room', () => {
-    assert.match(textOf(view(busyScene(), { columns: 79, rows: 24 }, 0, 0)), /80 × 24/);
+  it('asks for a larger window if the terminal is too small', () => {
+    assert.match(textOf(view(busyModel(), { columns: 79, rows: 24 }, 0, 0)), /80 × 24/);
   });
 
   it('paints what it measures', () => {
@@ -83,15 +83,15 @@ describe('the view of the demo', () => {
   });
 });
 
-describe('the scene of the demo', () => {
-  it('means its rates over full seconds', () => {
-    const model = busyScene();
+describe('model and summary of the demo', () => {
+  it('averages its rates over full seconds', () => {
+    const model = busyModel();
     assert.equal(ratePerSecond(model.tenants[0]!.samplesBySecond), acme.devices.length);
     assert.equal(ratePerSecond([9]), 0);
   });
 
-  it('is well where every device of both tenants was seen and the wall held', () => {
-    const { ok, reasons, tenants } = summarize(busyScene(), ['refused'], 30_000, undefined);
+  it('passes if every device of both tenants was seen and every attack was refused', () => {
+    const { ok, reasons, tenants } = summarize(busyModel(), ['refused'], 30_000, undefined);
     assert.deepEqual(reasons, []);
     assert.equal(ok, true);
     assert.deepEqual(tenants[1]!.devices, borealis.devices.map(({ name }) => name).sort());
@@ -121,8 +121,8 @@ describe('the scene of the demo', () => {
     ],
     ['the backend raised an alarm', /signature/, (model: DemoModel) => model.alarms.push('signature wrong')],
   ] as const) {
-    it(`is not well where ${what}`, () => {
-      const model = busyScene();
+    it(`fails if ${what}`, () => {
+      const model = busyModel();
       spoil(model);
       const { ok, reasons } = summarize(model, ['refused'], 30_000, undefined);
       assert.equal(ok, false);
@@ -130,10 +130,10 @@ describe('the scene of the demo', () => {
     });
   }
 
-  it('is not well where the wall was not tried, or did not hold', () => {
-    assert.match(summarize(busyScene(), [], 1, undefined).reasons.join(), /not seen to refuse/);
+  it('fails if no attack was made, or one got through', () => {
+    assert.match(summarize(busyModel(), [], 1, undefined).reasons.join(), /not seen to refuse/);
     assert.match(
-      summarize(busyScene(), ['refused', 'accepted'], 1, undefined).reasons.join(),
+      summarize(busyModel(), ['refused', 'accepted'], 1, undefined).reasons.join(),
       /the broker took/,
     );
   });

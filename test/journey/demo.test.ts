@@ -17,7 +17,7 @@ const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 const withoutTerminals =
   'mount -t tmpfs none /dev/pts && mount --bind /dev/null /dev/ptmx && exec "$0" "$1" demo --seconds 5';
 
-/** A demo with a temporary folder of its own, so that whatever it leaves behind bears that folder's name. */
+/** A demo with a temporary folder of its own, so that everything it leaves behind has that folder in its name. */
 interface Run {
   process: ChildProcess;
   folder: string;
@@ -61,7 +61,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     return run;
   }
 
-  it('brings both tenants’ readings to the backend, refuses the intruder, and leaves no trace', async () => {
+  it('brings both tenants’ readings to the backend, refuses the attacker, and leaves no trace', async () => {
     const run = start(process.execPath, [program, 'demo', '--seconds', '8', '--json']);
     const [code] = await run.exited;
     assert.equal(code, 0, run.stderr() + run.stdout());
@@ -96,7 +96,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     const [code, signal] = await run.exited;
     assert.deepEqual([code, signal], [0, null], run.stderr());
     assert.ok(!run.stdout().includes(escape));
-    assert.match(run.stdout(), /1 of 1 attempts to cross the wall refused/);
+    assert.match(run.stdout(), /1 of 1 attempts to cross tenants refused/);
     assertNoTrace(run.folder);
   });
 
@@ -134,7 +134,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     const run = start('script', ['-qfec', command, '/dev/null'], { TERM: 'xterm-256color' });
     const press = (key: string): boolean => run.process.stdin!.write(key);
     const shows = (pattern: RegExp): Promise<void> => run.says((output) => pattern.test(screenOf(output)));
-    await shows(/the wall holds: 1 refused/);
+    await shows(/isolation holds: 1 refused/);
     press('b');
     await shows(/start the broker/);
     press('d');
@@ -146,7 +146,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     await shows(/cold-room .* °C/);
     await shows(/ [01] waiting .* [01] waiting/);
     press('x');
-    await shows(/the wall holds: 2 refused/);
+    await shows(/isolation holds: 2 refused/);
     press('q');
     const [code] = await run.exited;
     assert.equal(code, 0, run.stdout().slice(-2000));

@@ -18,7 +18,7 @@ export interface DeviceSettings {
   only?: readonly string[];
   /** Values for the profile's own settings. */
   settings?: Readonly<Record<string, string | number>>;
-  /** What is plausible, by point or unit; goes before what the profile says. */
+  /** Plausible ranges, by point or unit; they take precedence over the profile's. */
   ranges?: Ranges;
   /** Absent: it is asked what it is. */
   identify?: 'on' | 'off';

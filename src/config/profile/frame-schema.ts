@@ -8,7 +8,10 @@ import type {
 } from '../../fieldbus/options.ts';
 import { bytes, duration } from './profile-scalars.ts';
 
-/** After noise a frame is searched byte by byte, which stays cheap up to here; no telegram is longer. */
+/**
+ * After noise the reader searches for a frame byte by byte, which is cheap up to this length; no known telegram is
+ * longer.
+ */
 const bytesMax = z
   .int()
   .min(1)

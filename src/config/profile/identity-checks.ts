@@ -4,7 +4,7 @@ import { withSettings } from './profile.ts';
 import { defined } from './protocol-schema.ts';
 import type { ProfileShape } from './profile-schema.ts';
 
-/** What a Modbus device of the profile is asked; codes first, for one settles it. */
+/** What a Modbus device of the profile is asked; codes first, because one is enough. */
 export function identityChecks({ identify }: ProfileShape): IdentityCheck[] {
   const checks = Array.isArray(identify) ? identify.map(checkOf) : [];
   const isMeasured = ({ expects }: IdentityCheck): boolean => 'between' in expects;

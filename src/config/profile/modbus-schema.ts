@@ -14,7 +14,7 @@ import { duration, pattern, rule } from './profile-scalars.ts';
 /** How often a value is worth reading: `fast` at the device's interval, `slow` and `static` ones more rarely. */
 const pointClass = z.enum(['fast', 'slow', 'static']);
 
-/** What most points of a map have in common is said once. */
+/** Defaults for the points of a map. */
 const common = {
   table: tableKey.optional(),
   type: typeKey.optional(),

@@ -6,12 +6,12 @@ import { decodeUtf8, type TextFault, yamlFaults } from '../../base/yaml-fault.ts
 /** A profile's YAML with the way back from a value to its place. */
 export interface ProfileDocument {
   value: unknown;
-  /** What is no YAML, null where it is. */
+  /** Why the text is no YAML; null if it is. */
   fault: (TextPlace & { message: string; hint: string }) | null;
   placeOf(path: readonly PropertyKey[]): TextPlace;
 }
 
-/** A profile has no use for aliases by the million. */
+/** No profile needs a million aliases. */
 const aliasesMax = 100;
 
 export function parseProfileDocument(content: string | Buffer): ProfileDocument {
@@ -36,7 +36,7 @@ export function parseProfileDocument(content: string | Buffer): ProfileDocument 
     const value: unknown = document.toJS({ maxAliasCount: aliasesMax });
     return { value, fault: null, placeOf: (path) => placeAt(offsetOf(document, path)) };
   } catch (error) {
-    // Nesting or aliases beyond all measure: the parser throws instead of telling.
+    // Excessive nesting or aliases: the parser throws instead of reporting a fault.
     const message = (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
     return broken({ offset: 0, message, hint: 'write it as a plain YAML mapping' });
   }

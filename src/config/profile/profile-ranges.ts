@@ -2,7 +2,7 @@ import type { RegisterType } from '../../reading/point.ts';
 import type { Range } from '../../reading/range.ts';
 import { isNumeric, type Ranges } from './range-schema.ts';
 
-/** What of a point its range depends on. */
+/** The keys of a point that its range depends on. */
 interface RangedPoint {
   name: string;
   type: RegisterType;

@@ -3,7 +3,7 @@ import { MerestoneError } from '../../base/error.ts';
 import { durationPattern, parseDuration } from '../../base/quantity.ts';
 import { compilePattern } from '../../fieldbus/serial/pattern.ts';
 
-/** The small change of profiles and protocols. A message reads `what is wrong; what to do`. */
+/** The scalar values of profiles and protocols. A message reads `what is wrong; what to do`. */
 
 type Refuse = (path: (string | number)[], message: string) => void;
 
@@ -54,7 +54,7 @@ export function pattern(what: string) {
     .describe(what);
 }
 
-/** `what is wrong; what to do` of a text that is no pattern. */
+/** `what is wrong; what to do` for a text that is no pattern. */
 export function patternFault(source: string): string | undefined {
   try {
     compilePattern(source);
@@ -68,7 +68,7 @@ export function patternFault(source: string): string | undefined {
 const latin1Text = z
   .string()
   .max(256)
-  .regex(/^[\0-\xff]*$/, { error: 'a byte holds no such character; write { hex: … } for bytes' });
+  .regex(/^[\0-\xff]*$/, { error: 'a byte cannot hold such a character; write { hex: … } for bytes' });
 
 const hexBytes = z.strictObject({
   hex: z.string().regex(/^([0-9A-Fa-f]{2}\s*){1,256}$/, { error: 'not hex bytes; write them like AA C0 0D' }),

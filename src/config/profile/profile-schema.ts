@@ -100,7 +100,7 @@ export const profileSchema = z
     settings: z
       .record(settingName, setting)
       .optional()
-      .describe('what a device may set; {name} stands for it in the protocol'),
+      .describe('what a device may set; the protocol refers to it as {name}'),
     sunspec: z
       .strictObject({ bases: z.array(z.int().min(0).max(65_535)).min(1).max(8) })
       .optional()
@@ -137,7 +137,7 @@ interface Fault {
   message: string;
 }
 
-/** Points with what `pointDefaults` adds to them, held to the same rules as those of the configuration. */
+/** Points with what `pointDefaults` adds to them, checked by the same rules as those of the configuration. */
 function profilePointFaults({
   points = [],
   pointDefaults,

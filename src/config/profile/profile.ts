@@ -34,8 +34,8 @@ export function profileNames(directories: readonly string[]): string[] {
 }
 
 /**
- * The profile `name` out of the first of `directories` that has it. A name that two folders have is refused: a
- * user's file must not take the place of a built-in one unnoticed, nor the other way round.
+ * The profile `name` out of the first of `directories` that has it. A name in two folders is refused: a user's
+ * file must not replace a built-in one unnoticed, nor the other way round.
  * Throws ProfileInvalid with `file:line:column` as its subject, or the names that there are.
  */
 export function loadProfile(name: string, directories: readonly string[]): Profile {
@@ -125,7 +125,7 @@ function readProfile(file: string): Buffer {
   }
 }
 
-/** A near name is another device's map, and plausible: what there is is listed, the same maker's first. */
+/** A similar name is another device's map, and would look right: the error lists all names, the same maker's first. */
 function unknownProfile(name: string, directories: readonly string[]): MerestoneError {
   const names = profileNames(directories);
   const vendor = nearestName(vendorOf(name), new Set(names.map(vendorOf)));
@@ -148,7 +148,7 @@ interface Fault {
   isKey: boolean;
 }
 
-/** The first fault in the order of the file; the others show when it is mended. */
+/** The first fault in the order of the file; the next check shows the others. */
 function refusal(
   file: string,
   document: ProfileDocument,
@@ -177,7 +177,7 @@ function faultsOf(issue: z.core.$ZodIssue, under: readonly PropertyKey[], root: 
   const value = path.reduce<unknown>((inner, key) => (isRecord(inner) ? inner[key] : undefined), root);
   const isUnworded = issue.message === 'Invalid input';
   if (value !== undefined && isUnworded && issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // Of the alternatives, the one that came furthest into the file says best what is wrong.
+    // Of the alternatives, the one that matched furthest into the file describes the fault best.
     const alternatives = issue.errors.map((issues) => issues.flatMap((each) => faultsOf(each, path, root)));
     const depth = (faults: readonly Fault[]): number => Math.max(...faults.map((fault) => fault.path.length));
     return alternatives.sort((a, b) => depth(b) - depth(a))[0]!;

@@ -19,7 +19,7 @@ const step = z
       .union([duration('250ms, 5s'), z.strictObject({ secondsOf: groupName })])
       .optional()
       .describe('silence to bear, or the group that names its seconds; the response timeout where absent'),
-    optional: z.boolean().default(false).describe('the dialogue goes on where no answer comes'),
+    optional: z.boolean().default(false).describe('the dialogue goes on if no answer comes'),
     thenBaudRate: z
       .union([
         baudRate,
@@ -97,10 +97,10 @@ function groupFaults(steps: readonly SerialRequestStep[] | undefined): Fault[] {
   return faults;
 }
 
-/** Some seconds of a slow machine, for a frame made to be slow by whoever knows the patterns; else microseconds. */
+/** Some seconds on a slow machine, for a frame crafted against these patterns; microseconds for any other. */
 const stepsMax = 32_000_000;
 
-/** What matching one frame may cost at most is bounded, whatever comes on the line. */
+/** Bounds the cost of matching one frame, for any bytes on the line. */
 function costFaults({ framing, messages }: Pick<SerialProtocol, 'framing' | 'messages'>): Fault[] {
   const patterns = messages.flatMap(({ pattern, validWhen, fields }) => [
     pattern,
@@ -124,7 +124,7 @@ function patternsOf({ pattern, where, unless, dated }: PatternSource): string[] 
   return dated === undefined ? repeated : [...repeated, dated.by];
 }
 
-/** A point that several messages fill is one point: of one type, unit and range, and once in each. */
+/** A point that several messages fill has one type, unit and range, and occurs once in each. */
 function pointFaults(messages: SerialProtocol['messages']): Fault[] {
   const first = new Map<string, Pick<SerialFieldOptions, 'type' | 'unit' | 'min' | 'max'>>();
   const faults: Fault[] = [];
@@ -148,7 +148,7 @@ function pointFaults(messages: SerialProtocol['messages']): Fault[] {
   return faults;
 }
 
-/** The same without the keys that hold undefined: an option that is not given is not there. */
+/** The same without the keys that hold undefined: an option that is not given is absent. */
 export function defined<T extends object>(
   value: T,
 ): { [Key in keyof T as undefined extends T[Key] ? never : Key]: T[Key] } & {

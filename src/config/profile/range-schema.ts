@@ -30,7 +30,7 @@ function limitOf(value: bigint): Limit {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** The keys of a point whose value may be outside of what is plausible. */
+/** The keys that bound a point's plausible values. */
 export const rangeKeys = {
   min: limit(
     'least plausible value, in the unit of the point; what is below has quality implausible',
@@ -45,7 +45,7 @@ interface RangedPoint {
   max?: Limit | undefined;
 }
 
-/** What of `min` and `max` makes no sense, each with `what is wrong; what to do`. */
+/** Faults of `min` and `max`, each `what is wrong; what to do`. */
 export function rangeFaults({
   type = 'bool',
   enum: names,

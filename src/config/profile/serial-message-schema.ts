@@ -128,14 +128,14 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
   if (negative !== undefined && 'column' in negative && shape.column === undefined) {
     faults.push([
       'negative',
-      'a sign stands in another column only where the value stands in one; give its column',
+      'a sign can be in a column of its own only if the value is in one; give its column',
     ]);
   }
   const isOfGroup = shape.column === undefined && shape.pattern === undefined && isText;
   if (negative !== undefined && 'group' in negative && !isOfGroup) {
     faults.push([
       'negative',
-      'a sign stands in another group only where the value stands in one; give its group',
+      'a sign can be in a group of its own only if the value is in one; give its group',
     ]);
   }
   const groups = shape.pattern === undefined ? undefined : compilePattern(shape.pattern).groups;

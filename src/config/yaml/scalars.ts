@@ -10,8 +10,8 @@ import {
 } from '../../base/quantity.ts';
 
 /**
- * The small change of the configuration. A message of one's own reads `what is wrong; what to do`;
- * where a schema has none, src/config/yaml/schema-faults.ts words the issue.
+ * The scalar values of the configuration. A message given here reads `what is wrong; what to do`;
+ * for a schema without one, src/config/yaml/schema-faults.ts words the issue.
  */
 
 /** A local label: silo, bus, device or point. It becomes a folder's name, a JSON key and a metrics label. */

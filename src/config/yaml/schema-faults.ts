@@ -18,7 +18,7 @@ export function faultAt(
   return { file, ...source.placeOf(path, part), message, hint };
 }
 
-/** What `schema` has against `value`, one fault for each thing. */
+/** The faults of `value` under `schema`. */
 export function schemaFaults(
   file: string,
   source: Source,
@@ -43,7 +43,7 @@ export function schemaFaults(
   });
 }
 
-/** Of the alternatives of a union, the one that came furthest says best what is wrong. */
+/** Of the alternatives of a union, the one that matched furthest describes the fault best. */
 function nearestIssue(issue: Issue): Issue {
   if (issue.code !== 'invalid_union' || issue.message !== '') return issue;
   const inner = issue.errors.flat().map(nearestIssue);
@@ -86,7 +86,7 @@ function describeIssue(issue: Issue, value: unknown, described: z.ZodType | unde
   return `${shown} does not fit; ${hint}`;
 }
 
-/** Whether the text would be what is wanted, were it not in quotes. */
+/** Whether the text would be valid without its quotes. */
 function isPlainValue(text: string, wanted: string): boolean {
   if (wanted === 'boolean') return /^(?:true|false)$/.test(text);
   return /^(?:number|int)$/.test(wanted) && /^[-+]?\d+(?:\.\d+)?$/.test(text);
@@ -134,7 +134,7 @@ function quote(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** A fault stays on one line and readable, whatever the file holds. */
+/** A fault stays on one line and readable, for any content of the file. */
 function printable(text: string): string {
   const harmless = plain(text.slice(0, 500));
   return harmless.length < text.length ? `${harmless}…` : harmless;
@@ -153,7 +153,7 @@ function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-/** The schema that rules the value at `path`, its description nearest to the outside kept. */
+/** The schema of the value at `path`; the outermost description is kept. */
 function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodType | undefined {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodDiscriminatedUnion) {

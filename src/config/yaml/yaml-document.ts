@@ -17,16 +17,16 @@ export type Path = readonly PropertyKey[];
 
 /** A configuration's text, parsed, with the way back from a value to its place. */
 export interface Source {
-  /** The parsed value; where the text has faults, what can be read in spite of them, undefined where nothing can. */
+  /** The parsed value; of a text with faults, what can be read in spite of them; undefined if nothing can. */
   value: unknown;
   faults: ConfigFault[];
-  /** Where the value at `path` stands, or the nearest thing above it that is there; `key` asks for its key. */
+  /** The place of the value at `path`, or of the nearest existing value above it; `key` asks for its key. */
   placeOf(path: Path, part?: 'key' | 'value'): { line: number; column: number };
 }
 
-/** Aliases are shared in memory and cost nothing until somebody walks them: this many values may be walked. */
+/** Aliases share memory and cost nothing until code walks through them: at most this many values are walked. */
 const valuesMax = 200_000;
-/** YAML that is malformed early goes on being malformed: the first faults say it all. */
+/** YAML that is malformed early causes faults to its end: the first ones are enough. */
 const syntaxFaultsMax = 20;
 
 /** YAML 1.2 core with merge keys. Never throws: what is wrong comes as faults. */
@@ -78,7 +78,7 @@ export function parseSource(file: string, content: string | Buffer): Source {
   };
 }
 
-/** What a document with faults still says, such as where the daemon is reached. */
+/** What can be read of a document with faults, such as where the daemon is reached. */
 function readable(document: Document.Parsed): unknown {
   try {
     const value: unknown = document.toJS({ maxAliasCount: 100 });
@@ -100,7 +100,7 @@ function isWalkable(value: unknown): boolean {
 
 type Resolve = (node: unknown) => unknown;
 
-/** What an alias stands for. Finding it means a walk through the document, so each is looked for once. */
+/** The value of an alias. Finding it means a walk through the document, so each is looked up once. */
 function aliasResolver(document: Document.Parsed): Resolve {
   const found = new Map<Alias, unknown>();
   return (node) => {

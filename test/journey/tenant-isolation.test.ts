@@ -13,8 +13,8 @@ import { Site } from '../support/site.ts';
 import { SiloProcess } from '../support/isolations.ts';
 
 /**
- * Two tenants on one box, each with words that nobody else may ever see: tenant, gateway, label, device. Whatever
- * of one turns up at the other's is a door in the wall.
+ * Two tenants on one box, each with words that no one else may ever see: tenant, gateway, label, device. A word of one
+ * tenant among the other's data breaks the isolation.
  */
 interface Tenant {
   label: string;
@@ -44,7 +44,7 @@ interface Box {
   heard: Map<string, string[]>;
 }
 
-/** `users`: each tenant's folder is its own user's, and the way to it is open to all. */
+/** `users`: each tenant's folder is its own user's, and the folders above it are open to all. */
 async function openBox(
   test: TestContext,
   entry: (tenant: Tenant, brokerUrl: string) => string,
@@ -113,15 +113,15 @@ async function listen(broker: Mosquitto, site: Site): Promise<Map<string, string
   client.on('message', (topic, payload, { properties }) => {
     const tenant = topic.split('/')[1]!;
     const text = `${topic} ${JSON.stringify(properties ?? {})} ${payload.toString()}`;
-    heard.set(tenant, [...(heard.get(tenant) ?? []), text + unveil(text)]);
+    heard.set(tenant, [...(heard.get(tenant) ?? []), text + decodedParts(text)]);
   });
   await new Promise((resolve) => client.once('connect', resolve));
   await client.subscribeAsync('t/#', { qos: 1 });
   return heard;
 }
 
-/** What stands in the signed parts of a message, which are base64url. */
-function unveil(text: string): string {
+/** The decoded text of the signed parts of a message, which are base64url. */
+function decodedParts(text: string): string {
   return [...text.matchAll(/[A-Za-z0-9_-]{40,}/g)]
     .map(([word]) => Buffer.from(word, 'base64url').toString())
     .join();
@@ -134,9 +134,8 @@ function filesBelow(folder: string): string[] {
 }
 
 /**
- * Whatever is the first one's holds its own words, and none of the other's: what was published, and the names and
- * plain files of its folder, such as the audit log. What is in a spool is sealed, and no word would show here: see
- * assertSpoolsApart.
+ * What a tenant published, and the names and plain files of its folder (such as the audit log), hold its own words and
+ * none of the other's. A spool is sealed, so no word would show here: see assertSpoolsApart.
  */
 function assertNothingLeaked({ site, heard }: Box): void {
   for (const [own, other] of [tenants, tenants.toReversed()] as [Tenant, Tenant][]) {
@@ -155,7 +154,7 @@ function assertNothingLeaked({ site, heard }: Box): void {
   assert.deepEqual([...heard.keys()].toSorted(), tenants.map(({ tenant }) => tenant).toSorted());
 }
 
-/** With each silo's own key: what waits in its spool is its own, and nothing is the other's. Stops the daemon. */
+/** Exports each spool with its silo's key: it holds its own words and none of the other's. Stops the daemon. */
 async function assertSpoolsApart({ site, broker, daemon }: Box): Promise<void> {
   broker.freeze();
   await eventually('batches that wait in both spools', async () =>
@@ -177,20 +176,20 @@ async function assertSpoolsApart({ site, broker, daemon }: Box): Promise<void> {
   }
 }
 
-describe('the words of a tenant', () => {
-  it('are nowhere in what the other publishes and keeps (thread)', async (test) => {
+describe('data of two tenants on one box', () => {
+  it('never appears in what the other tenant publishes and stores (thread)', async (test) => {
     const box = await openBox(test, (tenant, url) => siloEntry(tenant, url, ''));
     await assertSpoolsApart(box);
     assertNothingLeaked(box);
   });
 
-  it('are nowhere in what the other publishes and keeps (process)', async (test) => {
+  it('never appears in what the other tenant publishes and stores (process)', async (test) => {
     const box = await openBox(test, (tenant, url) => siloEntry(tenant, url, '    isolation: process\n'));
     await assertSpoolsApart(box);
     assertNothingLeaked(box);
   });
 
-  it('are in no line of the log that is about the other', async (test) => {
+  it('never appears in log lines about the other tenant', async (test) => {
     const { daemon } = await openBox(test, (tenant, url) => siloEntry(tenant, url, ''));
     assert.equal(await daemon.stop(), 0);
     for (const [own, other] of [tenants, tenants.toReversed()] as [Tenant, Tenant][]) {
@@ -207,8 +206,8 @@ describe('the words of a tenant', () => {
   });
 });
 
-describe('processes of two tenants under two users', { skip: needsRoot }, () => {
-  it('find each other’s files, memory, environment and sockets shut, and their own open', async (test) => {
+describe('silo processes of two tenants under two users', { skip: needsRoot }, () => {
+  it('cannot open each other’s files, memory, environment and sockets, but their own', async (test) => {
     const silos = new Map<Tenant, SiloProcess>();
     for (const tenant of tenants) {
       const silo = SiloProcess.real(tenant.uid);
@@ -229,7 +228,7 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
 
     for (const own of tenants) {
       const [other] = tenants.filter((each) => each !== own) as [Tenant];
-      const doors = (tenant: Tenant): string[] => [
+      const resources = (tenant: Tenant): string[] => [
         ...filesBelow(site.path(tenant.label)),
         `/proc/${silos.get(tenant)!.pid}/environ`,
         `/proc/${silos.get(tenant)!.pid}/mem`,
@@ -237,23 +236,23 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
       ];
       const isKept = (path: string): boolean => !path.endsWith('.crt');
       assert.deepEqual(
-        openDoors(own.uid, doors(other).filter(isKept)),
+        openable(own.uid, resources(other).filter(isKept)),
         [],
         `${own.tenant} opens the other's`,
       );
-      const ownDoors = openDoors(own.uid, doors(own));
+      const ownOpenable = openable(own.uid, resources(own));
       assert.ok(
-        ownDoors.some((path) => path.endsWith('.key')),
+        ownOpenable.some((path) => path.endsWith('.key')),
         'a key that its own silo cannot read proves nothing',
       );
-      assert.ok(ownDoors.some((path) => path.endsWith('/environ')));
-      // Neither the gateway nor its socket, nor the other's door.
-      assert.deepEqual(openDoors(own.uid, [`/proc/${daemon.pid}/environ`, `/proc/${daemon.pid}/mem`]), []);
-      assert.equal(knock(own.uid, site.controlSocket), 'EACCES');
-      assert.equal(knock(own.uid, silos.get(other)!.socket), 'closed');
-      assert.equal(knock(own.uid, `${silos.get(other)!.socket}-that-is-not-there`), 'ENOENT');
+      assert.ok(ownOpenable.some((path) => path.endsWith('/environ')));
+      // Neither the gateway nor its socket, nor the other's socket.
+      assert.deepEqual(openable(own.uid, [`/proc/${daemon.pid}/environ`, `/proc/${daemon.pid}/mem`]), []);
+      assert.equal(askStatus(own.uid, site.controlSocket), 'EACCES');
+      assert.equal(askStatus(own.uid, silos.get(other)!.socket), 'closed');
+      assert.equal(askStatus(own.uid, `${silos.get(other)!.socket}-that-is-not-there`), 'ENOENT');
     }
-    const otherUsers = await eventually('both silos tell of a stranger', () => {
+    const otherUsers = await eventually('both silos log a connection of another user', () => {
       const lines = [...silos.values()].flatMap(({ log }) => log);
       const refused = lines.filter(({ event }) => event === 'stranger refused');
       return refused.length === 2 && refused.map(({ user }) => user);
@@ -264,7 +263,7 @@ describe('processes of two tenants under two users', { skip: needsRoot }, () => 
 });
 
 /** Those of the paths that the user can open. */
-function openDoors(uid: number, paths: readonly string[]): string[] {
+function openable(uid: number, paths: readonly string[]): string[] {
   const program = `
     const { openSync } = require('node:fs');
     const open = JSON.parse(process.argv[1]).filter((path) => {
@@ -281,10 +280,10 @@ function openDoors(uid: number, paths: readonly string[]): string[] {
 }
 
 /**
- * What comes of connecting to a Unix socket as the user and asking for its status: `answered`, `closed` by somebody
- * who is there, or the code of why there was no connection at all.
+ * The result of connecting to a Unix socket as the user and asking for its status: `answered`, `closed` if the
+ * peer accepted and hung up, or the error code if there was no connection at all.
  */
-function knock(uid: number, socket: string): string {
+function askStatus(uid: number, socket: string): string {
   const program = `
     const socket = require('node:net').connect(process.argv[1]);
     let end = 'nothing';
