@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -7,12 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { grafanaDashboard } from '../../scripts/grafana/dashboard.ts';
 import { metricsContentType, metricsOf } from '../../src/admin/metrics.ts';
 import type { GatewayStatus } from '../../src/status/status.ts';
 import { promtool, rulesFile } from '../support/alert-rehearsal.ts';
 import { buildingStatus } from '../support/given-metrics.ts';
-import { type GrafanaPanel, queriesOf, readDashboard } from '../support/grafana.ts';
+import { dashboardFile, type GrafanaPanel, queriesOf, readDashboard } from '../support/grafana.ts';
 import { Prometheus } from '../support/prometheus.ts';
 import { troubledStatus } from '../support/status.ts';
 import { until } from '../support/until.ts';
@@ -22,8 +21,8 @@ const rows = dashboard.panels.filter(({ type }) => type === 'row');
 const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
 describe('config/grafana-dashboard.json', () => {
-  it('is what scripts/grafana gives (node scripts/grafana-dashboard.ts writes it)', () => {
-    assert.deepEqual(dashboard, JSON.parse(JSON.stringify(grafanaDashboard())));
+  it('is written with two spaces, as Grafana exports it, so that a change shows as what it is', () => {
+    assert.equal(readFileSync(dashboardFile, 'utf8'), `${JSON.stringify(dashboard, null, 2)}\n`);
   });
 
   it('can be imported: asks for its data source, and has an identity of its own', () => {
@@ -47,8 +46,33 @@ describe('config/grafana-dashboard.json', () => {
       others.map(({ name, type, multi, includeAll }) => [name, type, multi, includeAll]),
       ['tenant', 'instance', 'silo', 'bus'].map((name) => [name, 'query', true, true]),
     );
-    for (const { targets } of panels)
-      for (const target of targets!) assert.equal(target.datasource.uid, '${datasource}');
+    for (const { title, datasource, targets } of panels) {
+      for (const { uid } of [datasource!, ...targets!.map((target) => target.datasource)])
+        assert.equal(uid, '${datasource}', title);
+    }
+  });
+
+  it('asks under the letters A, B, C… in each panel', () => {
+    for (const { title, targets } of panels) {
+      const letters = targets!.map((_, index) => String.fromCodePoint(65 + index));
+      assert.deepEqual(
+        targets!.map(({ refId }) => refId),
+        letters,
+        title,
+      );
+    }
+  });
+
+  it('asks for the present moment where it shows a table, and gives each column a heading', () => {
+    for (const panel of panels.filter(({ type }) => type === 'table')) {
+      for (const { instant, format } of panel.targets!)
+        assert.deepEqual([instant, format], [true, 'table'], panel.title);
+      assert.ok(
+        columnsOf(panel).every((heading) => heading !== undefined && heading.length > 0),
+        panel.title,
+      );
+      assert.equal(new Set(columnsOf(panel)).size, panel.targets!.length, panel.title);
+    }
   });
 
   it('has a row for each question', () => {
@@ -232,10 +256,22 @@ describe('a real Prometheus', () => {
   });
 });
 
-function hasUnits({ fieldConfig }: GrafanaPanel): boolean {
-  const { defaults, overrides } = fieldConfig!;
-  const columns = overrides.filter(({ properties }) => properties.some(({ id }) => id === 'unit'));
-  return defaults.unit !== undefined || columns.length > 0;
+/** A table has a unit for each of its columns, another panel one for all. */
+function hasUnits(panel: GrafanaPanel): boolean {
+  const { defaults, overrides } = panel.fieldConfig!;
+  if (panel.type !== 'table') return defaults.unit !== undefined;
+  const withUnit = overrides.filter(({ properties }) => properties.some(({ id }) => id === 'unit'));
+  const columns = new Set(withUnit.map(({ matcher }) => matcher.options));
+  return columnsOf(panel).every((heading) => columns.has(heading!));
+}
+
+/** The headings of a table's queries, in their order. */
+function columnsOf({ targets, transformations }: GrafanaPanel): (string | undefined)[] {
+  const organize = transformations!.find(({ id }) => id === 'organize')!;
+  return targets!.map(({ refId }) => {
+    const value = targets!.length === 1 ? 'Value' : `Value #${refId}`;
+    return organize.options.renameByName![value];
+  });
 }
 
 /** The same gateway some seconds later: it reads, stores and sends, and its spool grows. */

@@ -123,6 +123,24 @@ describe('metrics, as they are told and used', () => {
     }
   });
 
+  it('and every query of a panel is narrowed by each variable whose label its series have', () => {
+    const panels = readDashboard().panels.flatMap(({ title, targets = [] }) =>
+      targets.map(({ expr, refId }) => ({ place: `${title} ${refId}`, expr })),
+    );
+    const narrowed = new Map<string, number>();
+    for (const { place, expr } of panels) {
+      for (const [, name, , matchers = ''] of expr.matchAll(/\b((?:merestone|process)_\w+)(\{([^}]*)\})?/g)) {
+        const labels = new Set([...labelsOf(metrics.get(name!)!), 'instance']);
+        for (const label of ['tenant', 'instance', 'silo', 'bus']) {
+          if (!labels.has(label)) continue;
+          assert.ok(matchers.includes(`${label}=~"$${label}"`), `${place}: ${name} of every ${label}`);
+          narrowed.set(label, (narrowed.get(label) ?? 0) + 1);
+        }
+      }
+    }
+    assert.deepEqual([...narrowed.keys()].sort(), ['bus', 'instance', 'silo', 'tenant']);
+  });
+
   it('and hold a certificate to the same limits', () => {
     const limits = (queries: typeof uses): string[] => [
       ...new Set(

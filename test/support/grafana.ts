@@ -12,8 +12,18 @@ export interface GrafanaPanel {
     defaults: { unit?: string };
     overrides: { matcher: { options: string }; properties: { id: string; value: unknown }[] }[];
   };
-  targets?: { expr: string; refId: string; legendFormat: string; datasource: { uid: string } }[];
+  targets?: GrafanaTarget[];
+  transformations?: { id: string; options: { renameByName?: Record<string, string> } }[];
   collapsed?: boolean;
+}
+
+interface GrafanaTarget {
+  expr: string;
+  refId: string;
+  legendFormat: string;
+  format: string;
+  instant: boolean;
+  datasource: { uid: string };
 }
 
 export interface GrafanaVariable {
@@ -39,9 +49,10 @@ export interface GrafanaDashboard {
   annotations: { list: { expr?: string }[] };
 }
 
+export const dashboardFile = join(import.meta.dirname, '../../config/grafana-dashboard.json');
+
 export function readDashboard(): GrafanaDashboard {
-  const file = join(import.meta.dirname, '../../config/grafana-dashboard.json');
-  return JSON.parse(readFileSync(file, 'utf8')) as GrafanaDashboard;
+  return JSON.parse(readFileSync(dashboardFile, 'utf8')) as GrafanaDashboard;
 }
 
 /** A PromQL query of the dashboard, and where it stands. */
