@@ -87,6 +87,11 @@ export class ChainWalk {
     return { stretches: this.#stretches };
   }
 
+  /** Batches whose digests are held. */
+  get digestCount(): number {
+    return this.#digests.size;
+  }
+
   /** The digest of a batch that has not been compared yet. */
   digestOf(seq: number): string | undefined {
     return this.#digests.get(seq);

@@ -32,6 +32,8 @@ export interface DeliveriesParts {
 /** Messages in memory that are not acknowledged: as many as are asked of the broker, and no more bytes than this. */
 export const windowMax = 256;
 const windowBytesMax = 32 * 1024 * 1024;
+/** Room aside of a tenant beyond its own, for what came while all waited: four times as much as was in memory then. */
+const heldRoomBytes = 4 * windowBytesMax;
 
 /**
  * Of one tenant, where others are heard too: a part of what the broker was seen to have in flight (some have no more
@@ -267,8 +269,10 @@ export class Deliveries {
   #parkMessage(delivery: Delivery): void {
     const { parked, clock } = this.#parts;
     const { origin, arrival } = delivery;
-    const kept = parked?.keepWaiting(origin, arrival, clock.wallMs()) === true;
-    if (!kept && delivery.wasHeld) return;
+    const extraBytes = delivery.wasHeld ? heldRoomBytes : 0;
+    const kept = parked?.keepWaiting(origin, arrival, clock.wallMs(), extraBytes) === true;
+    // Where older ones lie aside it would stay here until all of these were taken, and keep everybody out.
+    if (!kept && delivery.wasHeld && !this.#isBehind(origin)) return;
     delivery.state = 'safe';
     if (!kept) {
       if (!this.#slowLane.drop(origin)) this.#turns.withdraw(origin, 1);
@@ -278,20 +282,25 @@ export class Deliveries {
     this.#parked.set(name, (this.#parked.get(name) ?? 0) + 1);
   }
 
-  /** A message that waits for its turn must not hold back the acknowledgements of many of another tenant's. */
+  /**
+   * A message that waits for its turn must not hold back the acknowledgements of many of another tenant's. One whose
+   * turn is not soon, as older ones lie aside, must not be in the broker's way either: it came while all waited.
+   */
   #unblock(): void {
+    if (this.#parts.parked === undefined || this.#isHeld()) return;
     for (let head = this.#window[0]; head?.state === 'queued'; head = this.#window[0]) {
+      if (!this.#isBehind(head.origin) && !this.#blocksMany(head)) return;
       const { tenant } = head.origin;
-      const blocked = this.#window.filter(
-        ({ state, origin }) => state === 'safe' && origin.tenant !== tenant,
-      );
-      if (blocked.length < Math.max(tenantWindowMin, this.#inFlightMax * blockedShare)) return;
-      if (this.#parts.parked === undefined) return;
       this.#park((each) => each.tenant === tenant);
       // No room aside, and no reason to let it go.
       if (head.state === 'queued') return;
       this.#acknowledge();
     }
+  }
+
+  #blocksMany({ origin: { tenant } }: Delivery): boolean {
+    const blocked = this.#window.filter(({ state, origin }) => state === 'safe' && origin.tenant !== tenant);
+    return blocked.length >= Math.max(tenantWindowMin, this.#inFlightMax * blockedShare);
   }
 
   #acknowledge(): void {

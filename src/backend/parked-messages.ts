@@ -75,10 +75,11 @@ export class ParkedMessages {
     return this.#statements.waiting.all();
   }
 
-  /** False where the tenant has no room for it. */
-  keepWaiting(origin: Origin, arrival: Arrival, at: number): boolean {
+  /** False where the tenant has no room for it; `extraBytes` are room beyond what it has. */
+  keepWaiting(origin: Origin, arrival: Arrival, at: number, extraBytes = 0): boolean {
     const bytes = sizeOf(arrival);
-    if ((this.#waitingBytes.get(origin.tenant) ?? 0) + bytes > this.#limits.waitingBytesMax) return false;
+    const bytesMax = this.#limits.waitingBytesMax + extraBytes;
+    if ((this.#waitingBytes.get(origin.tenant) ?? 0) + bytes > bytesMax) return false;
     add(this.#waitingBytes, origin.tenant, bytes);
     this.#put(origin, arrival, at, null);
     return true;

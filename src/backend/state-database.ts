@@ -127,7 +127,10 @@ export function prepareStatements(database: Database.Database) {
       'SELECT digest FROM seen WHERE stream = ? AND seq = ?',
     ),
     addSeen: database.prepare<[number, number, Uint8Array]>('INSERT OR REPLACE INTO seen VALUES (?, ?, ?)'),
-    pruneSeen: database.prepare<[number, number]>('DELETE FROM seen WHERE stream = ? AND seq < ?'),
+    pruneSeen: database.prepare<[{ stream: number; kept: number }]>(
+      `DELETE FROM seen WHERE stream = @stream AND seq <= (
+         SELECT seq FROM seen WHERE stream = @stream ORDER BY seq DESC LIMIT 1 OFFSET @kept)`,
+    ),
     digests: database.prepare<[number], { seq: number; sha256: string }>(
       'SELECT seq, sha256 FROM digest WHERE stream = ? ORDER BY seq',
     ),

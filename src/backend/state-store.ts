@@ -5,18 +5,26 @@ import type { BatchKey } from '../messages/telemetry.ts';
 import type { Origin } from '../messages/topic.ts';
 import { auditMarksMax, type AuditChange, type KnownMarks } from './audit-watch.ts';
 import { ParkedMessages, type ParkedLimits } from './parked-messages.ts';
+import { GatewayCache, type CacheLimits } from './gateway-cache.ts';
 import { GatewayRecord, type GatewayState, type Units } from './gateway-record.ts';
 import { openState, prepareStatements, type OutputMark, type Statements } from './state-database.ts';
 import { seenMax, StreamLedger, type StreamState } from './stream-ledger.ts';
 
-/** Gateways held in memory, some 10 kB each; those beyond are read again when they are heard again. */
-const gatewaysCachedMax = 10_000;
+/**
+ * Gateways held in memory, an honest one with some 10 kB of JSON, and one with 20,000 points or thousands of gaps with
+ * megabytes; those beyond are read again when they are heard again.
+ */
+const storeLimits: CacheLimits & { seenMax: number } = { gatewaysMax: 10_000, weightMax: 256e6, seenMax };
+/** What a digest weighs that is in memory. */
+const digestWeight = 150;
 /** Epochs of one gateway held in memory: the one that is over, and the one that goes on. Others are read again. */
 const epochsCachedMax = 4;
 /** Epochs of one gateway that are kept in full: a spool file's life is months. */
 const epochsMax = 64;
 /** Epochs of one gateway of which is known that they were. */
 const foldedMax = 1000;
+/** Batches between two looks at how many digests of a stream are kept. */
+const prunedEvery = 1024;
 /** Ids of one gateway's events that are kept; one comes a second time within minutes or never. */
 const eventsMax = 10_000;
 
@@ -52,11 +60,17 @@ interface CachedStream {
   /** Undefined until it is first written. */
   id: number | undefined;
   ledger: StreamLedger;
+  /** Characters of its state, and what its digests weigh. */
+  weight: number;
+  /** Batches that came since their digests were last pruned. */
+  unpruned: number;
 }
 
 interface CachedGateway {
   origin: Origin;
   record: GatewayRecord;
+  /** Characters of its units. */
+  unitsWeight: number;
   /** By epoch, the one that was heard last at the end. */
   streams: Map<string, CachedStream>;
 }
@@ -76,11 +90,16 @@ export class StateStore {
   #checkpoints: Worker | undefined;
   readonly #parkedDatabase: Database.Database;
   readonly #statements: Statements;
-  readonly #gateways = new Map<string, CachedGateway>();
+  readonly #gateways: GatewayCache<CachedGateway>;
+  readonly #seenMax: number;
   #listeners: StateListeners = {};
 
   /** `file`, or `:memory:` for a state that ends with the process. Throws StateInvalid. */
-  constructor(file: string, parkedLimits: ParkedLimits) {
+  constructor(file: string, parkedLimits: ParkedLimits, limits = storeLimits) {
+    this.#seenMax = limits.seenMax;
+    this.#gateways = new GatewayCache(limits, ({ streams }) => {
+      for (const { key, ledger } of streams.values()) this.#reportReleased(key, ledger);
+    });
     const { state, parked } = openState(file);
     this.#file = file;
     this.#database = state;
@@ -160,8 +179,7 @@ export class StateStore {
       for (const key of changes.streams ?? []) folded.push(...this.#saveStream(key));
       if (changes.gateway !== undefined) this.#saveGateway(changes.gateway);
       if (changes.meta !== undefined) {
-        const { tenant, gateway } = changes.meta;
-        this.#statements.saveMeta.run(tenant, gateway, JSON.stringify(this.gateway(changes.meta).units));
+        this.#saveMeta(changes.meta);
       }
       if (changes.event !== undefined) {
         const { tenant, gateway, id } = changes.event;
@@ -175,8 +193,8 @@ export class StateStore {
   }
 
   /** Forgets what a gateway's last message changed and was not written. */
-  revert({ tenant, gateway }: Origin): void {
-    this.#gateways.delete(`${tenant}/${gateway}`);
+  revert(origin: Origin): void {
+    this.#gateways.delete(origin);
   }
 
   /** Leaves it to a thread of its own to write the log back; until it runs, and where it fails, that is done here. */
@@ -198,33 +216,42 @@ export class StateStore {
   }
 
   #cacheGateway({ tenant, gateway }: Origin): CachedGateway {
-    const name = `${tenant}/${gateway}`;
-    const cached = this.#gateways.get(name) ?? {
+    const known = this.#gateways.get({ tenant, gateway });
+    if (known !== undefined) return known;
+    const cached: CachedGateway = {
       origin: { tenant, gateway },
-      record: this.#loadGateway(tenant, gateway),
-      streams: new Map<string, CachedStream>(),
+      ...this.#loadGateway(tenant, gateway),
+      streams: new Map(),
     };
-    this.#gateways.delete(name);
-    this.#gateways.set(name, cached);
-    if (this.#gateways.size > gatewaysCachedMax) this.#releaseOldest();
+    this.#gateways.add(cached.origin, cached);
+    this.#weigh(cached);
     return cached;
   }
 
-  #releaseOldest(): void {
-    const [name, { streams }] = this.#gateways.entries().next().value!;
-    this.#gateways.delete(name);
-    for (const { key, ledger } of streams.values()) this.#reportReleased(key, ledger);
+  #weigh({ origin, unitsWeight, streams }: CachedGateway): void {
+    let weight = unitsWeight;
+    for (const stream of streams.values()) weight += stream.weight;
+    this.#gateways.weigh(origin, weight);
   }
 
   #reportReleased(key: StreamKey, ledger: StreamLedger): void {
     if (!isFork(key)) this.#listeners.onReleased?.(key, ledger);
   }
 
-  #loadGateway(tenant: string, gateway: string): GatewayRecord {
+  #loadGateway(tenant: string, gateway: string): Pick<CachedGateway, 'record' | 'unitsWeight'> {
     const row = this.#statements.gateway.get(tenant, gateway);
     const meta = this.#statements.meta.get(tenant, gateway);
     const state = row && (JSON.parse(row.state) as GatewayState);
-    return new GatewayRecord(state, meta && (JSON.parse(meta.units) as Units));
+    const record = new GatewayRecord(state, meta && (JSON.parse(meta.units) as Units));
+    return { record, unitsWeight: meta?.units.length ?? 0 };
+  }
+
+  #saveMeta(origin: Origin): void {
+    const cached = this.#cacheGateway(origin);
+    const units = JSON.stringify(cached.record.units);
+    this.#statements.saveMeta.run(origin.tenant, origin.gateway, units);
+    cached.unitsWeight = units.length;
+    this.#weigh(cached);
   }
 
   #saveGateway(origin: Origin): void {
@@ -241,16 +268,18 @@ export class StateStore {
   }
 
   #cache(key: StreamKey, create: boolean): CachedStream | undefined {
-    const { streams } = this.#cacheGateway(key);
+    const holder = this.#cacheGateway(key);
+    const { streams } = holder;
     const cached = streams.get(key.epoch) ?? this.#load(key) ?? (create ? this.#create(key) : undefined);
     if (cached === undefined) return undefined;
-    streams.delete(key.epoch);
+    const isNew = !streams.delete(key.epoch);
     streams.set(key.epoch, cached);
     if (streams.size > epochsCachedMax) {
       const [epoch, oldest] = streams.entries().next().value!;
       streams.delete(epoch);
       this.#reportReleased(oldest.key, oldest.ledger);
     }
+    if (isNew) this.#weigh(holder);
     return cached;
   }
 
@@ -258,7 +287,13 @@ export class StateStore {
     if (this.#statements.folded.get(tenant, gateway, epoch) !== undefined) {
       throw new MerestoneError('StreamInvalid', `epoch ${epoch} is over: ${epochsMax} others came after it`);
     }
-    return { key: { tenant, gateway, epoch }, id: undefined, ledger: new StreamLedger() };
+    return {
+      key: { tenant, gateway, epoch },
+      id: undefined,
+      ledger: new StreamLedger(),
+      weight: 0,
+      unpruned: 0,
+    };
   }
 
   #load({ tenant, gateway, epoch }: StreamKey): CachedStream | undefined {
@@ -266,7 +301,8 @@ export class StateStore {
     if (row === undefined) return undefined;
     const digests = this.#statements.digests.all(row.id).map(({ seq, sha256 }) => [seq, sha256] as const);
     const ledger = new StreamLedger(JSON.parse(row.state) as StreamState, digests);
-    return { key: { tenant, gateway, epoch }, id: row.id, ledger };
+    const weight = weightOf(row.state, ledger);
+    return { key: { tenant, gateway, epoch }, id: row.id, ledger, weight, unpruned: prunedEvery };
   }
 
   #saveStream(key: StreamKey): FoldedEpoch[] {
@@ -283,17 +319,25 @@ export class StateStore {
     const { added, released, arrived } = cached.ledger.drainChanges();
     for (const [from, to] of released) this.#statements.removeDigests.run(cached.id, from, to);
     for (const [seq, sha256] of added) this.#statements.addDigest.run(cached.id, seq, sha256);
-    for (const [seq, digest] of arrived) {
-      this.#statements.addSeen.run(cached.id, seq, digest);
-      if (seq % 1024 === 0) this.#statements.pruneSeen.run(cached.id, seq - seenMax);
-    }
+    for (const [seq, digest] of arrived) this.#statements.addSeen.run(cached.id, seq, digest);
+    this.#pruneSeen(cached, arrived.size);
+    cached.weight = weightOf(state, cached.ledger);
+    this.#weigh(this.#cacheGateway(key));
     return folded;
+  }
+
+  /** Counted, not told by the numbers of the batches: these are the sender's choice. */
+  #pruneSeen(cached: CachedStream, arrived: number): void {
+    cached.unpruned += arrived;
+    if (cached.unpruned < prunedEvery || arrived === 0) return;
+    cached.unpruned = 0;
+    this.#statements.pruneSeen.run({ stream: cached.id!, kept: this.#seenMax });
   }
 
   /** Makes room for one more epoch of a gateway that has too many: of the oldest only numbers are left. */
   #foldOldest({ tenant, gateway }: Origin): FoldedEpoch[] {
     if (this.#statements.countStreams.get(tenant, gateway)!.count <= epochsMax) return [];
-    const cached = this.#gateways.get(`${tenant}/${gateway}`)!.streams;
+    const cached = this.#cacheGateway({ tenant, gateway }).streams;
     const oldest = this.#statements.oldestStreams.all(tenant, gateway, epochsCachedMax + 1);
     const { id, epoch, state } = oldest.find((each) => !cached.has(each.epoch))!;
     const ledger = new StreamLedger(JSON.parse(state) as StreamState);
@@ -304,4 +348,8 @@ export class StateStore {
     this.#statements.removeStream.run(id);
     return [{ tenant, gateway, epoch, received, missing }];
   }
+}
+
+function weightOf(state: string, { digestCount }: StreamLedger): number {
+  return state.length + digestCount * digestWeight;
 }

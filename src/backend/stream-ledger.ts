@@ -116,6 +116,11 @@ export class StreamLedger {
     return this.#verified;
   }
 
+  /** Digests in memory beside `state`. */
+  get digestCount(): number {
+    return this.#chain.digestCount;
+  }
+
   /** What is to be kept beside `state`. */
   drainChanges(): LedgerChanges {
     const arrived = this.#arrived;

@@ -351,4 +351,29 @@ describe('deliveries', () => {
     assert.deepEqual(bench.overrun, []);
     await bench.end();
   });
+
+  it('that came while a turn of their tenant stood still keep nobody out, though there is no room aside', async () => {
+    const bench = new Bench();
+    bench.offer('quiet', 0);
+    // A megabyte is all the room.
+    for (let seq = 0; seq < 12; seq++) bench.offer('flood', seq, 100_000);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bench.stuck = promise;
+    for (let turn = 0; turn < 50; turn++) await nextLoop();
+    bench.clock.advance(1000);
+    // All that the broker has in flight is this tenant's, and behind what lies aside.
+    for (let seq = 12; seq < windowMax; seq++) bench.offer('flood', seq, 1000);
+    const aside = bench.store.parked.waiting().find(({ tenant }) => tenant === 'flood')!.count;
+    bench.stuck = undefined;
+    resolve();
+    const isOpen = (): boolean => bench.acknowledged.length === windowMax + 1;
+    await bench.until(isOpen);
+    const taken = bench.taken.filter((word) => word.startsWith('flood')).length;
+    assert.ok(taken < aside, `${taken} of ${aside} were taken before others were let in`);
+    bench.offer('quiet', 1);
+    await bench.until(() => bench.taken.includes('quiet 1'));
+    await bench.until(() => bench.taken.length + bench.overrun.length === windowMax + 2);
+    assert.ok(bench.overrun.length < 12, 'what came while it stood still was not let go');
+    await bench.end();
+  });
 });
