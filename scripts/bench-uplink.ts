@@ -13,6 +13,7 @@ import { type PublishRequest, startUplink } from '../src/uplink/uplink.ts';
 import { afterAnswer, openWindow, type PublishWindow, windowSize } from '../src/uplink/publish-window.ts';
 import { Mosquitto } from '../test/support/mosquitto.ts';
 import { TcpProxy } from '../test/support/tcp-proxy.ts';
+import { owned } from '../test/support/owned-origin.ts';
 
 function statusOf(online: boolean): PublishRequest {
   const payload = Buffer.from(JSON.stringify({ v: 1, ...origin, online }));
@@ -24,7 +25,7 @@ const { values: settings } = parseArgs({
 });
 const seconds = Number(settings.seconds);
 const payload = Buffer.alloc(Number(settings.bytes), 'x');
-const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const origin = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 /** As many as the uplink may have in flight, whatever the round trip. */
 const inflightMax = 100;
 

@@ -42,6 +42,20 @@ describe('the rooms of src', () => {
   });
 });
 
+describe('the name of a tenant', () => {
+  it('is given to spool and uplink by a verified certificate or an opened ledger only', () => {
+    const makers = [...readTree('src')]
+      .filter(([, text]) => /\bas OwnedOrigin\b/.test(text))
+      .map(([path]) => path);
+    assert.deepEqual(makers.sort(), ['src/identity/tenant-identity.ts', 'src/spool/state/ledger.ts']);
+    const plain = [...readTree('src/spool', 'src/uplink')].filter(([, text]) => /: Origin\b/.test(text));
+    assert.deepEqual(
+      plain.map(([path]) => path),
+      [],
+    );
+  });
+});
+
 describe('docs/architecture.md', () => {
   const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
   const rows = [

@@ -1,4 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
+import type { OwnedOrigin } from '../messages/topic.ts';
 import type { Certificate } from './certificate.ts';
 import { type ChainTime, checkTime, findChain, timeOf } from './certificate-chain.ts';
 import { readClaim } from './certificate-profile.ts';
@@ -62,6 +63,12 @@ export class TenantIdentity {
 
   get gatewayId(): string {
     return this.#claim.gatewayId;
+  }
+
+  /** Whose stream this gateway's is. */
+  get origin(): OwnedOrigin {
+    const origin = { tenant: this.#claim.tenantId, gateway: this.#claim.gatewayId };
+    return Object.freeze(origin) as OwnedOrigin;
   }
 
   get warnings(): readonly string[] {

@@ -6,6 +6,14 @@ export interface Origin {
   gateway: string;
 }
 
+declare const owned: unique symbol;
+
+/**
+ * An origin with its proof: only a verified certificate (`TenantIdentity.origin`) and the ledger of a spool that was
+ * opened (`originOf`) make one. Spool and uplink take no other, so nothing else can name a tenant to them.
+ */
+export type OwnedOrigin = Readonly<Origin> & { readonly [owned]: true };
+
 /** What stands under `t/{tenant}/{gateway}/`; `canary` is the session's own probe (MQTT 3.1.1). */
 export const channels = ['telemetry', 'status', 'meta', 'event', 'checkpoint', 'canary'] as const;
 export type Channel = (typeof channels)[number];

@@ -4,7 +4,7 @@ import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
 import type { Logger } from '../base/logger.ts';
 import { formatDuration } from '../base/quantity.ts';
-import { type Origin, topicOf } from '../messages/topic.ts';
+import { type OwnedOrigin, topicOf } from '../messages/topic.ts';
 import { Brokers, type Candidate, type Lookup } from './broker-list.ts';
 import { connectTls, type UplinkCredentials } from './tls-connect.ts';
 import { type ConnectionEvent, type ConnectionState, transition } from './connection-state.ts';
@@ -52,7 +52,7 @@ const goodbyeMs = 1000;
 /** Keeps a session with the broker for as long as it lives: connects, proves, waits, renews, ends. */
 export class BrokerConnection {
   readonly #options: UplinkOptions;
-  readonly #origin: Origin;
+  readonly #origin: OwnedOrigin;
   readonly #dependencies: BrokerConnectionDependencies;
   readonly #brokers: Brokers;
   /** Where the session is, or is being tried for. */
@@ -88,7 +88,7 @@ export class BrokerConnection {
   /** Throws ConfigInvalid where `options.url` is no address of a broker. */
   constructor(
     options: UplinkOptions,
-    origin: Origin,
+    origin: OwnedOrigin,
     credentials: UplinkCredentials,
     dependencies: BrokerConnectionDependencies,
   ) {

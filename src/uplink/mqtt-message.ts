@@ -1,12 +1,12 @@
 import type { UplinkOptions } from './options.ts';
-import { type Origin, topicOf } from '../messages/topic.ts';
+import { type OwnedOrigin, topicOf } from '../messages/topic.ts';
 import type { Message } from './session.ts';
 import type { PublishRequest } from './uplink.ts';
 
 /** The MQTT message that a request becomes. */
 export function messageOf(
   request: PublishRequest,
-  origin: Origin,
+  origin: OwnedOrigin,
   protocol: UplinkOptions['protocol'],
 ): Message {
   const { channel, payload, retain = false, contentType, contentEncoding } = request;

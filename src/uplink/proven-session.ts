@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
-import { type Origin, topicOf } from '../messages/topic.ts';
+import { type OwnedOrigin, topicOf } from '../messages/topic.ts';
 import { Canary, type Urgency, type Proof } from './canary.ts';
 import { packetBytes } from './mqtt-message.ts';
 import { packetTooLarge } from './reason-code.ts';
@@ -17,7 +17,7 @@ export type Delivered =
   | { kind: 'too-large'; bytesMax: number; wasSent?: true };
 
 export interface ProvenSessionDependencies {
-  origin: Origin;
+  origin: OwnedOrigin;
   parties: Parties;
   clock: Clock;
   sizes: SizeLimit;

@@ -1,5 +1,5 @@
 import { MerestoneError } from '../base/error.ts';
-import { type Origin, topicOf } from '../messages/topic.ts';
+import { type OwnedOrigin, topicOf } from '../messages/topic.ts';
 import { refusalText } from './connect-fault.ts';
 import { clip } from './fault-text.ts';
 import { describeReasonCode } from './reason-code.ts';
@@ -166,7 +166,7 @@ export function silentFault(what: string, { target }: Parties): MerestoneError {
 /** The broker hung up on the very first publishes of a session, as RabbitMQ and Mosquitto do over a denied topic. */
 export function deniedFault(
   cause: MerestoneError,
-  origin: Origin,
+  origin: OwnedOrigin,
   { target, hasWorked }: Parties,
 ): MerestoneError {
   const root = topicOf(origin, 'status').replace(/[^/]+$/, '#');

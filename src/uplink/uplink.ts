@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Lookup } from './broker-list.ts';
 import type { Logger } from '../base/logger.ts';
 import type { UplinkStatus } from '../status/status.ts';
-import { type Channel, type Origin, topicOf } from '../messages/topic.ts';
+import { type Channel, type OwnedOrigin, topicOf } from '../messages/topic.ts';
 import type { UplinkCredentials } from './tls-connect.ts';
 import type { ConnectionState } from './connection-state.ts';
 import { BrokerConnection, type ConnectResult } from './broker-connection.ts';
@@ -94,7 +94,7 @@ export interface UplinkDocuments {
  */
 export function startUplink(
   options: UplinkOptions,
-  origin: Origin,
+  origin: OwnedOrigin,
   credentials: UplinkCredentials,
   documents: UplinkDocuments,
   events: UplinkEvents,
@@ -111,7 +111,7 @@ const smoothing = 1 / 8;
 
 class MqttUplink implements Uplink {
   readonly #options: UplinkOptions;
-  readonly #origin: Origin;
+  readonly #origin: OwnedOrigin;
   readonly #documents: UplinkDocuments;
   readonly #connection: BrokerConnection;
   readonly #logger: Logger;
@@ -124,7 +124,7 @@ class MqttUplink implements Uplink {
 
   constructor(
     options: UplinkOptions,
-    origin: Origin,
+    origin: OwnedOrigin,
     credentials: UplinkCredentials,
     documents: UplinkDocuments,
     events: UplinkEvents,

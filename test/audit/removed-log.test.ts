@@ -19,8 +19,9 @@ import { createLogger, type LogRecord } from '../../src/base/logger.ts';
 import type { EventBody } from '../../src/messages/event.ts';
 import { Journal } from '../../src/silo/tenant/journal.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { owned } from '../support/owned-origin.ts';
 
-const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const origin = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 let owner: string;
 let directory: string;
 let log: LogRecord[];
@@ -140,7 +141,7 @@ describe('an audit log whose entries are taken away is found on the box', () => 
     const own = readFileSync(auditHeadPath(directory));
     rmSync(directory, { recursive: true });
     rmSync(auditHeadPath(directory));
-    live(20, { tenant: 'globex', gateway: 'globex_gw-0001' });
+    live(20, owned({ tenant: 'globex', gateway: 'globex_gw-0001' }));
     writeFileSync(auditHeadPath(directory), own);
     assert.match((await faults()).join('\n'), /entry 7 is another than the one that was written/);
     sent = [];

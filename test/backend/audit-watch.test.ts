@@ -21,8 +21,9 @@ import { Journal } from '../../src/silo/tenant/journal.ts';
 import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
+import { owned } from '../support/owned-origin.ts';
 
-const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
+const acme = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 const folder = mkdtempSync(join(tmpdir(), 'merestone-audit-watch-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 

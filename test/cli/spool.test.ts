@@ -26,10 +26,11 @@ import { openTestSpool, testSample } from '../support/spool.ts';
 import { drain } from '../support/spool-damage.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
+import { owned } from '../support/owned-origin.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'merestone-cli-spool-'));
 const config = join(folder, 'merestone.yaml');
-const origin = { tenant: 'acme', gateway: 'acme_1' };
+const origin = owned({ tenant: 'acme', gateway: 'acme_1' });
 const directory = join(folder, 'silos/north/acme/acme_1');
 
 async function open(): Promise<Spool> {

@@ -5,6 +5,7 @@ import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import type { Spool } from '../../src/spool/spool.ts';
 import { acme, openTestSpool, temporaryDirectory, testKeys, testSample } from '../support/spool.ts';
+import { owned } from '../support/owned-origin.ts';
 
 function seqs(batches: readonly { key: { seq: number } }[]): number[] {
   return batches.map(({ key }) => key.seq);
@@ -247,7 +248,7 @@ describe('spool', () => {
     spool.enqueue([testSample(1)]);
     await assert.rejects(openTestSpool(directory), { code: 'SpoolHeld' });
     spool.close();
-    const umbra = { origin: { tenant: 'umbra', gateway: 'umbra_gw-1' } };
+    const umbra = { origin: owned({ tenant: 'umbra', gateway: 'umbra_gw-1' }) };
     await assert.rejects(openTestSpool(directory, {}, umbra), { code: 'SpoolForeign' });
     await assert.rejects(openTestSpool(directory, {}, { ...umbra, keys: testKeys('umbra') }), {
       code: 'SpoolForeign',

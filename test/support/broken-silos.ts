@@ -11,6 +11,7 @@ import { Mosquitto } from './mosquitto.ts';
 import { makeAuthority, makeCertificate, name } from './pki.ts';
 import { listenFor, listening } from './scripted-units.ts';
 import type { Site } from './site.ts';
+import { owned } from './owned-origin.ts';
 
 /** One thing that is wrong with a silo's uplink or identity. */
 export interface BrokenSilo {
@@ -172,7 +173,7 @@ async function brokenIdentities(site: Site, url: string): Promise<BrokenSilo[]> 
 
 /** As a certificate did that was valid then. */
 async function beginSpool(site: Site, tenant: string): Promise<void> {
-  const origin = { tenant, gateway: `${tenant}_gw-0001` };
+  const origin = owned({ tenant, gateway: `${tenant}_gw-0001` });
   const directory = site.path(`state/silos/${tenant}/${tenant}/${origin.gateway}`);
   const keys = await loadKeyWrapper(directory, { silo: tenant });
   const options = { directory, bytesMax: 4_000_000, whenFull: 'drop-oldest', keyPeriodMs: dayMs } as const;

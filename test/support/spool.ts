@@ -7,6 +7,7 @@ import { silentLogger } from '../../src/base/logger.ts';
 import type { SpoolOptions } from '../../src/spool/options.ts';
 import { type EncodedSample, type KeyWrapper, Spool, type SpoolDependencies } from '../../src/spool/spool.ts';
 import type { PublishedSample } from '../../src/messages/telemetry.ts';
+import { owned } from './owned-origin.ts';
 
 /** Stands for identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
 export function testKeys(secret: string): KeyWrapper {
@@ -28,7 +29,7 @@ export function testKeys(secret: string): KeyWrapper {
   };
 }
 
-export const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
+export const acme = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 
 /** Made by this process, and gone with it at the latest. */
 const directories = new Set<string>();

@@ -11,13 +11,14 @@ import {
   type UplinkCredentials,
 } from '../../src/uplink/uplink.ts';
 import { until } from '../support/until.ts';
+import { owned } from '../support/owned-origin.ts';
 
 function statusOf(online: boolean): PublishRequest {
   const payload = Buffer.from(JSON.stringify({ v: 1, ...origin, online }));
   return { channel: 'status', payload, retain: true, contentType: 'application/json' };
 }
 
-export const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
+export const origin = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 export const gatewayRequest = { organization: origin.tenant, commonName: origin.gateway };
 
 /** An uplink under test, and what it told its owner. */

@@ -70,9 +70,9 @@ export class IdentityFiles {
   }
 
   #mayStore({ identity }: LoadedIdentity): boolean {
-    const { tenantId: tenant, gatewayId: gateway, fingerprintSha256 } = identity;
+    const { origin, fingerprintSha256 } = identity;
     if (this.#proved !== undefined) return this.#proved.identity.fingerprintSha256 === fingerprintSha256;
-    return hasSpool(folderOf(this.#options, { tenant, gateway }));
+    return hasSpool(folderOf(this.#options, origin));
   }
 
   /** A clock that is still in 1970 must not make a good certificate look too young. */

@@ -4,7 +4,7 @@ import { describeError, MerestoneError } from '../../base/error.ts';
 import { FaultState } from '../../base/fault-state.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { EventBody, StreamEvent } from '../../messages/event.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
@@ -15,7 +15,7 @@ import type { Signing } from './current-identity.ts';
 
 export interface JournalDependencies {
   /** Null for what happens before a silo has an identity. */
-  origin: Origin | null;
+  origin: OwnedOrigin | null;
   clock: Clock;
   logger: Logger;
   /** Sends an entry off the box as well; absent where there is no way yet. */

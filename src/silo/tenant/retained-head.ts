@@ -4,7 +4,7 @@ import { readSignature } from '../../identity/signature-value.ts';
 import { TenantIdentity } from '../../identity/tenant-identity.ts';
 import type { FailoverSpool } from '../../spool/failover/failover-spool.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { Uplink } from '../../uplink/uplink.ts';
 
 /** What is live waits for this at the start of the first session. */
@@ -13,7 +13,7 @@ const retainedHeadWaitMs = 1500;
 export interface HeadComparison {
   uplink: Pick<Uplink, 'retained'>;
   spool: Pick<FailoverSpool, 'leaveIfSetBack'>;
-  origin: Origin;
+  origin: OwnedOrigin;
   identity: IdentityOptions;
   /** ms since 1970 UTC. */
   nowMs: number;

@@ -7,7 +7,7 @@ import { spoolKeyPlace } from '../../identity/key-place.ts';
 import { moveKeyFile } from '../../identity/key-file.ts';
 import { Spool } from '../../spool/spool.ts';
 import { FailoverSpool } from '../../spool/failover/failover-spool.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { SpoolStatus } from '../../status/status.ts';
 import { openAuditSeal } from '../../audit/audit-key.ts';
 import type { AuditSeal } from '../../audit/audit-seal.ts';
@@ -24,12 +24,12 @@ const memoryBytesMax = 8_000_000;
 const memoryShare = 1 / 8;
 
 /** A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed. */
-export function folderOf({ spool }: SiloOptions, { tenant, gateway }: Origin): string {
+export function folderOf({ spool }: SiloOptions, { tenant, gateway }: OwnedOrigin): string {
   return join(spool.directory, tenant, gateway);
 }
 
 /** Of the same tenant and gateway, apart from what it protects. */
-export function keyFolderOf({ keyDirectory }: SiloOptions, { tenant, gateway }: Origin): string {
+export function keyFolderOf({ keyDirectory }: SiloOptions, { tenant, gateway }: OwnedOrigin): string {
   return join(keyDirectory, tenant, gateway);
 }
 
@@ -37,7 +37,7 @@ export function keyFolderOf({ keyDirectory }: SiloOptions, { tenant, gateway }: 
  * The silo's key-encryption keys. A file that lies in the spool's own folder is moved out of it; where that cannot
  * be done, it is read there. Throws KeyUnavailable, Io.
  */
-export function loadSiloKeys(options: SiloOptions, origin: Origin, logger: Logger): Promise<KeyWrapper> {
+export function loadSiloKeys(options: SiloOptions, origin: OwnedOrigin, logger: Logger): Promise<KeyWrapper> {
   const former = folderOf(options, origin);
   const directory = keyFolderOf(options, origin);
   const silo = options.name;
@@ -52,7 +52,7 @@ export function loadSiloKeys(options: SiloOptions, origin: Origin, logger: Logge
 /** The tenant's audit log, its names sealed by a key that the spool's key-encryption key wraps. */
 export function openJournal(
   options: SiloOptions,
-  origin: Origin,
+  origin: OwnedOrigin,
   dependencies: Pick<JournalDependencies, 'clock' | 'logger' | 'note'>,
 ): Promise<Journal> {
   const owner = folderOf(options, origin);
@@ -66,7 +66,7 @@ export function openJournal(
 /** Throws as `Spool.open` and `loadSiloKeys` do, the disk's faults apart. */
 export function openStorage(
   options: SiloOptions,
-  origin: Origin,
+  origin: OwnedOrigin,
   { clock, logger, losses }: { clock: Clock; logger: Logger; losses: LossCount },
 ): Promise<FailoverSpool> {
   const directory = folderOf(options, origin);

@@ -8,7 +8,7 @@ import type { Sample } from '../../reading/sample.ts';
 import type { SiloStatus, SiloUsage } from '../../status/status.ts';
 import type { FailoverSpool } from '../../spool/failover/failover-spool.ts';
 import type { EventBody } from '../../messages/event.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { Encoder } from '../../uplink/encoders/encoder.ts';
 import { createEncoder } from '../../uplink/encoders/encoders.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
@@ -36,7 +36,7 @@ const memoryStopStepMs = 20;
 
 /** A silo with a verified identity: everything in it bears that one tenant's name. */
 export class TenantSession {
-  readonly origin: Origin;
+  readonly origin: OwnedOrigin;
   readonly #dependencies: TenantSessionDependencies;
   readonly #spool: FailoverSpool;
   readonly #journal: Journal;
@@ -66,8 +66,7 @@ export class TenantSession {
 
   static async open(dependencies: TenantSessionDependencies): Promise<TenantSession> {
     const { startMessage, identity, clock, logger } = dependencies;
-    const { tenantId, gatewayId } = identity.identity;
-    const origin = { tenant: tenantId, gateway: gatewayId };
+    const { origin } = identity.identity;
     const spool = await openStorage(startMessage.options, origin, dependencies);
     try {
       const note = (event: EventBody): void => spool.note(event);
@@ -81,7 +80,7 @@ export class TenantSession {
 
   private constructor(
     dependencies: TenantSessionDependencies,
-    origin: Origin,
+    origin: OwnedOrigin,
     spool: FailoverSpool,
     journal: Journal,
   ) {

@@ -6,7 +6,7 @@ import { blankSpoolStatus, type SpoolStatus } from '../../status/status.ts';
 import type { BatchKey } from '../../messages/telemetry.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { EventBody } from '../../messages/event.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import { isDiskFault } from '../storage/disk-error.ts';
 import { DiskState } from './disk-state.ts';
 import type { BatchRef, LeasedBatch, Settlements } from '../batches/dispatch.ts';
@@ -22,7 +22,7 @@ import { OwedSettlements } from './owed-settlements.ts';
 import type { Spool } from '../spool.ts';
 
 export interface FailoverSpoolDependencies {
-  origin: Origin;
+  origin: OwnedOrigin;
   clock: Clock;
   logger: Logger;
   /** Opens the spool; asked again for as long as its disk refuses. */

@@ -3,7 +3,7 @@ import { type BatchKey, encodeBatch } from '../../messages/telemetry.ts';
 import { chainNext, chainStart } from '../../messages/hash-chain.ts';
 import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { EventBody, LostRun } from '../../messages/event.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { BatchRef, LeasedBatch, Settlements } from '../batches/dispatch.ts';
 import type { EncodedSample } from '../batches/append.ts';
 import type { Head } from '../state/ledger.ts';
@@ -42,7 +42,7 @@ export interface MemoryOptions {
  * 3. All together stay under `bytesMax`. What is given up for that has no number either, and is counted.
  */
 export class MemoryBatches {
-  readonly #origin: Origin;
+  readonly #origin: OwnedOrigin;
   readonly #options: MemoryOptions;
   readonly #clock: Clock;
   readonly #numbered = new Map<string, NumberedBatch>();
@@ -52,7 +52,7 @@ export class MemoryBatches {
   #signedSeq = 0;
   #checkpoint: string | undefined;
 
-  constructor(origin: Origin, options: MemoryOptions, clock: Clock) {
+  constructor(origin: OwnedOrigin, options: MemoryOptions, clock: Clock) {
     this.#origin = origin;
     this.#options = options;
     this.#clock = clock;

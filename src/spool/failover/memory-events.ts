@@ -1,5 +1,5 @@
 import type { EventBody, StreamEvent } from '../../messages/event.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import { continueRun } from '../recovery/loss-report.ts';
 import type { LeasedEvent } from '../event-queue.ts';
 import { ulid } from '../../base/ulid.ts';
@@ -9,11 +9,11 @@ const eventsMax = 256;
 
 /** Events for as long as no disk takes them; the oldest give way. */
 export class MemoryEvents {
-  readonly #origin: Origin;
+  readonly #origin: OwnedOrigin;
   #events: { event: StreamEvent; isLeased: boolean }[] = [];
   #lost = 0;
 
-  constructor(origin: Origin) {
+  constructor(origin: OwnedOrigin) {
     this.#origin = origin;
   }
 

@@ -5,7 +5,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { SpoolFile } from '../state/spool-file.ts';
 import { filesOf, type SpoolFiles } from '../storage/layout.ts';
 import type { KeyWrapper } from '../sealing/keyring.ts';
-import { type Ledger, readLedger } from '../state/ledger.ts';
+import { type Ledger, originOf, readLedger } from '../state/ledger.ts';
 import { holdLock } from '../storage/lock.ts';
 import { openWhole } from '../recovery/open.ts';
 import { quotaOf } from '../storage/page-budget.ts';
@@ -38,8 +38,7 @@ export async function atRest<T>(
   try {
     const quota = quotaOf(bytesMax);
     const mark = readMark(files.highWaterMark);
-    const { tenant, gateway } = claimIn(files, quota);
-    const ofTheirs = { ...deps, origin: { tenant, gateway } };
+    const ofTheirs = { ...deps, origin: originOf(claimIn(files, quota)) };
     const spoolFile = await openWhole({ files, quota, deps: ofTheirs, mark, onDamage: () => {} });
     try {
       return await work(spoolFile);

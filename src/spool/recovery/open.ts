@@ -5,7 +5,14 @@ import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { keptFiles, filesOf, setAside, setAsideWal, type SpoolFiles, walOf } from '../storage/layout.ts';
 import { flush } from '../storage/disk.ts';
 import { type DataKey, Keyring, unwrapKey } from '../sealing/keyring.ts';
-import { advance, currentEpochNumber, isAuthentic, type Ledger, readLedger } from '../state/ledger.ts';
+import {
+  advance,
+  currentEpochNumber,
+  isAuthentic,
+  type Ledger,
+  originOf,
+  readLedger,
+} from '../state/ledger.ts';
 import { beginFirstEpoch, noInheritance } from './inheritance.ts';
 import { positionOf } from '../state/position.ts';
 import type { Quota } from '../storage/page-budget.ts';
@@ -162,7 +169,7 @@ function catchUp(database: SpoolDatabase, keyring: Keyring, ledger: Ledger): Led
   const epochNumber = currentEpochNumber(ledger);
   for (const row of database.batchesAfter(positionOf(epochNumber, head.seq), ledgerBehindMax + 1)) {
     const isNext = row.position === positionOf(epochNumber, head.seq + 1);
-    if (!isNext || openBatch(ledger, row, keyring) === undefined) {
+    if (!isNext || openBatch(originOf(ledger), row, keyring) === undefined) {
       throw damaged(database, `batch ${head.seq + 1} of epoch ${head.epoch} does not authenticate`);
     }
     head = advance(head, row);

@@ -1,6 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { chainNext } from '../../messages/hash-chain.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { DataKey, KeySource } from './keyring.ts';
 import { seqOf } from '../state/position.ts';
 import type { BatchRow } from '../storage/database-schema.ts';
@@ -26,7 +26,7 @@ export interface BatchContent {
 
 /** Payload → row: chained, compressed, sealed, and its clear columns bound to it. */
 export function sealBatch(
-  origin: Origin,
+  origin: OwnedOrigin,
   content: BatchContent,
   payload: Buffer,
   key: DataKey,
@@ -38,7 +38,7 @@ export function sealBatch(
 }
 
 /** The zstd of the payload; undefined where one bit of the row is not what was written for this origin. */
-export function openBatch(origin: Origin, row: BatchRow, keys: KeySource): Buffer | undefined {
+export function openBatch(origin: OwnedOrigin, row: BatchRow, keys: KeySource): Buffer | undefined {
   const key = keys.get(row.key);
   return key === undefined ? undefined : unseal(key.secret, row.sealed, boundTo(origin, row));
 }
@@ -52,7 +52,7 @@ export function decompress(compressed: Buffer): Buffer {
   return zstdDecompressSync(compressed, { maxOutputLength: payloadBytesMax });
 }
 
-function boundTo(origin: Origin, row: Omit<BatchRow, 'sealed'>): Buffer {
+function boundTo(origin: OwnedOrigin, row: Omit<BatchRow, 'sealed'>): Buffer {
   const { epoch, key, samples, from_ms, to_ms, chain_before, chain_after } = row;
   const chain = [chain_before.toString('hex'), chain_after.toString('hex')];
   const clear = [epoch, seqOf(row.position), key, samples, from_ms, to_ms, ...chain];

@@ -1,4 +1,4 @@
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { Keyring, KeySource } from './keyring.ts';
 import type { EntryRow } from '../storage/database-schema.ts';
 import { type CipherName, seal, unseal } from '../../base/cipher.ts';
@@ -7,7 +7,7 @@ import { type CipherName, seal, unseal } from '../../base/cipher.ts';
 export type EntryKind = 'event' | 'held';
 
 export function sealEntry(
-  origin: Origin,
+  origin: OwnedOrigin,
   kind: EntryKind,
   number: number,
   content: Uint8Array,
@@ -20,7 +20,7 @@ export function sealEntry(
 
 /** The content; undefined where a bit of the row is not what was written for this origin. */
 export function openEntry(
-  origin: Origin,
+  origin: OwnedOrigin,
   kind: EntryKind,
   row: EntryRow,
   keys: KeySource,
@@ -29,6 +29,6 @@ export function openEntry(
   return key && unseal(key.secret, row.sealed, boundTo(origin, kind, row.number, row.key));
 }
 
-function boundTo({ tenant, gateway }: Origin, kind: EntryKind, number: number, key: number): Buffer {
+function boundTo({ tenant, gateway }: OwnedOrigin, kind: EntryKind, number: number, key: number): Buffer {
   return Buffer.from([`merestone ${kind} 1`, tenant, gateway, number, key].join('\n'));
 }

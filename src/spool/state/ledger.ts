@@ -1,4 +1,4 @@
-import type { Origin } from '../../messages/topic.ts';
+import type { Origin, OwnedOrigin } from '../../messages/topic.ts';
 import type { DataKey } from '../sealing/keyring.ts';
 import { countOf, type Runs } from '../../base/ranges.ts';
 import type { BatchRow, LedgerRow } from '../storage/database-schema.ts';
@@ -103,6 +103,11 @@ export function readLedger(row: LedgerRow): Ledger | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whose spool the ledger says that it is. Under any other name nothing in the file authenticates. */
+export function originOf({ tenant, gateway }: Pick<Ledger, 'tenant' | 'gateway'>): OwnedOrigin {
+  return Object.freeze({ tenant, gateway }) as OwnedOrigin;
 }
 
 const nothing = new Uint8Array();

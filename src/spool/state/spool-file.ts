@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import { type EntryKind, openEntry, sealEntry } from '../sealing/sealed-entry.ts';
 import type { DataKey, Keyring } from '../sealing/keyring.ts';
 import { currentEpochNumber, followsFromBatches, type Ledger, sealLedger, type SentCount } from './ledger.ts';
@@ -19,7 +19,7 @@ export const ledgerBehindMax = 256;
 export type NextLedger = Ledger;
 
 export interface SpoolFileParts {
-  origin: Origin;
+  origin: OwnedOrigin;
   database: SpoolDatabase;
   keyring: Keyring;
   cipher: CipherName;
@@ -33,7 +33,7 @@ export interface SpoolFileParts {
 
 /** The open file and what is known of it. Every change is one commit of rows and ledger together. */
 export class SpoolFile {
-  readonly origin: Origin;
+  readonly origin: OwnedOrigin;
   readonly database: SpoolDatabase;
   readonly keyring: Keyring;
   readonly cipher: CipherName;

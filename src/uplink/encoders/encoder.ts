@@ -41,6 +41,8 @@ export interface Encoder {
   event(payload: Uint8Array): PublishRequest;
   /** A signed head of the chain. */
   checkpoint(jws: string, retain: boolean): PublishRequest;
+  /** Of the whole MQTT packet that a request becomes. */
+  packetBytes(request: PublishRequest): number;
   /** Bytes of a telemetry packet that are not samples. */
   overheadBytes(epoch: string): number;
 }

@@ -1,7 +1,7 @@
 import { version } from '../../base/version.ts';
 import type { MetaDocument, StatusDocument } from '../../messages/retained.ts';
 import { encodeBatch } from '../../messages/telemetry.ts';
-import type { Origin } from '../../messages/topic.ts';
+import type { OwnedOrigin } from '../../messages/topic.ts';
 import { messageOf, packetBytes } from '../mqtt-message.ts';
 import type { UplinkOptions } from '../options.ts';
 import type { PublishRequest } from '../uplink.ts';
@@ -14,10 +14,10 @@ type JsonOptions = Pick<UplinkOptions, 'protocol' | 'compression'>;
 /** The documents of docs/backend.md, each as one JSON message on its own topic. */
 export class JsonEncoder implements Encoder {
   readonly messagesPerBatchMax = 1;
-  readonly #origin: Origin;
+  readonly #origin: OwnedOrigin;
   readonly #options: JsonOptions;
 
-  constructor(origin: Origin, options: JsonOptions) {
+  constructor(origin: OwnedOrigin, options: JsonOptions) {
     this.#origin = origin;
     this.#options = options;
   }
@@ -62,13 +62,17 @@ export class JsonEncoder implements Encoder {
     return { channel: 'checkpoint', payload: Buffer.from(jws), retain, contentType: 'application/jose' };
   }
 
+  packetBytes(request: PublishRequest): number {
+    return packetBytes(messageOf(request, this.#origin, this.#options.protocol));
+  }
+
   /** MQTT's own, topic, properties, and the batch's head. */
   overheadBytes(epoch: string): number {
     const key = { ...this.#origin, epoch, seq: Number.MAX_SAFE_INTEGER };
     const payload = encodeBatch(key, []);
     const [request] = this.telemetry({ key, payload, compressed: payload });
     // The remaining length takes up to three bytes more where there are samples.
-    return packetBytes(messageOf(request, this.#origin, this.#options.protocol)) + 3;
+    return this.packetBytes(request) + 3;
   }
 
   #status(online: boolean, { since, epoch }: SessionFacts): PublishRequest {

@@ -5,7 +5,6 @@ import { FaultState } from '../../../base/fault-state.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { BatchRef, LeasedBatch, Reach, Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
-import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
 import { TokenBucket } from '../../../base/token-bucket.ts';
 import type { PublishOutcome, PublishRequest } from '../../../uplink/uplink.ts';
@@ -19,7 +18,7 @@ export interface ForwarderDependencies {
   logger: Logger;
   spool: Pick<Spool, 'beginLive' | 'lease' | 'settle' | 'status'>;
   uplink: Sender;
-  encoder: Pick<Encoder, 'telemetry' | 'messagesPerBatchMax'>;
+  encoder: Pick<Encoder, 'telemetry' | 'messagesPerBatchMax' | 'packetBytes'>;
   options: UplinkOptions;
   /** Which batches may go now, as the quotas have it. */
   reach(): Reach | 'none';
@@ -287,9 +286,7 @@ export class Forwarder {
   }
 
   #hold(id: string, ref: BatchRef, request: PublishRequest): void {
-    const { tenant = '', gateway = '' } = request.userProperties ?? {};
-    const message = messageOf(request, { tenant, gateway }, this.#dependencies.options.protocol);
-    this.#oversize.hold(id, ref, packetBytes(message));
+    this.#oversize.hold(id, ref, this.#dependencies.encoder.packetBytes(request));
   }
 
   #putBack(refs: readonly BatchRef[]): void {

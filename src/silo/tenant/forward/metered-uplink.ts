@@ -1,4 +1,4 @@
-import type { Channel, Origin } from '../../../messages/topic.ts';
+import type { Channel, OwnedOrigin } from '../../../messages/topic.ts';
 import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
 import type { Uplink } from '../../../uplink/uplink.ts';
@@ -10,7 +10,7 @@ export type Sender = Pick<Uplink, 'publish' | 'ready' | 'tooLarge'>;
 export function metered(
   sender: Sender,
   { protocol }: UplinkOptions,
-  origin: Origin,
+  origin: OwnedOrigin,
   sent: (bytes: number, channel: Channel) => void,
 ): Sender {
   return {

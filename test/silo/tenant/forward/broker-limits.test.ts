@@ -169,12 +169,15 @@ describe('a broker’s limit of size', () => {
     });
 
     it('spends a bounded share of the bytes on proof', async () => {
+      const beganMs = performance.now();
       await using live = await start(broker.url, '3.1.1', 20);
       await feed(live, 500, 40, 5);
       await live.reached(({ spool }) => spool!.batches === 0, 'all is delivered');
       assert.ok(telemetryBytes > 300_000, `${telemetryBytes} bytes`);
-      const share = (canaryBytes - 65_536) / telemetryBytes;
-      assert.ok(share < 0.25, `${canaryBytes} bytes of canaries for ${telemetryBytes}`);
+      // What has waited ten seconds for its proof gets it whatever it costs: more of that on a slow machine.
+      const waits = Math.ceil((performance.now() - beganMs) / 10_000);
+      const bytesMax = 65_536 + 0.25 * telemetryBytes + waits * 20_000;
+      assert.ok(canaryBytes < bytesMax, `${canaryBytes} bytes of canaries for ${telemetryBytes}`);
     });
   });
 

@@ -300,6 +300,7 @@ describe('forwarder', () => {
   describe('with an encoder that makes two messages of a batch', () => {
     const twofold = {
       messagesPerBatchMax: 2,
+      packetBytes: (request: PublishRequest) => encoder.packetBytes(request),
       telemetry: (batch: OutgoingBatch): [PublishRequest, PublishRequest] => {
         const [request] = encoder.telemetry(batch);
         const half = (name: string): PublishRequest => ({
