@@ -31,7 +31,26 @@ function theirs(source: string, text: string): (string | undefined)[] | null {
 const solid = fc.letrec<{ atom: string; repeated: string; many: string }>((tie) => ({
   atom: fc.oneof(
     { maxDepth: 2 },
-    fc.constantFrom('a', 'b', '1', '.', '\\d', '\\w', '\\s', '\\S', '[ab]', '[^b1]', '[0-9a]', '\\.', '-'),
+    fc.constantFrom(
+      'a',
+      'b',
+      '1',
+      '.',
+      '\\d',
+      '\\w',
+      '\\s',
+      '\\S',
+      '[ab]',
+      '[^b1]',
+      '[0-9a]',
+      '\\.',
+      '-',
+      '[^]',
+      '\\r',
+      '\\n',
+      '\\xe9',
+      '[\\x80-\\xff]',
+    ),
     fc.tuple(tie('repeated'), tie('repeated')).map(([one, other]) => `(?:${one}|${other})`),
     fc.tuple(tie('atom'), tie('repeated')).map(([one, other]) => `(?:${one}${other})`),
   ),
@@ -50,7 +69,7 @@ const part = fc.oneof(
 );
 const sources = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
 const texts = fc
-  .array(fc.constantFrom('a', 'b', '1', '.', '-', ' ', '\n'), { maxLength: 12 })
+  .array(fc.constantFrom('a', 'b', '1', '.', '-', ' ', '\n', '\r', '\r\n', '\xe9', '\xa0'), { maxLength: 12 })
   .map((all) => all.join(''));
 
 describe('pattern', () => {
@@ -69,6 +88,11 @@ describe('pattern', () => {
     ['^\\$..RMC,[^,]*,A,', '$GPRMC,123519,A,4807.038,N'],
     ['1-0:1\\.8\\.1\\((\\d+\\.\\d+)\\*kWh\\)', '/X\r\n1-0:1.8.1(000123.456*kWh)\r\n!'],
     ['^b', 'a\r\nb'],
+    ['^(b)$', 'a\rb\rc'],
+    ['(a)$\r\n^(b)$', 'a\r\nb\r\n'],
+    ['(a.)', 'a\rab'],
+    ['(a[^]b)', 'a\rb'],
+    ['(\\s)b', 'a\xa0b'],
     ['x{2}y{,3}', 'xxy{,3}'],
     ['[\\]\\-x]+', 'a]-x'],
     ['\\x02(.*)\\x03', '\x02data\x03'],
