@@ -1,7 +1,7 @@
 import type { BusStatus, DeviceStatus } from '../status/status.ts';
 import { type Define, few, inSeconds, type Labels } from './metric-family.ts';
 
-/** Buses belong to nobody; their devices, and what a silo has of a bus, bear the silo's tenant. */
+/** A bus has no tenant; its devices, and a silo's share of the bus, have the silo's `tenant` label. */
 export function putBuses(
   buses: readonly BusStatus[],
   tenantOf: ReadonlyMap<string, string>,

@@ -9,9 +9,9 @@ export interface PooledConnection {
 }
 
 export interface PoolLimits {
-  /** Connections that may stay for as long as their timeouts let them. */
+  /** Connections that may stay until their timeouts end them. */
   restingMax: number;
-  /** Together with those that came just now. */
+  /** These and the connections in their first second, together. */
   allMax: number;
 }
 
@@ -19,18 +19,18 @@ export interface PoolLimits {
 const graceMs = 1000;
 
 /**
- * The connections of a server. A full pool ends an old connection for a new one, never the other way round: who
- * opens many and says nothing, drips or does not read costs himself, and a health check finds its place.
+ * The connections of a server. A full pool evicts an old connection for a new one and never refuses the new one
+ * first: a peer that opens many idle or slow connections evicts its own, and a health check still gets in.
  *
- * 1. What goes first is the connection that asked last the longest ago, of the peer that has the most.
- * 2. A connection that is held, since an answer is being made for it, goes only where its peer holds more than
- *    the new one's peer has.
- * 3. No connection goes within its first second, unless `allMax` is reached.
+ * 1. The pool evicts first from the peer with the most connections, and there the longest idle connection.
+ * 2. A busy connection, whose answer is being made, is evicted only if its peer has more busy connections than
+ *    the new connection's peer has connections.
+ * 3. No connection is evicted within its first second, unless `allMax` is reached.
  */
 export class ConnectionPool<Connection extends PooledConnection> {
   readonly #limits: PoolLimits;
   readonly #clock: Clock;
-  /** Of those that wait for a request, since when; the one that waits longest first. */
+  /** Idle connections and since when (monotonic ms); the longest idle first. */
   readonly #waiting = new Map<Connection, number>();
   readonly #held = new Set<Connection>();
   readonly #countByPeer = new Map<string, number>();
@@ -44,7 +44,7 @@ export class ConnectionPool<Connection extends PooledConnection> {
     return this.#waiting.size + this.#held.size;
   }
 
-  /** Takes a connection in, in the place of an old one where it must; false where none may go for it. */
+  /** Adds a connection, and evicts an old one if the pool is full; false if none may be evicted for it. */
   add(connection: Connection): boolean {
     this.#shrinkTo(this.#limits.restingMax - 1, () => this.#oldestWaiting(graceMs));
     this.#shrinkTo(
@@ -63,12 +63,12 @@ export class ConnectionPool<Connection extends PooledConnection> {
     this.#waiting.set(connection, this.#clock.monotonicMs());
   }
 
-  /** Its answer is being made. */
+  /** The connection is busy: its answer is being made. */
   hold(connection: Connection): void {
     if (this.#waiting.delete(connection)) this.#held.add(connection);
   }
 
-  /** It waits for its next request. */
+  /** The connection is idle: it waits for its next request. */
   release(connection: Connection): void {
     if (this.#held.delete(connection)) this.#waiting.set(connection, this.#clock.monotonicMs());
   }

@@ -33,14 +33,14 @@ export interface ControlClient {
 export interface TailListener {
   /** Where it returns a promise, no more is read from the socket until that is settled. */
   item(item: TailItem): Promise<void> | void;
-  /** So many were missed, because we read too slowly. */
+  /** The daemon skipped `count` samples because this client reads too slowly. */
   lost(count: number): void;
 }
 
-/** How soon one asks again whom a crowd before the door lets wait (EAGAIN of connect(2) on a Unix socket). */
+/** Pause before another attempt when the backlog is full (EAGAIN of connect(2) on a Unix socket). */
 const crowdedPauseMs = 20;
 
-/** Throws DaemonUnreachable where nobody listens, ControlRefused where we may not. */
+/** Throws DaemonUnreachable if no daemon listens, ControlRefused if this user may not connect. */
 export async function connectControl(socketPath: string): Promise<ControlClient> {
   const signal = AbortSignal.timeout(answerTimeoutMs);
   for (;;) {

@@ -13,7 +13,7 @@ const requestBytesMax = 65_536;
 const waitingMax = 32;
 /**
  * What may wait in the socket for a slow reader. Beyond it samples are counted instead, and nothing more is read
- * or answered until what waits is gone: whoever asks on and on without reading fills his own socket.
+ * or answered until the socket has drained: a client that asks without reading fills only its own socket.
  */
 const unreadBytesMax = 262_144;
 /** Without a whole request, or without reading an answer, a connection has nothing more to do here. */
@@ -178,7 +178,7 @@ function tooIdle(): MerestoneError {
   return new MerestoneError('ControlRefused', message, { hint: 'connect again', retryable: true });
 }
 
-/** Ends a connection and says why, as far as the socket takes it at once: who does not read is not waited for. */
+/** Ends a connection and says why, if the socket takes it at once: a client that does not read is not waited for. */
 export function endWith(socket: Socket, error: MerestoneError, clock: Clock): void {
   socket.on('error', () => {});
   socket.end(`${JSON.stringify({ id: null, error: controlError(error) })}\n`);

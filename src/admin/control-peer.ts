@@ -4,14 +4,14 @@ import type { Logger } from '../base/logger.ts';
 import { peerCredentials } from '../base/peer-credentials.ts';
 import { userName } from '../base/user-name.ts';
 
-/** What stands for a user that the kernel does not tell. */
+/** The name of a user that the kernel does not report. */
 const unknownUser = 'unknown';
 
-/** Who uses a connection, by the kernel's word. */
+/** The user at the other end of a connection, as the kernel reports it. */
 export interface ControlPeer {
   /** Undefined where the kernel does not tell. */
   uid: number | undefined;
-  /** Looked up when it is first wanted. */
+  /** Looked up at the first call. */
   name: () => Promise<string>;
 }
 

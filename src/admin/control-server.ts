@@ -19,16 +19,16 @@ export interface ControlHandlers {
   subscribe(listener: (item: TailItem) => void): () => void;
   /** Reads the configuration again; `by` is the local user who asks. */
   reload(by: string): Promise<unknown>;
-  /** Any other method; throws MerestoneError ControlInvalid where there is none of that name. */
+  /** Any other method; throws MerestoneError ControlInvalid if the name is unknown. */
   request(method: string, params: unknown, by: string): Promise<unknown>;
-  /** Whatever was refused, by us or by one of the above. */
+  /** Each refused request, whether this server or a handler above refused it. */
   refused(refusal: Refusal): void;
 }
 
 export interface Refusal {
   /** The local user who asked. */
   by: string;
-  /** What was asked for, in the asker's words; `-` where that did not come out. */
+  /** The method as the client sent it; `-` if the request could not be parsed. */
   method: string;
   error: unknown;
 }
@@ -38,16 +38,16 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** Each costs a file descriptor and up to half a megabyte of buffers; more than this is a loop gone wild. */
+/** Each costs a file descriptor and up to half a megabyte of buffers; only a faulty program opens more than this. */
 const connectionLimits: PoolLimits = { restingMax: 16, allMax: 272 };
-/** So that no number of them takes away the status. */
+/** Leaves connections free for `status`, however many tails are open. */
 const tailsMax = 16;
 
 type ControlConnection = PooledConnection & { end(): void };
 
 /**
- * Listens on a Unix socket, see listenLocally. Where there are too many connections, an old one that asks nothing
- * is told so and ended for the new one. Throws DaemonRunning, Io.
+ * Listens on a Unix socket, see listenLocally. When there are too many connections, an old idle one is told so and
+ * ended for the new one. Throws DaemonRunning, Io.
  */
 export async function startControlServer(
   socketPath: string,

@@ -15,11 +15,21 @@ import { peerCredentials } from '../base/peer-credentials.ts';
 import { ConnectionPool, type PooledConnection, type PoolLimits } from './connection-pool.ts';
 import { metricsContentType, metricsOf } from './metrics.ts';
 
-/** A TCP port, or the path of a Unix socket, which its owner and group alone may use. */
+/*
+ * The read-only outside of the gateway: status page, `/api/status`, health and Prometheus metrics. The daemon starts
+ * it where `http.listen` is set; `control-server.ts` is its counterpart for commands.
+ *
+ * - It changes nothing: GET and HEAD only, no body, no cookie, no state.
+ * - It sees plain status data; it imports no code of a tenant.
+ * - Every answer comes from one status and one verdict (`judge`), so page, health and metrics agree.
+ * - A slow or idle client cannot keep others out: `ConnectionPool`, timeouts, one request at a time.
+ */
+
+/** A TCP port, or the path of a Unix socket that only its owner and group may use. */
 export type HttpAddress = { host: string; port: number } | { socket: string };
 
 export interface HttpServer {
-  /** Where it listens; the system's choice where port 0 was asked for, and undefined on a Unix socket. */
+  /** The port; the system's choice if port 0 was configured, undefined on a Unix socket. */
   readonly port: number | undefined;
   close(): Promise<void>;
 }
@@ -36,31 +46,31 @@ interface Page {
   contentSecurityPolicy?: string;
 }
 
-/** A browser needs 2 kB of headers; what is larger is no question about a status. */
+/** A browser needs 2 kB of headers. */
 const headerBytesMax = 8192;
-/** A client that has not sent its whole request by then is not on this network. */
+/** A client on the local network sends its whole request well within this. */
 const requestTimeoutMs = 5000;
-/** How often it is looked who is over his time. */
+/** How often the server looks for connections past their timeout. */
 const checkIntervalMs = 1000;
-/** The largest answer has some hundred kB; who has not read it by then does not read. */
+/** The largest answer has some hundred kB; a client that reads at all has read it by then. */
 const answerTimeoutMs = 10_000;
 /** What the system hands over in one turn: the backlog of listen(2) as Node has it. */
 const acceptedAtOnceMax = 512;
 /** A scraper, a few browsers with their parallel connections; each costs some 30 kB. */
 const connectionLimits: PoolLimits = { restingMax: 64, allMax: 64 + acceptedAtOnceMax };
-/** Lines of the log on connections that were ended for newer ones. */
+/** Log lines about connections that were ended for newer ones. */
 const evictionLines: RateLimits = { perSecond: 1 / 60, burst: 1 };
 
 /**
- * Status page, status, health and metrics, to read and nothing else: GET and HEAD, no body, no cookie, no state.
- * Throws Io where it can't listen, and DaemonRunning where another answers on its Unix socket.
+ * Listens and serves until `close`. Throws Io if it cannot listen, and DaemonRunning if another daemon answers on its
+ * Unix socket.
  */
 export async function startHttpServer(
   address: HttpAddress,
   status: () => GatewayStatus,
   { clock, logger }: HttpDependencies,
 ): Promise<HttpServer> {
-  // No page of another site finds its way to a Unix socket.
+  // A page of another site cannot reach a Unix socket.
   const guardsHost = 'host' in address && isLoopback(address.host);
   const pages = definePages(status, clock);
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -103,7 +113,7 @@ export async function startHttpServer(
   };
 }
 
-/** Nobody keeps another out by connections that ask nothing, ask slowly or do not read. */
+/** Connections that send no request, send slowly or do not read cannot keep other clients out. */
 function boundConnections(server: Server, { clock, logger }: HttpDependencies): void {
   const pool = new ConnectionPool<PooledConnection>(connectionLimits, clock);
   const lines = new Throttle(evictionLines, clock.monotonicMs());
@@ -128,7 +138,7 @@ function boundConnections(server: Server, { clock, logger }: HttpDependencies): 
   });
 }
 
-/** An address of the network, or a user of the box by the kernel's word. */
+/** A network address, or a local user as the kernel reports it. */
 function peerOf(socket: Socket): string {
   if (socket.remoteAddress !== undefined) return socket.remoteAddress;
   try {
@@ -142,9 +152,9 @@ function peerOf(socket: Socket): string {
 const answering = new WeakMap<Socket, ServerResponse>();
 
 /**
- * The answer is read in its time, and a body, which nobody here wants, ends the connection with its answer. So does
- * a second request before the first one's answer: no client of ours sends one, and a thousand at once would keep
- * everybody waiting. Returns false for such a one, which gets no answer.
+ * Ends the connection if the answer is not read in time, and after the answer to a request with a body. A second
+ * request before the first one's answer also ends it: no known client sends one, and a thousand at once would keep
+ * all others waiting. Returns false for such a request, which gets no answer.
  */
 function boundAnswer({ headers, socket }: IncomingMessage, response: ServerResponse, clock: Clock): boolean {
   const before = answering.get(socket);
@@ -166,7 +176,7 @@ function listenAtPort(server: Server, address: { host: string; port: number }): 
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenFault(address, error)));
     server.listen(address.port, address.host, () => {
-      // accept(2) fails while there are no descriptors left; who connects then tries again.
+      // accept(2) fails while there are no descriptors left; the client then tries again.
       server.on('error', () => {});
       resolve();
     });

@@ -1,12 +1,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** Kinds and reasons come from our own code and are few; more than this would be somebody else's text. */
+/** Kinds and reasons come from our own code and are few; more than this would be text from outside. */
 export const kindsMax = 32;
 
 export type Labels = Record<string, string>;
-/** Sets one series; a value that is not known has none. */
+/** Sets one series; an unknown value (null) sets no series. */
 type Put = (labels: Labels, value: number | null) => void;
-/** Names a metric; it is there once it has a series. */
+/** Defines a metric; it is exported once it has a series. */
 export type Define = (name: string, help: string) => Put;
 
 export function gaugesOf(registry: Registry): Define {
@@ -45,7 +45,7 @@ export function inSeconds(ms: number | null): number | null {
   return ms === null ? null : ms / 1000;
 }
 
-/** No more of them than there can be. */
+/** The first `kindsMax` entries. */
 export function few(counts: Readonly<Record<string, number>>): [string, number][] {
   return Object.entries(counts).slice(0, kindsMax);
 }

@@ -13,8 +13,8 @@ const processRegistry = new Registry();
 collectDefaultMetrics({ register: processRegistry });
 
 /**
- * Prometheus text. The registry is made anew from the status at each scrape, so that a device or silo that is
- * gone leaves no series behind, and the number of series is bounded by the configuration.
+ * Prometheus text. Each scrape builds a new registry from the status, so that a removed device or silo leaves no
+ * series behind, and the configuration bounds the number of series.
  */
 export async function metricsOf(status: GatewayStatus, nowMs: number): Promise<string> {
   const registry = new Registry();

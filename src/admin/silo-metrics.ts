@@ -2,7 +2,7 @@ import { lossReasons } from '../reading/loss.ts';
 import type { SiloStatus } from '../status/status.ts';
 import { type Define, few, inSeconds, kindsMax } from './metric-family.ts';
 
-/** Prometheus sees a counter grow from what it had before: one that began with its first loss would hide it. */
+/** Prometheus needs a first value to see an increase: a counter that began at its first loss would hide that loss. */
 const noLosses = Object.fromEntries(lossReasons.map((reason) => [reason, 0]));
 
 /** What a silo is, does and has. */
@@ -44,7 +44,7 @@ export function putSilos(silos: readonly SiloStatus[], nowMs: number, gauge: Def
 }
 
 function putIsolates(silos: readonly SiloStatus[], gauge: Define): void {
-  const isolation = gauge('silo_isolation_info', 'Always 1; the label says which wall is around the silo');
+  const isolation = gauge('silo_isolation_info', 'Always 1; the label says how the silo is isolated');
   const quarantined = gauge('silo_quarantined', '1 where the silo crashed too often and is left alone');
   const cpuShare = gauge(
     'silo_cpu_share_ratio',
@@ -52,9 +52,9 @@ function putIsolates(silos: readonly SiloStatus[], gauge: Define): void {
   );
   const memory = gauge('silo_memory_bytes', 'Memory of its isolate: heap and buffers');
   const memoryMax = gauge('silo_memory_bytes_max', 'What its isolate may have');
-  for (const { tenant, name, state, isolation: wall, usage } of silos) {
+  for (const { tenant, name, state, isolation: kind, usage } of silos) {
     const labels = { tenant: tenant ?? '', silo: name };
-    isolation({ ...labels, isolation: wall }, 1);
+    isolation({ ...labels, isolation: kind }, 1);
     quarantined(labels, state === 'quarantined' ? 1 : 0);
     if (usage === null) continue;
     cpuShare(labels, usage.cpuShare);
@@ -66,7 +66,7 @@ function putIsolates(silos: readonly SiloStatus[], gauge: Define): void {
 function putQuotas(silos: readonly SiloStatus[], gauge: Define): void {
   const limit = gauge('quota_limit', 'What the silo may use, in the unit that the quota has in its name');
   const used = gauge('quota_used', 'What it uses of it');
-  const reached = gauge('quota_reached', '1 where the silo is held to it now');
+  const reached = gauge('quota_reached', '1 while the quota limits the silo');
   for (const { tenant, name, quotas } of silos) {
     for (const { quota, state, ...figures } of quotas.slice(0, kindsMax)) {
       const labels = { tenant: tenant ?? '', silo: name, quota };
@@ -83,7 +83,7 @@ function putUplinks(silos: readonly SiloStatus[], gauge: Define, counter: Define
   const published = counter('batches_published', 'Batches sent, repetitions included');
   const accepted = counter('batches_accepted', 'Batches that the broker truly took');
   const refused = counter('batches_refused', 'Times that the broker refused a batch');
-  const noSubscribers = counter('batches_no_subscribers', 'Times that nobody was subscribed to a batch');
+  const noSubscribers = counter('batches_no_subscribers', 'Publishes of a batch that had no subscriber');
   const inflight = gauge(
     'uplink_inflight_batches',
     'Publishes not yet answered: batches, events, checkpoints',

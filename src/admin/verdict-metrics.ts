@@ -4,7 +4,7 @@ import type { Define } from './metric-family.ts';
 
 const numbers: Record<Verdict, number> = { good: 0, degraded: 1, failing: 2 };
 
-/** What page and health say, for rules: of the gateway as a whole, and of each silo what is wrong with its data. */
+/** The verdict of page and health for alert rules: of the whole gateway, and each silo's findings. */
 export function putVerdict(
   { verdict, findings }: Judgement,
   tenantOf: ReadonlyMap<string, string>,
@@ -21,7 +21,7 @@ export function putVerdict(
   }
 }
 
-/** A bus without devices concerns no silo, and stands under none. */
+/** A bus without devices concerns no silo and is left out. */
 function bySilo(findings: readonly Finding[]): Map<string, Finding[]> {
   const all = new Map<string, Finding[]>();
   for (const finding of findings) {

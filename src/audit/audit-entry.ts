@@ -9,7 +9,7 @@ interface LostBatches {
   seqTo: number;
 }
 
-/** What is noted, and what is said of it. `by` is a local user's name, over the control socket or the shell. */
+/** The kinds of entries and their details. `by` is a local user's name, over the control socket or the shell. */
 export interface AuditDetails {
   start: { version: string; configSha256: string; fingerprintSha256: string };
   stop: { reason: string };
@@ -21,7 +21,7 @@ export interface AuditDetails {
     by: string;
   };
   identity: { fingerprintSha256: string; previousFingerprintSha256: string | null; notAfter: number };
-  /** `says`: what a device says that is another than its profile is for; null where it no longer does. */
+  /** `says`: the identity that a device reports against its profile; null once it no longer contradicts. */
   'device-identity': {
     device: string;
     profile: string | null;
@@ -36,9 +36,9 @@ export interface AuditDetails {
   retry: { by: string; batches: number };
   shred: { by: string; epoch: string; batches: number; samples: number };
   'refused-certificate': { reason: string; fingerprintSha256: string | null };
-  /** `times`: so many, where they were too many to be noted one by one. */
+  /** `times`: how many refusals the entry stands for; absent: one. */
   'refused-request': { by: string; method: string; reason: string; times?: number };
-  /** Entries that were written are not there any more when the log is opened: it was removed, cut or replaced. */
+  /** Entries written earlier are missing when the log is opened: it was removed, cut or replaced. */
   'entries-missing': { seqFrom: number; seqTo: number };
   /** Opens a segment: `chainBefore` is the last entry's before it, `oldest` the first segment still kept. */
   segment: {
@@ -50,13 +50,13 @@ export interface AuditDetails {
   };
   /** A Signer's statement about an earlier entry. */
   signature: { jws: string };
-  /** The line before was cut short by a power cut; these are the bytes of it that were found. */
+  /** A power cut truncated the line before; `bytes` and `sha256` describe the fragment that was found. */
   repair: { bytes: number; sha256: string };
 }
 
 export type AuditKind = keyof AuditDetails;
 
-/** One line of the log: `{"at":…,"seq":…,"kind":…,…,"chain":"…"}`; names are in `sealed`, where it has any. */
+/** One line of the log: `{"at":…,"seq":…,"kind":…,…,"chain":"…"}`; names, if it has any, are in `sealed`. */
 export interface AuditEntry {
   /** ms since 1970 UTC. */
   at: number;
@@ -68,13 +68,13 @@ export interface AuditEntry {
   [detail: string]: unknown;
 }
 
-/** Seals what must not stand in clear on the disk. */
+/** Seals what must not be in clear on the disk. */
 export interface NameSeal {
-  /** Base64 of names that belong to one entry, and open as no other's. */
+  /** Returns base64; it opens only with the same `seq` and `kind`. */
   seal(seq: number, kind: AuditKind, names: Readonly<Record<string, unknown>>): string;
 }
 
-/** What names devices, points or what a device says of itself. Nothing else in a log does. */
+/** The only details that name devices or points, or quote a device's identity. */
 const sealedDetails: { readonly [Kind in AuditKind]?: readonly (string & keyof AuditDetails[Kind])[] } = {
   configuration: ['changes'],
   'device-identity': ['device', 'profile', 'says'],
@@ -90,13 +90,13 @@ export interface AuditHead {
   chain: Buffer;
 }
 
-/** A name of a file or a reason is shorter; what is longer came from somebody who wants to fill the disk. */
+/** Characters. File names and reasons are shorter; a longer text may be an attempt to fill the disk. */
 const textMax = 1000;
 const listMax = 100;
 
 /**
- * The entry that follows `head`, and its line. The chain covers the line up to the chain value itself: with what is
- * sealed in it, so that it is checked without a key. Names without a `seal` are left out (`sealed: null`).
+ * The entry that follows `head`, and its line. The chain covers the line up to the chain value, in sealed form, so
+ * that it is checked without a key. Without a `seal`, names are left out (`sealed: null`).
  */
 export function encodeEntry<Kind extends AuditKind>(
   head: AuditHead,
@@ -118,10 +118,10 @@ export function encodeEntry<Kind extends AuditKind>(
   return { entry: sealed ? withNames(entry, names) : entry, line };
 }
 
-/** The entry of a line and the body that its chain value covers; undefined where the line is none. */
+/** The entry of a line and the body that its chain value covers; undefined if the line is no entry. */
 export function decodeEntry(line: Buffer): { entry: AuditEntry; body: Buffer } | undefined {
   const text = line.toString('utf8');
-  // JSON leaves U+2028 and U+2029 as they are, and a dot alone takes them for the end of a line.
+  // JSON does not escape U+2028 and U+2029; without the `s` flag a dot does not match them.
   const body = /^(\{.*),"chain":"[0-9a-f]{64}"\}$/s.exec(text)?.[1];
   if (body === undefined) return undefined;
   try {
@@ -139,7 +139,7 @@ export function withNames({ at, seq, kind, ...rest }: AuditEntry, names: object)
   return { at, seq, kind, ...names, ...rest };
 }
 
-/** What of an entry may stand in clear, and what must not. */
+/** Splits the details into those in clear and those to be sealed. */
 function splitDetails<Kind extends AuditKind>(
   kind: Kind,
   details: AuditDetails[Kind],
@@ -153,7 +153,7 @@ function splitDetails<Kind extends AuditKind>(
   return { clear: pick(false), names };
 }
 
-/** Cuts what somebody may have made long. */
+/** Truncates texts that come from outside. */
 function shorten(_key: string, value: unknown): unknown {
   if (typeof value === 'string' && value.length > textMax) return `${value.slice(0, textMax)}…`;
   return Array.isArray(value) && value.length > listMax ? [...value.slice(0, listMax), '…'] : value;

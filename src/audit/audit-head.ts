@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, openSync, readFileSync, writeSync } from 'node:fs';
 
-/** An entry of a log and the chain up to it. */
+/** The number of a log's entry, and the chain value up to it. */
 export interface KnownHead {
   seq: number;
   /** 64 hex digits. */
@@ -9,9 +9,9 @@ export interface KnownHead {
 }
 
 /**
- * A line beside a log, `audit.head`, that says how far it had come. A log that was removed or cut at its end
- * looks whole; this tells. It is written after the entry is on the disk, and not flushed, so that it is never ahead
- * of the log; after a power cut it may be behind, and then proves less. Who removes both is found by the backend.
+ * A line beside a log, `audit.head`, with the log's last entry. It reveals that a log was removed or cut at its end,
+ * which otherwise looks whole. It is written after the entry is on the disk, without a flush, so it is never ahead
+ * of the log; after a power cut it may be behind, and then proves less. If both are removed, only the backend notices.
  */
 export class AuditHeadFile {
   readonly #path: string;
@@ -21,18 +21,18 @@ export class AuditHeadFile {
     this.#path = path;
   }
 
-  /** Undefined where there is none, or it is not whole. */
+  /** Undefined if missing or damaged. */
   read(): KnownHead | undefined {
     return readAuditHead(this.#path);
   }
 
-  /** Never throws: the entry that it speaks of stands without it. */
+  /** Never throws: the entry is valid without it. */
   write(head: KnownHead): void {
     try {
       this.#descriptor ??= openPrivate(this.#path);
       writeSync(this.#descriptor, encodeHead(head), 0);
     } catch {
-      // The line before is still true.
+      // The previous line is still true.
     }
   }
 
@@ -64,7 +64,7 @@ function openPrivate(path: string): number {
   return descriptor;
 }
 
-/** Of one length, so that none leaves a rest of the one before it. */
+/** Fixed length, so that a new line overwrites the previous one whole. */
 function encodeHead({ seq, chain }: KnownHead): string {
   const words = `${String(seq).padStart(16, '0')} ${chain}`;
   return `${words} ${createHash('sha256').update(words).digest('hex').slice(0, 16)}\n`;

@@ -21,7 +21,7 @@ import { AuditSeal } from './audit-seal.ts';
 
 const keyName = 'audit-key.json';
 
-/** The log's key, wrapped to a key-encryption key: not a line of the log, so that it can be wrapped anew and destroyed. */
+/** The log's key, wrapped to a key-encryption key: in its own file, so that it can be rewrapped and destroyed. */
 interface WrappedKey {
   kek: string;
   /** A compact JWE. */
@@ -29,9 +29,9 @@ interface WrappedKey {
 }
 
 /**
- * What seals the names in the log in `directory`: its key is made where there is none, and wrapped anew where another
- * key-encryption key goes first. One that does not open is kept under another name, and a new one made, since a log
- * that goes on is worth more than one that waits for a lost key. Throws Io.
+ * The seal of the names in the log in `directory`. A missing key is made; the key is rewrapped if another
+ * key-encryption key is now the first. A key that does not open is kept under another name and replaced: a log that
+ * goes on is worth more than one that waits for a lost key. Throws Io.
  */
 export async function openAuditSeal(directory: string, keys: KeyWrapper, origin: Origin): Promise<AuditSeal> {
   const secret = await unwrapped(directory, keys);
@@ -47,7 +47,7 @@ export async function openAuditSeal(directory: string, keys: KeyWrapper, origin:
   return new AuditSeal(minted, origin);
 }
 
-/** The same for a reader, who changes nothing; undefined where there is no key, or it does not open. */
+/** The seal for a reader: changes nothing; undefined if there is no key or it does not open. */
 export async function readAuditSeal(
   directory: string,
   keys: KeyWrapper,
@@ -58,12 +58,12 @@ export async function readAuditSeal(
   return secret && new AuditSeal(secret, origin);
 }
 
-/** Wraps the key of a log to the first key-encryption key, where there is one and it opens. Throws Io. */
+/** Rewraps the key of a log to the first key-encryption key, if there is a key and it opens. Throws Io. */
 export async function rewrapAuditKey(directory: string, keys: KeyWrapper): Promise<void> {
   await unwrapped(directory, keys);
 }
 
-/** The names in the log are gone for good; the log itself stays whole. Gives the files that were destroyed. */
+/** Makes the names in the log unreadable for good; the log itself stays whole. Returns the destroyed files. */
 export function destroyAuditKey(directory: string): string[] {
   if (!existsSync(directory)) return [];
   const names = readdirSync(directory).filter((name) => name.startsWith(keyName));
@@ -76,7 +76,7 @@ export function destroyAuditKey(directory: string): string[] {
   return doomed;
 }
 
-/** For a log that begins in `to`, since the one in `from` is damaged: the writer has its key already. */
+/** For a log that begins in `to` because the log in `from` is damaged: the writer already uses that key. */
 export function copyAuditKey(from: string, to: string): void {
   if (!existsSync(keyPath(from))) return;
   makeDirectory(to);
@@ -97,12 +97,12 @@ function keyPath(directory: string): string {
   return join(directory, keyName);
 }
 
-/** What the key was wrapped to before, until it is overwritten. */
+/** The key as it was wrapped before, until it is overwritten. */
 function formerPath(directory: string): string {
   return `${keyPath(directory)}.former`;
 }
 
-/** Undefined where there is none that can be read as one. Throws Io. */
+/** Undefined if missing or unreadable as a key. Throws Io. */
 function readRow(directory: string): WrappedKey | undefined {
   let text: string;
   try {
@@ -119,13 +119,13 @@ function readRow(directory: string): WrappedKey | undefined {
   }
 }
 
-/** In one step for whoever reads it; the wrapping before is overwritten. */
+/** Atomic for readers; overwrites the previous wrapping. */
 function write(directory: string, { kek, jwe }: WrappedKey): void {
   const path = keyPath(directory);
-  const draft = `${path}.new`;
-  writeFileSync(draft, `${JSON.stringify({ kek, jwe })}\n`, { mode: 0o600, flush: true });
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, `${JSON.stringify({ kek, jwe })}\n`, { mode: 0o600, flush: true });
   if (existsSync(path)) linkSync(path, formerPath(directory));
-  renameSync(draft, path);
+  renameSync(temporary, path);
   syncDirectory(directory);
   wipeFormer(directory);
 }
@@ -134,7 +134,7 @@ function wipeFormer(directory: string): void {
   const former = formerPath(directory);
   if (!existsSync(former)) return;
   attempt(directory, () => {
-    // A crash may have come before the new one had its name: then the two are one file.
+    // After a crash before the rename, the two names are one file.
     if (inodeOf(former) !== inodeOf(keyPath(directory))) overwrite(former);
     rmSync(former);
     syncDirectory(directory);

@@ -23,17 +23,17 @@ import type { AuditSeal } from './audit-seal.ts';
 import { auditIo, listSegments, readLines, segmentPath, sha256Hex } from './audit-segment.ts';
 
 /**
- * What happened to a tenant's data here, and by whom: lines of JSON in `audit-000001.ndjson` and so on.
+ * The audit log: what happened to a tenant's data on this box, and who did it, as lines of JSON in
+ * `audit-000001.ndjson` and so on. The silo's journal and the `spool` commands write it; the `audit` commands read
+ * and verify it.
  *
  * 1. An entry is on the disk when `append` returns.
  * 2. Each entry's `chain` covers it and all before it, over segments and restarts, as the batches' does.
- * 3. `sign` puts the silo's signature over the chain into the log: up to there nothing can be rewritten
- *    by anybody who has not the key, and what was cut off after it is missed by whoever has the `audit`
- *    events that went off the box.
+ * 3. `sign` adds the silo's signature over the chain: entries up to there cannot be rewritten without the key. The
+ *    `audit` events in the cloud reveal entries that were cut off after it.
  * 4. Names of devices and points are sealed (audit-seal.ts); the chain and the signatures cover the sealed line.
- * 5. Nothing is ever taken out but the oldest segment, and the newest segment says which is the oldest.
- *
- * One writer at a time: whoever holds the silo's spool.
+ * 5. Only the oldest segment is ever removed, and the newest segment names the oldest.
+ * 6. There is one writer at a time: the process that holds the silo's spool.
  */
 export class AuditLog {
   readonly #directory: string;
@@ -48,13 +48,13 @@ export class AuditLog {
   #descriptor: number | undefined;
   #bytes = 0;
   #missing: MissingEntries | undefined;
-  /** A part of a line stands after `#bytes`, which the disk did not let us take back. */
+  /** A partial line follows `#bytes`: the disk did not allow its removal. */
   #isCut = false;
 
   /**
-   * Opens the log in `directory`, or begins it. A line that a power cut left half written stays, and the
-   * entry after it says so. `origin` is null for what happens before a silo has an identity. Where `headFile` knows
-   * of later entries than are there, numbers and chain go on from those: see `missing`.
+   * Opens the log in `directory`, or begins it. A line that a power cut left half written stays, and the entry after
+   * it says so. `origin` is null before a silo has an identity. If `headFile` knows of later entries than the log
+   * has, numbers and chain go on from those: see `missing`.
    * Throws Io, AuditDamaged.
    */
   static open(directory: string, dependencies: AuditDependencies): AuditLog {
@@ -80,29 +80,29 @@ export class AuditLog {
     return { seq: this.#head.seq, chain: this.#head.chain.toString('hex') };
   }
 
-  /** Entries that were there before and are not any more: the log was removed, cut or replaced. */
+  /** Entries that `headFile` knows and the log lacks: it was removed, cut or replaced. */
   get missing(): MissingEntries | undefined {
     return this.#missing;
   }
 
-  /** Durable on return; the entry has its names. Throws Io, and then nothing was appended. */
+  /** Durable on return; returns the entry with its names in clear. Throws Io, and then nothing was appended. */
   append<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind], at = this.now()): AuditEntry {
     if (this.#bytes >= this.#limits.segmentBytesMax) this.#beginSegment(this.#segment + 1);
     return this.#write(kind, details, at);
   }
 
-  /** Of an entry that happens now, ms since 1970 UTC. */
+  /** The time of an entry made now, ms since 1970 UTC. */
   now(): number {
     return Math.round(this.#clock.wallMs());
   }
 
-  /** Signs the head, as of `at`, where something stands unsigned; false where nothing does. */
+  /** Signs the head, as of `at`; false if nothing is unsigned. */
   async sign(signer: Signer, at = this.now()): Promise<boolean> {
     const { seq, chain } = this.head;
     if (this.#origin === null || seq <= this.#signedSeq) return false;
     const { tenant, gateway } = this.#origin;
     const jws = await signer.sign({ v: 1, log: 'audit', tenant, gateway, seq, chain, at });
-    // A signature is an entry too, but not one that calls for the next signature.
+    // A signature is an entry too, but it needs no further signature.
     this.#signedSeq = this.append('signature', { jws }).seq;
     return true;
   }
@@ -141,19 +141,15 @@ export class AuditLog {
     if (rest.length > 0) this.#repair(rest);
   }
 
-  /** No number is given twice, and the chain goes on from the last value that went out. */
+  /** Gives no number twice and continues the chain from the last value that left the box. */
   #goOnFrom(known: KnownHead | undefined, entries: readonly AuditEntry[]): void {
     if (known === undefined) return;
     const same = entries.find(({ seq }) => seq === known.seq);
     if (same !== undefined && same.chain !== known.chain) {
-      throw new MerestoneError(
-        'AuditDamaged',
-        `entry ${known.seq} is another than the one that was written`,
-        {
-          subject: this.#directory,
-          hint: 'see merestone audit verify, and move its folder to a safe place: a new log then begins',
-        },
-      );
+      throw new MerestoneError('AuditDamaged', `entry ${known.seq} is not the one that was written`, {
+        subject: this.#directory,
+        hint: 'see merestone audit verify, and move its folder to a safe place: a new log then begins',
+      });
     }
     const { seq } = this.#head;
     if (known.seq <= seq) return;
@@ -161,7 +157,7 @@ export class AuditLog {
     this.#head = { seq: known.seq, chain: Buffer.from(known.chain, 'hex') };
   }
 
-  /** The first line is written with its file in one step, so that no crash can leave it out. */
+  /** The first line and its file are created in one step, so every segment has one, even after a crash. */
   #checkOrigin(path: string, line: Buffer): void {
     const header = decodeEntry(line)?.entry;
     const { tenant, gateway } = this.#origin ?? { tenant: null, gateway: null };
@@ -226,7 +222,7 @@ export class AuditLog {
     this.#headFile?.write({ seq, chain });
   }
 
-  /** What a full disk let through only in part is taken back, or the next line would stand on the same one. */
+  /** Removes a partial line that a full disk left, or the next entry would continue it. */
   #put(text: string): void {
     const bytes = Buffer.from(text);
     if (this.#descriptor === undefined) this.#attach(segmentPath(this.#directory, this.#segment));
@@ -254,7 +250,7 @@ export class AuditLog {
     try {
       this.#takeBack(descriptor);
     } catch {
-      // A disk that takes nothing at all: the next entry tries again, before it is written.
+      // The disk refuses this too: the next `append` tries again before it writes.
     }
   }
 }
@@ -273,11 +269,11 @@ export interface AuditDependencies {
   origin: Origin | null;
   clock: Clock;
   limits?: AuditLimits;
-  /** Where the log's head is kept beside it; absent: nowhere. */
+  /** The file that keeps the log's head; absent: the head is not kept. */
   headFile?: string;
-  /** Of the names in it; without one they are left out. */
+  /** Seals the names; without it they are left out. */
   seal?: AuditSeal;
 }
 
-/** Some 5,000 entries a segment, 300,000 in all: years of a gateway in order, weeks of one that is not. */
+/** About 5,000 entries a segment, 300,000 in all: years of a healthy gateway, weeks of a faulty one. */
 const defaultLimits: AuditLimits = { segmentBytesMax: 1_000_000, segmentsMax: 64 };

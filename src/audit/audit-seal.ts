@@ -3,7 +3,7 @@ import { fastestCipher, seal, unseal } from '../base/cipher.ts';
 import type { Origin } from '../messages/topic.ts';
 import { type AuditEntry, type AuditKind, type NameSeal, withNames } from './audit-entry.ts';
 
-/** Seals the names of one tenant's log, so that who has the disk and not the key reads what happened and not to what. */
+/** Seals the names in one tenant's log: the disk without the key shows what happened, but not to which device. */
 export class AuditSeal implements NameSeal {
   readonly #key: KeyObject;
   readonly #origin: Origin;
@@ -19,7 +19,7 @@ export class AuditSeal implements NameSeal {
     return seal(this.#key, this.#cipher, text, this.#boundTo(seq, kind)).toString('base64');
   }
 
-  /** The entry with its names; as it is where it has none, or they were sealed with another key. */
+  /** The entry with its names; unchanged if it has none or they were sealed with another key. */
   open(entry: AuditEntry): AuditEntry {
     if (typeof entry['sealed'] !== 'string') return entry;
     const sealed = Buffer.from(entry['sealed'], 'base64');

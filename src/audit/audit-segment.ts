@@ -10,7 +10,7 @@ export interface Segment {
 
 const namePattern = /^audit-(\d{6})\.ndjson$/;
 
-/** Where a log stands: in the folder of its tenant and gateway, or of a silo that has no identity yet. */
+/** The folder of a log, below the folder of its tenant and gateway, or of a silo without an identity. */
 export function auditDirectory(owner: string): string {
   return join(owner, 'audit');
 }
@@ -19,7 +19,7 @@ export function segmentPath(directory: string, number: number): string {
   return join(directory, `audit-${String(number).padStart(6, '0')}.ndjson`);
 }
 
-/** The segments of a log, oldest first; none where there is no log. Throws Io. */
+/** The segments of a log, oldest first; empty if there is no log. Throws Io. */
 export function listSegments(directory: string): Segment[] {
   try {
     return readdirSync(directory)
@@ -32,7 +32,7 @@ export function listSegments(directory: string): Segment[] {
   }
 }
 
-/** The lines of a segment, and what stands after the last line's end: empty unless it was cut short. */
+/** The lines of a segment, and the bytes after the last line's end: empty unless the last line is truncated. */
 export function readLines(path: string): { lines: Buffer[]; rest: Buffer } {
   const bytes = readSegment(path);
   const lines: Buffer[] = [];

@@ -12,8 +12,11 @@ import { auditHeadPath, readAuditHead, type KnownHead } from './audit-head.ts';
 import { listSegments, readLines, sha256Hex } from './audit-segment.ts';
 import type { Segment } from './audit-segment.ts';
 
+/** Names, in a fault, the owner of a log that began before its silo had an identity. */
+const unnamed = 'a silo without an identity';
+
 interface AuditFinding {
-  /** A `note` is what a power cut explains. */
+  /** `note`: a power cut explains it. */
   severity: 'fault' | 'note';
   file: string;
   /** From 1; 0 for the file as a whole. */
@@ -27,34 +30,34 @@ export interface AuditVerificationResult {
   gateway: string | null;
   segments: number;
   entries: number;
-  /** Of the first and the last entry; null in an empty log. */
+  /** Numbers of the first and the last entry; null in an empty log. */
   seqFrom: number | null;
   seqTo: number | null;
   signatures: number;
-  /** The last entry under a good signature, and how many wait for one after it. */
+  /** The last entry under a good signature, and how many entries after it are unsigned. */
   signedSeq: number | null;
   unsigned: number;
   findings: AuditFinding[];
 }
 
 interface VerificationOptions {
-  /** Whether there was a log here: none at all is a fault then. */
+  /** True if a log must exist: a missing log is then a fault. */
   mustBe?: boolean;
   /** ms since 1970 UTC. */
   nowMs?: number;
 }
 
 /**
- * Reads a whole log and says what is wrong with it, and where. With `anchors`, each signature must be by a
- * certificate that they vouched for when it was made, or vouch for now; without, only by the one that it brings.
- * Throws Io where the log cannot be read.
+ * Reads a whole log and reports each fault with its place. With `anchors`, each signature must be by a certificate
+ * that chained to them when the signature was made, or does now; without `anchors`, only by the certificate that the
+ * signature carries. Throws Io if the log cannot be read.
  */
 export async function verifyAudit(
   directory: string,
   anchors?: readonly Certificate[],
   { mustBe = false, nowMs = systemClock.wallMs() }: VerificationOptions = {},
 ): Promise<AuditVerificationResult> {
-  // The head before the log, to which a running daemon adds.
+  // Reads the head before the log: a running daemon appends meanwhile.
   const inquiry = new Inquiry(anchors, nowMs, readAuditHead(auditHeadPath(directory)));
   const segments = listSegments(directory);
   for (const [index, segment] of segments.entries()) {
@@ -71,12 +74,12 @@ interface Place {
 class Inquiry {
   readonly #anchors: readonly Certificate[] | undefined;
   readonly #nowMs: number;
-  /** What the file beside the log says of its last entry. */
+  /** The last entry according to `audit.head`. */
   readonly #known: KnownHead | undefined;
   readonly #findings: AuditFinding[] = [];
-  /** Where the chain stands; undefined before the first entry and after missing segments. */
+  /** The chain so far; undefined before the first entry and after missing segments. */
   #head: AuditHead | undefined;
-  /** A line was damaged: what comes next need not follow from what came before it. */
+  /** After a damaged line, the next entry need not continue the chain. */
   #broken = false;
   #origin: Origin | null | undefined;
   #oldest = 1;
@@ -110,7 +113,7 @@ class Inquiry {
       if (isTornLine(line, entries[index + 1]?.entry)) {
         this.#note(place, 'cut short by a power cut, as the next entry says');
       } else if (found === undefined) {
-        this.#fault(place, 'is no entry: it was damaged or put in');
+        this.#fault(place, 'is no entry: it was damaged or inserted');
         this.#broken = true;
       } else {
         if (found.entry.kind === 'segment') this.#header(found.entry, number, place);
@@ -165,13 +168,13 @@ class Inquiry {
   #header(entry: AuditEntry, number: number, place: Place): void {
     const { segment, oldest, tenant, gateway, chainBefore } = entry as AuditEntry & Record<string, string>;
     if (place.line !== 1 || Number(segment) !== number) {
-      this.#fault(place, `the first line of segment ${segment} stands in the wrong place`);
+      this.#fault(place, `the first line of segment ${segment} is in the wrong place`);
       return;
     }
     this.#oldest = Number(oldest);
     const origin = tenant && gateway ? { tenant, gateway } : null;
-    const [own, before] = [origin, this.#origin ?? origin].map((each) => (each ? nameOf(each) : 'nobody'));
-    if (own !== before) this.#fault(place, `the segment is of ${own}, the one before of ${before}`);
+    const [own, before] = [origin, this.#origin ?? origin].map((each) => (each ? nameOf(each) : unnamed));
+    if (own !== before) this.#fault(place, `the segment is of ${own}, but the one before is of ${before}`);
     this.#origin ??= origin;
     const chain = Buffer.from(chainBefore ?? '', 'hex');
     this.#head ??= { seq: entry.seq - 1, chain };
@@ -186,7 +189,7 @@ class Inquiry {
   #step(entry: AuditEntry, body: Buffer, place: Place): void {
     const expected = (this.#head?.seq ?? 0) + 1;
     if (this.#head !== undefined && entry.seq < expected) {
-      return this.#fault(place, `entry ${entry.seq} stands where ${expected} should: it was put in or moved`);
+      return this.#fault(place, `expected entry ${expected}, found ${entry.seq}: it was inserted or moved`);
     }
     if (this.#head !== undefined && entry.seq > expected && !this.#broken) {
       const missing =
@@ -197,12 +200,12 @@ class Inquiry {
       if (chain !== entry.chain && !this.#broken) {
         this.#fault(
           place,
-          `entry ${entry.seq} was changed, or the one before it: its chain value is of something else`,
+          `entry ${entry.seq} was changed, or the one before it: its chain value does not match`,
         );
       }
     }
     if (entry.seq === this.#known?.seq && entry.chain !== this.#known.chain) {
-      this.#fault(place, `entry ${entry.seq} is another than the one that was written: the log was replaced`);
+      this.#fault(place, `entry ${entry.seq} is not the one that was written: the log was replaced`);
     }
     this.#broken = false;
     this.#head = { seq: entry.seq, chain: Buffer.from(entry.chain, 'hex') };
@@ -219,16 +222,16 @@ class Inquiry {
       if (signed === undefined) {
         return this.#fault(
           place,
-          `the signature is over entry ${Number(seq)}, which is not before it or has one`,
+          `the signature is over entry ${Number(seq)}, which does not precede it or is already signed`,
         );
       }
       if (signed.chain !== chain) {
         return this.#fault(place, `entries up to ${Number(seq)} were rewritten after they were signed`);
       }
       const signer = this.#signer(certificates, Number(at));
-      const owner = this.#origin ? nameOf(this.#origin) : 'nobody';
+      const owner = this.#origin ? nameOf(this.#origin) : unnamed;
       if (signer !== owner || signer !== nameOf({ tenant, gateway } as Origin)) {
-        return this.#fault(place, `the signature is by ${signer}, and the log of ${owner}`);
+        return this.#fault(place, `the signature is by ${signer}, but the log is of ${owner}`);
       }
       this.#signatures += 1;
       this.#signedSeq = Number(seq);
@@ -260,7 +263,7 @@ function nameOf({ tenant, gateway }: Origin): string {
   return `${tenant}/${gateway}`;
 }
 
-/** Whether the entry after a line says that this is what a power cut left of one. */
+/** Whether the next entry says that a power cut truncated this line. */
 function isTornLine(line: Buffer, next: AuditEntry | undefined): boolean {
   return next?.kind === 'repair' && next['bytes'] === line.length && next['sha256'] === sha256Hex(line);
 }

@@ -23,10 +23,18 @@ export interface DaemonDependencies {
   logger: Logger;
 }
 
-/** Who reloads where it is by SIGHUP: the kernel does not say who sent it. */
+/** The user noted for a reload by SIGHUP: the kernel does not say who sent it. */
 const bySignal = 'signal';
 
-/** The gateway together with what watches and steers it from outside: the control socket and HTTP. */
+/**
+ * The daemon of `merestone run`: one configuration file, the gateway that it describes, the control socket and HTTP.
+ * `cli/run.ts` starts it, reloads it on SIGHUP and stops it on SIGTERM or SIGINT.
+ *
+ * - Only one daemon runs: the control socket opens before the buses.
+ * - Reloads and the stop run one after another, and no reload begins once the stop has begun.
+ * - A faulty configuration is refused as a whole, and the running one stays in force.
+ * - A refused request or reload is noted in every silo's audit log.
+ */
 export class Daemon {
   readonly #file: string;
   readonly #dependencies: DaemonDependencies;
@@ -36,7 +44,7 @@ export class Daemon {
   #gateway: Gateway | undefined;
   #control: ControlServer | undefined;
   #http: HttpServer | undefined;
-  /** From here on no reload begins any more. */
+  /** Once true, no reload begins. */
   #isStopping = false;
   /** One reload or stop after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -63,8 +71,8 @@ export class Daemon {
   }
 
   /**
-   * Reads the configuration again, and touches what changed in it. A faulty one is refused as a whole, and
-   * everything goes on as it was. Throws ConfigInvalid, and what reading the file throws.
+   * Reads the configuration again and restarts only what changed. A faulty configuration is refused as a whole, and
+   * the running one stays in force. Throws ConfigInvalid, and the errors of reading the file.
    */
   reload(by: string): Promise<ReloadReport> {
     const { logger } = this.#dependencies;
@@ -86,7 +94,7 @@ export class Daemon {
     });
   }
 
-  /** The same where SIGHUP asks for it; a refusal is noted, and nobody waits for it. */
+  /** Reload by SIGHUP: no caller waits for the outcome, so a refusal is only noted. */
   async reloadOnSignal(): Promise<void> {
     try {
       await this.reload(bySignal);
@@ -95,7 +103,7 @@ export class Daemon {
     }
   }
 
-  /** Resolves when everything that was taken in is on disk and every port and file is closed. */
+  /** Resolves when all accepted samples are on disk and every port and file is closed. */
   stop(): Promise<void> {
     this.#isStopping = true;
     this.#gateway?.abort();
@@ -105,7 +113,7 @@ export class Daemon {
     });
   }
 
-  /** The sockets first: a second daemon finds out before it disturbs the first one's buses. */
+  /** Opens the sockets first: a second daemon then fails before it disturbs the first one's buses. */
   async #open(): Promise<void> {
     const { control, http } = this.#options;
     const { logger } = this.#dependencies;
@@ -143,7 +151,7 @@ export class Daemon {
     };
   }
 
-  /** Once it stops, nobody is there to note it, and nothing may keep the process alive. */
+  /** Notes a refusal; not during the stop, when no silo can note it and no timer may keep the process alive. */
   #refused(refusal: Refusal): void {
     if (!this.#isStopping) this.#refusedRequests.add(refusal);
   }

@@ -24,13 +24,13 @@ import { type OpenHost, Supervisor } from '../silo/host/supervisor.ts';
 export interface GatewayDependencies {
   clock: Clock;
   logger: Logger;
-  /** Puts up a silo's wall; the one of its options unless a test brings its own. */
+  /** Starts a silo's isolate; by default the kind that its options name. Tests replace it. */
   openIsolate?: OpenIsolate;
 }
 
 export type SampleListener = (silo: string, samples: readonly Sample[]) => void;
 
-/** The silos get this long to store and take leave, so that the whole stop stays under 5 s. */
+/** The silos get this long to store and to disconnect, so that the whole stop stays under 5 s. */
 const siloStopMs = 4000;
 
 /** The composition root: buses on this thread, each silo on its own, and one way between them. */
@@ -86,12 +86,12 @@ export class Gateway {
     return [...this.#silos.values()].map(({ name, devices }) => ({ silo: name, devices }));
   }
 
-  /** Has every silo note in its audit log what somebody did to the gateway that all of them share. */
+  /** Notes an act on the shared gateway in every silo's audit log. */
   record(act: AuditAct): void {
     for (const silo of this.#silos.values()) silo.record(act);
   }
 
-  /** Has the named silo, or each, send its quarantined batches once more, by `by`'s will. Throws Usage. */
+  /** Requeues the quarantined batches of the named silo, or of all silos; `by` is who asked. Throws Usage. */
   async retryQuarantined(name: string | undefined, by: string): Promise<RetryResult[]> {
     const named = [...this.#silos.values()].filter((silo) => name === undefined || silo.name === name);
     if (named.length === 0) {
@@ -102,15 +102,15 @@ export class Gateway {
   }
 
   /**
-   * Goes over to another configuration, by `by`'s will, and touches what differs; a silo that is the same looks
-   * at its certificate files. Where the buses refuse it, it throws and everything is as it was.
+   * Changes to another configuration and restarts only what differs; an unchanged silo checks its certificate files.
+   * `by` is who asked. If the buses refuse the configuration, it throws and nothing has changed.
    */
   async reload(options: GatewayOptions, by: string): Promise<ReloadResult> {
     const before = this.#options;
     const plan = planReload(before, options);
     const supervisors = new Map(this.#silos);
     for (const { name, outcome } of plan.silos) {
-      // Its samples may come before it is started: they wait in its seat.
+      // Its samples may come before it is started: they wait in its supervisor.
       if (outcome === 'started') supervisors.set(name, this.#supervisor(startMessageOf(name, options)));
     }
     this.#silos = supervisors;
@@ -121,7 +121,7 @@ export class Gateway {
       throw error;
     }
     this.#options = options;
-    // The buses have gone over: what fails now is one silo's trouble, and no way back.
+    // The buses have changed over: a failure from here on concerns one silo and rolls nothing back.
     await Promise.all(
       plan.silos.map((outcome) =>
         this.#carryOut(outcome, before, by).catch((error: unknown) => {
@@ -133,7 +133,7 @@ export class Gateway {
     return plan;
   }
 
-  /** The end is near: a reload that is on its way waits for nobody any more, and starts nothing. */
+  /** Called before `stop`: a reload in progress stops waiting for answers and starts nothing more. */
   abort(): void {
     this.#isEnding = true;
     inBackground(this.#stopFieldbus(), (error) => {
@@ -220,14 +220,14 @@ function configurationAct(
   return { kind: 'configuration', details: { configSha256, previousConfigSha256, changes, by } };
 }
 
-/** What the buses are told: of a silo its label, and what of each bus its devices may take. */
+/** What the buses know of silos: the label, and the share of each bus that its devices may use. */
 function fieldbusPart({ silos, buses, devices }: GatewayOptions) {
   const shares = silos.map(({ name, quota }) => [name, quota.busShare] as const);
   const busShares = new Map(shares.filter((each): each is [string, number] => each[1] !== undefined));
   return { buses, devices: devices.map(withoutPlaces), busShares };
 }
 
-/** A silo is told of its own devices and nothing else. */
+/** The start message names the silo's own devices and no others. */
 function startMessageOf(name: string, options: GatewayOptions): StartMessage {
   const part = ownPart(name, options);
   return { options: part.silo, devices: part.devices.map(describeDevice), configSha256: digestOf(part) };

@@ -4,17 +4,17 @@ import { ConfigRefused } from '../config/config-refused.ts';
 import type { Refusal } from '../admin/control-server.ts';
 import type { AuditAct } from '../silo/protocol.ts';
 
-/** A person who mistypes makes a few a minute; a program gone wild must not push years of audit log out. */
+/** A person who mistypes makes a few a minute; a faulty program must not push years of audit log out. */
 const notedPerMinuteMax = 10;
 const minuteMs = 60_000;
-/** Our longest method name has 7; the rest is somebody else's text. */
+/** Our longest method name has 7 characters; a longer one is text from outside. */
 const methodLengthMax = 64;
 const reasonLengthMax = 200;
 const namesMax = 8;
 
 /**
- * Refused requests on their way into every silo's audit log: the gateway that was asked is all tenants'.
- * Beyond so many a minute they are counted, and told as one.
+ * Notes refused requests in every silo's audit log, because all tenants share the gateway. Beyond
+ * `notedPerMinuteMax` a minute, requests are only counted, and one entry reports their number.
  */
 export class RefusedRequestLog {
   readonly #clock: Clock;
@@ -39,7 +39,7 @@ export class RefusedRequestLog {
     if (this.#moreBy.size < namesMax) this.#moreBy.add(by);
   }
 
-  /** Tells what was only counted so far. */
+  /** Reports the requests that were only counted so far. */
   close(): void {
     this.#cancelMinute?.();
     this.#cancelMinute = undefined;
@@ -51,7 +51,7 @@ export class RefusedRequestLog {
     this.#moreBy.clear();
   }
 
-  /** `times`: of how many it tells, where that is not itself alone. The silos add these up. */
+  /** `times`: how many requests the entry stands for; absent: one. The silos add these up. */
   #note(by: string, method: string, reason: string, times?: number): void {
     const details = {
       by,
@@ -64,8 +64,8 @@ export class RefusedRequestLog {
 }
 
 /**
- * What every tenant may read. A fault quotes the file, and so one tenant's part of it: of faults only their
- * number is told here. Whoever asked gets the whole text, and the daemon's own log has it.
+ * The reason that every tenant may read. Each fault quotes the configuration file, and so one tenant's part of it:
+ * only the number of faults goes here. The requesting user and the daemon's own log get the whole text.
  */
 function reasonOf(error: unknown): string {
   if (error instanceof ConfigRefused) {

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 
-/** What systemd is told (sd_notify(3)). Without a service manager, telling it is a no-op. */
+/** Notifications to systemd (sd_notify(3)). Without a service manager each is a no-op. */
 export interface ServiceManager {
   ready(): void;
   reloading(): void;
@@ -8,15 +8,15 @@ export interface ServiceManager {
   close(): void;
 }
 
-/** However short a time the environment names, so often at most: a sign of life is no work to live by. */
+/** Lower bound of the keepalive interval, even if the environment asks for less: it must not become a load. */
 const signOfLifeMsMin = 100;
 
 const absent: ServiceManager = { ready() {}, reloading() {}, stopping() {}, close() {} };
 
 /**
- * Speaks to systemd through its own library: the protocol is a datagram on a Unix socket, which Node can't
- * send. Where the unit sets WatchdogSec, a sign of life follows twice in that time from this event loop, so
- * that a gateway that hangs is restarted.
+ * Notifies systemd through its own library: the protocol is a datagram on a Unix socket, which Node cannot send. If
+ * the unit sets WatchdogSec, this event loop sends a keepalive twice in that time, so that systemd restarts a
+ * gateway that hangs.
  */
 export async function connectServiceManager(
   clock: Clock,
@@ -41,7 +41,7 @@ export async function connectServiceManager(
   };
 
   return {
-    // Only now systemd counts, and a start that fails must not be kept alive by a timer.
+    // systemd counts only from here, and a timer must not keep a failed start alive.
     ready: () => {
       if (isClosed) return;
       tell('READY=1');

@@ -16,11 +16,13 @@ import {
 } from '../base/reader.ts';
 
 /*
- * What `merestone status`, `GET /api/status` and the metrics show. Plain data; it crosses threads and sockets. Ages
- * (`forMs`, `silentMs`, …) are of the monotonic clock: a step of the wall clock changes none of them.
+ * The status that `merestone status`, `GET /api/status`, the page and the metrics show, and that `verdict/` judges.
+ * `fieldbus` and `silo` fill their parts, `gateway` puts them together, `admin` and `cli` show them.
  *
- * Each schema is the type, what is believed of a silo that says it (texts are bounded and cleaned, numbers are none
- * below 0), and what stands where a daemon of another version says nothing: nothing that speaks against it.
+ * - Plain data: it crosses threads, processes and sockets as JSON.
+ * - Ages (`forMs`, `silentMs`, …) are of the monotonic clock: a step of the wall clock changes none of them.
+ * - Each schema is at once the type, the check of what a silo reports (texts are bounded and cleaned, no number is
+ *   below 0), and the default for a field that a daemon of another version lacks. A default is never a fault.
  */
 
 /** No status names more points of one device than this. */
@@ -28,13 +30,13 @@ export const pointsListedMax = 20;
 /** Quotas and warnings of one silo. */
 const fewMax = 32;
 
-/** The device's points as each was read last. */
+/** The device's points by the result of their last read. */
 const pointsStatus = object({
-  /** Those that were read, or tried, so far. */
+  /** Points that were read or tried so far. */
   total: number,
-  /** Those with a value, whatever is said against it. */
+  /** Points with a value, of any quality. */
   valued: number,
-  /** Those with a value and nothing said against it. */
+  /** Points with a value of good quality. */
   good: number,
   /** The others, by quality. */
   byQuality: counts,
@@ -43,10 +45,10 @@ const pointsStatus = object({
 });
 export type PointsStatus = Read<typeof pointsStatus>;
 
-/** Whether the device says that it is what its profile is for. */
+/** Whether the device identifies itself as the model that its profile is for. */
 const identityCheckStatus = object({
   state: oneOf(['unchecked', 'confirmed', 'contradicted', 'off']),
-  /** What it says instead; null where it was not contradicted. */
+  /** What the device reports instead; null unless contradicted. */
   reason: orNull(string),
 });
 export type IdentityCheckStatus = Read<typeof identityCheckStatus>;
@@ -56,18 +58,18 @@ const deviceStatus = object({
   silo: string,
   /** `measuring`: as `starting`, while it takes the time for its first measurement that it announced. */
   state: oneOf(['starting', 'measuring', 'good', 'partial', 'failing', 'offline']),
-  /** The last failure in words, null where the last poll was good. */
+  /** The last failure in words; null if the last poll was good. */
   reason: orNull(string),
   /** The shortest interval of its points. */
   everyMs: number,
-  /** Given to its silo with a value in them. Those that only say why there is none are not counted. */
+  /** Samples given to the silo; samples without any value are not counted. */
   samples: number,
   requests: number,
   /** Failures by kind: timeout, exception, crc, … */
   failures: counts,
-  /** When it last gave a value, ms since 1970 UTC; null where it never did. */
+  /** When it last gave a value, ms since 1970 UTC; null if never. */
   lastSampleAt: orNull(number),
-  /** How long ago that was; where it never was, how long the device has been looked after. */
+  /** Time since then; if never, time since polling of the device began. */
   silentMs: number,
   points: pointsStatus,
   identity: identityCheckStatus,
@@ -86,7 +88,7 @@ const busSiloStatus = object({
   silo: string,
   /** Share of bus time that its devices took over the last minute, 0 to 1. */
   busShare: number,
-  /** What they may take; null where nothing limits it. */
+  /** The share that they may use; null if unlimited. */
   busShareMax: orNull(number),
   /** True while its devices wait because the share is used up. */
   held: boolean,
@@ -98,11 +100,11 @@ const busStatus = object({
   kind: string,
   /** `open`: bytes can flow. `lost`: being looked for or reconnected to, until it is open. */
   state: oneOf(['opening', 'open', 'lost', 'closed']),
-  /** Why it is not open; null where it is. */
+  /** Why it is not open; null if it is. */
   reason: orNull(string),
   /** For how long it has been in this state. */
   forMs: number,
-  /** Share of time the line was busy over the last minute; above 1: what all that is due would have taken. */
+  /** Share of time the line was busy over the last minute; above 1 if the due polls need more time than there is. */
   load: number,
   devices: list(deviceStatus),
   /** What each silo with devices here has of the bus. */
@@ -113,9 +115,9 @@ export type BusStatus = Read<typeof busStatus>;
 const identityStatus = object({
   fingerprintSha256: text(64),
   notBefore: instant,
-  /** When it ends, or a CA above it does before. */
+  /** When it ends, or the first CA of its chain does, if that is sooner. */
   notAfter: instant,
-  /** That CA, and its file; null where it is the certificate itself that ends first. */
+  /** That CA and its file; null if the certificate itself ends first. */
   endsBy: orNull(text()),
   warnings: list(text(), fewMax),
 });
@@ -123,7 +125,7 @@ export type IdentityStatus = Read<typeof identityStatus>;
 
 const batchesStatus = object({
   lingerMs: number,
-  /** For how long the broker has accepted none although there were some to accept; null where that is not so. */
+  /** For how long the broker has accepted no batch although some wait; null if none waits or one was just accepted. */
   unacceptedMs: orNull(number),
 });
 
@@ -133,13 +135,13 @@ export type Isolation = Read<typeof isolation>;
 export const siloUsage = object({
   /** Share of one core over the last 10 s, 0 to 1 and a little more. */
   cpuShare: number,
-  /** JavaScript heap and what hangs on it, buffers included. */
+  /** JavaScript heap and the buffers that it refers to. */
   memoryBytes: number,
   memoryBytesMax: number,
 });
 export type SiloUsage = Read<typeof siloUsage>;
 
-/** `bus-share` is limited by bus; its use is that of the bus where it is greatest. */
+/** `bus-share` is limited per bus; its use is that of the most used bus. */
 const quotaName = oneOf([
   'samples-per-second',
   'uplink-bytes-per-day',
@@ -153,15 +155,15 @@ const quotaStatus = object({
   quota: quotaName,
   limit: number,
   used: number,
-  /** `reached`: the silo is held to it now. */
+  /** `reached`: the quota limits the silo now. */
   state: oneOf(['clear', 'reached']),
 });
 export type QuotaStatus = Read<typeof quotaStatus>;
 
 const uplinkStatus = object({
-  /** `held`: none is tried, since the certificate has ended. */
+  /** `held`: no session is tried, since the certificate has ended. */
   state: oneOf(['closed', 'connecting', 'proving', 'online', 'waiting', 'held']),
-  /** Why it is not online, or what the broker refuses; null where all is well. */
+  /** Why it is not online, or what the broker refuses; null if neither. */
   reason: orNull(text()),
   broker: text(),
   protocol: oneOf(['5', '3.1.1']),
@@ -171,14 +173,14 @@ const uplinkStatus = object({
   forMs: number,
   /** For how long there has been no session, however often one was tried; null while there is one. */
   offlineMs: orNull(number),
-  /** What the broker said of the last batch that it answered; null before the first. */
+  /** The broker's answer to the last batch; null before the first. */
   lastAnswer: orNull(oneOf(['accepted', 'refused', 'no-subscribers', 'too-large'])),
   connects: number,
   batches: object({ published: number, accepted: number, refused: number, noSubscribers: number }),
   inflight: number,
   /** Smoothed time from PUBLISH to PUBACK; null before the first. */
   roundTripMs: orNull(number),
-  /** How large a whole MQTT packet may be, as the broker has said or shown it; null where no limit is known. */
+  /** The broker's limit of a whole MQTT packet, announced or observed; null if unknown. */
   packetBytesMax: orNull(number),
   /** Batches that wait because they are larger than that. */
   oversizeBatches: number,
@@ -190,9 +192,9 @@ const uplinkStatus = object({
 export type UplinkStatus = Read<typeof uplinkStatus>;
 
 const diskStatus = object({
-  /** `failing`: it takes nothing of what the silo has to store, or only at the price of what waits. */
+  /** `failing`: it stores nothing, or only if waiting batches are given up for room. */
   state: oneOf(['good', 'failing']),
-  /** The latter: other programs have filled it. */
+  /** True in the second case: other programs have filled it. */
   isShort: optional((value) => (value === true ? (true as const) : undefined)),
   /** Why; null while it is good. */
   reason: orNull(text()),
@@ -209,7 +211,7 @@ const spoolStatus = object({
   samples: number,
   /** Of the file and its WAL, which do not shrink. */
   bytes: number,
-  /** What of them is in use: at `bytesMax` the spool gives up data. */
+  /** The part of `bytes` in use: at `bytesMax` the spool gives up data. */
   bytesInUse: number,
   bytesMax: number,
   /** Of the oldest batch waiting; null where none waits. */
@@ -222,7 +224,7 @@ const spoolStatus = object({
   /** Events waiting to be delivered. */
   events: number,
   bytesWritten: number,
-  /** Where the key is that opens it; absent where a silo does not say. */
+  /** Where the key that opens the spool is kept; absent if the silo does not say. */
   key: optional(oneOf(spoolKeyPlaces)),
   disk: diskStatus,
 });
@@ -249,9 +251,9 @@ export const siloStatus = object({
   restarts: number,
   /** An isolate of the gateway's process, or a process of its own. */
   isolation,
-  /** Of its isolate, as measured from outside; null where none runs. */
+  /** Use of its isolate, measured from outside; null if none runs. */
   usage: orNull(siloUsage),
-  /** Every quota that is set, and spool bytes, which always are. */
+  /** Every quota that is set, and `spool-bytes`, which is always set. */
   quotas: list(quotaStatus, fewMax),
 });
 export type SiloStatus = Read<typeof siloStatus>;
@@ -260,7 +262,7 @@ const gatewayStatus = object({
   version: string,
   startedAt: number,
   uptimeMs: number,
-  /** When this was told by the gateway's wall clock, ms since 1970 UTC. */
+  /** When this status was made, by the gateway's wall clock, ms since 1970 UTC. */
   at: number,
   configFile: string,
   buses: list(busStatus),
@@ -285,7 +287,7 @@ export function blankSpoolStatus(epoch: string, bytesMax: number): SpoolStatus {
   return spoolStatus({ epoch, bytesMax });
 }
 
-/** What a daemon of another version does not say is taken as nothing said against it. */
+/** Fills in the fields that a daemon of another version lacks; no default counts as a fault. */
 export function withDefaults(told: GatewayStatus): GatewayStatus {
   const { startedAt, uptimeMs } = told;
   return gatewayStatus({ ...told, at: told.at ?? startedAt + uptimeMs });

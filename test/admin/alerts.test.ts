@@ -56,12 +56,12 @@ describe('config/prometheus-alerts.yaml', () => {
   const south = (alert: string, severity: string, more = ''): string =>
     `${alert}{severity="${severity}",tenant="globex",silo="south"${more}}`;
 
-  it('is what Prometheus accepts, templates included', async () => {
+  it('is accepted by Prometheus, templates included', async () => {
     const { exitCode, output } = await promtool('check', 'rules', '--lint=all', '--lint-fatal', rulesFile);
     assert.equal(exitCode, 0, output);
   });
 
-  it('has for each alert a severity, a delay, a summary and what to do', () => {
+  it('has a severity, a delay, a summary and a remedy for each alert', () => {
     for (const { alert, labels, annotations = {}, for: delay } of alerts) {
       assert.match(alert!, /^Merestone[A-Z]\w+$/);
       assert.deepEqual(Object.keys(labels!), ['severity'], alert);
@@ -73,7 +73,7 @@ describe('config/prometheus-alerts.yaml', () => {
     }
   });
 
-  it('points to pages and chapters that are there', () => {
+  it('links only to existing pages and sections', () => {
     const root = new URL('../../', import.meta.url);
     const pages = rules.flatMap(({ annotations = {} }) => [
       ...(annotations['description'] ?? '').matchAll(/(docs\/[\w-]+\.md|README)(?:, "([^"]+)")?/g),
@@ -86,7 +86,7 @@ describe('config/prometheus-alerts.yaml', () => {
     }
   });
 
-  it('says nothing, and is not about to, in three healthy hours', async () => {
+  it('has no firing or pending alert in three healthy hours', async () => {
     const looks = Array.from({ length: minutes / 5 + 1 }, (_, index): Expectation => [index * 5, []]);
     assert.equal(await rehearse(healthy, looks, { pending: true }), '');
   });
@@ -249,7 +249,7 @@ describe('config/prometheus-alerts.yaml', () => {
       ],
     );
     fires(
-      'that nobody listens to is told',
+      'without a subscriber is told',
       { 'merestone_batches_no_subscribers_total{silo="north"}': '0x10 0+1x120' },
       [
         [20, []],
@@ -260,12 +260,12 @@ describe('config/prometheus-alerts.yaml', () => {
 
   describe('a silo', () => {
     const running = 'merestone_silo_running{tenant="acme",silo="north"}';
-    const nobody = 'merestone_silo_running{silo="north",tenant=""}';
+    const unnamed = 'merestone_silo_running{silo="north",tenant=""}';
     const restarts = 'merestone_silo_restarts_total{silo="north"}';
 
     it('whose certificate is refused is told to the tenant it had', async () => {
       const refused = changed(ended(healthy, 'silo="north"', 10), {
-        [nobody]: '_x10 0x100',
+        [unnamed]: '_x10 0x100',
         // What is given up meanwhile is the same news.
         'merestone_samples_dropped_total{silo="north",tenant="",reason="no-identity"}': '_x10 0+60x100',
       });
@@ -276,7 +276,7 @@ describe('config/prometheus-alerts.yaml', () => {
       ]);
     });
     it('that never had one is told without a tenant', async () => {
-      const refused = changed(ended(healthy, 'silo="north"', 0), { [nobody]: '0x100' });
+      const refused = changed(ended(healthy, 'silo="north"', 0), { [unnamed]: '0x100' });
       await plays(refused, [[10, ['MerestoneSiloDown{severity="critical",silo="north"}']]]);
     });
     it('that was taken out of the configuration is forgotten', async () => {
@@ -312,7 +312,7 @@ describe('config/prometheus-alerts.yaml', () => {
 
   describe('a certificate', () => {
     const day = 86_400;
-    /** One that lives for so long, has so long left at the start, and stands for so many minutes. */
+    /** A certificate by its lifetime, by the time left at the start, and by how many minutes it is in place. */
     const certificate = (lifeSeconds: number, leftSeconds: number, minutesLong = minutes): Change => ({
       [notBefore]: `${leftSeconds - lifeSeconds}x${minutesLong}`,
       [notAfter]: `${leftSeconds}x${minutesLong}`,
@@ -449,7 +449,7 @@ describe('config/prometheus-alerts.yaml', () => {
       [30, []],
     ]);
     fires(
-      'nor of one that is read once an hour',
+      'nor one timeout of a device that is read once an hour',
       { [up('main-meter')]: '1x10 0x59 1x100', [meter]: '5x10 6x160' },
       [
         [30, []],
@@ -479,7 +479,7 @@ describe('config/prometheus-alerts.yaml', () => {
       `merestone_findings{tenant="${tenant}",silo="${silo}",verdict="${verdict}",kind="${kind}"}`;
 
     fires(
-      'is told once to each tenant that it concerns, whatever it is',
+      'is told once to each tenant that it concerns, for every kind of finding',
       {
         [told('failing', 'disk')]: '_x10 1x100',
         [told('failing', 'points')]: '_x10 3x100',
@@ -576,7 +576,7 @@ describe('config/prometheus-alerts.yaml', () => {
     });
   });
 
-  it('has no alert that was not seen to fire above', () => {
+  it('has only alerts that fired in a test above', () => {
     const all = alerts.map(({ alert, labels }) => `${alert} ${labels!['severity']}`);
     assert.deepEqual([...seen].sort(), all.sort());
   });

@@ -29,7 +29,7 @@ class Rig {
 }
 
 describe('connection pool', () => {
-  it('ends no connection within its first second, but for room', () => {
+  it('ends no connection within its first second, unless allMax is reached', () => {
     const rig = new Rig();
     rig.addAll('a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8');
     assert.deepEqual(rig.evicted, []);
@@ -40,7 +40,7 @@ describe('connection pool', () => {
     assert.deepEqual(rig.evicted, ['a1', 'a2', 'a3', 'a4', 'a5', 'a6']);
   });
 
-  it('ends the one that asked the longest ago', () => {
+  it('ends the longest idle connection', () => {
     const rig = new Rig();
     const [first] = rig.addAll('a1', 'a2', 'a3', 'a4');
     rig.clock.advance(1000);
@@ -49,7 +49,7 @@ describe('connection pool', () => {
     assert.deepEqual(rig.evicted, ['a2']);
   });
 
-  it('ends one of the peer that has the most, not an older one of another', () => {
+  it('ends a connection of the peer that has the most, not an older one of another peer', () => {
     const rig = new Rig();
     rig.addAll('b1', 'a1', 'a2', 'a3');
     rig.clock.advance(1000);
@@ -57,10 +57,10 @@ describe('connection pool', () => {
     assert.deepEqual(rig.evicted, ['a1']);
   });
 
-  it('ends none that is held for another of the same peer, and one for a peer that has fewer', () => {
+  it('ends a busy connection for a peer that has fewer, but not for its own peer', () => {
     const rig = new Rig();
-    const held = rig.addAll('a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8');
-    for (const each of held) rig.pool.hold(each!);
+    const busy = rig.addAll('a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7', 'a8');
+    for (const each of busy) rig.pool.hold(each!);
     rig.clock.advance(60_000);
     assert.equal(rig.add('a9'), undefined);
     assert.deepEqual(rig.evicted, []);
@@ -68,7 +68,7 @@ describe('connection pool', () => {
     assert.deepEqual(rig.evicted, ['a1']);
   });
 
-  it('never has more than it may, nor counts what is gone', () => {
+  it('never exceeds its limit, and does not count closed connections', () => {
     const step = fc.record({
       act: fc.constantFrom('add', 'add', 'add', 'asked', 'hold', 'release', 'remove', 'wait'),
       peer: fc.constantFrom('a', 'b', 'c'),

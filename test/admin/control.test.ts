@@ -111,11 +111,11 @@ describe('control socket', () => {
     client.close();
   });
 
-  it('may be used by its owner and group alone', () => {
+  it('can be used only by its owner and group', () => {
     assert.equal(statSync(socketPath).mode & 0o777, 0o660);
   });
 
-  it('knows who asks, whatever they say', async () => {
+  it('takes the user from the kernel, not from the request', async () => {
     const client = await connectControl(socketPath);
     asked.length = 0;
     await assert.rejects(client.request('reload', { by: 'somebody' }));
@@ -124,7 +124,7 @@ describe('control socket', () => {
     client.close();
   });
 
-  it('knows a member of its group from its owner, and lets no stranger in', {
+  it('tells a member of its group from its owner, and refuses other users', {
     skip: !isRoot && 'needs root',
   }, async () => {
     const [member, otherUser, group] = [54_321, 54_322, 54_320];
@@ -155,7 +155,7 @@ describe('control socket', () => {
     return answer.trim();
   }
 
-  it('tells what it refused, to whom, and what was asked', async () => {
+  it('reports a refusal with user, method and reason', async () => {
     const by = userInfo().username;
     const untilTold = async (count: number): Promise<Refusal[]> => {
       while (refusals.length < count) await pause(5);
@@ -173,7 +173,7 @@ describe('control socket', () => {
     );
   });
 
-  it('hands the faults of a configuration through as they are', async () => {
+  it('passes the faults of a configuration through unchanged', async () => {
     const client = await connectControl(socketPath);
     const faults = [{ file: '/x.yaml', line: 1, column: 2, message: 'bad', hint: 'mend it' }];
     fault = new ConfigRefused('/x.yaml', faults);
@@ -208,7 +208,7 @@ describe('control socket', () => {
     while (listeners.size > 0) await pause(5);
   });
 
-  it('costs a slow reader samples, with a count, and the daemon no memory', async () => {
+  it('skips and counts samples for a slow reader, and buffers no more than its limit', async () => {
     const socket = connect(socketPath);
     socket.write('{"id":7,"method":"tail"}\n');
     while (listeners.size === 0) await pause(5);
@@ -239,7 +239,7 @@ describe('control socket', () => {
     assert.equal(got + lost, sent);
   });
 
-  it('is asked no faster than its answers are read, and answers all in the end', async () => {
+  it('reads requests no faster than its answers are read, and answers all in the end', async () => {
     const asks = 4000;
     // As long as the longest request is, and fewer than may wait in one piece that is read.
     const ask = `{"id":1,"method":"status","params":"${'x'.repeat(8000)}"}\n`;
@@ -252,7 +252,10 @@ describe('control socket', () => {
       before = answered.status;
       await pause(200);
     }
-    assert.ok(answered.status < asks / 4, `${answered.status} of ${asks} were answered, and nobody read`);
+    assert.ok(
+      answered.status < asks / 4,
+      `${answered.status} of ${asks} were answered although no answer was read`,
+    );
     let answers = 0;
     let refused = '';
     for await (const line of createInterface(socket)) {
@@ -265,7 +268,7 @@ describe('control socket', () => {
     status.configFile = '/x';
   });
 
-  it('hangs up on who talks nonsense on and on and reads nothing', async () => {
+  it('hangs up on a client that sends endless nonsense and reads nothing', async () => {
     const socket = connect(socketPath);
     socket.on('error', () => {});
     const closed = new Promise((resolve) => socket.on('close', resolve));
@@ -289,19 +292,19 @@ describe('control socket', () => {
     ['a method that is no text', '{"id":1,"method":["status"]}\n', /one line of JSON/],
     ['broken UTF-8', Buffer.from([0xff, 0xfe, 0x00, 0x0a]), /one line of JSON/],
     ['a line without end', Buffer.alloc(70_000, 'x'), /more than 65536 bytes/],
-    ['a filter that is none', '{"id":1,"method":"tail","params":{"silos":"north"}}\n', /lists of names/],
-    ['parameters that are none', '{"id":1,"method":"tail","params":7}\n{"id":2,"method":"tail"}\n', /null/],
+    ['an invalid filter', '{"id":1,"method":"tail","params":{"silos":"north"}}\n', /lists of names/],
+    ['invalid parameters', '{"id":1,"method":"tail","params":7}\n{"id":2,"method":"tail"}\n', /null/],
     ['__proto__ as a method', '{"id":1,"method":"__proto__"}\n', /no method/],
   ];
   for (const [name, bytes, answer] of hostile) {
-    it(`outlives ${name}`, async () => {
+    it(`survives ${name}`, async () => {
       const [line] = await talk(bytes);
       assert.match(line!, answer);
       assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
     });
   }
 
-  it('outlives ten thousand random bytes at a time', async () => {
+  it('survives ten thousand random bytes at a time', async () => {
     let seed = 7;
     const next = (): number => (seed = (seed * 48_271) % 2_147_483_647);
     for (let round = 0; round < 50; round++) {
@@ -311,7 +314,7 @@ describe('control socket', () => {
     assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
   });
 
-  it('refuses more requests at once than it holds, and answers those it took', async () => {
+  it('refuses more pending requests than its limit, and answers the accepted ones', async () => {
     const flood = Array.from({ length: 200 }, (_, id) => `{"id":${id},"method":"echo"}\n`).join('');
     const lines = await talk(flood, 200);
     assert.equal(lines.length, 200);
@@ -319,7 +322,7 @@ describe('control socket', () => {
     assert.ok(lines.some((line) => line.includes('"result"')));
   });
 
-  it('has room for sixteen connections that ask nothing, and ends the oldest for the next', async () => {
+  it('keeps sixteen idle connections, and ends the oldest for the next', async () => {
     const clock = new FakeClock();
     const file = path.join(folder, 'crowded.sock');
     const crowded = await startControlServer(file, handlers, { logger: silentLogger, clock });
@@ -348,7 +351,7 @@ describe('control socket', () => {
     await crowded.close();
   });
 
-  it('has sixteen tails at most, which no status waits for', async () => {
+  it('has sixteen tails at most, and still answers status requests', async () => {
     const clients = await Promise.all(Array.from({ length: 17 }, () => connectControl(socketPath)));
     const stop = new AbortController();
     const ignore = { item: () => {}, lost: () => {} };
@@ -367,7 +370,7 @@ describe('control socket', () => {
     for (const client of clients) client.close();
   });
 
-  it('refuses to start where another daemon answers, and leaves that one alone', async () => {
+  it('refuses to start if another daemon answers, and does not disturb it', async () => {
     await assert.rejects(start(), { code: 'DaemonRunning', exitCode: 69 });
     assert.match((await talk('{"id":1,"method":"status"}\n'))[0]!, /9\.9\.9/);
   });
@@ -382,7 +385,7 @@ describe('control socket', () => {
     assert.equal(statSync(stale, { throwIfNoEntry: false }), undefined);
   });
 
-  it('never takes the place of a file that is no socket', async () => {
+  it('never replaces a file that is no socket', async () => {
     const file = path.join(folder, 'file');
     writeFileSync(file, 'precious');
     await assert.rejects(startControlServer(file, handlers, { logger: silentLogger }), { code: 'Io' });
@@ -395,8 +398,8 @@ describe('control socket', () => {
     );
   });
 
-  it('tells the client when nobody is there, or goes away', async () => {
-    await assert.rejects(connectControl(path.join(folder, 'nobody.sock')), {
+  it('reports to the client that no daemon listens, or that it has gone', async () => {
+    await assert.rejects(connectControl(path.join(folder, 'absent.sock')), {
       code: 'DaemonUnreachable',
       exitCode: 69,
     });
@@ -412,7 +415,7 @@ describe('control socket', () => {
     client.close();
   });
 
-  it('says so when something else answers', async () => {
+  it('reports to the client that another program answers', async () => {
     const other = path.join(folder, 'other.sock');
     const liar = createServer((socket) => socket.resume().end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     liar.listen(other);

@@ -21,11 +21,11 @@ const rows = dashboard.panels.filter(({ type }) => type === 'row');
 const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
 describe('config/grafana-dashboard.json', () => {
-  it('is written with two spaces, as Grafana exports it, so that a change shows as what it is', () => {
+  it('is indented by two spaces, as Grafana exports it, so that diffs are small', () => {
     assert.equal(readFileSync(dashboardFile, 'utf8'), `${JSON.stringify(dashboard, null, 2)}\n`);
   });
 
-  it('can be imported: asks for its data source, and has an identity of its own', () => {
+  it('can be imported: it asks for its data source and has its own uid', () => {
     const { __inputs: inputs, uid, id, version, schemaVersion } = dashboard;
     assert.deepEqual(
       inputs.map(({ name, type, pluginId }) => [name, type, pluginId]),
@@ -36,7 +36,7 @@ describe('config/grafana-dashboard.json', () => {
     assert.ok(schemaVersion >= 38, 'Grafana 10');
   });
 
-  it('lets one choose data source, tenant, gateway, silo and bus', () => {
+  it('has variables for data source, tenant, gateway, silo and bus', () => {
     const [source, ...others] = dashboard.templating.list;
     assert.deepEqual(
       [source!.type, source!.query, source!.current.value],
@@ -102,7 +102,7 @@ describe('config/grafana-dashboard.json', () => {
     }
   });
 
-  it('has legends that say whose line it is', () => {
+  it('has legends that name the owner of each line', () => {
     for (const { type, title, targets } of panels) {
       if (!['timeseries', 'bargauge', 'state-timeline'].includes(type)) continue;
       for (const { legendFormat, expr } of targets!) {
@@ -116,7 +116,7 @@ describe('config/grafana-dashboard.json', () => {
     }
   });
 
-  it('lies within its 24 columns, and no panel on another', () => {
+  it('fits 24 columns without overlapping panels', () => {
     const ids = new Set(dashboard.panels.map(({ id }) => id));
     assert.equal(ids.size, dashboard.panels.length);
     const taken = new Map<string, string>();
@@ -135,7 +135,7 @@ describe('config/grafana-dashboard.json', () => {
     assert.equal(taken.size, lines * 24, 'no hole');
   });
 
-  it('asks in PromQL', async () => {
+  it('has only valid PromQL', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'merestone-dashboard-'));
     try {
       const file = join(folder, 'queries.yaml');
@@ -187,7 +187,7 @@ describe('a real Prometheus', () => {
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  it('takes the metrics as they are', async () => {
+  it('scrapes the metrics', async () => {
     const up = await prometheus.query('up{job="merestone"}');
     assert.deepEqual(
       up.map(({ metric, value }) => [metric['instance'], value[1]]),
@@ -225,7 +225,7 @@ describe('a real Prometheus', () => {
     }
   });
 
-  it('evaluates the rules, and fills in what they say', async () => {
+  it('evaluates the rules and fills in their texts', async () => {
     interface Group {
       rules: { name: string; health: string; lastError?: string }[];
     }

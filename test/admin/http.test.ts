@@ -67,13 +67,13 @@ describe('HTTP', () => {
     assert.deepEqual(JSON.parse(body), judged(status));
   });
 
-  it('/healthz is 200 where all is well', async () => {
+  it('/healthz is 200 for a good verdict', async () => {
     status = gatewayStatus();
     const { status: code, body } = await ask('/healthz');
     assert.deepEqual([code, JSON.parse(body)], [200, { verdict: 'good', healthy: true, reasons: [] }]);
   });
 
-  it('/healthz is 200 with a reason where something wants attention', async () => {
+  it('/healthz is 200 with a reason for a degraded verdict', async () => {
     status = gatewayStatus({
       buses: [busStatus('b', { devices: [deviceStatus('d'), deviceStatus('e', { state: 'offline' })] })],
     });
@@ -87,7 +87,7 @@ describe('HTTP', () => {
     assert.match(reasons[0]!, /^device e gives no value now, .*; check its power/);
   });
 
-  it('/healthz is 503 with every reason', async () => {
+  it('/healthz is 503 with every reason for a failing verdict', async () => {
     status = troubledStatus();
     const { status: code, body } = await ask('/healthz');
     assert.equal(code, 503);
@@ -113,14 +113,14 @@ describe('HTTP', () => {
       assert.ok(reasons[index]!.startsWith(words), reasons[index]);
   });
 
-  it('/livez is 200 while the process answers, whatever the verdict', async () => {
+  it('/livez is 200 while the process answers, with any verdict', async () => {
     status = troubledStatus();
     const { status: code, body } = await ask('/livez');
     assert.deepEqual([code, JSON.parse(body)], [200, { alive: true }]);
     assert.equal((await ask('/healthz')).status, 503);
   });
 
-  it('/healthz is 503 where two silos claim one tenant', async () => {
+  it('/healthz is 503 if two silos claim one tenant', async () => {
     status = gatewayStatus({ silos: [siloStatus('north'), siloStatus('south')] });
     const { status: code, body } = await ask('/healthz');
     const { healthy, reasons } = JSON.parse(body) as { healthy: boolean; reasons: string[] };
@@ -153,7 +153,7 @@ describe('HTTP', () => {
     assert.match(body, /^process_resident_memory_bytes \d/m);
   });
 
-  it('/metrics tells of isolates, quotas and shares of a bus', async () => {
+  it('/metrics has isolates, quotas and bus shares', async () => {
     const north = siloStatus('north', {
       isolation: 'process',
       usage: { cpuShare: 0.25, memoryBytes: 24_000_000, memoryBytesMax: 96_000_000 },
@@ -208,7 +208,7 @@ describe('HTTP', () => {
     );
   });
 
-  it('/metrics says which gateway it is, where a certificate does', async () => {
+  it('/metrics names the gateway of a verified certificate', async () => {
     const { identity } = siloStatus('north');
     const north = siloStatus('north', { identity: { ...identity!, notBefore: 1.7e12, notAfter: 1.8e12 } });
     const south = siloStatus('south', { state: 'refused', tenant: null, gateway: null, identity: null });
@@ -239,7 +239,7 @@ describe('HTTP', () => {
     assert.deepEqual(given('tenant="acme",silo="north"'), ['reason="quota"} 5', ...none.slice(1)]);
   });
 
-  it('/metrics forgets what is gone, and bounds what may come', async () => {
+  it('/metrics drops the series of removed devices and silos, and bounds unknown reasons', async () => {
     const reasons = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`r${index}`, 1]));
     const silo = siloStatus('north');
     status = gatewayStatus({
@@ -251,7 +251,7 @@ describe('HTTP', () => {
     assert.doesNotMatch(body, /device="boiler"/);
   });
 
-  it('/metrics escapes what would break a line', async () => {
+  it('/metrics escapes label values that would break a line', async () => {
     const silo = siloStatus('north', {
       samples: { received: 0, stored: 0, published: 0, dropped: { 'a"b\\c\nd': 1 } },
     });
@@ -259,7 +259,7 @@ describe('HTTP', () => {
     assert.match((await ask('/metrics')).body, /reason="a\\"b\\\\c\\nd"/);
   });
 
-  it('takes GET and HEAD alone', async () => {
+  it('accepts only GET and HEAD', async () => {
     status = gatewayStatus();
     for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']) {
       const { status: code, headers } = await ask('/api/status', { method });
@@ -270,7 +270,7 @@ describe('HTTP', () => {
     assert.ok(Number(headers['content-length']) > 1000);
   });
 
-  it('has nothing elsewhere', async () => {
+  it('answers 404 on other paths', async () => {
     for (const path of [
       '/nope',
       '/../../etc/passwd',
@@ -284,7 +284,7 @@ describe('HTTP', () => {
     }
   });
 
-  it('answers no name but its own (DNS rebinding)', async () => {
+  it('refuses a Host other than its own (DNS rebinding)', async () => {
     const hostStatus = async (host: string): Promise<number> =>
       (await ask('/api/status', { headers: { host } })).status;
     for (const host of [
@@ -319,14 +319,14 @@ describe('HTTP', () => {
     assert.equal(headers['x-content-type-options'], 'nosniff');
   });
 
-  it('takes headers of 8 kB and no more, and no length of a body for its own', async () => {
+  it('accepts headers up to 8 kB, and ignores the length of a body', async () => {
     assert.equal((await ask('/livez', { headers: { 'x-long': 'a'.repeat(7000) } })).status, 200);
     assert.equal((await ask('/livez', { headers: { 'x-long': 'a'.repeat(9000) } })).status, 431);
     assert.equal((await ask('/livez', { headers: { 'content-length': '9007199254740991' } })).status, 200);
     assert.equal((await ask('/livez')).status, 200);
   });
 
-  it('outlives hostile bytes', async () => {
+  it('survives hostile bytes', async () => {
     status = gatewayStatus();
     const hostile = [
       'nonsense\r\n\r\n',
@@ -360,14 +360,14 @@ describe('HTTP', () => {
     socket.destroy();
   });
 
-  it('outlives a status that cannot be told', async () => {
+  it('survives an error while the status is made', async () => {
     status = new Error('not now');
     await assert.rejects(ask('/api/status'));
     status = gatewayStatus();
     assert.equal((await ask('/api/status')).status, 200);
   });
 
-  it('says so where its port is taken, or its address is not of this box', async () => {
+  it('throws with the cause if its port is taken, or its address is not of this box', async () => {
     const taken = startHttpServer({ host: '127.0.0.1', port: server.port! }, gatewayStatus, {
       clock: systemClock,
       logger: silentLogger,
@@ -380,7 +380,7 @@ describe('HTTP', () => {
     await assert.rejects(elsewhere, { code: 'Io', message: /this box has no such address/ });
   });
 
-  it('is open to the owner and the group of a Unix socket, and to nobody else on the box', async () => {
+  it('is open only to the owner and the group of a Unix socket', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'merestone-http-'));
     const socket = path.join(folder, 'run', 'http.sock');
     status = gatewayStatus();
@@ -390,7 +390,7 @@ describe('HTTP', () => {
     try {
       assert.equal(local.port, undefined);
       assert.equal(statSync(socket).mode & 0o777, 0o660);
-      // Whatever name a proxy passes on.
+      // A proxy may pass on any name.
       assert.match(await askLocally(socket, 'metrics.example.com'), /^200 .*"name":"north"/);
       await assert.rejects(start(), { code: 'DaemonRunning', hint: /http\.listen/ });
       assert.match(await askLocally(socket, 'localhost'), /^200 /);
@@ -447,7 +447,7 @@ describe('HTTP', () => {
       return stdout;
     }
 
-    it('says that all is well', async () => {
+    it('shows a good verdict', async () => {
       status = gatewayStatus();
       const page = await render();
       assert.match(page, /<div class="word">good<\/div>All is well/);
@@ -455,15 +455,15 @@ describe('HTTP', () => {
       assert.match(page, /364 days left/);
     });
 
-    it('says which quota is reached and who waits for the bus', async () => {
+    it('shows reached quotas, and the silos whose devices wait for the bus', async () => {
       const quotas = [
         { quota: 'samples-per-second' as const, limit: 5, used: 22.4, state: 'reached' as const },
         { quota: 'cpu-share' as const, limit: 0.5, used: 0.1, state: 'clear' as const },
       ];
-      const held = { silo: 'north', busShare: 0.2, busShareMax: 0.2, held: true };
+      const waiting = { silo: 'north', busShare: 0.2, busShareMax: 0.2, held: true };
       status = gatewayStatus({
         silos: [siloStatus('north', { quotas, isolation: 'process' })],
-        buses: [busStatus('rs485', { silos: [held, { ...held, silo: 'south', held: false }] })],
+        buses: [busStatus('rs485', { silos: [waiting, { ...waiting, silo: 'south', held: false }] })],
       });
       const page = await render();
       assert.match(page, /samples a second: 22 of 5; what is over it is dropped/);
@@ -472,10 +472,10 @@ describe('HTTP', () => {
       assert.doesNotMatch(page, /share of a core: |silo south may take/);
     });
 
-    it("says what is wrong, and a device's words stay words", async () => {
+    it("shows each reason, and a device's text never becomes markup", async () => {
       status = troubledStatus();
       const page = await render();
-      assert.match(page, /<div class="word">failing<\/div>Somebody should look/);
+      assert.match(page, /<div class="word">failing<\/div>Act now/);
       assert.match(page, /the certificate ended on 2026-11-01/);
       assert.match(page, /device mast is offline/);
       assert.match(page, /no answer within 1 s; &lt;img src=x onerror=alert\(1\)&gt;/);

@@ -37,7 +37,7 @@ function namesIn(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
 }
 
-describe('metrics, as they are told and used', () => {
+describe('metrics reference', () => {
   let metrics: Map<string, Family>;
   before(async () => {
     metrics = new Map((await everyMetric()).map((family) => [family.name, family]));
@@ -47,13 +47,13 @@ describe('metrics, as they are told and used', () => {
     ...new Set(family.series.flatMap(({ labels }) => Object.keys(labels))),
   ];
 
-  it('docs/metrics.md has each that there is, and no other', () => {
+  it('lists every metric, and no other, in docs/metrics.md', () => {
     const told = rowsOf(/^`(merestone|process|nodejs)_/).map(([name]) => namesIn(name!)[0]!);
     assert.ok(told.length > 60);
     assert.deepEqual([...told].sort(), [...metrics.keys()].sort());
   });
 
-  it('docs/metrics.md has their labels, a unit and what they tell', () => {
+  it('gives labels, unit and meaning of each metric in docs/metrics.md', () => {
     for (const [name, labels, unit, what] of rowsOf(/^`merestone_/)) {
       const family = metrics.get(namesIn(name!)[0]!)!;
       assert.deepEqual(namesIn(labels!).sort(), labelsOf(family).sort(), name);
@@ -62,12 +62,12 @@ describe('metrics, as they are told and used', () => {
     }
   });
 
-  it('docs/metrics.md has every reason for a loss', () => {
+  it('lists every loss reason in docs/metrics.md', () => {
     const told = rowsOf(/^`(?!reason`)[a-z-]+`$/).map(([reason]) => namesIn(reason!)[0]!);
     assert.deepEqual(told, [...lossReasons]);
   });
 
-  it('docs/metrics.md has each alert with its severities', () => {
+  it('lists each alert with its severities in docs/metrics.md', () => {
     const severities = new Map<string, string[]>();
     for (const { alert, labels } of rules) {
       if (alert !== undefined) severities.set(alert, [...(severities.get(alert) ?? []), labels!.severity]);
@@ -76,7 +76,7 @@ describe('metrics, as they are told and used', () => {
     assert.deepEqual(Object.fromEntries(told), Object.fromEntries(severities));
   });
 
-  it('the configurations in docs/metrics.md are what Prometheus takes', async () => {
+  it('has Prometheus configurations in docs/metrics.md that Prometheus accepts', async () => {
     const blocks = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text!);
     const configs = blocks.filter((text) => text.includes('scrape_configs:'));
     assert.equal(configs.length, 2);
@@ -100,7 +100,7 @@ describe('metrics, as they are told and used', () => {
     ...queriesOf(readDashboard()),
   ];
 
-  it('rules and dashboard name only what there is', () => {
+  it('has every metric that rules and dashboard use', () => {
     const named = uses.flatMap(({ place, expr }) =>
       [...expr.matchAll(/\b(?:merestone|process|nodejs)[_:][\w:]*/g)].map(([name]) => ({ place, name })),
     );
@@ -109,7 +109,7 @@ describe('metrics, as they are told and used', () => {
     assert.deepEqual(unknown, []);
   });
 
-  it('and select and group by labels that it has', () => {
+  it('has every label that rules and dashboard select or group by', () => {
     const every = new Set([...scraped, ...[...metrics.values()].flatMap(labelsOf)]);
     for (const { place, expr } of uses) {
       for (const [, name, matchers] of expr.matchAll(/\b((?:merestone|process)_\w+)\{([^}]*)\}/g)) {
@@ -123,7 +123,7 @@ describe('metrics, as they are told and used', () => {
     }
   });
 
-  it('and every query of a panel is narrowed by each variable whose label its series have', () => {
+  it('narrows every panel query by each variable whose label its series have', () => {
     const panels = readDashboard().panels.flatMap(({ title, targets = [] }) =>
       targets.map(({ expr, refId }) => ({ place: `${title} ${refId}`, expr })),
     );
@@ -141,7 +141,7 @@ describe('metrics, as they are told and used', () => {
     assert.deepEqual([...narrowed.keys()].sort(), ['bus', 'instance', 'silo', 'tenant']);
   });
 
-  it('and hold a certificate to the same limits', () => {
+  it('finds the same certificate limits in rules and dashboard', () => {
     const limits = (queries: typeof uses): string[] => [
       ...new Set(
         queries
@@ -156,7 +156,7 @@ describe('metrics, as they are told and used', () => {
     assert.deepEqual(limits(queriesOf(readDashboard())).sort(), ['10, 604800', '4, 2592000']);
   });
 
-  it('and the dashboard shows each that a gateway has of its own', () => {
+  it('finds every metric of the gateway itself on the dashboard', () => {
     const shown = uses.map(({ expr }) => expr).join('\n');
     const own = [...metrics.keys()].filter((name) => name.startsWith('merestone_'));
     // The days are shown by the clock of Prometheus, from the certificate's end.

@@ -91,7 +91,7 @@ for (const place of ['port', 'socket'] as const) {
   });
 }
 
-describe('HTTP bounds the time', () => {
+describe('HTTP limits the time', () => {
   const lifeOf = async (port: number, slowness: Slowness): Promise<string> => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {});
@@ -103,7 +103,7 @@ describe('HTTP bounds the time', () => {
     return text;
   };
 
-  it('of headers that drip, of a body, and of one that never comes', async () => {
+  it('of slow headers, of a body, and of a request that never comes', async () => {
     const server = await startHttpServer({ host: '127.0.0.1', port: 0 }, gatewayStatus, dependencies);
     const [headers, body, silence] = await Promise.all(
       ['drip their headers', 'drip a body', 'say nothing'].map((title) =>

@@ -72,8 +72,8 @@ async function exampleLog(): Promise<string[]> {
   return linesOf();
 }
 
-describe('an audit log', () => {
-  it('is whole whatever somebody’s own words in it are', async () => {
+describe('audit log', () => {
+  it('stays valid with any text in an entry', async () => {
     const log = open();
     const method = 'a\u2028b\u2029c\u0085d\n{"chain":"e"}\u0000';
     log.append('refused-request', { by: 'mallory', method, reason: '","chain":"' + 'ab'.repeat(32) + '"}' });
@@ -90,7 +90,7 @@ describe('an audit log', () => {
     assert.equal(entries[1]!['method'], method);
   });
 
-  it('keeps what is appended, over restarts, in one signed chain', async () => {
+  it('keeps entries over restarts in one signed chain', async () => {
     const log = open();
     const entry = log.append('start', { version: '1.2.3', configSha256: 'ab', fingerprintSha256: 'cd' });
     assert.deepEqual(
@@ -128,7 +128,7 @@ describe('an audit log', () => {
     });
   });
 
-  it('has a chain that anybody can compute', () => {
+  it('has a chain that can be recomputed from its lines alone', () => {
     const log = open();
     quota(log, 7);
     log.close();
@@ -141,7 +141,7 @@ describe('an audit log', () => {
     assert.equal(log.head.chain, chain.toString('hex'));
   });
 
-  it('lets no detail pass for something else, and no text fill the disk', () => {
+  it('lets no detail replace a field of the entry, and truncates long texts', () => {
     const log = open();
     const details = { by: 'x'.repeat(5000), method: '', reason: '', seq: 99, kind: 'stop', at: 0 };
     const entry = log.append('refused-request', details);
@@ -151,7 +151,7 @@ describe('an audit log', () => {
     log.close();
   });
 
-  it('goes on in numbered segments, and keeps so many of them', async () => {
+  it('continues in numbered segments and keeps at most segmentsMax of them', async () => {
     const limits = { segmentBytesMax: 1500, segmentsMax: 4 };
     const log = open(limits);
     for (let limit = 0; limit < 60; limit++) quota(log, limit);
@@ -172,7 +172,7 @@ describe('an audit log', () => {
     );
   });
 
-  it('without an identity is not signed, and says so', async () => {
+  it('is unsigned without an identity, and verification says so', async () => {
     const log = AuditLog.open(directory, { origin: null, clock: new FakeClock() });
     log.append('refused-certificate', { reason: 'two Os', fingerprintSha256: null });
     assert.equal(await log.sign(signer), false);
@@ -195,7 +195,7 @@ describe('an audit log', () => {
     assert.throws(open, { code: 'AuditDamaged', message: /lost its first line/ });
   });
 
-  it('refuses what it cannot write, and goes on', {
+  it('throws when the disk refuses an entry, and accepts the next', {
     skip: process.geteuid!() !== 0 && 'needs root',
   }, async () => {
     const log = open({ segmentBytesMax: 600, segmentsMax: 9 });
@@ -210,8 +210,8 @@ describe('an audit log', () => {
   });
 });
 
-describe('an audit log after a crash', () => {
-  it('is whole wherever its last line was cut, and says what was found', async () => {
+describe('audit log after a crash', () => {
+  it('is valid wherever its last line was truncated, and notes the fragment', async () => {
     await exampleLog();
     const whole = readFileSync(file());
     const lastLine = whole.lastIndexOf(0x0a, whole.length - 2) + 1;
@@ -240,7 +240,7 @@ describe('an audit log after a crash', () => {
     }
   });
 
-  it('takes zeros for a cut line too, as some file systems leave them', async () => {
+  it('accepts zeros as a truncated line, as some file systems leave them', async () => {
     await exampleLog();
     appendFileSync(file(), Buffer.alloc(100));
     open().close();
@@ -249,7 +249,7 @@ describe('an audit log after a crash', () => {
     assert.equal(findings.length, 1);
   });
 
-  it('kept everything it had accepted, over kill -9', { timeout: 120_000 }, async () => {
+  it('has every accepted entry after kill -9', { timeout: 120_000 }, async () => {
     let accepted = 1;
     for (let round = 0; round < 5; round++) {
       accepted = Math.max(accepted, await appendUntilKilled(300 + round * 40));
@@ -266,7 +266,7 @@ describe('an audit log after a crash', () => {
   });
 });
 
-/** Another process appends as fast as it can, and is killed after so many entries; the last seq it told. */
+/** Another process appends as fast as it can, and is killed after `entries`; the last seq that it reported. */
 async function appendUntilKilled(count: number): Promise<number> {
   const script = `
     const { AuditLog } = await import(process.argv[1]);
@@ -294,7 +294,7 @@ async function appendUntilKilled(count: number): Promise<number> {
   return told;
 }
 
-describe('tampering with an audit log', () => {
+describe('audit log verification', () => {
   type Tampering = [(lines: string[]) => string[], string[]];
   const reseal = (lines: readonly string[]): string[] => {
     let chain = Buffer.alloc(32);
@@ -309,13 +309,13 @@ describe('tampering with an audit log', () => {
   const cases: Record<string, Tampering> = {
     'a changed entry': [
       (lines) => lines.with(4, lines[4]!.replace('"limit":5', '"limit":6')),
-      ['5: entry 5 was changed, or the one before it: its chain value is of something else'],
+      ['5: entry 5 was changed, or the one before it: its chain value does not match'],
     ],
     'a changed chain value': [
       (lines) => lines.with(4, lines[4]!.replace(/"chain":"../, '"chain":"zz'.replaceAll('z', '0'))),
       [
-        '5: entry 5 was changed, or the one before it: its chain value is of something else',
-        '6: entry 6 was changed, or the one before it: its chain value is of something else',
+        '5: entry 5 was changed, or the one before it: its chain value does not match',
+        '6: entry 6 was changed, or the one before it: its chain value does not match',
       ],
     ],
     'a removed entry': [(lines) => lines.toSpliced(4, 1), ['5: entry 5 is missing before this one']],
@@ -325,21 +325,21 @@ describe('tampering with an audit log', () => {
     ],
     'a repeated entry': [
       (lines) => lines.toSpliced(6, 0, lines[3]!),
-      ['7: entry 4 stands where 7 should: it was put in or moved'],
+      ['7: expected entry 7, found 4: it was inserted or moved'],
     ],
-    'a damaged line': [(lines) => lines.with(4, 'garbage'), ['5: is no entry: it was damaged or put in']],
+    'a damaged line': [(lines) => lines.with(4, 'garbage'), ['5: is no entry: it was damaged or inserted']],
     'a removed first line': [
       (lines) => lines.slice(1),
       [
         '1: the segment does not begin with its own first line',
-        '10: the signature is by acme/acme_gw-0001, and the log of nobody',
+        '10: the signature is by acme/acme_gw-0001, but the log is of a silo without an identity',
       ],
     ],
-    'a rewritten past, its chain computed anew': [
+    'a rewritten entry with a recomputed chain': [
       (lines) => reseal(lines.with(4, lines[4]!.replace('"limit":5', '"limit":6'))),
       ['11: entries up to 10 were rewritten after they were signed'],
     ],
-    'an entry taken out, and all computed anew': [
+    'a removed entry with a recomputed chain': [
       (lines) => reseal(renumber(lines.toSpliced(4, 1))),
       ['10: entries up to 10 were rewritten after they were signed'],
     ],
@@ -351,7 +351,7 @@ describe('tampering with an audit log', () => {
     ],
   };
   for (const [title, [act, faults]] of Object.entries(cases)) {
-    it(`is found: ${title}`, async () => {
+    it(`detects ${title}`, async () => {
       const lines = await exampleLog();
       writeFileSync(file(), `${act(lines).join('\n')}\n`);
       const verdict = await verifyAudit(directory, anchors);
@@ -363,7 +363,7 @@ describe('tampering with an audit log', () => {
     });
   }
 
-  it("is found: another tenant's signature, another CA's, and another tenant's segment", async () => {
+  it("detects another tenant's signature, another CA's, and another tenant's segment", async () => {
     const log = open();
     quota(log, 1);
     await log.sign(otherUser);
@@ -379,11 +379,11 @@ describe('tampering with an audit log', () => {
     quota(forged, 1);
     await forged.sign(forger);
     forged.close();
-    assert.equal((await verifyAudit(directory)).good, true, 'nobody was asked to vouch');
+    assert.equal((await verifyAudit(directory)).good, true, 'without anchors any signer passes');
     assert.match(faultsOf(await verifyAudit(directory, anchors)).join(), /not hold:.*was not signed by the/);
   });
 
-  it('is found wherever one byte is changed', async () => {
+  it('detects a change of any byte', async () => {
     await exampleLog();
     const whole = readFileSync(file());
     await fc.assert(

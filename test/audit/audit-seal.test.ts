@@ -77,7 +77,7 @@ function writeNames(seal: AuditSeal | undefined): AuditEntry[] {
 }
 
 describe('names in an audit log', () => {
-  it('are sealed on the disk and told off the box, and open with the key', async () => {
+  it('are sealed on the disk, in clear in events, and open with the key', async () => {
     const told = writeNames(await openAuditSeal(directory, keys, origin));
     assert.partialDeepStrictEqual(told, [configuration, exchanged]);
     assert.doesNotMatch(everyByte(), secrets);
@@ -92,7 +92,7 @@ describe('names in an audit log', () => {
     assert.equal(statSync(join(directory, 'audit-key.json')).mode & 0o777, 0o600);
   });
 
-  it('are verified without the key, and a changed bit of them is found', async () => {
+  it('are verified without the key, which detects a changed bit', async () => {
     writeNames(await openAuditSeal(directory, keys, origin));
     rmSync(join(directory, 'audit-key.json'));
     assert.equal((await verifyAudit(directory)).good, true);
@@ -104,7 +104,7 @@ describe('names in an audit log', () => {
     assert.equal((await verifyAudit(directory)).good, false);
   });
 
-  it('open in their own place and for their own tenant alone', async () => {
+  it('open only in their own entry and for their own tenant', async () => {
     const seal = await openAuditSeal(directory, keys, origin);
     writeNames(seal);
     const [, changed, device] = entriesOf();
@@ -117,7 +117,7 @@ describe('names in an audit log', () => {
     assert.equal(await readAuditSeal(directory, await wrapper('others'), origin), undefined);
   });
 
-  it('are left out where there is no key to seal them with', async () => {
+  it('are left out without a key to seal them', async () => {
     const told = writeNames(undefined);
     assert.doesNotMatch(everyByte() + JSON.stringify(told), secrets);
     assert.deepEqual(
@@ -131,17 +131,17 @@ describe('names in an audit log', () => {
     assert.equal((await verifyAudit(directory)).good, true);
   });
 
-  it('of a version before stand in clear, and are read as they are', async () => {
+  it('are read in clear from a log of an older version', async () => {
     const seal = await openAuditSeal(directory, keys, origin);
     const entry = { at: 1, seq: 2, kind: 'device-identity', ...exchanged, chain: 'ab' } as const;
     assert.deepEqual(seal.open(entry), entry);
   });
 });
 
-describe("an audit log's key", () => {
+describe("audit log's key", () => {
   const path = (): string => join(directory, 'audit-key.json');
 
-  it('is wrapped anew when another key-encryption key goes first, and the wrapping before is overwritten', async () => {
+  it('is rewrapped when the first key-encryption key changes, and the old wrapping is overwritten', async () => {
     const told = writeNames(await openAuditSeal(directory, keys, origin));
     linkSync(path(), join(folder, 'inode'));
     const next = await wrapper('next');
@@ -159,7 +159,7 @@ describe("an audit log's key", () => {
     'before the former one is overwritten': () => copyFileSync(path(), `${path()}.former`),
     'while the new one is being written': () => writeFileSync(`${path()}.new`, '{"kek":'),
   })) {
-    it(`outlives a crash ${when}`, async () => {
+    it(`survives a crash ${when}`, async () => {
       const told = writeNames(await openAuditSeal(directory, keys, origin));
       leave();
       const seal = await openAuditSeal(directory, keys, origin);
@@ -169,7 +169,7 @@ describe("an audit log's key", () => {
     });
   }
 
-  it('that does not open is kept aside, and the log goes on with a new one', async () => {
+  it('is kept under another name if it does not open, and the log goes on with a new one', async () => {
     const [changed] = writeNames(await openAuditSeal(directory, keys, origin));
     const seal = await openAuditSeal(directory, await wrapper('others'), origin);
     assert.equal(seal.open(entriesOf()[1]!)['changes'], undefined);
@@ -180,7 +180,7 @@ describe("an audit log's key", () => {
     assert.deepEqual(kept!.open(entriesOf()[1]!), changed);
   });
 
-  it('is destroyed with all that is left of it, and the log stays whole', async () => {
+  it('is destroyed with its former wrapping, and the log stays valid', async () => {
     writeNames(await openAuditSeal(directory, keys, origin));
     await openAuditSeal(directory, await wrapper('others'), origin);
     const links = readdirSync(directory).filter((name) => name.startsWith('audit-key'));
@@ -192,7 +192,7 @@ describe("an audit log's key", () => {
     assert.deepEqual(destroyAuditKey(directory), []);
   });
 
-  it('goes along to a log that begins beside a damaged one', async () => {
+  it('is copied to a log that begins beside a damaged one', async () => {
     const seal = await openAuditSeal(directory, keys, origin);
     copyAuditKey(directory, join(folder, 'begun'));
     const again = await readAuditSeal(join(folder, 'begun'), keys, origin);

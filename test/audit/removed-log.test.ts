@@ -62,8 +62,8 @@ function cutTo(entries: number): void {
   );
 }
 
-describe('an audit log that is whole', () => {
-  it('has nothing missing, over restarts, a power cut and with a head that is behind', async () => {
+describe('a valid audit log', () => {
+  it('has no missing entries after restarts, a power cut, or with a head that is behind', async () => {
     live();
     const behind = readFileSync(auditHeadPath(directory));
     live();
@@ -77,7 +77,7 @@ describe('an audit log that is whole', () => {
     assert.equal(statSync(auditHeadPath(directory)).mode & 0o777, 0o600);
   });
 
-  it('and has no head yet, as one of an older version, or a damaged one, is as it was', async () => {
+  it('is unaffected by a missing head, as of an older version, or a damaged head', async () => {
     live();
     for (const damage of ['', 'x', readFileSync(auditHeadPath(directory), 'utf8').replace('0', '9')]) {
       writeFileSync(auditHeadPath(directory), damage);
@@ -90,7 +90,7 @@ describe('an audit log that is whole', () => {
   });
 });
 
-describe('an audit log whose entries are taken away is found on the box', () => {
+describe('verification on the box detects that an audit log was', () => {
   const attacks: Record<string, { attack: () => void; verified: RegExp; missing: [number, number] }> = {
     'removed as a whole': {
       attack: () => rmSync(directory, { recursive: true }),
@@ -143,7 +143,7 @@ describe('an audit log whose entries are taken away is found on the box', () => 
     rmSync(auditHeadPath(directory));
     live(20, owned({ tenant: 'globex', gateway: 'globex_gw-0001' }));
     writeFileSync(auditHeadPath(directory), own);
-    assert.match((await faults()).join('\n'), /entry 7 is another than the one that was written/);
+    assert.match((await faults()).join('\n'), /entry 7 is not the one that was written/);
     sent = [];
     live();
     assert.deepEqual([sent[0]?.['kind'], sent[0]?.['seq']], ['entries-missing', 9]);
@@ -162,7 +162,7 @@ describe('an audit log whose entries are taken away is found on the box', () => 
     assert.match((await faults()).join('\n'), /entries 8 to 13 are missing before this one/);
   });
 
-  it('replaced by another one of its own tenant and gateway', async () => {
+  it('replaced by another log of its own tenant and gateway', async () => {
     live(6);
     const other = mkdtempSync(join(tmpdir(), 'merestone-removed-other-'));
     const [keptOwner, keptDirectory] = [owner, directory];
@@ -174,14 +174,14 @@ describe('an audit log whose entries are taken away is found on the box', () => 
     rmSync(other, { recursive: true });
     assert.match(
       (await faults()).join('\n'),
-      /entry 8 is another than the one that was written: the log was replaced/,
+      /entry 8 is not the one that was written: the log was replaced/,
     );
     sent = [];
     live();
     assert.equal(sent[0]?.['kind'], 'entries-missing');
   });
 
-  it('together with its head, where it is known that there was one', async () => {
+  it('removed together with its head, if a log is known to have existed', async () => {
     live();
     rmSync(directory, { recursive: true });
     rmSync(auditHeadPath(directory));

@@ -16,8 +16,8 @@ const on = (name: string, shares: Record<string, number>) =>
     })),
   });
 
-describe('the bus share of a silo', () => {
-  it('is that of the bus where it is greatest, and nobody else’s', () => {
+describe('bus share in a silo’s status', () => {
+  it('is the silo’s own share of the bus that it uses most', () => {
     const north = siloStatus('north', { quotas: [share, cpu] });
     const buses = [on('a', { north: 0.1, south: 0.9 }), on('b', { north: 0.3 }), on('c', { south: 1 })];
     assert.deepEqual(withBusUse(north, buses).quotas, [{ ...share, used: 0.3 }, cpu]);

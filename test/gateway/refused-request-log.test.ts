@@ -7,7 +7,7 @@ import type { AuditAct } from '../../src/silo/protocol.ts';
 import { RefusalLimit } from '../../src/silo/tenant/refusal-limit.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
-describe('refused requests in the audit logs', () => {
+describe('refused request log', () => {
   let clock: FakeClock;
   let acts: AuditAct['details'][];
   let notes: RefusedRequestLog;
@@ -21,7 +21,7 @@ describe('refused requests in the audit logs', () => {
   });
   const refuse = (error: unknown, by = 'alice', method = 'reload'): void => notes.add({ by, method, error });
 
-  it("say how many faults, and nothing of one tenant's configuration", () => {
+  it("gives the number of configuration faults, and nothing of one tenant's configuration", () => {
     const fault = { file: '/north.yaml', line: 1, column: 1, message: "no key 'secret'", hint: 'north' };
     refuse(new ConfigRefused('/north.yaml', [fault]));
     refuse(new ConfigRefused('/north.yaml', [fault, fault]));
@@ -41,14 +41,14 @@ describe('refused requests in the audit logs', () => {
     );
   });
 
-  it('bound what somebody sent', () => {
+  it('truncates the method and reason of a request', () => {
     const method = 'x'.repeat(60_000);
     refuse(new MerestoneError('ControlInvalid', `there is no method '${method}'`), 'alice', method);
     const [details] = acts as { method: string; reason: string }[];
     assert.ok(details!.method.length <= 64 && details!.reason.length <= 200);
   });
 
-  it('are ten a minute, and the rest a number', () => {
+  it('notes ten requests a minute one by one and the rest as a number', () => {
     const error = new MerestoneError('ControlInvalid', 'no');
     for (let index = 0; index < 1000; index += 1) refuse(error, `user-${index % 20}`);
     assert.equal(acts.length, 10);
@@ -65,7 +65,7 @@ describe('refused requests in the audit logs', () => {
     assert.equal(acts.length, 12);
   });
 
-  it('are told before the daemon ends', () => {
+  it('reports the counted requests when it closes', () => {
     const error = new MerestoneError('ControlInvalid', 'no');
     for (let index = 0; index < 12; index += 1) refuse(error);
     notes.close();
@@ -74,7 +74,7 @@ describe('refused requests in the audit logs', () => {
     assert.equal(acts.length, 11);
   });
 
-  it('are all accounted for by what a silo writes of them, over hours of a flood', () => {
+  it('accounts for every request in a silo’s audit log over hours of a flood', () => {
     const error = new MerestoneError('ControlInvalid', 'no');
     const limit = new RefusalLimit();
     let told = 0;

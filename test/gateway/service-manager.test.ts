@@ -4,7 +4,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import { connectServiceManager } from '../../src/gateway/service-manager.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
-/** How often a sign of life was due within ten seconds. The socket leads nowhere, so nobody is told. */
+/** How many keepalives were due within ten seconds. The socket leads nowhere, so none arrives. */
 async function signsWithin10s(watchdogUsec: string): Promise<number> {
   const clock = new FakeClock();
   let signs = 0;
@@ -26,12 +26,12 @@ async function signsWithin10s(watchdogUsec: string): Promise<number> {
   return signs;
 }
 
-describe('the watchdog of a service manager', () => {
-  it('is told of life twice in its time', async () => {
+describe('keepalives to the service manager', () => {
+  it('are sent twice within the watchdog time', async () => {
     assert.equal(await signsWithin10s('2000000'), 10);
   });
 
-  it('takes no more than ten signs of life a second, and none for what is no time', async () => {
+  it('are sent at most ten times a second, and not at all for an invalid watchdog time', async () => {
     for (const usec of ['1', '0.001', '150000']) assert.equal(await signsWithin10s(usec), 100, usec);
     for (const usec of ['0', '-1', 'soon', '', '99999999999999999999'])
       assert.equal(await signsWithin10s(usec), 0, usec);

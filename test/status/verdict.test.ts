@@ -198,8 +198,8 @@ function assertSpoken(status: GatewayStatus): void {
   }
 }
 
-describe('the verdict', () => {
-  it('is as the contract has it, for every state of a silo', () => {
+describe('verdict', () => {
+  it('follows the table for every state of a silo', () => {
     const all = cross(siloParts);
     const seen = new Set<string>();
     for (const parts of all) {
@@ -212,7 +212,7 @@ describe('the verdict', () => {
     assert.deepEqual([...seen].sort(), ['degraded', 'failing', 'good']);
   });
 
-  it('is as the contract has it, for every state of a bus and a device', () => {
+  it('follows the table for every state of a bus and a device', () => {
     const seen = new Set<string>();
     for (const parts of cross(busParts)) {
       const status = statusOf([goodSilo], [busOf(parts)]);
@@ -224,7 +224,7 @@ describe('the verdict', () => {
     assert.deepEqual([...seen].sort(), ['degraded', 'failing', 'good']);
   });
 
-  it('has a reason that says who, what and what to do, in every state', () => {
+  it('gives a reason with subject, fault and remedy in every state', () => {
     const arbitrary = (parts: Record<string, readonly unknown[]>) =>
       fc.record(
         Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, fc.constantFrom(...values)])),
@@ -239,7 +239,7 @@ describe('the verdict', () => {
     );
   });
 
-  it('is the worst of its parts, whatever stands beside them', () => {
+  it('is the worst of its parts in every combination', () => {
     const order: Verdict[] = ['good', 'degraded', 'failing'];
     const silos = fc.array(fc.constantFrom(...siloParts.state), { minLength: 1, maxLength: 4 });
     const states = fc.array(fc.constantFrom(...busParts.state), { minLength: 1, maxLength: 8 });
@@ -265,7 +265,7 @@ describe('the verdict', () => {
     );
   });
 
-  it('gives a slow device and a long linger three times theirs', () => {
+  it('waits three intervals of a slow device and three lingers of a slow batch', () => {
     const silent = (everyMs: number, silentMs: number): Verdict => {
       const device = deviceStatus('boiler', { state: 'offline', everyMs, silentMs, points: points.none });
       return judge(statusOf([goodSilo], [busStatus('rs485', { devices: [device] })])).verdict;
@@ -278,7 +278,7 @@ describe('the verdict', () => {
     assert.deepEqual([kept(50, 30_000), kept(50, 30_001)], ['good', 'failing']);
   });
 
-  it('leads to the fix', () => {
+  it('gives each fault its own remedy', () => {
     const of = (silo: Partial<SiloStatus>, device: Partial<DeviceStatus> = {}): string =>
       judge(
         statusOf(
@@ -295,9 +295,9 @@ describe('the verdict', () => {
       of({ uplink: { ...uplink, lastAnswer: 'refused' }, batches }),
       "silo north has had no batch accepted for 45 s: the broker refuses t/a/b/telemetry: not authorized (0x87); data waits on the disk; have the broker let this gateway write its topics: 'merestone broker-policy' prints what it needs",
     );
-    const nobody = { ...uplink, reason: 'nobody subscribes to t/a/b/telemetry, so it is kept here' };
+    const unread = { ...uplink, reason: 'nobody subscribes to t/a/b/telemetry, so it is kept here' };
     assert.match(
-      of({ uplink: { ...nobody, lastAnswer: 'no-subscribers' }, batches }),
+      of({ uplink: { ...unread, lastAnswer: 'no-subscribers' }, batches }),
       /start the backend and see that it subscribes/,
     );
     const dead = { state: 'offline' as const, silentMs: 45_000, reason: 'no answer within 1 s' };
@@ -383,7 +383,7 @@ describe('the verdict', () => {
     }
   });
 
-  it('tells of a device that is another one once, and not of each of its values', () => {
+  it('reports a device of another model once, not each of its values', () => {
     const identity = { state: 'contradicted' as const, reason: 'it says SDM120' };
     const boiler = deviceStatus('boiler', { state: 'partial', points: points.implausible, identity });
     const { verdict, reasons } = judge(statusOf([goodSilo], [busStatus('rs485', { devices: [boiler] })]));
@@ -394,7 +394,7 @@ describe('the verdict', () => {
     );
   });
 
-  it('tells one cause once: a lost bus for its devices, a line for all that hang on it', () => {
+  it('reports one cause once: a lost bus for its devices, a dead line for all devices on it', () => {
     const silent = { state: 'offline' as const, silentMs: 45_000, reason: 'no answer within 1 s' };
     const devices = Array.from({ length: 9 }, (_, index) => deviceStatus(`d${index}`, silent));
     const reasons = (more: Partial<BusStatus>): string[] =>
@@ -418,7 +418,7 @@ describe('the verdict', () => {
     assert.equal(reasons({ devices: [...devices.slice(0, 3), deviceStatus('good')] }).length, 3);
   });
 
-  it('takes what to do from the reason, where that says it, and nothing general beside it', () => {
+  it('takes the remedy from the reason if it has one, and adds no general remedy', () => {
     const silent = { state: 'offline' as const, silentMs: 45_000, points: points.unread };
     const remedyOf = (reason: string, kind = 'modbus-rtu'): string[] => {
       const devices = [deviceStatus('boiler', { ...silent, reason })];
@@ -448,7 +448,7 @@ describe('the verdict', () => {
     );
   });
 
-  it('says of no data that it waits on a disk that takes nothing', () => {
+  it('does not say that data waits on a disk that takes nothing', () => {
     const disk = { state: 'failing' as const, reason: 'the disk is full; free space', sinceMs: 1000 };
     const uplink = {
       ...goodSilo.uplink!,
@@ -482,7 +482,7 @@ describe('the verdict', () => {
     }
   });
 
-  it('tells no line of devices that answer, be it by exceptions', () => {
+  it('reports no dead line while a device answers, even with exceptions', () => {
     const refusing = {
       state: 'failing' as const,
       silentMs: 45_000,
@@ -495,7 +495,7 @@ describe('the verdict', () => {
     for (const reason of reasons) assert.match(reason, /^device [ab] .*; compare table and address/);
   });
 
-  it('says so where there is nothing to read, and where two silos claim one tenant', () => {
+  it('reports a gateway without devices, and two silos that claim one tenant', () => {
     assert.match(
       judge(statusOf([goodSilo], [])).reasons.join(),
       /^this gateway reads nothing: no device is configured/,
@@ -512,7 +512,7 @@ describe('the verdict', () => {
     assert.deepEqual(lost!.silos, ['north', 'south']);
   });
 
-  it('takes what a daemon of another version does not say as nothing said against it', () => {
+  it('takes a field that a daemon of another version lacks as no fault', () => {
     const { at: _at, ...old } = gatewayStatus();
     const bare = JSON.parse(
       JSON.stringify(old, (key, value) =>
@@ -527,7 +527,7 @@ describe('the verdict', () => {
     assert.equal(judge(bare).verdict, 'good');
   });
 
-  it('has each of its kinds in docs/verdict.md, with what it makes of the verdict', () => {
+  it('has each kind of finding in docs/verdict.md, with its verdict', () => {
     const page = readFileSync(join(import.meta.dirname, '../../docs/verdict.md'), 'utf8');
     const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (failing|degraded|failing, degraded) \| /gm)];
     assert.deepEqual(
@@ -553,7 +553,7 @@ describe('the verdict', () => {
     }
   });
 
-  it('goes with the status, and leaves it as it was', () => {
+  it('is added to the status without a change of the rest', () => {
     const status = troubledStatus();
     const before = structuredClone(status);
     const { verdict, reasons, findings, ...rest } = judged(status);

@@ -6,16 +6,16 @@ import { percent } from './quota-words.ts';
 
 /** Its share of the first seconds says little. */
 const loadKnownAfterMs = 10_000;
-/** A line this busy is late with the next thing that comes up. */
+/** A line this busy delays the next request. */
 const loadMax = 0.9;
-/** More silent devices of a bus than this are one finding: a list of fifty is not read. */
+/** More silent devices of a bus than this become one finding: a list of fifty is not read. */
 const silentListedMax = 4;
 
 /** What is wrong with a bus and the devices on it. */
 export function busFindings(bus: BusStatus): Finding[] {
   const remarks = [...lineRemarks(bus), ...loadRemarks(bus)];
   const own = remarks.map((remark): Finding => ({ ...remark, who: `bus ${bus.name}`, silos: silosOn(bus) }));
-  // Devices on a line that is not there have nothing wrong with them that could be told.
+  // While the line is lost, nothing is known of its devices.
   return bus.state === 'open' ? [...own, ...deviceFindings(bus)] : own;
 }
 
@@ -60,7 +60,7 @@ function lineRemarks(bus: BusStatus): Remark[] {
   }
 }
 
-/** `; device mast is offline`: whom it costs. */
+/** `; device mast is offline`: the devices that it takes offline. */
 function offlineWith({ devices }: BusStatus): string {
   const names = someOf(devices.map(({ name }) => name));
   if (devices.length === 0) return '';
@@ -92,7 +92,7 @@ function loadRemarks({ load, devices, kind, state, forMs }: BusStatus): Remark[]
 function deviceFindings(bus: BusStatus): Finding[] {
   const told = bus.devices.map((device) => ({ device, remarks: deviceRemarks(device, bus.kind) }));
   const silent = told.filter(({ remarks }) => remarks.some(({ kind }) => kind === 'device-silent'));
-  // Devices that answer, be it by exceptions, have a line.
+  // A device that answers, even with an exception, proves that the line works.
   const isWhole =
     silent.length > 1 && silent.length === told.length && silent.every(({ device }) => isMute(device));
   const isGrouped = isWhole || silent.length > silentListedMax;

@@ -9,7 +9,7 @@ export function deviceRemarks(device: DeviceStatus, busKind: string): Remark[] {
   return [...values, ...identityRemarks(device)];
 }
 
-/** One sentence where it concerns all of the device's values; undefined where it gives some. */
+/** One sentence if all of the device's values are concerned; undefined if it gives some. */
 function wholeDevice(device: DeviceStatus, busKind: string): Remark | undefined {
   const { state, silentMs, everyMs, lastSampleAt } = device;
   const { why, remedy } = textFor(device, busKind);
@@ -37,7 +37,7 @@ function isSilent({ state, silentMs, everyMs, points }: DeviceStatus): boolean {
   return points.valued === 0 || state !== 'partial';
 }
 
-/** Values of another device than the profile is for are implausible because of that, which is told by itself. */
+/** No remark on points if the device is another model: that explains implausible values and has its own remark. */
 function pointRemarks({ points, reason, identity }: DeviceStatus): Remark[] {
   const bad = points.total - points.good;
   const isDoubted = identity.state === 'contradicted' && points.byQuality['implausible'] === bad;
@@ -48,7 +48,7 @@ function pointRemarks({ points, reason, identity }: DeviceStatus): Remark[] {
   return [{ verdict: 'degraded', kind: 'points', what, remedy: qualityRemedy(quality) }];
 }
 
-/** By its mean: a single poll that was late, as when the box was busy, makes nobody look. */
+/** By the mean lateness: a single late poll, as on a busy box, is no finding. */
 function lateRemarks({ usualLatenessMs, everyMs, answerMs }: DeviceStatus): Remark[] {
   if (everyMs <= 0 || usualLatenessMs <= everyMs) return [];
   const what = `is read ${formatDuration(usualLatenessMs)} late, and its interval is ${formatDuration(everyMs)}`;
@@ -67,12 +67,12 @@ function identityRemarks({ identity }: DeviceStatus): Remark[] {
   return [{ verdict: 'degraded', kind: 'identity', what, remedy }];
 }
 
-/** `flow (exception:2), energy (timeout)`; null where no point fails. */
+/** `flow (exception:2), energy (timeout)`; null if no point fails. */
 function describePoints({ failing }: PointsStatus): string | null {
   return failing.length === 0 ? null : someOf(failing.map(({ name, quality }) => `${name} (${quality})`));
 }
 
-/** The quality that most points have, of those that are not good. */
+/** The most frequent quality other than good. */
 function worstQuality({ byQuality }: PointsStatus): string[] {
   return Object.entries(byQuality)
     .sort(([, a], [, b]) => b - a)
@@ -80,8 +80,8 @@ function worstQuality({ byQuality }: PointsStatus): string[] {
 }
 
 /**
- * Why it gives no value, and what to do: by what its points say, by the reason itself, or by what came most all the
- * same. What exceptions and implausible values mean for a whole device is told here.
+ * Why it gives no value, and what to do: by the quality of its points, by the reason itself, or by the most frequent
+ * failure. Also says what exceptions and implausible values mean for a whole device.
  */
 function textFor(device: DeviceStatus, busKind: string): { why: string | null; remedy: string } {
   const { points, reason } = device;
@@ -95,13 +95,13 @@ function textFor(device: DeviceStatus, busKind: string): { why: string | null; r
   return { why, remedy: kind === 'timeout' && isTcp(busKind) ? tcpSilence : qualityRemedy(kind) };
 }
 
-/** Whether nothing is known of it but that nothing comes. */
+/** Whether nothing is known except that no answer comes. */
 export function isMute({ points, reason }: DeviceStatus): boolean {
   const [quality = 'offline'] = worstQuality(points);
   return silentQualities.has(quality) && inParts(reason).remedy === null;
 }
 
-/** The bus is a TCP connection, whatever may hang behind it. */
+/** Whether the bus is a TCP connection, with or without a gateway to a serial line behind it. */
 export function isTcp(busKind: string): boolean {
   return busKind === 'modbus-tcp' || busKind === 'modbus-rtu-over-tcp';
 }
@@ -115,10 +115,10 @@ function whatCame({ failures }: DeviceStatus, quality: string): string {
 }
 
 const silentQualities: ReadonlySet<string> = new Set(['offline', 'timeout', 'stale']);
-/** Kinds of failures that say more of the cause than silence does. */
+/** Qualities and failures that have a remedy of their own. */
 const tellingFailures: ReadonlySet<string> = new Set(['timeout', 'crc', 'exception', 'noise', 'unknown']);
 
-/** What to look at first, by what most of its points say. */
+/** What to check first, by the most frequent quality of its points. */
 function qualityRemedy(quality: string): string {
   if (Object.hasOwn(remedies, quality)) return remedies[quality]!;
   return quality.startsWith('exception') ? remedies['exception']! : remedies['timeout']!;

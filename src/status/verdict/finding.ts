@@ -31,7 +31,7 @@ export const findingKinds = [
 
 export type FindingKind = (typeof findingKinds)[number];
 
-/** One thing that is not as it should be. */
+/** One fault, or one condition that needs attention. */
 export interface Finding {
   verdict: 'degraded' | 'failing';
   kind: FindingKind;
@@ -45,7 +45,7 @@ export interface Finding {
   silos: string[];
 }
 
-/** What is wrong with it, before whose it is. */
+/** A finding before its subject and its silos are known. */
 export type Remark = Omit<Finding, 'who' | 'silos'>;
 
 /** `device boiler has given no value for 45 s: no answer within 1 s; check its power, …`. */
@@ -53,10 +53,10 @@ export function sentenceOf({ who, what, remedy }: Finding): string {
   return `${who} ${what}; ${remedy}`;
 }
 
-/** What lasts at least this long is no hiccup: brokers restart, adapters are plugged again. */
+/** A fault must last this long: brokers restart, adapters are plugged in again. */
 export const graceMs = 30_000;
 
-/** A thing that happens every `everyMs` fails when it did not for three times that, or for the grace where that is longer. */
+/** What should happen every `everyMs` fails after three intervals without it, and not before `graceMs`. */
 export function limitMs(everyMs: number): number {
   return Math.max(graceMs, 3 * everyMs);
 }
@@ -66,7 +66,7 @@ export function because(what: string, why: string | null): string {
   return why === null || why === '' ? what : `${what}: ${why}`;
 }
 
-/** A reason in its parts: most of ours end, after a semicolon, in what to do. */
+/** A reason in its parts: most of our reasons end with a semicolon and what to do. */
 export interface ReasonInParts {
   why: string | null;
   remedy: string | null;

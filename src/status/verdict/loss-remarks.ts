@@ -2,7 +2,7 @@ import type { LossReason } from '../../reading/loss.ts';
 import type { SiloStatus } from '../status.ts';
 import type { Remark } from './finding.ts';
 
-/** Losses that go on. What a quota drops is told by the quota; a restart is over when it is told. */
+/** Losses that go on. Losses by quota have the quota's own remark; losses by a restart are over when they show. */
 const words: Readonly<Partial<Record<LossReason, { why: string; remedy: string }>>> = {
   overrun: {
     why: 'it does not keep up with them (overrun)',
@@ -19,9 +19,9 @@ const words: Readonly<Partial<Record<LossReason, { why: string; remedy: string }
   crash: { why: 'it crashed with them in its hands (crash)', remedy: 'the log says what it crashed of' },
 };
 
-/** Samples that are being lost, and batches that wait apart from the others. */
+/** Samples that are being lost, and quarantined batches. */
 export function lossRemarks({ dropping, spool }: SiloStatus): Remark[] {
-  // A silo may give reasons of its own making, `toString` too.
+  // A silo may report any text as a reason, even `toString`.
   const known = dropping.flatMap((reason) =>
     Object.hasOwn(words, reason) ? words[reason as LossReason]! : [],
   );

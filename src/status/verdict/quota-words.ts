@@ -41,13 +41,13 @@ const words: Record<QuotaName, QuotaText> = {
   },
 };
 
-/** A daemon of another version may have more of them than we know. */
+/** A daemon of another version may have quotas that this one does not know. */
 export function quotaText(quota: QuotaStatus['quota']): QuotaText {
   if (Object.hasOwn(words, quota)) return words[quota];
   return {
     name: quota,
     show: String,
-    consequence: 'the silo is held to it',
+    consequence: 'it limits the silo',
     remedy: 'raise it, or use less',
   };
 }

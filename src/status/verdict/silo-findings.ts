@@ -65,7 +65,7 @@ function notRunning({ state, reason, forMs }: SiloStatus): Remark {
       };
     case 'starting':
     case 'running':
-      // Its samples wait in memory: whoever waits for health after a start must not be told that it is there.
+      // Its samples still wait in memory: a script that waits for good health after a start must go on waiting.
       return {
         verdict: 'failing',
         kind: 'silo-starting',

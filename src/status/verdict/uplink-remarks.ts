@@ -2,10 +2,10 @@ import { formatDuration } from '../../base/quantity.ts';
 import type { QuotaName, SiloStatus, UplinkStatus } from '../status.ts';
 import { because, inParts, limitMs, type Remark } from './finding.ts';
 
-/** Quotas that keep batches on the disk: then it is not the broker that does not take them. */
-const holding: ReadonlySet<QuotaName> = new Set(['uplink-bytes-per-day', 'cpu-share']);
+/** Quotas that keep batches on the disk: while one is reached, unaccepted batches are not the broker's fault. */
+const holdingQuotas: ReadonlySet<QuotaName> = new Set(['uplink-bytes-per-day', 'cpu-share']);
 
-/** Whether a silo's batches arrive. Where its disk takes nothing, they do not wait there either. */
+/** Whether a silo's batches arrive. The remedy does not say that data waits on a disk that takes nothing. */
 export function uplinkRemarks(silo: SiloStatus): Remark[] {
   const remarks = arrivalRemarks(silo);
   if (silo.spool?.disk.state !== 'failing' || silo.spool.disk.isShort) return remarks;
@@ -19,7 +19,7 @@ function arrivalRemarks(silo: SiloStatus): Remark[] {
   if (uplink === null) return [noUplink(silo, limit)];
   const offlineMs = offlineFor(uplink);
   if (offlineMs !== null && offlineMs > limit) return [noSession(uplink, offlineMs, 'failing')];
-  const isHeld = silo.quotas.some(({ quota, state }) => state === 'reached' && holding.has(quota));
+  const isHeld = silo.quotas.some(({ quota, state }) => state === 'reached' && holdingQuotas.has(quota));
   const { unacceptedMs } = batches;
   if (unacceptedMs !== null && unacceptedMs > limit && !isHeld) {
     const what = `has had no batch accepted for ${formatDuration(unacceptedMs)}`;

@@ -4,9 +4,9 @@ import { type Finding, sentenceOf } from './finding.ts';
 import { siloFindings } from './silo-findings.ts';
 
 /**
- * Whether a site delivers. `failing`: data of a device or of a tenant goes nowhere, or soon will. `degraded`: it
- * goes on, with something that wants attention. `good`: neither; so every device gives values, every silo's
- * batches are accepted, and nothing contradicts.
+ * Whether a site delivers its data. `failing`: data of a device or a tenant is not delivered, or soon will not be.
+ * `degraded`: data is delivered, but something needs attention. `good`: every device gives values, every silo's
+ * batches are accepted, and there is no finding.
  */
 export type Verdict = 'good' | 'degraded' | 'failing';
 
@@ -18,7 +18,7 @@ export interface Judgement {
   findings: Finding[];
 }
 
-/** The one place that says how a gateway is; page, health, command, metrics and alerts all ask here. */
+/** The only judgement of a gateway: page, health, command, metrics and alerts all use it. */
 export function judge(told: GatewayStatus): Judgement {
   const status = withDefaults(told);
   const all = [
@@ -42,7 +42,7 @@ function worst(findings: readonly Finding[]): Verdict {
   return findings[0]?.verdict ?? 'good';
 }
 
-/** A silo is all that a tenant has on this box: of two that claim one tenant, one is wrong or lies. */
+/** A tenant has one silo on a box: if two claim one tenant, one of them is wrong or lies. */
 function doubleTenants(silos: readonly SiloStatus[]): Finding[] {
   const named = silos.filter(({ tenant }) => tenant !== null);
   return [...Map.groupBy(named, ({ tenant }) => tenant)]
