@@ -126,9 +126,12 @@ export class EvidenceLog {
   tick(): void {
     const at = this.#clock.monotonicMs();
     let signed = 0;
-    for (const { tree, month } of this.#files.values()) {
-      if (tree?.isDue(at) !== true) continue;
-      tree.sign(month, at);
+    for (const [name, file] of this.#files) {
+      if (file.tree?.isDue(at) !== true) continue;
+      file.tree.sign(file.month, at);
+      // Behind all others, so that as many as grow all the time keep none of them from its turn.
+      this.#files.delete(name);
+      this.#files.set(name, file);
       if (++signed >= headsPerTickMax) return;
     }
   }

@@ -25,7 +25,10 @@ export function formatNotice({ severity, kind, message, origin, epoch }: Notice)
   return plain(`${severity}${who} ${kind}: ${message}${life}`);
 }
 
-/** One flat document: `{"severity":…,"kind":…,"tenant":…,"gateway":…,"epoch":…,"message":…, details…}`. */
+/**
+ * One flat document: `{"severity":…,"kind":…,"tenant":…,"gateway":…,"epoch":…,"message":…, details…}`. Details may have
+ * members of a gateway's choice, none of which takes the place of ours.
+ */
 export function noticeDocument({
   severity,
   kind,
@@ -34,5 +37,6 @@ export function noticeDocument({
   epoch,
   details,
 }: Notice): Record<string, unknown> {
-  return { severity, kind, ...origin, ...(epoch !== undefined && { epoch }), message, ...details };
+  const own = { severity, kind, ...origin, ...(epoch !== undefined && { epoch }), message };
+  return { ...own, ...details, ...own };
 }

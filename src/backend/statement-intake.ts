@@ -116,7 +116,9 @@ export class StatementIntake {
     if (known !== undefined && found !== undefined) findings.find(describeBreak(found, origin, mark, known));
     if (event.entry['kind'] === 'entries-missing') {
       const { seqFrom, seqTo } = event.entry;
-      const message = `the gateway misses entries ${String(seqFrom)} to ${String(seqTo)} of its audit log: it was removed, cut or replaced on the box`;
+      // Members of an entry may be anything, also what no text can be made of.
+      const [from, to] = [seqFrom, seqTo].map((seq) => (typeof seq === 'number' ? seq : '?'));
+      const message = `the gateway misses entries ${from} to ${to} of its audit log: it was removed, cut or replaced on the box`;
       const details = { seqFrom, seqTo };
       findings.find({ severity: 'security', kind: 'audit-missing', message, origin, details });
     }

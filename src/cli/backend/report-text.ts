@@ -8,6 +8,8 @@ import type { TreeReport } from '../../backend/tree/evidence-check.ts';
 /** Findings and audit entries that a page for people still lists; `--json` has all. */
 const listedMax = 50;
 
+type Finding = Report['findings'][number];
+
 /** The report as a page for people; much in it is a sender's words. */
 export function formatReport(found: Report): string {
   const report = plainDocument(found);
@@ -22,7 +24,7 @@ export function formatReport(found: Report): string {
     ...epochs.flatMap((epoch) => epochLines(epoch, certificates.length > 1)),
     ...section(
       'Signed, less verified, less declared dropped or quarantined:',
-      (report.sums ?? []).map(sumLine),
+      (report.sums ?? []).toSorted((a, b) => leftOf(b) - leftOf(a)).map(sumLine),
     ),
     ...section(
       'Never stored:',
@@ -37,7 +39,7 @@ export function formatReport(found: Report): string {
     ),
     ...section(
       'Findings:',
-      report.findings.map(({ severity, kind, gateway, message }) =>
+      report.findings.toSorted(bySeverity).map(({ severity, kind, gateway, message }) =>
         [severity, gateway, kind]
           .map(String)
           .join(' ')
@@ -94,8 +96,18 @@ function treeLine({ gateway, lines, signed, removed }: TreeReport): string {
   return `${gateway}: ${signed} of ${lines} lines${gone}; no head that fits covers the last ${lines - signed}`;
 }
 
-function sumLine({ gateway, epoch, signed, verified, declared, unaccounted, noted }: EpochSum): string {
-  const left = signed - verified - declared;
+/** As many as are listed are those that matter: nobody pushes them off the page by what is in order. */
+function leftOf({ signed, verified, declared }: EpochSum): number {
+  return signed - verified - declared;
+}
+
+function bySeverity(a: Finding, b: Finding): number {
+  return Number(b['severity'] === 'security') - Number(a['severity'] === 'security');
+}
+
+function sumLine(sum: EpochSum): string {
+  const { gateway, epoch, signed, verified, declared, unaccounted, noted } = sum;
+  const left = leftOf(sum);
   const which = left === 0 ? '' : ` (${formatRanges(unaccounted)})`;
   const shown = noted === 0 ? '' : `; of these ${noted} were noted as verified, and no digests here show it`;
   return `${gateway} ${epoch}: ${signed} - ${verified} - ${declared} = ${left}${which}${shown}`;
