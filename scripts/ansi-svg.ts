@@ -73,7 +73,7 @@ function rgb(...channels: [number, number, number]): string {
 }
 
 /**
- * Letters as text, each at its own column; lines, bars and blocks as shapes, so that they join whatever font the
+ * Letters as text, each at its own column; lines, bars and blocks as shapes, so that they join in any font the
  * reader's machine has.
  */
 function drawRun({ text, column, colour, bold }: Run, row: number): string {

@@ -1,24 +1,25 @@
 /**
- * What a noisy neighbour costs: two tenants on one gateway, and what one of them does to the other.
+ * What a noisy neighbour costs: two tenants on one gateway, and what a fault of one does to the other.
  *
- *   node scripts/bench-neighbours.ts [--seconds 15] [--plague flood] [--isolation process]
+ *   node scripts/bench-neighbours.ts [--seconds 15] [--fault flood] [--isolation process]
  *
- * For each plague the quiet tenant is measured first without it and then with it, in one run of the gateway. Prints
+ * For each fault the quiet tenant is measured first without it and then with it, in one run of the gateway. Prints
  * the quiet tenant's lost samples (its units count their requests, so a lost one shows) and the latency from answer
  * to backend, and its samples a second from a serial line that both share. Exits with 1 where a sample is lost, the
  * 99th percentile is more than 1.5 times what it was, or the shared line brings less than three quarters.
  *
- * Then what a sensor of the noisy tenant can do to the quiet one's on a shared SDI-12 line, on a simulated clock: twenty
- * minutes for each way to measure, with the quiet sensor read every 5 s. Exits with 1 where it has less than half.
+ * Then what a sensor of the noisy tenant can do to the quiet one's on a shared SDI-12 line, on a simulated clock:
+ * twenty minutes for each way to measure, with the quiet sensor read every 5 s. Exits with 1 where it has less than
+ * half.
  */
 import { parseArgs } from 'node:util';
 import {
-  isolatePlagues,
+  isolateFaults,
   Neighbourhood,
   noisySilo,
-  type Plague,
+  type Fault,
   quietSilo,
-  sitePlagues,
+  siteFaults,
 } from '../test/support/neighbours.ts';
 import { sdi12, type Sdi12Sensor, simulateSdi12 } from '../test/support/sdi-12-line.ts';
 import type { Isolation } from '../src/status/status.ts';
@@ -32,14 +33,14 @@ const warmUpMs = 4000;
 const { values: settings } = parseArgs({
   options: {
     seconds: { type: 'string', default: '15' },
-    plague: { type: 'string' },
+    fault: { type: 'string' },
     isolation: { type: 'string', default: 'thread' },
   },
 });
 const windowMs = Number(settings.seconds) * 1000;
 const isolation = isolations.find((each) => each === settings.isolation);
-if (isolation === undefined) throw new Error(`no such wall; there are ${isolations.join(', ')}`);
-const plagues: Plague[] = [...sitePlagues, ...isolatePlagues];
+if (isolation === undefined) throw new Error(`no such isolation; there are ${isolations.join(', ')}`);
+const faults: Fault[] = [...siteFaults, ...isolateFaults];
 
 function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
@@ -52,14 +53,14 @@ function print(...columns: (string | number)[]): void {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** True where the neighbour did not notice. */
-async function measure(plague: Plague, isolation: Isolation): Promise<boolean> {
+/** True if the neighbour was not disturbed. */
+async function measure(fault: Fault, isolation: Isolation): Promise<boolean> {
   await using neighbourhood = await Neighbourhood.create(isolation);
   await pause(warmUpMs);
   neighbourhood.take();
   await pause(windowMs);
   const before = neighbourhood.take();
-  await neighbourhood.breakOut(plague);
+  await neighbourhood.inject(fault);
   await pause(windowMs);
   const during = neighbourhood.take();
   const { silos } = await neighbourhood.status();
@@ -69,7 +70,7 @@ async function measure(plague: Plague, isolation: Isolation): Promise<boolean> {
   const lost = before.lost + during.lost;
   const lineRatio = during.lineSamples / before.lineSamples;
   const numbers = [during.samples, lost, was, is, (is / was).toFixed(2), lineRatio.toFixed(2)];
-  print(plague, ...numbers, `${noisy.restarts} / ${noisy.state}`);
+  print(fault, ...numbers, `${noisy.restarts} / ${noisy.state}`);
   return lost === 0 && is / was <= ratioMax && lineRatio >= lineRatioMin && quiet.restarts === 0;
 }
 
@@ -113,11 +114,11 @@ async function measureLine({
   return ratio;
 }
 
-const chosen = plagues.filter((plague) => settings.plague === undefined || plague === settings.plague);
-if (chosen.length === 0) throw new Error(`no such plague; there are ${plagues.join(', ')}`);
-print('plague', 'samples', 'lost', 'p99 before', 'p99 during', 'ratio', 'line ratio', 'noisy silo');
+const chosen = faults.filter((fault) => settings.fault === undefined || fault === settings.fault);
+if (chosen.length === 0) throw new Error(`no such fault; there are ${faults.join(', ')}`);
+print('fault', 'samples', 'lost', 'p99 before', 'p99 during', 'ratio', 'line ratio', 'noisy silo');
 let unnoticed = true;
-for (const plague of chosen) unnoticed = (await measure(plague, isolation)) && unnoticed;
+for (const fault of chosen) unnoticed = (await measure(fault, isolation)) && unnoticed;
 process.stdout.write('\n');
 print('sensor measures', 'its readings', 'quiet readings', 'ratio', 'widest gap');
 for (const each of measurements) unnoticed = (await measureLine(each)) >= 0.5 && unnoticed;

@@ -60,7 +60,7 @@ function plantSecond(second: number): PlantSample[] {
 }
 let minute: PlantSample[][] = [];
 
-interface Contender {
+interface Candidate {
   name: string;
   open(directory: string): Promise<Store>;
 }
@@ -83,7 +83,7 @@ function openDatabase(directory: string, schema: string): Database.Database {
 
 const zstdLevel1 = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-const rowPerReading: Contender = {
+const rowPerReading: Candidate = {
   name: 'a row per reading',
   open: async (directory) => {
     const database = openDatabase(
@@ -110,7 +110,7 @@ const rowPerReading: Contender = {
   },
 };
 
-const plainBlob: Contender = {
+const plainBlob: Candidate = {
   name: 'a plain blob per batch',
   open: async (directory) => {
     const database = openDatabase(directory, 'CREATE TABLE batch (id INTEGER PRIMARY KEY, payload BLOB)');
@@ -136,7 +136,7 @@ const plainBlob: Contender = {
   },
 };
 
-const ours: Contender = {
+const ours: Candidate = {
   name: 'the spool',
   open: async (directory) => {
     const spool = await openTestSpool(directory, { bytesMax });
@@ -156,14 +156,14 @@ function say(line: string): void {
 /** Room for the table with a row per reading. */
 const diskBytes = 2_000_000_000;
 
-async function measure(contender: Contender, drains: boolean): Promise<void> {
-  using ground = makeGround();
-  const store = await contender.open(ground.directory);
+async function measure(candidate: Candidate, drains: boolean): Promise<void> {
+  using disk = makeBenchDisk();
+  const store = await candidate.open(disk.directory);
   for (const samples of minute) store.put(samples); // what it does but once is no part of it
   if (drains) for (const _ of minute) store.take();
   const payloadBefore = store.payloadBytes();
-  const written = ground.bytesWritten();
-  const stored = ground.bytesStored();
+  const written = disk.bytesWritten();
+  const stored = disk.bytesStored();
   const cpu = process.cpuUsage();
   const start = performance.now();
   for (let tick = 0; tick < ticks; tick += 1) {
@@ -177,12 +177,12 @@ async function measure(contender: Contender, drains: boolean): Promise<void> {
   const figures = [
     ((user + system) / readings).toFixed(3).padStart(10),
     (readings / seconds / 1000).toFixed(0).padStart(10),
-    whyNoDisk('ext4') === undefined ? perReading(ground.bytesWritten() - written) : '-'.padStart(10),
-    drains ? '-'.padStart(10) : perReading(ground.bytesStored() - stored),
+    whyNoDisk('ext4') === undefined ? perReading(disk.bytesWritten() - written) : '-'.padStart(10),
+    drains ? '-'.padStart(10) : perReading(disk.bytesStored() - stored),
     payload === 0 ? '-'.padStart(10) : perReading(payload),
   ];
   store.close();
-  say(`${contender.name.padEnd(24)}${(drains ? 'in and out' : 'in').padEnd(10)}${figures.join('')}`);
+  say(`${candidate.name.padEnd(24)}${(drains ? 'in and out' : 'in').padEnd(10)}${figures.join('')}`);
 }
 
 interface Ground extends Disposable {
@@ -193,7 +193,7 @@ interface Ground extends Disposable {
 }
 
 /** A disk of its own where that can be had, so that each byte that reaches the medium is counted. */
-function makeGround(): Ground {
+function makeBenchDisk(): Ground {
   const cleanUps: (() => void)[] = [];
   const context = { after: (done: () => void): number => cleanUps.push(done) };
   const disk = whyNoDisk('ext4') === undefined ? makeDisk(context, 'ext4', diskBytes) : undefined;
@@ -284,7 +284,7 @@ switch (settings.child) {
     say(`${readings / 1e6} million readings a line, 10,000 a commit, synchronous=FULL`);
     say(`${''.padEnd(34)}${'CPU µs/r  k read/s  written/r  stored/r payload/r'.padStart(50)}`);
     for (const drains of [false, true]) {
-      for (const contender of [rowPerReading, plainBlob, ours]) await measure(contender, drains);
+      for (const candidate of [rowPerReading, plainBlob, ours]) await measure(candidate, drains);
     }
     await measureOpening();
     const directory = mkdtempSync(join(settings.directory, 'merestone-bench-'));

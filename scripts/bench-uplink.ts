@@ -26,7 +26,7 @@ const { values: settings } = parseArgs({
 const seconds = Number(settings.seconds);
 const payload = Buffer.alloc(Number(settings.bytes), 'x');
 const origin = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
-/** As many as the uplink may have in flight, whatever the round trip. */
+/** As many as the uplink may have in flight, for any round trip. */
 const inflightMax = 100;
 
 async function measure(broker: Mosquitto, protocol: '5' | '3.1.1', roundTripMs: number): Promise<string> {

@@ -6,7 +6,7 @@
  *   node scripts/soak-consumer.ts [--messages 1000000] [--minutes 60] [--bytes-max 50000] [--per-batch 4] [--seed N]
  *
  * Rounds with the hostile tenant alternate with rounds of a second consumer without it. Prints the honest tenant's
- * latency in both, what of it was lost, and the memory of all; ends after so many minutes, with what it has by then.
+ * latency in both, losses, and the memory of all; ends after the given minutes, with the results by then.
  * Exits with 1 where a batch was lost, the 99th percentile is more than twice what it was without and more than 10 ms,
  * or memory grew from the second quarter to the last.
  */

@@ -96,7 +96,7 @@ describe('the index of decisions', () => {
   });
 });
 
-describe('what nobody waits for', () => {
+describe('work that no caller awaits', () => {
   const sources = readTree('src');
 
   it('has an owner: no promise is thrown away, and timers are the clock’s', () => {

@@ -53,7 +53,7 @@ function ipv6Fault(text: string, use: HostUse): string | undefined {
     return `'${text}' is link-local, which needs the network interface; write ${text}%eth0, with the name that 'ip link' shows`;
   }
   if (zone !== undefined && !isLinkLocal) {
-    return `only a link-local address (fe80::…) has an interface, and '${text}' is none; write ${address}`;
+    return `only a link-local address (fe80::…) has an interface, and '${text}' is not one; write ${address}`;
   }
   if (zone !== undefined && !/^[A-Za-z0-9._-]{1,15}$/.test(zone)) {
     return `'${zone}' is no network interface; write the name that 'ip link' shows`;

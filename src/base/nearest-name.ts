@@ -1,4 +1,4 @@
-/** Beyond a third of the letters, a word is another word and no slip of the finger. */
+/** Beyond a third of the letters, a different word was meant, and it is no typing error. */
 const slipShareMax = 1 / 3;
 
 /** In a shorter word every letter counts: `no` is not `on`. */

@@ -64,7 +64,7 @@ export function prepareProof(): void {
   getsockopt ??= loadGetSockOpt();
 }
 
-/** The kernel's stand-in for a user that it has no name for (proc(5)); the administrator's to set, once a boot. */
+/** The kernel's stand-in for a user that it has no name for (proc(5)); the administrator may set it, once a boot. */
 function readOverflowUid(): number {
   return Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8'));
 }
@@ -72,7 +72,7 @@ function readOverflowUid(): number {
 /** Loaded at the first use: most commands never ask, and koffi costs them 20 ms. */
 function loadGetSockOpt(): GetSockOpt {
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
-    throw new MerestoneError('WrongRuntime', 'who uses a socket is known on Linux x64 and arm64 alone', {
+    throw new MerestoneError('WrongRuntime', 'the user at a socket is known only on Linux x64 and arm64', {
       subject: `${process.platform} ${process.arch}`,
       hint: 'run it there',
     });
@@ -90,5 +90,5 @@ function loadGetSockOpt(): GetSockOpt {
 }
 
 function fault(why: string, cause?: unknown): MerestoneError {
-  return new MerestoneError('Io', `who is at the other end of this socket is not known: ${why}`, { cause });
+  return new MerestoneError('Io', `the user at the other end of this socket is unknown: ${why}`, { cause });
 }

@@ -1,16 +1,16 @@
 /*
- * Readers of plain data from outside: each gives a value of its type whatever it is given, and the least that can be
- * meant where there is none or a wrong one. An object is rebuilt from known members, so nothing else comes through.
+ * Readers of plain data from outside: each returns a value of its type for any input, and a harmless default for a
+ * missing or wrong one. An object is rebuilt from its known members, so nothing else gets through.
  * One schema of readers is type, validation and defaults at once. It costs no memory beside its functions; a schema
  * library costs some 19 MB in every isolate (decision 64).
  */
 
 export type Reader<T> = (value: unknown) => T;
 
-/** The type that a reader gives. */
+/** The type that a reader returns. */
 export type Read<R> = R extends Reader<infer T> ? T : never;
 
-/** A member that may be absent: `read` is asked where there is a value, and may say that there is none. */
+/** An optional member: `read` gets an existing value, and may reject it. */
 export interface Optional<T> {
   optional: Reader<T | undefined>;
 }
@@ -26,18 +26,18 @@ type ReadShape<S extends Shape> = {
 };
 type Simplify<T> = { [K in keyof T]: T[K] };
 
-/** A reason names files and brokers; a longer one is meant to fill a log. */
+/** A reason names files and brokers; a longer one is an attempt to fill a log. */
 const textMax = 2000;
 /** Reasons for drops, fields of a log line, warnings of a certificate: each a handful. */
 const entriesMax = 32;
-/** As the names of our own fields and reasons are: nothing that could pass for something else in a line of a log. */
+/** The form of our own names of fields and reasons: nothing that could imitate another part of a log line. */
 const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
 /**
  * What would move a terminal's cursor, begin a line or turn the reading direction: C0, DEL, C1, line and paragraph
  * separators, bidi controls (Unicode UAX #9 §2), and halves of a character.
  */
 const unprintable = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
-/** U+FFFD, in the place of what was taken out. */
+/** U+FFFD, in place of each removed character. */
 const replacement = '\ufffd';
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
@@ -79,7 +79,7 @@ export function list<T>(read: Reader<T>, elementsMax = Infinity): Reader<T[]> {
   };
 }
 
-/** Of a record's entries the first few, and of these those with a name. */
+/** The first few entries of a record that have a valid name. */
 export function entries(value: unknown): [string, unknown][] {
   if (!isRecord(value)) return [];
   return Object.entries(value)
@@ -107,7 +107,7 @@ export const instant: Reader<number> = (value) => (number(value) <= 8.64e15 ? nu
 /** A text as it is. */
 export const string: Reader<string> = (value) => (typeof value === 'string' ? value : '');
 
-/** A text of bounded length that does nothing to a terminal or a log. */
+/** A text of bounded length that can do nothing to a terminal or a log. */
 export function text(charactersMax: number = textMax): Reader<string> {
   return (value) => {
     const whole = string(value);
@@ -118,7 +118,7 @@ export function text(charactersMax: number = textMax): Reader<string> {
 
 export const boolean: Reader<boolean> = (value) => value === true;
 
-/** The value, where it is one of them; else the first, which is the least that can be meant. */
+/** The value if it is one of them; else the first, the harmless default. */
 export function oneOf<const T extends string>(names: readonly [T, ...T[]]): Reader<T> {
   return (value) => names.find((name) => name === value) ?? names[0];
 }

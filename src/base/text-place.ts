@@ -1,4 +1,4 @@
-/** Where in a text something stands, both from 1. */
+/** A place in a text, line and column from 1. */
 export interface TextPlace {
   line: number;
   column: number;

@@ -38,7 +38,7 @@ async function claim(socketPath: string, key: Key): Promise<void> {
     const found = lstatSync(socketPath, { throwIfNoEntry: false });
     if (found === undefined) return;
     if (!found.isSocket()) {
-      throw socketFault(socketPath, 'something else stands where the socket belongs', 'move it away');
+      throw socketFault(socketPath, 'something else than a socket is at this path', 'move it away');
     }
     if (await isAnswered(socketPath)) {
       throw new MerestoneError('DaemonRunning', 'another daemon answers here', {

@@ -101,7 +101,7 @@ function oddFault(character: string): Omit<TextFault, 'offset'> {
         message: `${codePoint(character)} looks like a blank but is not one`,
         hint: 'type a blank in its place',
       }
-    : { message: `${codePoint(character)} stands here, which cannot be seen`, hint: 'delete it' };
+    : { message: `${codePoint(character)} is here, an invisible character`, hint: 'delete it' };
 }
 
 function codePoint(character: string): string {
@@ -119,7 +119,7 @@ function matches(
   });
 }
 
-/** Whether a place is within quotes, a block of text or a comment, where any character may stand. */
+/** Whether a place is within quotes, a block of text or a comment, where any character is allowed. */
 function protectedText(text: string, document: Document.Parsed): (offset: number) => boolean {
   const ranges: [number, number][] = [];
   visit(document, {

@@ -4,7 +4,7 @@ import type { Command } from './command.ts';
 
 const command: Command = {
   command: 'audit',
-  describe: "what happened to each tenant's data on this box, and by whom: show, verify",
+  describe: "what happened to each tenant's data on this box, and by which user: show, verify",
   builder: (yargs) =>
     yargs
       .command(show)

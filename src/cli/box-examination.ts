@@ -7,9 +7,9 @@ import { isAnswered } from '../base/socket-probe.ts';
 import type { GatewayOptions } from '../config/options.ts';
 
 /**
- * What this box has against a sound configuration: folders that can't be written, sockets and ports that are taken.
- * Nothing is written, opened or bound for it. These are warnings and no faults, since `check` may run on another box
- * or as another user than the daemon, and a port may be free again when that starts.
+ * Obstacles of this box to a valid configuration: folders that can't be written, sockets and ports in use. The check
+ * writes, opens and binds nothing. It gives warnings, not faults, because `check` may run on another box or as another
+ * user than the daemon, and a port may be free again when the daemon starts.
  */
 export async function examineBox({ stateDir, control, http, silos }: GatewayOptions): Promise<string[]> {
   const folders: [key: string, folder: string][] = [['stateDir', stateDir]];
@@ -21,14 +21,14 @@ export async function examineBox({ stateDir, control, http, silos }: GatewayOpti
   }
   folders.push(['control.socket', dirname(control.socket)]);
   if (http !== undefined && 'socket' in http) folders.push(['http.listen', dirname(http.socket)]);
-  // One folder that stands for many is told of once, under the first key.
+  // A folder under several keys is reported once, under the first.
   const told = new Map<string, string>();
   for (const [key, folder] of folders) {
     const found = folderFault(folder);
     if (found !== undefined && !told.has(found.folder)) told.set(found.folder, `${key}: ${found.text}`);
   }
   const warnings = [...told.values(), ...socketFault('control.socket', control.socket)];
-  // What listens at the port is then our own daemon.
+  // The port is then in use by our own daemon.
   const isRunning = await isAnswered(control.socket);
   if (http === undefined || isRunning) return warnings;
   if ('socket' in http) {
@@ -46,7 +46,7 @@ function takenText(where: string): string {
   return `http.listen: another program listens at ${where}; end it, or choose another address ('ss -ltnp' says which it is)`;
 }
 
-/** Of the folder, or of the nearest one above it that is there, in which it would have to be made. */
+/** Checks the folder, or the nearest existing one above it, in which it would have to be made. */
 function folderFault(folder: string): { folder: string; text: string } | undefined {
   const nearest = nearestThere(folder);
   const subject = nearest === folder ? folder : `${folder} cannot be made: ${nearest}`;
@@ -76,7 +76,7 @@ function socketFault(key: string, path: string): string[] {
   try {
     found = lstatSync(path, { throwIfNoEntry: false });
   } catch {
-    return []; // a file where a folder belongs: told of above
+    return []; // a file in place of a folder: reported above
   }
   if (found === undefined || found.isSocket()) return [];
   return [`${key}: ${path} is something else than a socket; move it away, or choose another path`];
@@ -95,7 +95,7 @@ function isEveryAddress(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-/** Whether something listens there, by the kernel's tables (proc(5)): to try it would be to listen. */
+/** Whether a process listens there, by the kernel's tables (proc(5)): a try would have to listen itself. */
 function isTaken({ host, port }: { host: string; port: number }): boolean {
   if (port === 0) return false;
   const wanted = host === 'localhost' ? ['127.0.0.1', '::1'] : [host];

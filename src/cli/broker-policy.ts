@@ -13,7 +13,7 @@ import { readRoster } from './broker-policy/certificates.ts';
 import type { Command } from './command.ts';
 import { print, printJson, remark } from './output.ts';
 
-/** Where a broker looks for its files where nobody says otherwise. */
+/** A broker's default folder for its files. */
 const brokers = {
   mosquitto: { directory: '/etc/mosquitto', write: mosquitto('cn') },
   rabbitmq: { directory: '/etc/rabbitmq', write: rabbitmq },
@@ -110,7 +110,7 @@ function writeFiles(folder: string, files: readonly PolicyFile[]): void {
   }
 }
 
-/** The settings as comments, so that what is printed can be used as the file itself where comments can stand in it. */
+/** The settings as comments, so that the output can be used as the file itself if its format allows comments. */
 function describePolicy({ settings, files }: BrokerPolicy): string {
   const notes = settings === null ? '' : `${settings.name}:\n${settings.text}`.replaceAll(/^(?=.)/gm, '# ');
   return `${notes}${files.map(({ text }) => text).join('')}`;

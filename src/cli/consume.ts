@@ -67,7 +67,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   };
   const deliveries = new Deliveries({
     clock: systemClock,
-    // A persistent session keeps for us what is not acknowledged; what we set aside in memory it would not.
+    // A persistent session keeps unacknowledged messages for us, but not those set aside in our memory.
     parked: args.state === undefined && options.clientId !== undefined ? undefined : store.parked,
     take: async (arrival, breathe) => {
       const refused = await consumer.take(arrival, breathe);
@@ -118,7 +118,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   await sink.close();
   store.close();
   if (failure !== undefined) throw failure;
-  // A resumed session brings messages before we have subscribed anew.
+  // A resumed session delivers messages before we have subscribed again.
   if (!online && consumer.counts.messages === 0) {
     throw new MerestoneError('BrokerRefused', `no connection to ${args.url.join(' or ')} was made`, {
       hint: 'see the reasons above, and whether the broker runs',
@@ -126,7 +126,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   }
 }
 
-/** A session was granted to us, and is gone: the one sign by which a broker's lack of durability shows. */
+/** A granted session no longer exists: the only sign that a broker does not keep sessions. */
 function sessionLost(clientId: string): Notice {
   const message =
     `the broker has no session of '${clientId}' any more: what came while we were away, or was not taken yet, may be ` +
@@ -135,7 +135,7 @@ function sessionLost(clientId: string): Notice {
   return { severity: 'warning', kind: 'session-lost', message };
 }
 
-/** What an earlier version could not read is tried again. */
+/** Tries again the messages that an earlier version could not read. */
 function replay(store: StateStore, notify: (notice: Notice) => void): void {
   const messages = store.parked.release();
   const message = `${messages} messages that were refused are taken again`;

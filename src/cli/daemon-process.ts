@@ -15,7 +15,7 @@ export function writeRecord(record: LogRecord): void {
   process.stdout.write(format(record, Date.now()));
 }
 
-/** The last resort, for a fault that has no owner: one line says so, and the service manager starts it anew. */
+/** The last resort, for an unhandled fault: logs one line and exits; the service manager restarts the daemon. */
 export function endOnFault(logger: Logger): void {
   process.on('uncaughtException', (error: unknown) => {
     const stack = error instanceof Error ? error.stack : undefined;

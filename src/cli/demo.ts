@@ -16,7 +16,7 @@ const demo: Command<DemoArguments> = {
     yargs.option('seconds', {
       type: 'number',
       requiresArg: true,
-      describe: 'stop by itself, so long after both tenants are online',
+      describe: 'stop by itself, this long after both tenants are online',
     }),
   handler: run,
 };
@@ -30,7 +30,7 @@ async function run({ seconds, json }: DemoArguments & { json: boolean }): Promis
   const stopping = new AbortController();
   // SIGHUP is the terminal's window being closed.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
-  // Whoever watched is gone; there is still a folder to remove and there are children to stop.
+  // The terminal is gone, but the folder must be removed and the child processes stopped.
   process.stdout.removeAllListeners('error').on('error', () => stopping.abort());
   const screen = !json && process.stdout.isTTY && process.env['TERM'] !== 'dumb';
   const { summary, failure } = await play({

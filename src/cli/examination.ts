@@ -12,15 +12,15 @@ import { parseAuthorities } from '../uplink/authorities.ts';
 import { credentialsOf } from './silo-choice.ts';
 
 /**
- * What `check` finds. What the file alone shows, `run` and `reload` refuse as well, by the same function
- * (`loadConfig`). Certificates, keys and CAs lie outside of it: they may come and go under a running daemon, and one
- * tenant's must not stop another's silo, so there they make the state of that silo.
+ * The checks of `check`. Faults of the file itself are also refused by `run` and `reload`, with the same function
+ * (`loadConfig`). Certificates, keys and CAs are separate files: they may change under a running daemon, and a fault of
+ * one tenant's must not stop another's silo, so in the daemon they only affect the state of that silo.
  */
 export interface Examination {
   faults: ConfigFault[];
   warnings: string[];
   silos: SiloFinding[];
-  /** Undefined where the file alone is wrong. */
+  /** Undefined if the file itself has faults. */
   options: GatewayOptions | undefined;
 }
 
@@ -33,14 +33,14 @@ export interface SiloFinding {
   notAfter: number;
   daysLeft: number;
   devices: number;
-  /** Null where nothing says whose the spool is. */
+  /** Null if nothing identifies the spool's tenant. */
   spoolKey: SpoolKeyPlace | null;
 }
 
 type Report = (key: string, text: string) => void;
 
 const dayMs = 86_400_000;
-/** Renewal starts weeks before the end; below this, somebody should look. */
+/** Renewal starts weeks before the end; below this, a person should check. */
 const daysLeftWarning = 30;
 
 /** Throws FileNotFound, FileUnreadable or Io where the configuration itself cannot be read. */
@@ -124,7 +124,7 @@ function keyPlaceOf(silo: SiloOptions, tenant: string | null, gateway: string | 
 function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {
   try {
     readAnchors(uplink.ca);
-    // As the uplink will read it, which is stricter about the layout.
+    // Parsed as by the uplink, which is stricter about the layout.
     parseAuthorities(readFileSync(uplink.ca, 'latin1'), uplink.ca);
   } catch (error) {
     if (!(error instanceof MerestoneError)) throw error;

@@ -13,8 +13,8 @@ const rsaExponentMax = 0xffff_ffffn;
 const namesMax = 64;
 
 /**
- * Whose signatures are believed: `FILE` holds CAs that may vouch for any tenant, `TENANT=FILE` CAs for
- * that tenant, which then has no other, so that one tenant's CA cannot issue in another's name.
+ * Whose signatures are trusted: `FILE` holds CAs that may certify any tenant, `TENANT=FILE` CAs for that
+ * tenant, which then has no others, so that one tenant's CA cannot issue in another's name.
  * Throws Usage, IdentityMissing, IdentityUntrusted and what reading certificates throws.
  */
 export function loadGatewayTrust(sources: readonly string[]): VouchFor {
@@ -40,7 +40,7 @@ export function loadGatewayTrust(sources: readonly string[]): VouchFor {
   };
 }
 
-/** What costs more to look at than an honest certificate is not looked at. Throws IdentityRefused. */
+/** Refuses certificates that cost more to verify than valid ones do. Throws IdentityRefused. */
 function readCertificate(der: Buffer): Certificate {
   const certificate = parseCertificate(der, 'x5c');
   const { publicKey, alternativeNames, nameConstraints } = certificate;

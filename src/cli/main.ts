@@ -1,3 +1,11 @@
+/**
+ * The room `cli`: the `merestone` command. Every command is one file beside this one, which parses its arguments, calls
+ * the other rooms and prints; nothing imports this room.
+ *
+ * - Results go to standard output, everything else to standard error; `--json` makes one document (or one a line).
+ * - A command ends by returning or by throwing `MerestoneError`, which becomes one line and the exit code.
+ * - Text from outside is made safe for a terminal before it is printed (`base/plain-text.ts`).
+ */
 import yargs, { type Argv, type CommandModule } from 'yargs';
 import { keepDebuggersOut } from '../base/debugger.ts';
 import { describeError, MerestoneError } from '../base/error.ts';
@@ -7,7 +15,7 @@ import { version } from '../base/version.ts';
 import { remark } from './output.ts';
 import type { GlobalArguments } from './command.ts';
 
-/** Each command is one file, imported only when it is called: the daemon carries nothing that it does not use. */
+/** Each command is one file, imported only when it is called: the daemon loads no code that it does not use. */
 const commands = {
   run: () => import('./run.ts'),
   silo: () => import('./silo.ts'),
@@ -33,7 +41,7 @@ const helpHint = "'merestone --help' shows what there is";
 const words = process.argv.slice(2);
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (words.includes('run') || words.includes('silo')) return; // the daemon outlives whoever reads its log
+  if (words.includes('run') || words.includes('silo')) return; // the daemon outlives the reader of its log
   process.exit(error.code === 'EPIPE' ? ExitCode.Good : ExitCode.Io);
 });
 
@@ -122,7 +130,7 @@ function suggest(typed: string, names: readonly string[], prefix = ''): string {
   return meant === undefined ? helpHint : `did you mean '${prefix}${meant}'?`;
 }
 
-/** An option that may be given once and is given twice means the last: yargs would make a list of it. */
+/** For a single-valued option that is given twice, the last value counts: yargs would make a list of both. */
 function keepLast(given: Record<string, unknown>, parser: Argv): void {
   const { array } = (parser as unknown as { getOptions(): { array: string[] } }).getOptions();
   for (const [name, value] of Object.entries(given)) {

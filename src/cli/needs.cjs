@@ -1,4 +1,4 @@
-// What Merestone needs of Node. Old JavaScript (CommonJS, no `node:`), so that a Node too old for the rest can say
+// What Merestone needs of Node. Old JavaScript (CommonJS, no `node:`), so that a Node too old for the rest can report
 // what it lacks. Run as a program: prints it and exits with 69, or exits with 0.
 const { zstdCompressSync } = require('zlib');
 

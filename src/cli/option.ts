@@ -2,7 +2,7 @@ import { defaultLog } from '../backend/tree/tree-head.ts';
 
 /*
  * Options for yargs whose last value counts where one is given twice, for commands in which some may be
- * repeated: they set `duplicate-arguments-array`, which would else make a list of every one.
+ * repeated: they set `duplicate-arguments-array`, which would make a list of every one otherwise.
  */
 
 export function text(describe: string) {
@@ -14,7 +14,7 @@ export function needed(describe: string) {
   return { ...text(describe), demandOption: true } as const;
 }
 
-/** How the origins of a backend's trees begin: C2SP wants a name that no other log has. */
+/** Default prefix of the origins of a backend's trees: C2SP requires a name that no other log has. */
 export const logName = {
   ...text('begins the names of the logs, as in NAME/TENANT/GATEWAY'),
   default: defaultLog,

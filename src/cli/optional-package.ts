@@ -1,8 +1,7 @@
 import { MerestoneError } from '../base/error.ts';
 
 /**
- * What `load` imports, which needs a package that a gateway does without. Throws PackageMissing if it is not
- * installed.
+ * Imports a module by `load` that needs an optional package. Throws PackageMissing if that is not installed.
  */
 export async function withPackage<T>(name: string, what: string, load: () => Promise<T>): Promise<T> {
   try {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { plain, plainJson } from '../base/plain-text.ts';
 
-/** Writes to standard output and waits where its reader is slower than we are, so that nothing piles up. */
+/** Writes to standard output and waits for a slow reader, so that no backlog grows in memory. */
 export async function print(text: string): Promise<void> {
   if (!process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)) await once(process.stdout, 'drain');
 }
@@ -11,7 +11,7 @@ export async function printJson(document: unknown): Promise<void> {
   await print(plainJson(document));
 }
 
-/** A line for the person at the terminal that is no result: standard error. Further lines are set in. */
+/** A line for the user that is no result: it goes to standard error. Further lines are indented. */
 export function remark(text: string): void {
   process.stderr.write(`merestone: ${text.split('\n').map(plain).join('\n  ')}\n`);
 }
@@ -27,7 +27,7 @@ const codes: Record<Style, [number, number]> = {
   cyan: [36, 39],
 };
 
-/** Colours where standard output is a terminal that wants them (https://no-color.org). */
+/** Colours if standard output is a terminal that wants them (https://no-color.org). */
 export function styler(coloured: boolean = wantsColour()): (style: Style, text: string) => string {
   return (style, text) => {
     if (!coloured) return text;

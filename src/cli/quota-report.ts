@@ -5,7 +5,7 @@ import { backlogBytesMax } from '../silo/tenant/quota/daily-bytes.ts';
 /** Closer than this to its limit, a quota is worth a line. */
 const nearShare = 0.9;
 
-/** Batches that have waited for so long are a backlog, and somebody wonders why. */
+/** Batches that have waited this long are a backlog, which the report explains. */
 const backlogAgeMs = 60_000;
 const dayMs = 86_400_000;
 
@@ -27,7 +27,7 @@ function describeQuota(status: QuotaStatus, hasBacklog: boolean, nowMs: number):
   return used < nearShare * limit ? undefined : figures;
 }
 
-/** The same of a silo's share of a bus. */
+/** The same for a silo's share of a bus. */
 export function describeBusShare({ silo, busShare, busShareMax, held }: BusSiloStatus): string | undefined {
   if (busShareMax === null || (!held && busShare < nearShare * busShareMax)) return undefined;
   const figures = `silo ${silo} takes ${percent(busShare)} and may take ${percent(busShareMax)}`;

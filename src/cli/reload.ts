@@ -9,7 +9,7 @@ import type { Command } from './command.ts';
 import { print, printJson, remark, type Style, styler } from './output.ts';
 import { layOut } from './table.ts';
 
-/** A silo that is restarted gets 4 s to take leave, and one that does not answer 10. */
+/** A silo that is restarted has 4 s to stop, and one that does not answer 10. */
 const reloadTimeoutMs = 30_000;
 
 const command: Command = {
@@ -28,7 +28,7 @@ const command: Command = {
       if (json) return await printJson({ reloaded: false, faults: error.faults });
       for (const fault of error.faults) await print(formatFault(plainDocument(fault)));
       throw new MerestoneError('ConfigInvalid', 'nothing was touched: everything goes on as it was', {
-        hint: 'mend what is said above',
+        hint: 'correct the faults above',
       });
     } finally {
       client.close();

@@ -20,7 +20,7 @@ export function silosOf(config: string, name?: string): readonly SiloOptions[] {
   throw new MerestoneError('Usage', `there is no silo '${name}'`, { hint: `name one of ${namesOf(silos)}` });
 }
 
-/** The one silo that is meant. Throws ConfigInvalid, Usage. */
+/** The one silo that the command is for. Throws ConfigInvalid, Usage. */
 export function siloOf(config: string, name?: string): SiloOptions {
   const [silo, ...more] = silosOf(config, name);
   if (silo !== undefined && more.length === 0) return silo;

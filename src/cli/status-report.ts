@@ -18,7 +18,7 @@ import { printVerdict } from './verdict-report.ts';
 
 type Paint = (style: Style, text: string) => string;
 
-/** Certificates are renewed weeks before they end; closer than this, somebody should look. */
+/** Certificates are renewed weeks before they end; closer than this, a person should check. */
 const daysLeftWarning = 30;
 const dayMs = 86_400_000;
 /** An isolate this full is near its end. */
@@ -44,7 +44,7 @@ const styles: Record<string, Style> = {
   quarantined: 'red',
 };
 
-/** What a technician reads at the terminal: silos first, because that is what the customer sees. */
+/** The status at a terminal: silos first, because they are what the customer sees. */
 export function reportStatus(told: GatewayStatus, nowMs: number, paint: Paint): string {
   const status = plainDocument(withDefaults(told));
   const up = formatDuration(status.uptimeMs);
@@ -57,8 +57,8 @@ export function reportStatus(told: GatewayStatus, nowMs: number, paint: Paint): 
 
 function reportSilo(silo: SiloStatus, nowMs: number, paint: Paint): string[] {
   const { uplink, spool, samples, identity } = silo;
-  const wall = silo.isolation === 'process' ? `  ${paint('dim', 'process of its own')}` : '';
-  const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}${wall}`];
+  const isolation = silo.isolation === 'process' ? `  ${paint('dim', 'process of its own')}` : '';
+  const lines = [`${paint('bold', `silo ${silo.name}`)}  ${state(silo.state, paint)}${isolation}`];
   const say = (what: string, text: string): void => {
     lines.push(`  ${paint('dim', what.padEnd(11))}  ${text}`);
   };

@@ -21,8 +21,8 @@ const command: Command<TailArguments> = {
     parser
       .option('device', { describe: 'only this device; may be repeated', type: 'string', array: true })
       .option('silo', { describe: 'only this silo; may be repeated', type: 'string', array: true })
-      .option('seconds', { describe: 'stop after so long', type: 'number', requiresArg: true })
-      .option('count', { describe: 'stop after so many samples', type: 'number', requiresArg: true })
+      .option('seconds', { describe: 'stop after this long', type: 'number', requiresArg: true })
+      .option('count', { describe: 'stop after this many samples', type: 'number', requiresArg: true })
       .check(({ seconds, count }) => {
         for (const [name, value] of Object.entries({ seconds, count })) {
           if (value !== undefined && !(value > 0)) return `--${name} wants a number above 0`;
@@ -61,7 +61,7 @@ const command: Command<TailArguments> = {
 };
 export default command;
 
-/** Units by silo, device and point. Throws Usage where the filter names what is not there. */
+/** Units by silo, device and point. Throws Usage if the filter names something that does not exist. */
 async function readUnits(client: ControlClient, filter: TailFilter): Promise<Map<string, string>> {
   const silos = (await client.request('devices')) as SiloDevices[];
   const deviceNames = silos.flatMap(({ devices }) => devices.map(({ name }) => name));

@@ -11,7 +11,7 @@ const headlines: Record<Verdict, string> = {
   failing: 'data is missing or goes nowhere',
 };
 
-/** Lines: the verdict, and of each thing that is wrong what it is and what to do. */
+/** Lines: the verdict, and for each fault what is wrong and what to do. */
 export function printVerdict({ verdict, findings }: Judgement, paint: Paint): string[] {
   const lines = [`${paint(styles[verdict], verdict)}: ${headlines[verdict]}`];
   for (const { verdict: weight, who, what, remedy } of findings) {

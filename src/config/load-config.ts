@@ -213,7 +213,7 @@ function unreadable(file: string, error: NodeJS.ErrnoException): MerestoneError 
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return new MerestoneError('FileUnreadable', 'may not be read', {
       ...details,
-      hint: 'run as a user who may, or correct its mode',
+      hint: 'run as a user with that permission, or correct its mode',
     });
   }
   return new MerestoneError('Io', `cannot be read: ${error.message}`, { ...details, hint: 'check the disk' });

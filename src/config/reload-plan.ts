@@ -6,7 +6,7 @@ import { changedKeys, ownPart } from './silo-diff.ts';
 /** What a reload does to a silo, and which keys of its own part it is for. */
 export interface SiloOutcome {
   name: string;
-  /** `changed`: other devices alone, which it is told of while it runs. */
+  /** `changed`: only its devices changed, which it is told while it runs. */
   outcome: 'started' | 'changed' | 'restarted' | 'stopped' | 'untouched';
   changes: string[];
 }

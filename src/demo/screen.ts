@@ -33,7 +33,7 @@ export class Screen {
   }
 
   get size(): Size {
-    // A terminal that was never told its size says zero.
+    // A terminal without a set size reports zero.
     return { columns: this.#output.columns || 80, rows: this.#output.rows || 24 };
   }
 

@@ -20,21 +20,21 @@ export interface BusDependencies {
   onIdentity: IdentityListener;
 }
 
-/** One bus with its port, whatever its kind. */
+/** One bus of any kind, with its port. */
 export interface Bus {
   readonly options: BusOptions;
-  /** These devices and shares in place of those before; the port stays open, and whoever is the same goes on. */
+  /** Replaces devices and shares; the port stays open, and unchanged devices continue undisturbed. */
   assign(devices: readonly DeviceOptions[], shares: BusShares): void;
   status(): BusStatus;
-  /** Lets what is on its way come to its end, as long as `signal` allows it, uses it for nothing, closes the port. */
+  /** Waits for answers on their way until `signal` aborts, discards them, then closes the port. */
   finish(signal: AbortSignal): Promise<void>;
   /** Closes the port at once. */
   stop(): Promise<void>;
 }
 
 /**
- * What still answers after this long is left to what is remembered of the line (modbus/unanswered.ts): whoever
- * changed the configuration is waiting.
+ * No wait for late answers is longer, because the user who changed the configuration is waiting. What answers after
+ * that is recognised by the line's memory (modbus/unanswered.ts).
  */
 const finishMsMax = 5000;
 
@@ -100,7 +100,7 @@ interface LineState {
   atMs: number;
 }
 
-/** A lost one that is tried again is lost until it is open, and one that wakes from idling was open all the time. */
+/** A lost port that is being reopened still counts as lost, and an idle one that is being reopened as open. */
 function nextLineState(line: LineState, port: PortState, nowMs: number): LineState {
   if (port.kind === 'opening') return line;
   const state = port.kind === 'idle' ? 'open' : port.kind;
@@ -108,7 +108,7 @@ function nextLineState(line: LineState, port: PortState, nowMs: number): LineSta
   return { state, reason, atMs: state === line.state ? line.atMs : nowMs };
 }
 
-/** A connection on which an answer is waited for is not idle. */
+/** A connection with a request in flight is not idle. */
 function idleAfterAnswers(idleCloseMs: number, devices: readonly DeviceOptions[]): number {
   const timeouts = devices.map(({ responseTimeoutMs }) => responseTimeoutMs);
   return idleCloseMs === 0 ? 0 : Math.max(idleCloseMs, ...timeouts);

@@ -3,7 +3,7 @@ import type { Limit } from '../reading/range.ts';
 import { driverOfDevice } from './drivers.ts';
 import type { DeviceOptions } from './options.ts';
 
-/** What the owner of a device's data is told about it. */
+/** The description of a device for the owner of its data. */
 export function describeDevice(device: DeviceOptions): DeviceDescription {
   const { name, profile, profileSha256 } = device;
   return {
@@ -23,7 +23,7 @@ function pointsOf(device: DeviceOptions): PointDescription[] {
     ...(min !== undefined && { min: limitOf(min) }),
     ...(max !== undefined && { max: limitOf(max) }),
   }));
-  // Two kinds of frame, or two models, may fill the same point: it is described once.
+  // Two kinds of frame, or two models, may fill the same point; it is described once.
   return [...new Map(described.map((point) => [point.name, point])).values()];
 }
 

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { DeviceOptions } from './options.ts';
 
 /**
- * Whether nothing about the device changed. `withoutPlaces` is its driver's: where a device stands in the file does
- * not count, since a line that was added above moves it.
+ * Whether nothing about the device changed. `withoutPlaces` is its driver's: the device's place in the file does not
+ * count, because a line that was added above moves it.
  */
 export function isSameDevice<D extends DeviceOptions>(a: D, b: D, withoutPlaces: (device: D) => D): boolean {
   return a.name === b.name && a.silo === b.silo && isDeepStrictEqual(withoutPlaces(a), withoutPlaces(b));

@@ -18,7 +18,7 @@ export interface DriverDependencies {
   logger: Logger;
   /** Of the line that the port opens, over restarts of the bus. */
   lateAnswers: LateAnswers;
-  /** Names the silo, for a device's name is its own only within one. */
+  /** Names the silo, because device names are unique only within one. */
   deliver: (silo: string, sample: Sample) => void;
   onShare: (silo: string, event: ShareEvent) => void;
   onIdentity: IdentityListener;
@@ -27,14 +27,13 @@ export interface DriverDependencies {
 /** A bus that a driver runs. It begins without devices, and asks for nothing before it has some. */
 export interface DrivenBus<D extends DeviceOptions = DeviceOptions> {
   /**
-   * These devices and shares in place of those before. A device that is the same goes on as if nothing had
-   * happened; answers that a device which has left still owes are received and dropped.
-   * Throws ProfileInvalid, and leaves everything as it was.
+   * Replaces devices and shares. An unchanged device continues undisturbed; answers still due to a removed device are
+   * received and dropped. Throws ProfileInvalid, and then nothing has changed.
    */
   assign(devices: readonly D[], shares: BusShares): void;
   /** Stops at once. Leaves the port open. */
   stop(): void;
-  /** As `stop`; resolves when no answer is waited for any more. */
+  /** As `stop`; resolves when no answer is due any more. */
   finish(): Promise<void>;
   devices(): DeviceStatus[];
   silos(): BusSiloStatus[];
@@ -46,8 +45,8 @@ export interface DrivenBus<D extends DeviceOptions = DeviceOptions> {
 export type DeclaredPoint = Omit<PointDescription, 'min' | 'max'> & Range;
 
 /**
- * One bus protocol. The rest of the fieldbus knows it by this interface alone, and by its line in `drivers.ts`;
- * its options stand in `BusKinds` and `DeviceKinds`.
+ * One bus protocol. The rest of the fieldbus knows it only by this interface and its line in `drivers.ts`;
+ * its options are members of `BusKinds` and `DeviceKinds`.
  */
 export interface Driver<B extends BusOptions = BusOptions, D extends DeviceOptions = DeviceOptions> {
   /** Kinds of bus that it runs. */

@@ -14,6 +14,16 @@ import { createSampleBuffer } from './sample-buffer.ts';
 import type { OpenChannel } from './port/port.ts';
 import { joinShareEvents, type ShareListener } from './sharing/share-events.ts';
 
+/**
+ * The room `fieldbus`: from bytes on every bus to samples. The gateway's main thread starts it, and takes the samples
+ * by `deliver` and the figures by `status`.
+ *
+ * - A bus protocol is a `Driver` (`driver.ts`, listed in `drivers.ts`); `bus.ts` gives it a port that reopens itself.
+ * - It reads only: no request of any driver writes to a device.
+ * - It knows buses, devices and silo labels, never a tenant, a key or a topic.
+ * - A device is on one bus; a silo's share of a bus (`sharing/`) bounds what its devices cost.
+ * - Once it runs, a fault of a device or line becomes a quality and a status, never an exception.
+ */
 export interface FieldbusOptions {
   buses: readonly BusOptions[];
   devices: readonly DeviceOptions[];
@@ -25,9 +35,9 @@ export interface FieldbusDependencies {
   logger: Logger;
   /** Takes samples of one silo's devices, several at a time where they came together. */
   deliver: (silo: string, samples: Sample[]) => void;
-  /** A silo is held to its share of a bus, or of no bus any more; a pair in ten seconds for each bus at most. */
+  /** A silo reached its share of a bus, or of no bus any more; at most one such pair in ten seconds for each bus. */
   onShare?: ShareListener;
-  /** A device says that it is another than its profile is for, or no longer does; told rarely of one that wavers. */
+  /** A device contradicts its profile, or no longer does; throttled for one that alternates. */
   onIdentity?: IdentityListener;
   /** Opens a bus's line; the real ones unless a test brings its own. */
   openChannel?: (bus: BusOptions) => OpenChannel;
@@ -38,17 +48,17 @@ export interface FieldbusDependencies {
 export interface Fieldbus {
   status(): BusStatus[];
   /**
-   * Goes on with these options. A bus keeps its port and its figures unless its own options change, a device unless
-   * its own do; what is on its way of those that change is used for nothing. Resolves when what has to close is
-   * closed and what has to open is opening: after that, no sample of a device that has left is delivered. Throws
-   * ProfileInvalid, and then everything goes on as it was.
+   * Continues with these options. A bus keeps its port and its figures unless its own options change, a device unless
+   * its own do; answers on their way to changed ones are discarded. Resolves when the old ports are closed and the new
+   * ones are opening: after that, no sample of a removed device is delivered. Throws ProfileInvalid, and then nothing
+   * has changed.
    */
   reconfigure(options: FieldbusOptions): Promise<void>;
   /** Stops polling, delivers what has come, closes every port. */
   stop(): Promise<void>;
 }
 
-/** From bytes on every bus to samples. Throws ProfileInvalid for a serial pattern that is none. */
+/** Starts every bus. Throws ProfileInvalid for an invalid serial pattern. */
 export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDependencies): Fieldbus {
   const { clock, logger, deliver, drivers = everyDriver } = dependencies;
   const { onShare = () => {}, onIdentity = () => {} } = dependencies;
@@ -57,7 +67,7 @@ export function startFieldbus(options: FieldbusOptions, dependencies: FieldbusDe
   const lines = new Map<string, LateAnswers>();
   const stopping = new AbortController();
   let buses: Bus[] = [];
-  /** One change after the other. */
+  /** Reconfigurations run one after the other. */
   let turn: Promise<void> = Promise.resolve();
   const inTurn = (work: () => Promise<void>): Promise<void> => {
     const done = turn.then(work);
@@ -125,7 +135,7 @@ function checkDevices(devices: readonly DeviceOptions[], drivers: readonly Drive
   for (const device of devices) driverOfDevice(device.kind, drivers).check(device);
 }
 
-/** What a bus opens, under whatever name: an adapter has several in /dev. */
+/** The real path that a bus opens: an adapter has several names in /dev. */
 function lineOf(bus: BusOptions): string {
   if ('host' in bus) return `${bus.host}:${bus.port}`;
   try {

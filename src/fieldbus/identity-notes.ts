@@ -4,26 +4,26 @@ import type { Logger } from '../base/logger.ts';
 import type { IdentityCheckStatus } from '../status/status.ts';
 import type { DeviceOptions } from './options.ts';
 
-/** A device says that it is another than its profile is for, or no longer does. */
+/** A device contradicts its profile, or no longer does. */
 export interface DeviceIdentity {
   device: string;
   profile: string | null;
   state: 'contradicted' | 'settled';
-  /** What it says; null where it is settled. */
+  /** What it reports; null once it fits its profile. */
   says: string | null;
 }
 
 export type IdentityListener = (silo: string, identity: DeviceIdentity) => void;
 
-/** One that cannot make up its mind does not fill an audit log; a pair more an hour. */
+/** Limits the entries of a device that alternates, so that it can't fill the audit log: one more pair an hour. */
 const told = { burst: 6, perSecond: 1 / 1800 };
 
-/** One line and one notice whenever a device begins or ceases to say that it is another. */
+/** One log line and one notice whenever a device begins or ceases to contradict its profile. */
 export function identityNotes(
   { name, silo, profile }: DeviceOptions,
   { clock, logger, onIdentity }: { clock: Clock; logger: Logger; onIdentity: IdentityListener },
 ): (identity: IdentityCheckStatus) => void {
-  const allowance = new TokenBucket(told, clock.monotonicMs());
+  const bucket = new TokenBucket(told, clock.monotonicMs());
   let isContradicted = false;
   return ({ state, reason }) => {
     if ((state === 'contradicted') === isContradicted) return;
@@ -34,7 +34,7 @@ export function identityNotes(
         "compare unitId, wiring and profile, or write 'identify: off'; until then its values are implausible";
       logger.warn('device is another than its profile is for', { ...fields, reason, hint });
     } else logger.info('device no longer says that it is another', { ...fields, identity: state });
-    if (!allowance.take(1, clock.monotonicMs())) return;
+    if (!bucket.take(1, clock.monotonicMs())) return;
     const notice = { device: name, profile: profile ?? null };
     if (isContradicted) onIdentity(silo, { ...notice, state: 'contradicted', says: reason });
     else onIdentity(silo, { ...notice, state: 'settled', says: null });

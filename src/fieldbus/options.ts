@@ -34,9 +34,9 @@ export interface EndpointOptions {
 
 /** What a Modbus TCP device may get wrong. */
 export interface Tolerance {
-  /** Takes an answer whatever its transaction id; only where `pipeline` is 1. */
+  /** Takes an answer with any transaction id; only if `pipeline` is 1. */
   ignoreTransactionId?: boolean;
-  /** Takes an answer whatever its unit id. */
+  /** Takes an answer with any unit id. */
   ignoreUnitId?: boolean;
 }
 
@@ -62,7 +62,7 @@ export type BusOptions = BusKinds[keyof BusKinds];
 export type ModbusBusOptions = Exclude<BusOptions, SerialBusOptions>;
 export type SerialBusOptions = BusKinds['serial'];
 
-/** What each silo's devices may take of the time of every bus, above 0 to 1; a silo that is not in it: what it gets. */
+/** Largest share of every bus's time for each silo's devices, above 0 to 1; a silo that is not in it has no limit. */
 export type BusShares = ReadonlyMap<string, number>;
 
 export type ModbusTable = 'coil' | 'discrete' | 'input' | 'holding';
@@ -98,7 +98,7 @@ export interface ModbusPointOptions extends Range {
   invalid?: readonly InvalidMarker[];
   /** Read for other points to be scaled by, and not given out. */
   internal?: true;
-  /** Where it is written, for faults: a line of the configuration or a profile's name. */
+  /** Its source, for faults: a line of the configuration or a profile's name. */
   place?: string;
 }
 
@@ -114,7 +114,7 @@ export interface RequestLimits {
   requestGapMs: number;
 }
 
-/** What a device is expected to say of itself. */
+/** What a device's own identification is expected to be. */
 export type IdentityExpectation =
   | { oneOf: readonly (string | number)[] }
   | { matches: string }
@@ -131,7 +131,7 @@ export type IdentityCheck = { expects: IdentityExpectation } & (
 export interface FrameIdentity {
   /** Only this kind of device sends it. */
   pattern: string;
-  /** Frames of devices that this profile is not for. */
+  /** Frames of devices that this profile does not fit. */
   others: readonly { pattern: string; is: string }[];
 }
 
@@ -142,7 +142,10 @@ export interface DeviceBase {
   bus: string;
   profile?: string;
   profileSha256?: string;
-  /** A polled sensor is read this often; one that sends by itself gives one sample in this time, and is `stale` after two. */
+  /**
+   * A polled sensor is read this often; one that sends by itself gives one sample in this time, and is `stale` after
+   * two.
+   */
   everyMs: number;
   responseTimeoutMs: number;
   place?: string;
@@ -155,7 +158,7 @@ export interface ModbusDeviceOptions extends DeviceBase {
   points: readonly ModbusPointOptions[];
   /** Points whose addresses the device itself tells, see profile/sunspec.ts. */
   discover?: SunSpecDiscovery;
-  /** What it is asked at first contact; absent: nothing. */
+  /** Identity checks at first contact; absent: none. */
   identify?: readonly IdentityCheck[] | 'off';
   limits: RequestLimits;
 }
@@ -164,19 +167,19 @@ export interface ModbusDeviceOptions extends DeviceBase {
 export interface SunSpecPointOptions extends Omit<ModbusPointOptions, 'address'> {
   /** Models that have it at this place. */
   models: readonly number[];
-  /** Counted from the model's id register. */
+  /** Relative to the model's id register. */
   register: number;
 }
 
 export interface SunSpecDiscovery {
-  /** Where the marker "SunS" may stand. */
+  /** Addresses at which the marker "SunS" may be. */
   bases: readonly number[];
   points: readonly SunSpecPointOptions[];
 }
 
 /**
  * Where a serial frame begins and ends. A `line` or `delimiter` frame comes without its end mark, every
- * other one whole, so that byte offsets and check sums count from the frame's first byte on the wire.
+ * other one whole, so that byte offsets and check sums count from the first byte of the frame on the line.
  */
 export type Framing =
   | { by: 'line'; bytesMax: number }
@@ -185,7 +188,7 @@ export type Framing =
   | {
       by: 'length-field';
       start: Uint8Array;
-      /** Where the length stands, and what to add to it to have the whole frame's. */
+      /** Offset of the length field, and what to add to its value for the length of the whole frame. */
       offset: number;
       size: 1 | 2;
       order: Order;
@@ -229,7 +232,7 @@ export type ChecksumOptions =
       from: number;
       /** One past the last byte covered; negative counts from the end. */
       to: number;
-      /** Where the check itself stands; negative counts from the end. */
+      /** Offset of the check itself; negative counts from the end. */
       at: number;
       encoding: ChecksumEncoding;
     };
@@ -254,7 +257,7 @@ export interface SerialFieldOptions extends Range {
   optional: boolean;
   from:
     | { by: 'group'; group: string }
-    /** A pattern of its own; where it is not found, the frame does not say. */
+    /** A pattern of its own; if it does not match, the frame does not mention the field. */
     | {
         by: 'pattern';
         /** Its group `value`, else its first one, is the value. */
@@ -263,7 +266,7 @@ export interface SerialFieldOptions extends Range {
         where?: string;
         /** The same, and must not hold. */
         unless?: string;
-        /** `by`: the frame's own time is its first group; what has a `time` longer before it is stale. */
+        /** `by`: the frame's own time is its first group; a `time` longer before that is stale. */
         dated?: { by: string; withinMs: number };
       }
     | { by: 'column'; column: number }
@@ -291,12 +294,12 @@ export interface SerialRequestStep {
   send?: readonly (string | { group: string })[];
   /** The answer that ends the step; absent: the first frame that is one of the messages. */
   expect?: string;
-  /** Where the answer is framed or checked otherwise than the protocol says. */
+  /** Framing and check of this answer, if they differ from the protocol's. */
   framing?: Framing;
   checksum?: ChecksumOptions;
   /** Wait this long, or the seconds that an earlier answer's group named; else the response timeout. */
   timeout?: number | { secondsOf: string };
-  /** The dialogue goes on where no answer comes. */
+  /** The dialogue goes on if no answer comes. */
   optional: boolean;
   /** Baud rate to change to once the bytes have left (IEC 62056-21 mode C); the dialogue's end restores it. */
   thenBaudRate?: number | { group: string; rates: Readonly<Record<string, number>> };

@@ -39,7 +39,7 @@ function describe(bus: BusOptions, worst: { device: DeviceOptions; load: number 
   };
 }
 
-/** The next round duration: what a person would write, as configuration writes it. */
+/** The next round duration, as a person would write it in the configuration. */
 function niceDuration(ms: number): string {
   const steps = [100, 200, 250, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
   const nice = steps.find((step) => step >= ms) ?? Math.ceil(ms / 600_000) * 600_000;

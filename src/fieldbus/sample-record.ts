@@ -4,26 +4,26 @@ import { type DeviceStatus, pointsListedMax, type PointsStatus } from '../status
 type Recorded = Pick<DeviceStatus, 'samples' | 'lastSampleAt' | 'silentMs' | 'points'>;
 
 interface Point {
-  /** Null where nothing is said against its value. */
+  /** Null if the value is good. */
   quality: string | null;
   hasValue: boolean;
 }
 
 const read: Point = { quality: null, hasValue: true };
 
-/** What a device's samples said: of each point the last, and when the last value came. */
+/** The last value and quality of each point of a device, and when the last value came. */
 export class SampleRecord {
   readonly #points = new Map<string, Point>();
   #samples = 0;
   #lastWallMs: number | null = null;
-  /** Of the last value; before the first, of the beginning. */
+  /** Time of the last value; before the first one, of the start. */
   #heardMs: number;
 
   constructor(now: number) {
     this.#heardMs = now;
   }
 
-  /** Counts a sample that is given. */
+  /** Counts a sample that is delivered. */
   take(sample: Omit<Sample, 'device'>): void {
     this.note(sample);
     if (Object.keys(sample.values).length === 0) return;
@@ -32,7 +32,7 @@ export class SampleRecord {
     this.#heardMs = sample.monotonicMs;
   }
 
-  /** What was just read of points, whenever a sample is made of it. */
+  /** Records points just read, before a sample is made of them. */
   note({ values, quality = {} }: Pick<Sample, 'values' | 'quality'>): void {
     for (const name in values) this.#points.set(name, read);
     for (const [name, why] of Object.entries(quality)) {
@@ -40,7 +40,7 @@ export class SampleRecord {
     }
   }
 
-  /** Its points are other ones from now on. */
+  /** Replaces the set of points. */
   forgetPoints(): void {
     this.#points.clear();
   }

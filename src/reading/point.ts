@@ -17,18 +17,18 @@ export type RegisterType = (typeof registerTypes)[number];
 
 export type Order = 'big' | 'little';
 
-/** What the outside is told about a point (`meta` topic, `status`, consumer rows). */
+/** The public description of a point (`meta` topic, `status`, consumer rows). */
 export interface PointDescription {
   name: string;
   type: RegisterType;
   /** A code of RFC 8428's SenML units registry where one exists. */
   unit?: string;
-  /** What is plausible, in the unit; an integer beyond 2^53 is a decimal string. */
+  /** The plausible range, in the unit; an integer beyond 2^53 is a decimal string. */
   min?: number | string;
   max?: number | string;
 }
 
-/** What the outside is told about a device. It names no bus: the data's owner need not know the wiring. */
+/** The public description of a device. It names no bus: the data's owner need not know the wiring. */
 export interface DeviceDescription {
   name: string;
   profile?: string;

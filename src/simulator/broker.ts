@@ -14,16 +14,16 @@ export interface BrokerOptions {
   backendCommonName: string;
 }
 
-/** A client tried to reach over the wall. */
+/** A client tried to publish or subscribe outside of its own topics. */
 export interface Refusal extends Origin {
   action: 'publish' | 'subscribe' | 'will';
   topic: string;
 }
 
 /**
- * An MQTT 3.1.1 broker behind mutual TLS. A certificate reads and writes below its own `t/{O}/{CN}/` and nowhere
- * else. Its memory (sessions, retained messages, queues of absent subscribers) outlives `stop`, as that of a broker
- * with a disk would: a restart loses nothing that it acknowledged.
+ * An MQTT 3.1.1 broker behind mutual TLS. A certificate reads and writes only below its own
+ * `t/{O}/{CN}/`. Its memory (sessions, retained messages, queues of absent subscribers) outlives `stop`, as that of a
+ * broker with a disk would: a restart loses nothing that it acknowledged.
  */
 export class Broker {
   readonly #aedes: Aedes;
@@ -45,7 +45,7 @@ export class Broker {
       if (packet.will !== undefined && !this.#mayWrite(client, packet.will.topic, 'will')) {
         return done(new Error('will topic refused'), false);
       }
-      // Nobody takes over or reads the session of another certificate by guessing its client id.
+      // A guessed client id must not give access to the session of another certificate.
       if (packet.clientId !== '') packet.clientId = `${origin.tenant}/${origin.gateway}/${packet.clientId}`;
       done(null, true);
     };
@@ -93,7 +93,7 @@ export class Broker {
     this.#server = server;
   }
 
-  /** Goes away as in a crash: connections are cut, nobody is told. */
+  /** Stops as in a crash: connections are cut without a DISCONNECT. */
   async stop(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
@@ -104,7 +104,7 @@ export class Broker {
     await closed;
   }
 
-  /** Stops for good. */
+  /** Stops finally. */
   async close(): Promise<void> {
     await this.stop();
     await new Promise<void>((resolve) => this.#aedes.close(resolve));

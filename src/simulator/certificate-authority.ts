@@ -36,7 +36,7 @@ interface CertificateRequest {
   client?: boolean;
 }
 
-/** A certificate authority for the demo and the tests: P-256, in memory, as good as its private key is kept. */
+/** A certificate authority for the demo and the tests: P-256, in memory. */
 export interface Authority extends IssuedCertificate {
   issue(request: CertificateRequest): Promise<IssuedCertificate>;
 }

@@ -1,5 +1,5 @@
 /**
- * A smooth wandering between -1 and 1: three sines whose periods share no multiple, so that it never visibly
+ * A smooth curve between -1 and 1: three sines whose periods share no multiple, so that it never visibly
  * repeats. A pure function of time, so a simulation needs no state and a test knows what to expect.
  * `periodMs` is the slowest of the three; `seed` tells one curve from another.
  */

@@ -7,7 +7,7 @@ export interface MeterOptions {
   seed: number;
   /** Load of a busy hour, all phases together. */
   peakW: number;
-  /** What the counter stood at when the simulation began. */
+  /** The counter's value when the simulation began. */
   importKwh: number;
 }
 

@@ -3,7 +3,9 @@ import { systemClock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import type { ModbusUnit } from './register-image.ts';
 
-/** Unit id, function code, address, count, CRC: every read request is this long (Modbus over Serial Line V1.02 §2.3). */
+/**
+ * Unit id, function code, address, count, CRC: every read request is this long (Modbus over Serial Line V1.02 §2.3).
+ */
 const requestBytes = 8;
 /** A request whose bytes stop coming for this long is given up; far above t1.5, as a PTY keeps no time. */
 const staleMs = 200;
@@ -36,7 +38,7 @@ export async function startModbusRtuDevice(
       reject(new MerestoneError('PortUnavailable', error.message, { subject: path, cause: error }));
     });
   });
-  // The far end may hang up before we close; the line is then dead, which is all a device can notice.
+  // The far end may hang up before we close; the device then only sees a dead line.
   port.on('error', () => {});
   serve(port, units, options);
   return {

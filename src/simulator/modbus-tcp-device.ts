@@ -6,7 +6,7 @@ import type { ModbusUnit } from './register-image.ts';
 const mbapBytes = 6;
 /** Unit id and the longest PDU. */
 const lengthMax = 254;
-/** "Gateway target device failed to respond": what a TCP gateway says of a unit that it does not have (V1.1b3 §7). */
+/** "Gateway target device failed to respond": a TCP gateway's answer for a unit that it does not have (V1.1b3 §7). */
 const gatewayTargetFailed = 0x0b;
 
 export interface ModbusTcpDevice {
@@ -15,7 +15,10 @@ export interface ModbusTcpDevice {
   close(): Promise<void>;
 }
 
-/** Serves units on 127.0.0.1, port 0 being any free one. Pipelined requests are answered in order, with one write for all that came together. */
+/**
+ * Serves units on 127.0.0.1, port 0 being any free one. Pipelined requests are answered in order, with one write for
+ * all that came together.
+ */
 export async function startModbusTcpDevice(
   units: ReadonlyMap<number, ModbusUnit>,
   port = 0,

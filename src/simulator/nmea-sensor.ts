@@ -50,7 +50,7 @@ async function send(port: SerialPort, everyMs: number, signal: AbortSignal): Pro
   }
 }
 
-/** One round of what the mast says: where it stands, the wind, the weather. */
+/** One round of the mast's sentences: position, wind, weather. */
 function weatherSentences(clock: Pick<Clock, 'wallMs'>): string[] {
   const wallMs = clock.wallMs();
   const now = new Date(wallMs).toISOString();

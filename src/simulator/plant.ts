@@ -1,6 +1,13 @@
 import { startModbusTcpDevice, type ModbusTcpDevice } from './modbus-tcp-device.ts';
 import { RegisterImage, type ModbusUnit } from './register-image.ts';
 
+/**
+ * The room `simulator`: simulated meters, sensors, buses, a broker and a certificate authority, for the demo and the
+ * tests. They speak the real protocols over real sockets and pseudo-terminals, and import no driver of the gateway, so
+ * that a fault in one can't hide in the other. A curve is a pure function of time (`drift.ts`), so a simulation keeps
+ * no state. This file is the load test's plant: many Modbus TCP units at little cost.
+ */
+
 /** What one request may read at most (Modbus V1.1b3 §6.3). */
 const registersPerUnit = 125;
 
@@ -8,8 +15,8 @@ const registersPerUnit = 125;
 const stepMax = 2;
 
 /**
- * Holding register 0 counts the requests (modulo 65536): a lost or doubled sample shows. The others walk at
- * random, as measured values do: what compresses is what would compress on a real site.
+ * Holding register 0 counts the requests (modulo 65536): a lost or doubled sample shows. The others are
+ * random walks, as measured values are, so that they compress as on a real site.
  */
 class WalkingUnit implements ModbusUnit {
   readonly #image = new RegisterImage();

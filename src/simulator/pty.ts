@@ -14,16 +14,16 @@ export interface PtyPair {
   gatewayEnd: string;
   /** Path for the simulated device. */
   deviceEnd: string;
-  /** Whoever has an end open sees it hang up, and the paths vanish: an adapter that was pulled out. */
+  /** Hangs up both ends and removes the paths, as an unplugged adapter does. */
   close(): Promise<void>;
 }
 
-/** One pseudo-terminal. Its master is only this process's: it is gone with the process, however that ends. */
+/** One pseudo-terminal. Only this process has its master: it ends with the process in every case. */
 interface Pty {
   path: string;
-  /** What is written to the path. */
+  /** Bytes written to the path. */
   output: ReadStream;
-  /** What can be read from the path. */
+  /** Bytes to read from the path. */
   input: Writable;
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ export async function openPtyPair(directory: string, name: string): Promise<PtyP
   return { gatewayEnd, deviceEnd, close: () => standing.disposeAsync() };
 }
 
-/** pty(7): a raw terminal that stays open while nobody else has it open. */
+/** pty(7): a raw terminal that stays open while no other process has it open. */
 async function openPty(): Promise<Pty> {
   const libc = loadLibc();
   const master = libc.posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
@@ -83,11 +83,11 @@ async function openPty(): Promise<Pty> {
   }
   const name = path.toString('latin1', 0, path.indexOf(0));
   const output = new ReadStream(master);
-  // Its failures are the ends' failures: who has one open sees them.
+  // Its failures show at the ends.
   output.on('error', () => {});
   const closed = new Promise((resolve) => output.once('close', resolve));
   try {
-    // Without an end of our own, the master would fail whenever nobody has the path open.
+    // Without an end of our own, the master would fail whenever no process has the path open.
     const slave = await openDescriptor(name, O_RDWR | O_NOCTTY);
     makeRaw(libc, slave);
     return { path: name, output, input: inputOf(master, output), close: () => end(slave) };
@@ -103,7 +103,7 @@ async function openPty(): Promise<Pty> {
   }
 }
 
-/** libuv would write to a master blocking: a terminal that nobody reads would stop this process. */
+/** libuv would write to a master blocking: a terminal without a reader would stop this process. */
 function inputOf(master: number, output: ReadStream): Writable {
   const push = (chunk: Buffer, done: (error?: Error) => void): void => {
     if (output.destroyed) return done();
@@ -138,7 +138,7 @@ interface Libc {
 
 let libc: Libc | undefined;
 
-/** The C library that Node itself runs on, whichever that is. */
+/** The C library that Node itself uses, glibc or musl. */
 function loadLibc(): Libc {
   if (libc !== undefined) return libc;
   const library = (createRequire(import.meta.url)('koffi') as typeof Koffi).load(null);

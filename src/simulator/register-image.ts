@@ -15,13 +15,13 @@ const illegalDataValue = 3;
 const registersMax = 125;
 const bitsMax = 2000;
 
-/** Whatever answers requests under one unit id. */
+/** Answers requests under one unit id. */
 export interface ModbusUnit {
   /** The answer to a request, both as PDUs: function code first, no unit id and no check sum. */
   answer(request: Uint8Array): Buffer;
 }
 
-/** A run of neighbouring cells: two bytes a register, big-endian as on the wire; one byte (0 or 1) a bit. */
+/** A run of neighbouring cells: two bytes a register, big-endian as in a frame; one byte (0 or 1) a bit. */
 interface Block {
   address: number;
   count: number;
@@ -29,7 +29,7 @@ interface Block {
 }
 
 /**
- * What one Modbus unit has in its memory, whatever line it hangs on. An address that was never defined is
+ * The memory of one Modbus unit on any line. An address that was never defined is
  * answered with exception 2, as real devices do, so that a wrong map shows.
  */
 export class RegisterImage implements ModbusUnit {
@@ -46,7 +46,7 @@ export class RegisterImage implements ModbusUnit {
     block.bytes[address - block.address] = value ? 1 : 0;
   }
 
-  /** Writes whole registers, given as bytes in wire order. */
+  /** Writes whole registers, given as bytes in the order of a frame. */
   setRegisters(table: 'holding' | 'input', address: number, bytes: Uint8Array): void {
     const block = this.#blockOf(table, address, bytes.length / 2);
     block.bytes.set(bytes, (address - block.address) * 2);

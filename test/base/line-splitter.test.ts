@@ -13,7 +13,7 @@ function memoryBytes(): number {
 }
 
 describe('lines out of bytes', () => {
-  it('are the same whatever the pieces are', () => {
+  it('are the same for any pieces', () => {
     const texts = fc.array(fc.string({ unit: fc.constantFrom('a', 'é', '\n', '😀'), maxLength: 20 }));
     fc.assert(
       fc.property(texts, fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), (parts, steps) => {

@@ -20,7 +20,7 @@ describe('the nearest name', () => {
     ['the opposite', 'no', ['on', 'off']],
     ['another power of ten', 'V_sf', ['A_sf', 'W_sf']],
     ['one of two that are as near', 'bist', ['bit', 'bits']],
-    ['one of two that are as near, whatever their order', 'mix', ['min', 'max']],
+    ['one of two equally near names, in either order', 'mix', ['min', 'max']],
     ['what is far', 'temperature', ['pressure', 'humidity']],
     ['a text without end', 'x'.repeat(65), ['x'.repeat(64)]],
   ] as const) {

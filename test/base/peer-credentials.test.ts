@@ -10,11 +10,11 @@ import { peerCredentials, provenPeer } from '../../src/base/peer-credentials.ts'
 import { userName } from '../../src/base/user-name.ts';
 
 const isRoot = process.getuid!() === 0;
-/** nobody, on every Debian; and a number that has no name. */
+/** The user `nobody` of every Debian, and a number that has no name. */
 const nobody = 65534;
 const nameless = 54_321;
 
-describe('who is at the other end of a Unix socket', () => {
+describe('peer credentials of a Unix socket', () => {
   let folder: string;
   let server: Server;
   let socketPath: string;
@@ -50,7 +50,7 @@ describe('who is at the other end of a Unix socket', () => {
     socket.destroy();
   });
 
-  it('is another user, whatever it says', { skip: !isRoot && 'needs root' }, async () => {
+  it('names the true user for any message', { skip: !isRoot && 'needs root' }, async () => {
     for (const uid of [nobody, nameless]) {
       let child: ChildProcess | undefined;
       const program = `
@@ -61,7 +61,7 @@ describe('who is at the other end of a Unix socket', () => {
         child = spawn(process.execPath, ['-e', program], { uid, gid: 4711, cwd: '/', stdio: 'ignore' });
       });
       assert.deepEqual(peerCredentials(socket), { pid: child!.pid, uid, gid: 4711 });
-      // Whom a user namespace cannot name is nobody: such a one may be anybody, and opens no door.
+      // A user without a name in the namespace appears as `nobody`, may be any user, and is refused.
       if (uid === nobody) assert.throws(() => provenPeer(socket), { code: 'Io', message: /PrivateUsers/ });
       else assert.equal(provenPeer(socket).uid, uid);
       const ended = once(child!, 'exit');

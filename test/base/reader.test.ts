@@ -68,7 +68,7 @@ describe('an object of readers', () => {
     assert.equal(read({ note: 'x' }).note, 'x');
   });
 
-  it('has the same members whatever it is given, and never throws', () => {
+  it('has the same members for any input, and never throws', () => {
     fc.assert(
       fc.property(fc.anything(), (value) => {
         const { note: _, ...members } = read(value);

@@ -10,7 +10,7 @@ import { makeDisk, whyNoDisk } from '../support/mount.ts';
 import { createAuthority } from '../support/pki.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
-const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
+const needsRoot = process.getuid!() === 0 ? false : 'only root can change its user';
 const otherUid = 61_202;
 
 describe('check, of the box that the daemon is to run on', () => {

@@ -49,7 +49,7 @@ describe('merestone', () => {
     );
   });
 
-  it('ends quietly when nobody reads on', async () => {
+  it('ends quietly when its reader has gone', async () => {
     const program = path.join(import.meta.dirname, '../../src/cli/merestone.js');
     const child = spawn(process.execPath, [program, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
     child.stdout.destroy();

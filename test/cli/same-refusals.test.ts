@@ -5,7 +5,7 @@ import { createAuthority } from '../support/pki.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
 const line = 'kind: modbus-rtu, port: /dev/serial/by-id/none, baudRate: 9600, parity: none';
-/** A port that is not there, and a broker that nobody runs: both are states, and neither is a fault of the file. */
+/** An absent port and an absent broker: both are states, not faults of the file. */
 const sound = `buses:
   - { name: rs485, ${line} }
 devices:

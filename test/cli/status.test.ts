@@ -125,7 +125,7 @@ describe('what status says', () => {
     assert.doesNotMatch(report(3_600_000, noon + 4 * 3_600_000), /quota/);
   });
 
-  it('tells which wall is around a silo where it is not the usual one, and of memory that runs out', () => {
+  it('shows an isolation other than the default, and memory near its limit', () => {
     const usage = { cpuShare: 0.1, memoryBytes: 90e6, memoryBytesMax: 96e6 };
     const text = reportStatus(
       gatewayStatus({ silos: [siloStatus('north', { isolation: 'process', usage })] }),

@@ -21,7 +21,7 @@ import { troubledStatus } from '../support/status.ts';
 const evil = '\u001b[2J\u009b2J\u001b]0;owned\u0007\nall is well\r\u2028\u202e\u0085\u007f';
 const obeyed = /[\p{Cc}\p{Cf}\u2028\u2029]/u;
 
-/** Whatever a text in it says, it says something evil besides. */
+/** A status in which every text holds a terminal attack. */
 function possess<T>(value: T): T {
   if (typeof value === 'string') return `${value}${evil}` as T;
   if (Array.isArray(value)) return value.map(possess) as T;
@@ -39,7 +39,7 @@ function assertHarmless(text: string, linesMax: number): void {
 const linesOf = (text: string): number => text.split('\n').length;
 const bare = (_style: string, text: string): string => text;
 
-describe('text that is not ours, at a terminal', () => {
+describe('text from outside, at a terminal', () => {
   it('is plain in a document, keys and all, and its other values are as they were', () => {
     assert.equal(plain('ä – 30 °C'), 'ä – 30 °C');
     const document = { [`a${evil}`]: [1, true, null, { b: evil }], __proto__: null };
@@ -54,7 +54,7 @@ describe('text that is not ours, at a terminal', () => {
     assert.deepEqual(JSON.parse(plainJson(document)), document);
   });
 
-  it('makes one line of the log, whatever the event, the names and the values are', () => {
+  it('makes one line of the log for any event, names and values', () => {
     const record = {
       level: 'info',
       event: `x${evil}`,
@@ -64,7 +64,7 @@ describe('text that is not ours, at a terminal', () => {
     assertHarmless(formatJson(record, 0), 1);
   });
 
-  it('makes no line of its own in a status, wherever it stands', () => {
+  it('makes no line of its own in a status, at any place', () => {
     const status = troubledStatus();
     const text = reportStatus(possess(status), Date.now(), bare);
     assertHarmless(text, linesOf(reportStatus(status, Date.now(), bare)));
@@ -97,7 +97,7 @@ describe('text that is not ours, at a terminal', () => {
   });
 });
 
-describe('commands that print what others said', () => {
+describe('commands that print text from outside', () => {
   let folder: string;
   let config: string;
   let server: ControlServer;

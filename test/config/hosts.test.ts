@@ -50,7 +50,7 @@ describe('hosts of the configuration', () => {
     });
   }
 
-  it('are one line for two buses in whatever spelling', () => {
+  it('are one line for two buses in any spelling', () => {
     const twice = base.replace('10.0.0.7', "'2001:DB8:0::1'").replace('10.0.0.8', "'2001:db8::1'");
     assert.deepEqual(faultsOf(twice), [
       "/site.yaml:8:52: bus 'plant' is the same line; requests of two buses would collide, so put the devices on one",

@@ -393,7 +393,7 @@ describe('faults', () => {
       ['4:20: a broker address holds no user or password; remove them, the certificate is the login'],
     ],
     [
-      'an address to listen on that is none',
+      'an invalid address to listen on',
       (text) => `http: { listen: 9464 }\n${text}`,
       [
         '1:17: 9464 is no text; wanted here: address and port of metrics, health and status page, or the path of a Unix socket, such as /run/merestone/http.sock; 127.0.0.1 keeps them on this box, a socket with its group',
@@ -490,12 +490,12 @@ describe('faults', () => {
       ],
     ],
     [
-      'half of a register that is none',
+      'an invalid half of a register',
       (text) => text.replace('type: int16', 'type: int32, half: low'),
       ["10:112: 'half' does not go with type 'int32'; it is for int16 and uint16"],
     ],
     [
-      'a sign where there is none',
+      'a sign for an unsigned type',
       (text) => text.replace('type: int16', 'type: uint16, sign: magnitude'),
       ["10:113: 'sign' does not go with type 'uint16'; it is for int16, int32 and int64"],
     ],

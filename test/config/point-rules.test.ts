@@ -134,7 +134,7 @@ const faults: readonly [what: string, points: string, fault: RegExp][] = [
     /'enum' does not go with type 'string'/,
   ],
   [
-    'a name for a number that is none',
+    'a name for an invalid number',
     point("table: holding, address: 0, type: uint16, enum: { '0x10': on }"),
     /is no raw number; write 16/,
   ],
@@ -169,7 +169,7 @@ const faults: readonly [what: string, points: string, fault: RegExp][] = [
     /'invalid' does not go with type 'bool'/,
   ],
   [
-    'a marker that is none',
+    'an invalid marker',
     point('table: holding, address: 0, type: int16, invalid: never'),
     /"never" is no marker/,
   ],
@@ -183,11 +183,7 @@ const faults: readonly [what: string, points: string, fault: RegExp][] = [
     point('table: holding, address: 0, type: string, length: 1, max: 4'),
     /'max' does not go with type 'string'/,
   ],
-  [
-    'an order that is none',
-    point('table: holding, address: 0, type: int32, wordOrder: middle'),
-    /wordOrder|big/,
-  ],
+  ['an invalid order', point('table: holding, address: 0, type: int32, wordOrder: middle'), /wordOrder|big/],
   ['a name with a space', '{ name: my point, table: holding, address: 0, type: int16 }', /cannot be a name/],
   ['an unknown key', point('table: holding, address: 0, type: int16, adress: 1'), /adress/],
   [
@@ -231,7 +227,7 @@ describe('a point that makes no sense', () => {
     );
   });
 
-  it('is none where only a default does not go with it', () => {
+  it('is no fault if only a default contradicts it', () => {
     const defaults = '{ table: holding, type: uint16, invalid: [0xFFFF] }';
     assert.equal(profileFault(profile(point('address: 0, type: bool, bit: 1'), defaults)), '');
   });

@@ -107,7 +107,7 @@ describe('ranges of a device with a profile', () => {
     assert.ok(Number(power?.min) < 0, 'a meter that feeds back measures below 0');
   });
 
-  it('go before the profile’s, by point before unit, and none is none', () => {
+  it('go before the profile’s, by point before unit, and an empty one removes the range', () => {
     const points = pointsOf(meter(', ranges: { V: { max: 24000 }, voltage_l2: { min: 100 }, A: {} }'));
     const range = (name: string): unknown => [points[name]?.min, points[name]?.max];
     assert.deepEqual(range('voltage_l1'), [undefined, 24_000]);

@@ -87,7 +87,7 @@ describe('a reload touches', () => {
       ['north changed devices.chiller', 'south changed devices.chiller', 'plant changed'],
     ],
     [
-      'one silo for its wall and its place',
+      'one silo for its isolation and its folder',
       'quota: { samplesPerSecond: 100 }',
       'isolation: process\n    socket: /run/north/silo.sock\n    stateDir: /srv/north\n    memoryMax: 64MB',
       ['north restarted stateDir quota.samplesPerSecond memoryMax isolation socket'],

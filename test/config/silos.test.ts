@@ -103,10 +103,10 @@ describe('what two silos may not share', () => {
 
 describe('what a silo may not say', () => {
   const cases: [string, string[], string][] = [
-    ['shares that are none', ['quota: { busShare: 0 }'], '5:24: 0 is out of range; write at least 0.01'],
+    ['invalid shares', ['quota: { busShare: 0 }'], '5:24: 0 is out of range; write at least 0.01'],
     ['shares in percent', ['quota: { cpuShare: 50 }'], '5:24: 50 is out of range; write at most 1'],
     [
-      'a wall that does not exist',
+      'an isolation that does not exist',
       ['isolation: container'],
       "5:16: 'container' is not one of thread, process; choose one of them",
     ],

@@ -53,12 +53,12 @@ describe('YAML that looks right and is not', () => {
     [
       'a character without a width',
       base.replace('name: plant', 'name: plant\u200b'),
-      ['6:16: U+200B stands here, which cannot be seen; delete it'],
+      ['6:16: U+200B is here, an invisible character; delete it'],
     ],
     [
       'a mark of direction',
       base.replace('192.0.2.10', '\u202a192.0.2.10'),
-      ['8:11: U+202A stands here, which cannot be seen; delete it'],
+      ['8:11: U+202A is here, an invisible character; delete it'],
     ],
     [
       'typographic quotes',

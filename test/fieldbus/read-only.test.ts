@@ -46,7 +46,7 @@ describe('Merestone only reads', () => {
     ]);
   });
 
-  it('nothing else goes out on the wire, whatever is polled, refused or asked for its name', async () => {
+  it('sends no other function code, for any poll, refusal or identity question', async () => {
     const image = new RegisterImage();
     const codes = new Set<number>();
     for (const table of tables) image.define(table, 0, 8);

@@ -122,7 +122,7 @@ describe('a change on a real connection', () => {
     }
   }
 
-  it('of one endpoint opens that one anew, and no other', async () => {
+  it('of one endpoint reopens that one, and no other', async () => {
     const [first, second] = [await startModbusTcpDevice(units), await startModbusTcpDevice(units)];
     const buses = [tcpBus(first.port, { name: 'a' }), tcpBus(second.port, { name: 'b' })];
     const { openings, openChannel } = counting();

@@ -26,7 +26,7 @@ function assertUndisturbed({ of, status, clock }: SimulatedFieldbus, name: strin
   for (const [index, time] of times.entries()) {
     if (index === 0) continue;
     const interval = time - times[index - 1]!;
-    // As late as one request of somebody else's that has begun.
+    // As late as one request of another device that has begun.
     assert.ok(Math.abs(interval - 1000) < 120, `${name}: ${interval} ms between two samples`);
   }
   assert.ok(clock.monotonicMs() - times.at(-1)! < 1120, `${name} is read to the end`);
@@ -157,7 +157,7 @@ describe('devices that change on a bus of two silos', () => {
 });
 
 describe('a bus that changes', () => {
-  it('is opened anew, and no other', async () => {
+  it('is reopened, and no other', async () => {
     const clock = new FakeClock();
     const buses = ['a', 'b'].map((name) => rtuBus(name, { name }));
     const lines = new Map(buses.map(({ name }) => [name, new SimulatedLine(bus, clock)]));
@@ -237,7 +237,7 @@ describe('changes at any time', () => {
   const addresses = [0, 30, 60, 90];
   const responseTimeoutMs = 200;
 
-  /** One that answers one request after another, many of them long after nobody waits any more. */
+  /** A device that answers one request after another, many long after they were given up. */
   function tardy(
     simulation: { clock: FakeClock; line: SimulatedLine },
     unitId: number,
@@ -305,7 +305,7 @@ describe('changes at any time', () => {
     let deadShareMax = 0.1;
     for (let times = 0; times < 900; times += 1) {
       devices = anyDevices();
-      // Every third time the line is closed and opened anew.
+      // Every third time the line is closed and reopened.
       if (times % 3 === 0) deadShareMax = 0.1 + random() / 10;
       const done = fieldbus.reconfigure({ buses: [{ ...bus, deadShareMax }], devices });
       await clock.advanceAsync(random() * 4000);
@@ -317,7 +317,7 @@ describe('changes at any time', () => {
     await fieldbus.stop();
   });
 
-  it('do not have an answer to what was asked before the line was opened anew taken for another', async () => {
+  it('do not take an answer from before the line was reopened for another', async () => {
     const slow = { ...withPoints(south[0]!, [0]), responseTimeoutMs: 60_000 };
     const simulation = simulateFieldbus(bus, [slow]);
     const { clock, answerMs, asked, of, reconfigure, fieldbus } = simulation;

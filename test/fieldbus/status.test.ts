@@ -55,7 +55,7 @@ describe('what a device’s status says of its values', () => {
     await fieldbus.stop();
   });
 
-  it('has of each point the last word, at whatever interval it is read', async () => {
+  it('has the last value of each point, at any interval', async () => {
     const points = { fast: { address: 0 }, slow: { address: 300, everyMs: 10_000 } };
     const { clock, status, fieldbus } = simulateFieldbus(rtuBus('sim'), [boiler(points)]);
     await clock.advanceAsync(4500);

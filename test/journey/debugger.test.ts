@@ -14,7 +14,7 @@ const program = join(root, 'src/cli/merestone.js');
 const script = join(root, 'scripts/merestone');
 const SIGUSR1 = 10;
 
-/** Whoever reaches V8's inspector reads the private key and runs code: there is no way to one. */
+/** Anyone who reaches V8's inspector can read the private key and run code, so it can't be opened. */
 describe('V8’s inspector', () => {
   let site: Site;
   before(async () => {

@@ -38,7 +38,7 @@ ${plantDevice('unit-1', 1, 'plant')}`);
       assert.ok(warned.length > 0, 'the log says nothing');
 
       await broker.setAcl(mosquittoAcl);
-      // A denied client pauses for up to a minute; connecting anew ends the pause, as it would after any outage.
+      // A denied client pauses for up to a minute; reconnecting ends the pause, as it would after any outage.
       // Stopped and not killed: on 3.1.1 nothing would tell that the broker forgot who had subscribed.
       await broker.stop();
       await broker.start();

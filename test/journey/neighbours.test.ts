@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { GatewayStatus, SiloStatus } from '../../src/status/status.ts';
 import {
-  isolatePlagues,
+  isolateFaults,
   Neighbourhood,
   noisyLine,
   noisySilo,
-  type Plague,
+  type Fault,
   quietSilo,
-  sitePlagues,
+  siteFaults,
 } from '../support/neighbours.ts';
 import { whyNoFaultyDisk } from '../support/neighbour-faults.ts';
 import { isolations } from '../support/site.ts';
@@ -17,8 +17,8 @@ import { until } from '../support/until.ts';
 /** 20 samples of each of the quiet tenant’s eight devices, which are read every 100 ms. */
 const samplesDuring = 160;
 
-/** What shows that the plague has broken out: a silo that is not touched by it proves nothing. */
-const symptom: Record<Plague, (status: GatewayStatus) => boolean> = {
+/** Proves that the fault has an effect: a test without one would show nothing. */
+const symptom: Record<Fault, (status: GatewayStatus) => boolean> = {
   flood: (status) => siloOf(status, noisySilo).samples.received > 2000,
   'blocked broker': (status) => siloOf(status, noisySilo).spool!.batches > 20,
   'full spool': (status) => siloOf(status, noisySilo).spool!.dropped > 0,
@@ -56,13 +56,13 @@ function siloOf({ silos }: GatewayStatus, name: string): SiloStatus {
 }
 
 const cases = isolations.flatMap((isolation) =>
-  [...sitePlagues, ...isolatePlagues].map((fault) => ({ isolation, fault })),
+  [...siteFaults, ...isolateFaults].map((fault) => ({ isolation, fault })),
 );
 
-describe('a tenant whose neighbour', () => {
+describe('quiet tenant beside a faulty one', () => {
   for (const { isolation, fault } of cases) {
     const skip = fault.endsWith('disk') && whyNoFaultyDisk;
-    it(`has the plague loses nothing and is not disturbed (${isolation}, ${fault})`, { skip }, async () => {
+    it(`loses no sample and keeps its session (${isolation}, ${fault})`, { skip }, async () => {
       await using neighbourhood = await Neighbourhood.create(isolation);
       let samples = 0;
       let lineSamples = 0;
@@ -74,11 +74,11 @@ describe('a tenant whose neighbour', () => {
         return (samples += arrivals.samples);
       };
       await until(() => arrived() > 80, 'the quiet tenant’s samples');
-      await neighbourhood.breakOut(fault);
+      await neighbourhood.inject(fault);
       samples = 0;
       lineSamples = 0;
       await until(() => arrived() > samplesDuring, 'the quiet tenant’s samples meanwhile', 60_000);
-      await until(async () => symptom[fault](await neighbourhood.status()), 'the plague', 60_000);
+      await until(async () => symptom[fault](await neighbourhood.status()), 'an effect of the fault', 60_000);
       await until(() => arrived() > 0 && lineSamples > 2, 'the quiet tenant’s samples of the shared line');
       const quiet = siloOf(await neighbourhood.status(), quietSilo);
       arrived();

@@ -320,7 +320,7 @@ describe('a reload', () => {
     assert.deepEqual([removed['by'], removed['changes']], ['signal', ['removed']]);
   });
 
-  it('is nothing that a stranger on the box could ask for', {
+  it('is refused to another user of the box', {
     skip: isRoot ? false : 'needs root',
   }, async () => {
     const authority = await createAuthority('Test CA');

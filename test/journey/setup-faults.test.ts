@@ -11,7 +11,7 @@ import { StockSystem, systemNode, whyNoNpm } from '../support/stock-system.ts';
 
 const isRoot = process.getuid?.() === 0;
 const needsRoot = isRoot ? false : 'needs root';
-const nobody = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+const asNobody = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
 /** A Node of the system that is too old. */
 const oldNode = '#!/bin/sh\necho Node 24 or newer is needed, this is 18.19.0; exit 69\n';
 const demo = ['./scripts/demo', '--seconds', '1'];
@@ -70,7 +70,7 @@ describe('what a set-up says that can not work', () => {
     it('gives another user’s checkout', { skip: needsRoot }, async () => {
       system.program('npm', '#!/bin/sh\necho 9.2.0\n');
       await assertSays(
-        await system.run(demo, { prefix: nobody, env: { HOME: system.path('home') } }),
+        await system.run(demo, { prefix: asNobody, env: { HOME: system.path('home') } }),
         77,
         /^nobody may not write .*\/merestone, which belongs to root\. Run this as that user, or clone/,
       );
@@ -274,7 +274,7 @@ describe('what a set-up says that can not work', () => {
       );
     };
     const run = (): Promise<CommandResult> =>
-      system.run(install, { prefix: nobody, env: { TMPDIR: system.path('home') } });
+      system.run(install, { prefix: asNobody, env: { TMPDIR: system.path('home') } });
 
     it('there is no apt-get', async () => {
       system.program('dpkg-query', '#!/bin/sh\nexit 1\n');

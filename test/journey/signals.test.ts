@@ -8,7 +8,7 @@ import { Site, siloEntry } from '../support/site.ts';
 describe('a daemon that stops', () => {
   for (const change of ['', '# another line\n', 'devices: [nonsense]\n']) {
     const file = change === '' ? 'the same' : change.trim();
-    it(`ends, and begins nothing anew, whatever it is told meanwhile (SIGHUP; ${file})`, async () => {
+    it(`ends without starting anything again, even on SIGHUP meanwhile (${file})`, async () => {
       await using site = await Site.create(await createAuthority('Test CA'));
       await site.issueGateway('north', 'acme');
       await site.configure(`silos:\n${siloEntry('north', 'mqtts://127.0.0.1:1')}`);

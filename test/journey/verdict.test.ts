@@ -42,7 +42,7 @@ const device = (
 const register = (address: number, more = ''): string =>
   `{ name: flow, table: holding, address: ${address}, type: uint16${more} }`;
 
-interface Scene {
+interface VerdictSite {
   site: Site;
   base: string;
 }
@@ -50,7 +50,7 @@ interface Scene {
 describe('all is well, or not: the same everywhere', { concurrency: true }, () => {
   let authority: Authority;
   let broker: Mosquitto;
-  /** It grants `unread` all and everybody else nothing, and nobody listens there. */
+  /** It grants `unread` all and every other silo nothing, and has no subscriber. */
   let deafBroker: Mosquitto;
   let closing: ScriptedBroker;
   const closed: (() => unknown)[] = [];
@@ -82,7 +82,7 @@ describe('all is well, or not: the same everywhere', { concurrency: true }, () =
     site: Site,
     silos: string[],
     body: (plantPort: number) => Promise<string>,
-  ): Promise<Scene> {
+  ): Promise<VerdictSite> {
     const plantPort = await startPlantProcess(site, 4);
     const entries: string[] = [];
     for (const name of silos) {
@@ -106,7 +106,7 @@ describe('all is well, or not: the same everywhere', { concurrency: true }, () =
   }
 
   /** Waits until health has a reason for each of these, and no more of that weight; then asks everywhere. */
-  async function settled({ site, base }: Scene, verdict: string, reasons: RegExp[]): Promise<Outlets> {
+  async function settled({ site, base }: VerdictSite, verdict: string, reasons: RegExp[]): Promise<Outlets> {
     await eventually(
       `${verdict}: ${reasons.join()}`,
       async () => {
@@ -165,7 +165,7 @@ ${device('wrong', 4, 'plant', 'held', register(1, ', max: 10'))}${three.join('')
     );
   });
 
-  it('failing where a broker refuses every batch, nobody subscribes, or it hangs up on them', async () => {
+  it('failing if a broker refuses every batch, has no subscriber, or hangs up on them', async () => {
     await using site = await Site.create(authority);
     const silos = ['denied', 'unread', 'closing'];
     const model = await start(

@@ -68,7 +68,7 @@ function everyTypeAndOrder(table: 'holding' | 'input'): RegisterMap {
   let address = mapFrom;
   for (const [index, { type, bytes, expected, more }] of specimens.entries()) {
     for (const byteOrder of orders) {
-      // The characters of a string stand in the order of its registers, whatever the order in a number.
+      // A string's characters follow the order of its registers, for any order of words in a number.
       for (const wordOrder of type === 'string' ? (['big'] as const) : orders) {
         const name = `${table}_${type}_${index}_${byteOrder}_${wordOrder}`;
         const extra = more === undefined ? '' : `, ${more}`;

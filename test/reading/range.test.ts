@@ -44,7 +44,7 @@ describe('a range', () => {
     );
   });
 
-  it('without ends is none', () => assert.equal(compileRange({}), undefined));
+  it('without ends is undefined', () => assert.equal(compileRange({}), undefined));
 
   it('says what is outside of it, and how many more', () => {
     const voltage = { name: 'voltage_l1', unit: 'V', min: 0, max: 1000 };

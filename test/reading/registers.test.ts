@@ -113,7 +113,7 @@ describe('numbers in registers', () => {
     assert.equal(decode({ type: 'float64', scale: 1000 }, large), undefined);
   });
 
-  it('reads BCD, and has no value where a digit is none', () => {
+  it('reads BCD, and has no value for an invalid digit', () => {
     assert.equal(decode({ type: 'bcd16' }, [0x12, 0x34]), 1234);
     assert.equal(decode({ type: 'bcd16' }, [0x00, 0x00]), 0);
     assert.equal(decode({ type: 'bcd16' }, [0x12, 0x3a]), undefined);
@@ -243,7 +243,7 @@ describe('invalid markers', () => {
     });
   }
 
-  it('are looked for in the raw registers, whatever their order', () => {
+  it('are looked for in the raw registers, in any order', () => {
     const format = { type: 'int32', invalid: ['int-min'], wordOrder: 'little', byteOrder: 'little' } as const;
     assert.equal(decode(format, [0x00, 0x00, 0x00, 0x80]), undefined);
   });

@@ -9,7 +9,7 @@ import {
   type IssuedCertificate,
 } from '../../src/simulator/certificate-authority.ts';
 
-describe('broker with a wall', () => {
+describe('simulated broker with topics per certificate', () => {
   let authority: Authority;
   let broker: Broker;
   let acme: IssuedCertificate;
@@ -81,7 +81,7 @@ describe('broker with a wall', () => {
       const heard: string[] = [];
       reader.on('message', (topic) => heard.push(topic));
       const writer = await connected(acme, { reconnectPeriod: 0 });
-      writer.publish(topic, 'intruder', { qos: 1 });
+      writer.publish(topic, 'attacker', { qos: 1 });
       await closed(writer);
       const own = await connected(borealis);
       await own.publishAsync('t/borealis/borealis_gw-0001/telemetry', 'owner', { qos: 1 });
@@ -114,7 +114,7 @@ describe('broker with a wall', () => {
     assert.equal(grant?.qos, 1);
   });
 
-  it('lets nobody in whose will would be published as another', async () => {
+  it('refuses a client whose will is for another certificate’s topic', async () => {
     const topic = 't/borealis/borealis_gw-0001/status';
     const client = connect(acme, {
       reconnectPeriod: 0,
@@ -124,7 +124,7 @@ describe('broker with a wall', () => {
     assert.deepEqual(refusals, [{ tenant: 'acme', gateway: 'acme_gw-0001', action: 'will', topic }]);
   });
 
-  it('lets nobody in without a certificate, or with one that names no tenant', async () => {
+  it('refuses a client without a certificate, or with one that names no tenant', async () => {
     const nameless = await authority.issue({ commonName: 'acme_gw-0001' });
     const foreign = await (await createAuthority('Other CA')).issue({
       organization: 'acme',

@@ -28,7 +28,7 @@ const importPattern = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)'(\.[^']+)'/g;
 
 /**
  * Imports against the direction of the house, as `src/a/x.ts imports src/b/y.ts`. `sources` maps paths
- * (from the project's root, `src/…`) to texts. `cli` may import everything and be imported by nobody.
+ * (from the project's root, `src/…`) to texts. `cli` may import every room, and no room may import it.
  */
 export function importViolations(sources: ReadonlyMap<string, string>): string[] {
   const violations: string[] = [];

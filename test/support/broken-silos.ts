@@ -33,7 +33,7 @@ const server = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] };
 
 /** All of them, each made for real; brokers end with the site. */
 export async function brokenSilos(site: Site): Promise<BrokenSilo[]> {
-  // It lets `unread` write, and nobody else; nobody listens.
+  // It lets only `unread` write, and has no subscriber.
   const deaf = await brokerOf(site, { acl: ['user unread_gw-0001', 'topic readwrite t/#'] });
   const silos = [
     ...(await brokenBrokers(site, deaf)),
@@ -115,7 +115,7 @@ async function brokenNetwork(site: Site): Promise<BrokenSilo[]> {
 
 /** Certificates that are good here and not there. */
 async function refusedByBroker(site: Site): Promise<BrokenSilo[]> {
-  const otherUsers = await createAuthority('Strangers CA');
+  const otherUsers = await createAuthority('Other users CA');
   const foreign = await brokerOf(site, { clientCa: otherUsers.certificatePem });
   await site.issueGateway('unknown-ca', 'unknown-ca');
   // A CA that was renewed with its old key: here the new certificate is known, there the old one, which has ended.

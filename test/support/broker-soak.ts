@@ -118,7 +118,7 @@ class BrokerLife {
     if (what === 'check') await this.#check();
   }
 
-  /** The limit is lifted for good, and everything has to come. */
+  /** The limit is removed, and every batch must arrive. */
   async settle(): Promise<void> {
     await this.#setLimit(Infinity, 'restart');
     await until(() => this.#isEmpty(), 'the spool is empty', settleMs).catch((error: Error) => {
@@ -200,7 +200,7 @@ class BrokerLife {
     this.#silo = await this.#open(fed);
   }
 
-  /** What the silo counts as accepted has arrived, whatever the limit is now. */
+  /** What the silo counts as accepted has arrived, under any limit. */
   async #check(): Promise<void> {
     const accepted = this.#acceptedBefore + this.#silo.accepted;
     const arrived = (): number =>
@@ -208,7 +208,7 @@ class BrokerLife {
     await until(() => arrived() >= accepted, `${accepted} accepted batches have arrived`);
   }
 
-  /** A quarter of an hour passes each time, and a person asks for what is quarantined until there is none. */
+  /** Lets a quarter of an hour pass each time, and retries quarantined batches until there are none. */
   async #isEmpty(): Promise<boolean> {
     await this.#silo.retry('ada');
     const retried = this.#silo.log.findLast(

@@ -57,7 +57,7 @@ export class Cluster implements AsyncDisposable {
 }
 
 async function strange(): Promise<ReturnType<typeof createTlsServer>> {
-  const otherUser = await createAuthority('Stranger CA');
+  const otherUser = await createAuthority('Other CA');
   const own = await otherUser.issue({ commonName: 'broker', server: { dnsNames: ['cluster.example'] } });
   return createTlsServer({ cert: own.certificatePem, key: own.privateKeyPem });
 }

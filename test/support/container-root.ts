@@ -12,12 +12,12 @@ const unread = ['doc', 'man', 'locale', 'info'].map((part) => `--dpkgopt=path-ex
 const options = ['--quiet', '--variant=essential', `--include=${packages.join(',')}`, ...unread, suite];
 /**
  * mmdebstrap mounts /proc, /sys and parts of /dev below the folder, and minds no SIGTERM. In namespaces of its own it
- * is gone at once with whoever started it, its mounts with it: whoever removes the folder removes nothing else.
+ * is gone at once with the process that started it, its mounts with it: removing the folder removes nothing else.
  */
 const alone = 'setpriv --pdeathsig=KILL unshare --mount --mount-proc --pid --fork --kill-child'.split(' ');
 /** 25 s here; a slow mirror is no reason to wait for ever. */
 const buildMsMax = 150_000;
-const draftMsMax = 3_600_000;
+const partialMsMax = 3_600_000;
 
 /**
  * The folder of a small Debian with systemd, 130 MB. It is made once, from Debian's mirror, and kept for the next
@@ -30,9 +30,9 @@ export function debianRoot(): string {
   if (existsSync(root)) return root;
   mkdirSync(cache, { recursive: true });
   removeForgotten(cache);
-  const draft = mkdtempSync(join(cache, 'draft-'));
+  const partial = mkdtempSync(join(cache, 'partial-'));
   try {
-    const made = join(draft, 'root');
+    const made = join(partial, 'root');
     const { status, stderr, error } = spawnSync(
       alone[0]!,
       [...alone.slice(1), 'mmdebstrap', ...options, made],
@@ -40,7 +40,7 @@ export function debianRoot(): string {
         encoding: 'utf8',
         timeout: buildMsMax,
         killSignal: 'SIGKILL',
-        env: { ...process.env, TMPDIR: draft },
+        env: { ...process.env, TMPDIR: partial },
       },
     );
     if (status !== 0) throw new Error(`mmdebstrap: ${error?.message ?? stderr.trim().split('\n').at(-1)}`);
@@ -48,14 +48,14 @@ export function debianRoot(): string {
     if (!existsSync(root)) renameSync(made, root);
     return root;
   } finally {
-    rmSync(draft, { recursive: true, force: true });
+    rmSync(partial, { recursive: true, force: true });
   }
 }
 
-/** Drafts of runs that were killed. */
+/** Removes partial roots of runs that were killed. */
 function removeForgotten(cache: string): void {
-  for (const name of readdirSync(cache).filter((name) => name.startsWith('draft-'))) {
+  for (const name of readdirSync(cache).filter((name) => name.startsWith('partial-'))) {
     const path = join(cache, name);
-    if (Date.now() - statSync(path).mtimeMs > draftMsMax) rmSync(path, { recursive: true, force: true });
+    if (Date.now() - statSync(path).mtimeMs > partialMsMax) rmSync(path, { recursive: true, force: true });
   }
 }

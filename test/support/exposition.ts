@@ -12,7 +12,7 @@ export interface Family {
   series: Series[];
 }
 
-/** Throws on a line that is none; a family that has no series, or no type, is one all the same. */
+/** Throws on an invalid line; a family without series, or without type, counts too. */
 export function parseExposition(text: string): Family[] {
   const families = new Map<string, Family>();
   const family = (name: string): Family => {

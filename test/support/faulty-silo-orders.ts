@@ -1,8 +1,8 @@
 import type { WatchdogThresholds } from '../../src/silo/host/watchdog.ts';
 
-/** A silo that can be driven mad, behind either wall, and how long its warden bears with it. */
-export const possessedEntry = new URL('./faulty-silo.ts', import.meta.url);
-export const plaguePatience: WatchdogThresholds = {
+/** The entry of a silo that can be given a fault, on a thread or in a process, and the thresholds of its watchdog. */
+export const faultySiloEntry = new URL('./faulty-silo.ts', import.meta.url);
+export const faultySiloThresholds: WatchdogThresholds = {
   memoryMeasurementsMax: 5,
   cpuMeasurementsMax: 60,
   silenceMaxMs: 5000,

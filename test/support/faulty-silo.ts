@@ -1,15 +1,15 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import '../../src/silo/tenant/worker.ts';
-import type { IsolatePlague } from './neighbours.ts';
+import type { IsolateFault } from './neighbours.ts';
 
 /**
- * A real silo that goes mad at a word, in the midst of its work. The word comes by a way that no silo of ours has.
+ * A real silo that gets a fault on command, while it works. The command comes by a channel that no real silo has.
  */
 const kept: unknown[] = [];
 
-const plagues: Record<IsolatePlague, () => void> = {
+const faults: Record<IsolateFault, () => void> = {
   crash: () => {
-    throw new Error('gone mad');
+    throw new Error('injected fault');
   },
   'heap leak': () => {
     for (let count = 0; count < 5000; count += 1) kept.push(Array.from({ length: 100 }, () => ({ count })));
@@ -22,14 +22,14 @@ const plagues: Record<IsolatePlague, () => void> = {
   },
 };
 
-const channel = new BroadcastChannel('plague');
+const channel = new BroadcastChannel('fault');
 channel.addEventListener(
   'message',
   (event) => {
-    const { data } = event as unknown as { data: IsolatePlague };
-    setInterval(plagues[data], 20);
+    const { data } = event as unknown as { data: IsolateFault };
+    setInterval(faults[data], 20);
   },
-  // The word is said again and again, for those that were not yet born.
+  // The command is repeated, for silos that had not started yet.
   { once: true },
 );
 channel.unref();

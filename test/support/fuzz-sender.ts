@@ -1,4 +1,4 @@
-/** The hostile tenant, in a thread of its own, so that what it costs to make nonsense delays nobody who measures. */
+/** The hostile tenant, in a thread of its own, so that making nonsense delays no measurement. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { connectAsync } from 'mqtt';
@@ -24,7 +24,7 @@ const signer = createSigner(leaf, [leaf], createPrivateKey(key));
 const fuzz = new StreamFuzz(origin, (claims) => signer.sign(claims), order.seed, order.bytesMax);
 const client = await connectAsync(order.url, { protocolVersion: 5, ca: order.ca, cert, key });
 
-/** Each message asks for so many, and is answered when the broker has them. */
+/** Each message asks for a number of them, and is answered when the broker has them. */
 parentPort!.on('message', (count: number) => {
   void (async () => {
     for (let sent = 0; sent < count; sent++) {

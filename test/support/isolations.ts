@@ -14,11 +14,11 @@ const merestone = join(import.meta.dirname, '../../src/cli/merestone.js');
 const rogueEntry = new URL('./rogue-silo.ts', import.meta.url);
 const realEntry = new URL('../../src/silo/tenant/worker.ts', import.meta.url);
 
-/** Stands in the environment of a silo's process, and is nothing that its isolate should see. */
+/** In the environment of a silo's process; its isolate must not see it. */
 const processSecret = 'of the process alone';
 
-/** A test has less of it than a gateway. */
-export const patience: WatchdogThresholds = {
+/** Lower than a gateway's, so that a test need not wait. */
+export const watchdogThresholds: WatchdogThresholds = {
   memoryMeasurementsMax: 2,
   cpuMeasurementsMax: 3,
   silenceMaxMs: 3000,
@@ -53,7 +53,7 @@ export class SiloProcess implements AsyncDisposable {
       socket,
       String(gatewayUid),
       entry.href,
-      JSON.stringify(patience),
+      JSON.stringify(watchdogThresholds),
     ];
     return new SiloProcess(words, uid);
   }
@@ -97,28 +97,33 @@ export class SiloProcess implements AsyncDisposable {
   }
 }
 
-/** A wall to put a silo behind, and what has to be ended with it. */
-export interface Wall extends AsyncDisposable {
+/** How to open a silo's isolate, and the process to end with it. */
+export interface IsolatedSilo extends AsyncDisposable {
   open: OpenIsolate;
   process?: SiloProcess;
 }
 
 const entries = { real: realEntry, rogue: rogueEntry };
 
-/** Each kind of wall, with a real silo or a mad one behind it. */
-export const walls = {
-  async thread(silo: keyof typeof entries): Promise<Wall> {
+/** Each kind of isolation, with a real silo or a faulty one. */
+export const isolatedSilos = {
+  async thread(silo: keyof typeof entries): Promise<IsolatedSilo> {
     const entry = entries[silo];
     return {
       open: ({ options }, clock, _logger, listener) =>
         new ThreadIsolate(
-          { name: options.name, limits: limitsOf(options), clock, rogue: { entry, thresholds: patience } },
+          {
+            name: options.name,
+            limits: limitsOf(options),
+            clock,
+            rogue: { entry, thresholds: watchdogThresholds },
+          },
           listener,
         ),
       async [Symbol.asyncDispose]() {},
     };
   },
-  async process(silo: keyof typeof entries): Promise<Wall> {
+  async process(silo: keyof typeof entries): Promise<IsolatedSilo> {
     const process = SiloProcess.rogue(undefined, undefined, entries[silo]);
     await process.start();
     return {
@@ -129,4 +134,4 @@ export const walls = {
   },
 } as const;
 
-export type WallKind = keyof typeof walls;
+export type IsolationKind = keyof typeof isolatedSilos;

@@ -103,7 +103,7 @@ export class KeptEvidence {
     this.end();
   }
 
-  /** A copy for whoever tampers with it. */
+  /** A copy for a test that tampers with it. */
   copyTo(folder: string): TamperedEvidence {
     rmSync(folder, { recursive: true, force: true });
     cpSync(this.folder, folder, { recursive: true });
@@ -111,7 +111,7 @@ export class KeptEvidence {
   }
 }
 
-/** Evidence in the hands of somebody who knows its format, and has no key. */
+/** Evidence in the hands of an attacker who knows its format, and has no key. */
 export class TamperedEvidence {
   readonly folder: string;
 
@@ -131,7 +131,7 @@ export class TamperedEvidence {
     rmSync(this.path(origin, name), { recursive: true });
   }
 
-  /** Changes the lines of one month and works out anew what follows from the line before. */
+  /** Changes the lines of one month and recomputes what follows from the line before. */
   rewrite(origin: Origin, name: string, change: (lines: Line[]) => Line[], chained = true): void {
     const path = this.path(origin, name);
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n');

@@ -1,4 +1,4 @@
-/** Publishes a message of so many bytes, retained, in a thread of its own: who measures beside it is not held up. */
+/** Publishes a retained message of the given size, in a thread of its own, so that it delays no measurement. */
 import { workerData } from 'node:worker_threads';
 import { connectAsync } from 'mqtt';
 

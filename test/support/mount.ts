@@ -42,7 +42,7 @@ export function whyNoDisk(kind: FileSystem): string | undefined {
   return missing === undefined ? undefined : `needs ${missing} (Debian: xfsprogs, e2fsprogs)`;
 }
 
-/** A spool that is closed after its disk is gone writes itself anew: what it leaves goes with the process. */
+/** A spool that is closed after its disk is gone writes its files again: they are removed with the process. */
 const parents = new Set<string>();
 process.once('exit', () => {
   for (const parent of parents) rmSync(parent, { recursive: true, force: true });
@@ -104,7 +104,7 @@ function run(command: string, args: readonly string[]): void {
   execFileSync(command, args, { stdio: 'pipe', env });
 }
 
-/** Documentation/block/stat.rst: the seventh number, in sectors of 512 bytes whatever the device's are. */
+/** Documentation/block/stat.rst: the seventh number, in sectors of 512 bytes for every device. */
 const sectorBytes = 512;
 
 function sectorsWritten(path: string): number {

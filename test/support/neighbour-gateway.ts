@@ -7,11 +7,11 @@ import { openIsolate, type OpenIsolate } from '../../src/silo/host/open-isolate.
 import { ThreadIsolate } from '../../src/silo/host/thread-isolate.ts';
 import { limitsOf } from '../../src/silo/host/watchdog.ts';
 import { type GatewayAnswer, type GatewayWord, noisySilo } from './neighbours.ts';
-import { plaguePatience, possessedEntry } from './faulty-silo-orders.ts';
+import { faultySiloThresholds, faultySiloEntry } from './faulty-silo-orders.ts';
 
 /**
- * The daemon's gateway with a silo that can be driven mad, where that is a thread: CONFIG. Over IPC it is told with
- * what, and asked how it is; SIGTERM ends it.
+ * The daemon's gateway with a silo that can be given a fault, if that is a thread: CONFIG. Over IPC it gets the fault,
+ * and answers with its status; SIGTERM ends it.
  */
 const open: OpenIsolate = (startMessage, clock, logger, listener) => {
   const { options } = startMessage;
@@ -22,7 +22,7 @@ const open: OpenIsolate = (startMessage, clock, logger, listener) => {
       name: options.name,
       limits: limitsOf(options),
       clock,
-      rogue: { entry: possessedEntry, thresholds: plaguePatience },
+      rogue: { entry: faultySiloEntry, thresholds: faultySiloThresholds },
     },
     listener,
   );
@@ -31,7 +31,7 @@ const open: OpenIsolate = (startMessage, clock, logger, listener) => {
 };
 
 let fault: string | undefined;
-const channel = new BroadcastChannel('plague');
+const channel = new BroadcastChannel('fault');
 const spread = (): void => channel.postMessage(fault);
 
 const read = await readConfig(process.argv[2]!);
@@ -43,7 +43,7 @@ const logger = createLogger((record) => {
 const gateway = new Gateway(read.options, { clock: systemClock, logger, openIsolate: open });
 
 process.on('message', (word: GatewayWord) => {
-  if (word.kind === 'plague') {
+  if (word.kind === 'fault') {
     ({ fault } = word);
     spread();
   } else {

@@ -18,12 +18,12 @@ export const noisySilo = 'north';
 export const quietSilo = 'south';
 const noisyOrigin = { tenant: 'acme', gateway: 'acme_gw-0001' };
 
-/** What happens inside the noisy tenant's isolate. */
-export const isolatePlagues = ['crash', 'heap leak', 'buffer leak', 'endless loop'] as const;
-export type IsolatePlague = (typeof isolatePlagues)[number];
+/** Faults inside the noisy tenant's isolate. */
+export const isolateFaults = ['crash', 'heap leak', 'buffer leak', 'endless loop'] as const;
+export type IsolateFault = (typeof isolateFaults)[number];
 
-/** And what it brings along from outside. */
-export const sitePlagues = [
+/** Faults around it. */
+export const siteFaults = [
   'flood',
   'blocked broker',
   'full spool',
@@ -33,14 +33,14 @@ export const sitePlagues = [
   'failing disk',
   'endless measurement',
 ] as const;
-export type SitePlague = (typeof sitePlagues)[number];
+export type SiteFault = (typeof siteFaults)[number];
 
-export type Plague = IsolatePlague | SitePlague;
+export type Fault = IsolateFault | SiteFault;
 
-export type GatewayWord = { kind: 'plague'; fault: IsolatePlague } | { kind: 'status' };
+export type GatewayWord = { kind: 'fault'; fault: IsolateFault } | { kind: 'status' };
 export type GatewayAnswer = { kind: 'ready' } | { kind: 'status'; status: GatewayStatus };
 
-/** What of the quiet tenant arrived at its backend. */
+/** Samples of the quiet tenant at its backend. */
 export interface Arrivals {
   samples: number;
   /** Of those, from the sensor on the serial line that both tenants share. */
@@ -55,18 +55,18 @@ const floodUnits = 40;
 const quietUnits = 8;
 
 /**
- * Two tenants on one gateway, both behind one kind of wall, each with a broker of its own, both with devices on one
- * bus. The noisy one also has
- * a bus to flood and one with hostile devices, which are dead until their plague breaks out.
+ * Two tenants on one gateway, both with one kind of isolation, each with a broker of its own, both with devices on one
+ * bus. The noisy one also has a bus to flood and one with hostile devices, which are dead until their fault is
+ * injected.
  */
 export class Neighbourhood implements AsyncDisposable {
   readonly #site: Site;
   readonly #noisyBroker: Mosquitto;
-  /** Of the noisy silo's state, where this machine can make one. */
+  /** Disk of the noisy silo's state, if this machine can make one. */
   readonly #noisyDisk: Disk | undefined;
   readonly #subscriber: MqttClient;
   readonly #gateway: ChildProcess;
-  /** Where the noisy silo is a process of its own. */
+  /** Set if the noisy silo is a process of its own. */
   readonly #noisyProcess: ChildProcess | undefined;
   readonly #floodPort: number;
   readonly #hostile: { server: Server; port: number };
@@ -165,8 +165,8 @@ export class Neighbourhood implements AsyncDisposable {
     return arrivals;
   }
 
-  /** Breaks out, and lasts until the neighbourhood ends. */
-  async breakOut(fault: Plague): Promise<void> {
+  /** Injects a fault, which lasts until the neighbourhood ends. */
+  async inject(fault: Fault): Promise<void> {
     switch (fault) {
       case 'flood':
         await startPlantProcess(this.#site, floodUnits, this.#floodPort);
@@ -192,8 +192,8 @@ export class Neighbourhood implements AsyncDisposable {
       case 'heap leak':
       case 'buffer leak':
       case 'endless loop':
-        if (this.#noisyProcess !== undefined) this.#noisyProcess.send(fault satisfies IsolatePlague);
-        else this.#gateway.send({ kind: 'plague', fault } satisfies GatewayWord);
+        if (this.#noisyProcess !== undefined) this.#noisyProcess.send(fault satisfies IsolateFault);
+        else this.#gateway.send({ kind: 'fault', fault } satisfies GatewayWord);
     }
   }
 
@@ -207,7 +207,7 @@ export class Neighbourhood implements AsyncDisposable {
     for (const { device, ts, values } of (JSON.parse(payload.toString()) as TelemetryBatch).samples) {
       const count = values['requests'];
       this.#arrivals.samples += 1;
-      // A dialogue on a machine that is too busy may run out of time: what the line brings is a matter of its rate.
+      // A dialogue on a busy machine may time out: the serial line is judged by its rate.
       if (device === quietLine) {
         this.#arrivals.lineSamples += 1;
         continue;

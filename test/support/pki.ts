@@ -72,7 +72,7 @@ export interface Holder {
   keys: webcrypto.CryptoKeyPair;
 }
 
-/** Makes exactly this certificate, self-signed where nobody issues it. */
+/** Makes exactly this certificate, self-signed without an issuer. */
 export async function makeCertificate(shape: Shape = {}, issuer?: Holder): Promise<Holder> {
   const algorithm = keyKinds[shape.key ?? 'p256'];
   const keys = shape.keys ?? (await generateKeys(algorithm));

@@ -8,7 +8,7 @@ export function inOrder(bytes: Uint8Array, byteOrder: Order, wordOrder: Order): 
   return Uint8Array.from(words.flatMap((word) => (byteOrder === 'little' ? word.toReversed() : word)));
 }
 
-/** The bytes that `write` puts into so many. */
+/** The bytes that `write` puts into a buffer of this size. */
 export function bytesOf(size: number, write: (view: DataView) => void): Uint8Array {
   const view = new DataView(new ArrayBuffer(size));
   write(view);

@@ -3,19 +3,19 @@ import type { ToSilo } from '../../src/silo/protocol.ts';
 import { siloStatus } from './status.ts';
 
 /**
- * A silo gone mad, in place of the real one's entry: its label says how. It says something every 50 ms, as a real
- * one does every second, until it is asked to take leave.
+ * A faulty silo in place of the real one's entry: its label names the fault. It sends a message every 50 ms, as a real
+ * one does every second, until it is asked to stop.
  */
 const port = parentPort!;
 const kept: unknown[] = [];
 const status = (more: object): void => port.postMessage({ type: 'status', status: siloStatus('liar', more) });
 
-const madness: Record<string, () => void> = {
+const faults: Record<string, () => void> = {
   sane: () => status({}),
-  // Its door is what speaks for it.
+  // Only its server answers for it.
   mute: () => {},
   crash: () => {
-    throw new Error('gone mad');
+    throw new Error('injected fault');
   },
   'heap-leak': () => {
     for (let count = 0; count < 1000; count += 1) kept.push(Array.from({ length: 100 }, () => ({ count })));
@@ -25,7 +25,7 @@ const madness: Record<string, () => void> = {
     kept.push(Buffer.alloc(4_000_000, 1));
     status({});
   },
-  // V8 ends the whole process where one allocation is larger than the heap may be.
+  // V8 ends the whole process if one allocation is larger than the heap limit.
   'huge-array': () => {
     const huge: number[] = [];
     huge.length = 30_000_000;
@@ -92,7 +92,7 @@ port.on('message', (message: ToSilo) => {
     const fields = { kind: message.act.kind, details: JSON.stringify(message.act.details) };
     port.postMessage({ type: 'log', level: 'info', event: 'recorded', fields });
   }
-  if (message.type === 'start') setInterval(madness[message.startMessage.options.name]!, 50);
+  if (message.type === 'start') setInterval(faults[message.startMessage.options.name]!, 50);
   if (message.type === 'stop') {
     port.postMessage({ type: 'log', level: 'info', event: 'taken', fields: { samples: taken } });
     port.postMessage({ type: 'stopped' });

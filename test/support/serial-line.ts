@@ -21,7 +21,7 @@ const toleranceMs = 1e-3;
 
 /**
  * An RS-485 line that keeps to its baud rate: a byte takes its time, a frame ends with 3.5 characters of
- * silence and no sooner, two who talk at once garble each other, and whoever talks at another rate or
+ * silence and no sooner, two devices that talk at once garble each other, and one that talks at another rate or
  * parity is heard as garbage. Works on any clock.
  */
 export class SimulatedLine {

@@ -35,7 +35,7 @@ export interface Measured {
 
 /**
  * A running `merestone consume` with state and evidence, behind a real Mosquitto as it is installed, shared by a
- * tenant that publishes a batch every few milliseconds and one that sends whatever StreamFuzz makes.
+ * tenant that publishes a batch every few milliseconds and one that sends what StreamFuzz makes.
  */
 export class SharedBackend implements AsyncDisposable {
   /** Of the consumer: the most memory that it had, bytes. */

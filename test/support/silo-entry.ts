@@ -1,4 +1,4 @@
-// A silo as a process of its own, spoken to over IPC, whose clock is ahead by so many ms: the first argument.
+// A silo as a process of its own, controlled over IPC, whose clock is ahead by the first argument in ms.
 import type { Clock } from '../../src/base/clock.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import type { FromSilo, ToSilo } from '../../src/silo/protocol.ts';
@@ -22,5 +22,5 @@ process.on('message', (message: ToSilo) => {
     await silo.start();
   });
 });
-// Whoever started it is gone.
+// The process that started it is gone.
 process.on('disconnect', () => process.exit());

@@ -23,7 +23,7 @@ export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloCha
     name: 'north',
     identity: { certificate: path('north.crt'), privateKey: path('north.key'), trust: path('ca.crt') },
     uplink: {
-      // Nobody listens there.
+      // No broker listens there.
       url: 'mqtts://127.0.0.1:1',
       ca: path('ca.crt'),
       protocol: '5',

@@ -3,7 +3,7 @@ import { createLogger, formatJson } from '../../src/base/logger.ts';
 import { serve } from '../../src/silo/process/server.ts';
 
 /**
- * `merestone silo` with another silo behind its door: SOCKET GATEWAY-UID ENTRY PATIENCE (JSON). Its log is on its
+ * `merestone silo` with another silo behind its socket: SOCKET GATEWAY-UID ENTRY THRESHOLDS (JSON). Its log is on its
  * standard output; SIGTERM ends it.
  */
 const [listen, gatewayUid, entry, thresholds] = process.argv.slice(2) as [string, string, string, string];

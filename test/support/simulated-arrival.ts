@@ -28,7 +28,7 @@ export const honest = { tenant: 'beta', gateway: 'beta_gw-0001' };
 
 const limits = { waitingBytesMax: 64e6, refusedBytesMax: 16e6, tenantRefusedBytesMax: 32e6 };
 
-/** After so many turns of the event loop with nothing in hand, nothing is to do. */
+/** After this many idle turns of the event loop, all work is done. */
 const idleTurns = 4;
 /** CPU time that a turn of the loop takes in which a message in hand only waits for the disk, ms. */
 const waitingTurnMs = 0.03;

@@ -105,7 +105,9 @@ export function simulateFieldbus(
   };
 }
 
-/** What the 200 registers of a unit hold: no register of another unit holds the same, so a value that went astray shows. */
+/**
+ * What the 200 registers of a unit hold: no register of another unit holds the same, so a value that went astray shows.
+ */
 export function contentOf(unitId: number, address: number): number {
   return unitId * 1000 + address;
 }
@@ -120,7 +122,7 @@ function imageOf(unitId: number): RegisterImage {
   return image;
 }
 
-/** `m1`, `m2`, … with the unit ids of their numbers, and so many registers from 0 on. */
+/** `m1`, `m2`, … with the unit ids of their numbers, and this many registers from 0 on. */
 export function meters(
   count: number,
   registers: number,

@@ -7,7 +7,7 @@ import type { Row } from '../../src/backend/row.ts';
 import { Daemon, RunningCommand } from './daemon.ts';
 
 /**
- * A customer's site in a folder of its own: certificates, one configuration, and whatever runs there. What
+ * A customer's site in a folder of its own: certificates, one configuration, and everything that runs there. What
  * was started or opened is given to `cleanUp` and ended with it, last first.
  */
 export class Site implements AsyncDisposable {
@@ -110,7 +110,7 @@ export class Site implements AsyncDisposable {
   }
 }
 
-/** The walls that a silo can be behind; a journey that both have to hold is made with each. */
+/** The kinds of isolation; a journey that must pass with both runs once with each. */
 export const isolations: readonly Isolation[] = ['thread', 'process'];
 
 /** A silo's entry in a configuration, with the files that `issueGateway` wrote. */

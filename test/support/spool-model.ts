@@ -23,7 +23,7 @@ export class ModelSpool {
     this.waiting.set(this.seq, this.payloads.at(-1)!);
   }
 
-  /** Eviction takes the oldest that nobody has leased, then the oldest. */
+  /** Eviction takes the oldest batch without a lease, then the oldest. */
   drop(count: number): void {
     const inOrder = [...this.waiting.keys()];
     const free = inOrder.filter((seq) => !this.leased.has(seq));

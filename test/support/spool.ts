@@ -39,7 +39,7 @@ function remove(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
 }
 
-/** A folder that is gone when the test is over, or its process: a spool closed later writes itself anew. */
+/** A folder that is gone when the test is over, or its process: a spool closed later writes its files again. */
 export function temporaryDirectory(t: { after: (done: () => void) => void }, parent = tmpdir()): string {
   const directory = mkdtempSync(join(parent, 'merestone-spool-'));
   directories.add(directory);

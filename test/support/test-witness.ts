@@ -13,7 +13,7 @@ import {
 } from '../../src/backend/tree/signed-note.ts';
 import { parseHead, type TreeHead } from '../../src/backend/tree/tree-head.ts';
 
-/** A witness as C2SP's tlog-witness describes it, in memory, over real HTTP, for whatever logs `key` signs. */
+/** A witness as C2SP's tlog-witness describes it, in memory, over real HTTP, for all logs that `key` signs. */
 export class TestWitness implements AsyncDisposable {
   readonly key: string;
   /** Its answers so far. */

@@ -3,14 +3,14 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /**
- * A dialogue on a wire as text, one step a line; `#` begins a comment.
+ * A dialogue on a line as text, one step a line; `#` begins a comment.
  *
  *     >> 01 03 00 0A 00 02 E4 09     what Merestone must send, byte for byte
  *     << 01 03 04 "AB" 00 01 0B C4   what the device sends: hex, or text in quotes as in JSON
  *     << +250ms 01 03                the same, so much later than the step before
  *     == {"values":{"a":1}}          what must come of it
  *
- * Whoever replays it plays the device; `expected` is for the test to compare.
+ * The replaying side plays the device; `expected` is for the test to compare.
  */
 export interface Transcript {
   steps: TranscriptStep[];

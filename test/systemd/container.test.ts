@@ -102,7 +102,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       );
     });
 
-    it('opens its spool to scripts/as-unit while it is stopped, and to nobody else', async () => {
+    it('opens its spool only to scripts/as-unit while it is stopped', async () => {
       await opensOffline('merestone', 'north', 'acme');
       await container.expect('systemctl', 'start', 'merestone');
       await installation.readings('acme', 'boiler');
@@ -282,7 +282,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
     it('lets a silo at nothing of another one, nor of the gateway', async () => {
       const south = await container.property(unitOf('south'), 'MainPID');
       const own = '/run/credentials/merestone-silo@north.service/identity_north.key';
-      const doors = [
+      const servers = [
         '/etc/merestone/merestone.yaml',
         '/etc/merestone/silos/south/south.key',
         '/run/credentials/merestone-silo@south.service/identity_south.key',
@@ -298,7 +298,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         `/proc/${south}/cwd/.`,
       ];
       assert.equal((await container.within(unitOf('north'), `cat ${own}`)).exitCode, 0);
-      for (const server of doors) {
+      for (const server of servers) {
         // It is there, for root: what follows is no slip of the pen.
         await container.expect('test', '-e', server);
         const read = `test -d ${server} && ls ${server} || { test -S ${server} && echo; } || cat ${server}`;
@@ -345,7 +345,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       for (const name of names) assert.deepEqual(await installation.seqHoles(tenants[name]), []);
     });
 
-    it('holds a silo that has a disk of its own to it, whatever runs in there', async () => {
+    it('limits a silo with a disk of its own to that disk, for any code in it', async () => {
       const [file, others] = ['/var/lib/merestone-silo/south/fill', '/var/lib/merestone-silo/north/fill'];
       const fill = await container.within(unitOf('south'), `head -c 100M /dev/zero > ${file}`);
       assert.notEqual(fill.exitCode, 0);

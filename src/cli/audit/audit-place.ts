@@ -72,7 +72,7 @@ function keysOf(options: SiloOptions, directory: string): AuditKeys | null {
   return { ...credentialsOf(options), directory: join(options.keyDirectory, owner), former };
 }
 
-/** The logs that are there, and those that are not any more while their head or their spool still is. */
+/** The existing logs, and missing ones whose head or spool still exists. */
 function logsIn(owner: string): string[] {
   const directory = auditDirectory(owner);
   const heads = globSync(auditHeadPath(directory)).map((path) => path.slice(0, -auditHeadPath('').length));

@@ -6,7 +6,7 @@ import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
 import type { Origin } from '../../messages/topic.ts';
 import type { AuditPlace } from './audit-place.ts';
 
-/** Opens the names in a log's entries; gives the entries as they are where no key here does. Throws Io. */
+/** Opens the names in a log's entries; returns the entries unchanged if no key here opens them. Throws Io. */
 export async function openNames(place: AuditPlace): Promise<(entry: AuditEntry) => AuditEntry> {
   const { directory, keys } = place;
   const origin = ownerOf(directory);
@@ -26,7 +26,7 @@ export function isUnopened(entry: AuditEntry): boolean {
   return typeof entry['sealed'] === 'string' && !namesOf(entry.kind).some((name) => name in entry);
 }
 
-/** As the log itself says; what was sealed for another does not open. */
+/** The identity that the log itself names; names sealed for another do not open. */
 function ownerOf(directory: string): Origin | undefined {
   const last = listSegments(directory).at(-1);
   const header = last && decodeEntry(readLines(last.path).lines[0] ?? Buffer.alloc(0))?.entry;

@@ -34,7 +34,7 @@ const command: Command<ShowArguments> = {
           type: 'number',
           default: 100,
           requiresArg: true,
-          describe: 'so many of each log, the newest',
+          describe: 'how many entries of each log, the newest',
         },
       }),
   handler: async (args) => {
@@ -57,7 +57,7 @@ const command: Command<ShowArguments> = {
 };
 export default command;
 
-/** Newest segment first, until there are enough; a damaged line is for `verify` to find. */
+/** Newest segment first, until there are enough entries; damaged lines are left to `verify`. */
 function readLast(directory: string, count: number, kinds: readonly string[]): AuditEntry[] {
   const found: AuditEntry[] = [];
   for (const { path } of listSegments(directory).toReversed()) {

@@ -9,7 +9,7 @@ import { auditPlaces, siloOption, type PlaceArguments } from './audit-place.ts';
 const command: Command<PlaceArguments & { trust: string | undefined }> = {
   command: 'verify [folder]',
   describe:
-    'whether an audit log is whole and unchanged, and signed by whom; what is wrong with it, and where',
+    'whether an audit log is whole and unchanged, and who signed it; what is wrong with it, and where',
   builder: (yargs) =>
     yargs
       .positional('folder', { type: 'string', describe: 'a log by itself, not by the configuration' })

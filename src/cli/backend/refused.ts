@@ -28,7 +28,7 @@ const refused: Command<RefusedArguments> = {
 export default refused;
 
 async function run({ state, json }: RefusedArguments & { json: boolean }): Promise<void> {
-  // A name that was mistyped must not become a file.
+  // A mistyped name must not create a file.
   if (!existsSync(state)) {
     throw new MerestoneError('FileNotFound', 'there is no state here', {
       subject: state,

@@ -10,7 +10,7 @@ const listedMax = 50;
 
 type Finding = Report['findings'][number];
 
-/** The report as a page for people; much in it is a sender's words. */
+/** The report as a page for people; much of its text comes from senders. */
 export function formatReport(found: Report): string {
   const report = plainDocument(found);
   const { tenant, from, to, damaged, certificates, epochs } = report;

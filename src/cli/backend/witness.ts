@@ -38,7 +38,7 @@ async function run({
 }: WitnessArguments & { json: boolean }): Promise<void> {
   const known = parsePublicKey(key, cosignatureType);
   if (known === undefined) {
-    throw new MerestoneError('Usage', `--key '${key}' is no witness's key`, {
+    throw new MerestoneError('Usage', `--key '${key}' is not a key of a witness`, {
       hint: 'write NAME+ID+KEY as the witness publishes it; its type is 4, a timestamped Ed25519 cosignature',
     });
   }

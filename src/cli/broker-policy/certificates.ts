@@ -24,8 +24,8 @@ interface Sources {
 }
 
 /**
- * Reads every certificate of a folder. CAs and what is past its time are left out, with a remark; what cannot
- * stand for one gateway is a refusal. Throws FileNotFound, Usage.
+ * Reads every certificate of a folder. CAs and expired certificates are left out, with a remark; one that does
+ * not identify one gateway is refused. Throws FileNotFound, Usage.
  */
 export function readRoster(
   sources: Sources,
@@ -86,7 +86,7 @@ function pathsIn(folder: string): string[] {
   }
 }
 
-/** Ends up in configuration files and, as a client id, in patterns: only what means nothing in them. */
+/** Used in configuration files and, as a client id, in patterns: only characters without meaning there. */
 function backendNamed(commonName: string): BackendCertificate {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(commonName)) {
     throw new MerestoneError('Usage', `--backend '${commonName}' is not 1 to 64 of A-Z a-z 0-9 _ -`, {
@@ -96,7 +96,7 @@ function backendNamed(commonName: string): BackendCertificate {
   return { commonName, subject: `CN=${commonName}`, spiffe: null, credential: null };
 }
 
-/** A backend belongs to no tenant: a certificate with an O is a gateway's, whatever its CN. */
+/** A backend belongs to no tenant: a certificate with an O is a gateway's, with any CN. */
 function backendNameOf({ subject }: Certificate): string | undefined {
   const [attribute, ...more] = subject.flat();
   const named = attribute !== undefined && attributeNames.get(attribute.type) === 'CN';

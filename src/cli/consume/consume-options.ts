@@ -61,7 +61,7 @@ export const consumeOptions = {
     ...text('of each tenant that sends faster than its turns come, so much may wait in --state'),
     default: '1GB',
   },
-  seconds: { type: 'number', requiresArg: true, describe: 'stop after so many seconds' },
+  seconds: { type: 'number', requiresArg: true, describe: 'stop after this many seconds' },
   count: { type: 'number', requiresArg: true, describe: 'stop after the batch with the N-th row' },
   protocol: {
     type: 'string',
@@ -70,8 +70,8 @@ export const consumeOptions = {
     describe: 'MQTT version',
   },
   'client-id': text('a fixed client id: the broker keeps for us what comes while we are away'),
-  'session-expiry': { ...text('… for so long'), default: '1d' },
-  'gap-after': { ...text('name a gap that lasts so long'), default: '30s' },
+  'session-expiry': { ...text('… for this long'), default: '1d' },
+  'gap-after': { ...text('report a gap that lasts this long'), default: '30s' },
 } as const;
 
 export interface Limits {
@@ -85,7 +85,7 @@ export interface Limits {
 /** Refused messages that are kept: a day of a small gateway's batches, for a version that can read them. */
 const refusedBytesMax = 16e6;
 const tenantRefusedBytesMax = 256e6;
-/** Without a state file what waits is in memory. */
+/** Without a state file, waiting messages are in memory. */
 const memoryBytesMax = 16e6;
 
 /** Throws Usage. */
@@ -95,7 +95,7 @@ export function limitsOf(args: ConsumeArguments): Limits {
     throw new MerestoneError('Usage', 'rows go to --output or to --postgres, not to both');
   }
   if (args.evidence !== undefined && args.trust.length === 0) {
-    throw new MerestoneError('Usage', '--evidence needs --trust: what nobody verified is no evidence', {
+    throw new MerestoneError('Usage', '--evidence needs --trust: unverified messages are no evidence', {
       hint: 'give the CA of the gateways',
     });
   }
@@ -120,8 +120,8 @@ export function limitsOf(args: ConsumeArguments): Limits {
 /** Throws Usage, FileNotFound, FileUnreadable. */
 export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
   const [first = brokerOf(''), ...others] = args.url.map(brokerOf);
-  const stranger = args.tenant.find((tenant) => !isSegment(tenant));
-  if (stranger !== undefined) throw new MerestoneError('Usage', `'${stranger}' is no tenant`);
+  const invalid = args.tenant.find((tenant) => !isSegment(tenant));
+  if (invalid !== undefined) throw new MerestoneError('Usage', `'${invalid}' is no tenant`);
   return {
     brokers: [first, ...others],
     ca: readInput(args.ca, 'CA certificate'),
@@ -130,7 +130,7 @@ export function subscriberOptionsOf(args: ConsumeArguments): SubscriberOptions {
     protocol: args.protocol,
     tenants: args.tenant,
     ...(args['client-id'] !== undefined && { clientId: args['client-id'] }),
-    // Four bytes on the wire, of which the highest value means for ever (MQTT 5 §3.1.2.11.2).
+    // Four bytes in the packet, of which the highest value means no expiry (MQTT 5 §3.1.2.11.2).
     sessionExpirySeconds: Math.min(Math.ceil(duration(args, 'session-expiry') / 1000), 0xffff_ffff),
   };
 }

@@ -16,7 +16,7 @@ export function openEvidence(args: ConsumeArguments): EvidenceLog | undefined {
       hint: 'write something like backend.example.com/evidence, with no spaces and no plus',
     });
   }
-  // Beside the folder, not in it: a copy of the evidence must not bring what signs it.
+  // Beside the folder, not in it: a copy of the evidence must not include the key that signs it.
   const key = evidenceKey(args['evidence-key'] ?? `${resolve(evidence)}.key`);
   const signer = new HeadSigner({ log, key, file: heads, everyMs: duration(args, 'heads-every') });
   return new EvidenceLog(evidence, systemClock, signer);

@@ -5,7 +5,7 @@ import type { StateStore } from '../../backend/state-store.ts';
 import { withPackage } from '../optional-package.ts';
 import type { ConsumeArguments } from './consume-options.ts';
 
-/** Where the rows of this run go. */
+/** The sinks for the rows of this run. */
 export async function openOutlet(
   { output, postgres }: ConsumeArguments,
   store: StateStore,

@@ -20,7 +20,7 @@ export function summaryOf(counts: ConsumerCounts, store: StateStore): Notice {
     `${counts.rows} rows of ${counts.batches} batches, ${counts.duplicates} duplicates dropped, ` +
     `${counts.refused} messages refused, ${counts.security} security findings; ` +
     (gaps.length === 0 ? 'nothing is missing' : `missing: ${gaps.slice(0, namedMax).join('; ')}`) +
-    // Some brokers grant a subscription and then deliver nothing of it.
+    // Some brokers grant a subscription and then deliver nothing for it.
     (counts.messages === 0
       ? '; nothing came at all: no gateway is online, or the broker keeps it from us'
       : '');

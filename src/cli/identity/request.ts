@@ -51,7 +51,7 @@ const command: Command<RequestArguments> = {
 };
 export default command;
 
-/** Never over a file that is there: it might be the only copy of a key in use. */
+/** Never overwrites a file: it might be the only copy of a key in use. */
 function writeNew(path: string, text: string, mode: number): void {
   try {
     writeFileSync(path, text, { mode, flag: 'wx', flush: true });

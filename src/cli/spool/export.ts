@@ -34,7 +34,9 @@ const command: Command<PlaceArguments> = {
 };
 export default command;
 
-/** A file gets the bytes that were sealed, which the chain is over; a terminal the same document, spelt out. */
+/**
+ * A file gets the sealed bytes, which the chain covers; a terminal the same document, with control characters escaped.
+ */
 function shown(payload: Buffer): string {
   const text = payload.toString();
   return process.stdout.isTTY ? plainJsonText(text) : text;

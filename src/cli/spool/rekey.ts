@@ -16,7 +16,8 @@ import {
 
 const command: Command<PlaceArguments> = {
   command: 'rekey [folder]',
-  describe: 'wraps the data keys to the first key-encryption key anew; afterwards the older ones may go',
+  describe:
+    'wraps the data keys again with the first key-encryption key; afterwards the older ones may be deleted',
   builder: (yargs) =>
     yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {

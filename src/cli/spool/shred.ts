@@ -13,7 +13,7 @@ import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments }
 
 const command: Command<PlaceArguments & { yes: boolean }> = {
   command: 'shred [folder]',
-  describe: 'destroys a spool with its data keys, and the names in its audit log, for good; audited',
+  describe: 'destroys a spool with its data keys, and the names in its audit log, irreversibly; audited',
   builder: (yargs) =>
     yargs
       .positional('folder', folderOption)
@@ -31,7 +31,7 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
     const samples = claim?.samplesWaiting ?? 0;
     if (!args.yes) {
       const what = claim === undefined ? 'a damaged spool' : `${batches} batches that wait`;
-      throw new MerestoneError('Usage', `this would destroy ${what} of tenant ${tenant} for good`, {
+      throw new MerestoneError('Usage', `this would destroy ${what} of tenant ${tenant} irreversibly`, {
         subject: place.directory,
         hint: 'export them first if anybody needs them; then say --yes',
       });
@@ -49,7 +49,7 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
 };
 export default command;
 
-/** A silo keeps its spools by tenant and gateway; for one that cannot say whose it is. */
+/** A silo keeps its spools by tenant and gateway; used for a spool that cannot name its tenant. */
 function ownerByFolder(directory: string): Origin {
   const path = resolve(directory);
   return { tenant: basename(dirname(path)), gateway: basename(path) };

@@ -38,19 +38,19 @@ export const keysOption = {
 
 export const siloOption = { type: 'string', requiresArg: true, describe: 'only of this silo' } as const;
 
-/** Where a spool stands: one per tenant and gateway that a silo has had. */
+/** The place of a spool: one per tenant and gateway that a silo has had. */
 export interface SpoolPlace extends AtRestOptions {
   silo: string | undefined;
-  /** Of its key-encryption key's file, where that is another folder than the spool's. */
+  /** Folder of its key-encryption key's file, if that is not the spool's. */
   keys?: string;
 }
 
-/** For a folder that no configuration names: only a rekey writes, and that little. */
+/** For a folder that no configuration names: only `rekey` writes there, and little. */
 const bytesMaxUnknown = 512_000_000;
 
 /**
  * The spool in the folder that was named, or all of the configuration's silos.
- * Throws FileNotFound where there is none, FileUnreadable where it is another user's, ConfigInvalid, Usage.
+ * Throws FileNotFound if it does not exist, FileUnreadable if it is another user's, ConfigInvalid, Usage.
  */
 export function spoolPlaces(args: PlaceArguments & { config: string }): SpoolPlace[] {
   const places = namedPlaces(args);
@@ -69,7 +69,7 @@ function namedPlaces({ folder, silo, keys, config }: PlaceArguments & { config: 
   const silos = silosOf(config, silo);
   const places = silos.flatMap(placesOf);
   if (places.length > 0) return places;
-  // What may not be read looks as if there were nothing.
+  // An unreadable folder would look like an empty one.
   for (const { spool } of silos) requireReadable(spool.directory);
   throw new MerestoneError('FileNotFound', 'there is no spool yet', {
     subject: silos.map((each) => each.spool.directory).join(', '),
@@ -87,14 +87,14 @@ function placesOf({ name, spool, keyDirectory }: SiloOptions): SpoolPlace[] {
   }));
 }
 
-/** A folder may be named, and be one of the configuration's all the same. */
+/** A named folder may also be one of the configuration's. */
 function configuredPlace(config: string, folder: string): SpoolPlace | undefined {
   return tryToRead(config)
     .flatMap(placesOf)
     .find(({ directory }) => directory === resolve(folder));
 }
 
-/** Of a folder that was named, the configuration may be elsewhere, faulty or another user's. */
+/** For a named folder, the configuration may be elsewhere, faulty or another user's. */
 function tryToRead(config: string): readonly SiloOptions[] {
   try {
     const loaded = loadConfig(config);
@@ -109,7 +109,7 @@ const asUnit =
   "run it as that user; where it is systemd's (merestone.service, merestone-silo@NAME.service), stop the unit and run " +
   'scripts/as-unit UNIT spool … as root (docs/spool.md)';
 
-/** Files that another user makes in a spool, root too, the daemon could not open afterwards. */
+/** The daemon could not open files that another user, root included, makes in a spool. */
 function requireOwner(directory: string): void {
   const owner = statOf(directory)?.uid;
   const own = process.geteuid!();
@@ -135,7 +135,7 @@ function requireReadable(directory: string): void {
   }
 }
 
-/** Undefined where there is none: what needs it says so in its own words. */
+/** Undefined if there is none: the caller that needs it reports that itself. */
 function statOf(path: string): { uid: number } | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
@@ -145,7 +145,7 @@ function statOf(path: string): { uid: number } | undefined {
   }
 }
 
-/** The key is never made here: a spool that is there was sealed with one. */
+/** Never makes a key: an existing spool was sealed with one. */
 export async function dependenciesOf({ directory, silo, ...place }: SpoolPlace): Promise<AtRestDependencies> {
   const keys = await loadKeyWrapper(place.keys ?? directory, {
     ...(silo === undefined ? {} : { silo }),
@@ -155,7 +155,7 @@ export async function dependenciesOf({ directory, silo, ...place }: SpoolPlace):
   return { keys, clock: systemClock, logger: silentLogger };
 }
 
-/** Notes what was done here and by whom; only while the spool is held. Throws Io, AuditDamaged. */
+/** Logs what was done here and by which user; only while the spool is locked. Throws Io, AuditDamaged. */
 export function recordAct<Kind extends 'export' | ('shred' & AuditKind)>(
   directory: string,
   { tenant, gateway }: Origin,

@@ -23,7 +23,7 @@ interface SpoolStats {
   directory: string;
   tenant: string;
   gateway: string;
-  /** False where no key here opens it: then it is what the file says of itself. */
+  /** False if no key here opens it: then the figures are the file's own, unverified. */
   authentic: boolean;
   epoch: string;
   seq: number;

@@ -32,7 +32,7 @@ export const framing: z.ZodType<Framing> = z
     z.strictObject({
       by: z.literal('length-field'),
       start,
-      offset: z.int().min(0).max(64).describe('where the length stands, from the frame’s first byte'),
+      offset: z.int().min(0).max(64).describe('offset of the length field, from the frame’s first byte'),
       size: z
         .union([z.literal(1), z.literal(2)])
         .default(1)
@@ -71,8 +71,8 @@ export const checksum = z
       .strictObject({
         kind: z.enum(placedChecksumKinds),
         from: z.int().optional().describe('first byte covered; negative counts from the end; 0 where absent'),
-        to: z.int().optional().describe('one past the last byte covered; where the check stands, if absent'),
-        at: z.int().optional().describe('where the check stands; the end of the frame where absent'),
+        to: z.int().optional().describe('one past the last byte covered; the check’s own offset if absent'),
+        at: z.int().optional().describe('offset of the check; the end of the frame if absent'),
         encoding: z.enum(checksumEncodings).optional(),
       })
       .transform(({ kind, ...where }) => placed(kind, where)),

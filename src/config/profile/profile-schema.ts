@@ -104,7 +104,7 @@ export const profileSchema = z
     sunspec: z
       .strictObject({ bases: z.array(z.int().min(0).max(65_535)).min(1).max(8) })
       .optional()
-      .describe('addresses where the SunSpec marker may stand'),
+      .describe('addresses at which the SunSpec marker may be'),
     pointDefaults: pointDefaultsSchema
       .prefault({})
       .describe('what points have where they do not say otherwise'),

@@ -119,7 +119,7 @@ function readProfile(file: string): Buffer {
     if (error instanceof MerestoneError) throw error;
     throw new MerestoneError('FileUnreadable', 'may not be read', {
       subject: file,
-      hint: 'run as a user who may, or correct its mode',
+      hint: 'run as a user with that permission, or correct its mode',
       cause: error,
     });
   }
@@ -144,7 +144,7 @@ interface Fault {
   path: readonly PropertyKey[];
   message: string;
   hint: string;
-  /** A misspelt key explains the missing one, so it is told first. */
+  /** A misspelt key explains the missing one, so it is reported first. */
   isKey: boolean;
 }
 

@@ -114,7 +114,7 @@ function fieldFaults(shape: FieldShape): [keyof FieldShape, string][] {
   const given = sources.filter((key) => shape[key] !== undefined);
   const isText = shape.at === undefined;
   if (given.length > 1)
-    faults.push([given[1]!, `both '${given[0]}' and '${given[1]}' say where it stands; keep one`]);
+    faults.push([given[1]!, `both '${given[0]}' and '${given[1]}' give its place; keep one`]);
   if (isText && shape.length !== undefined)
     faults.push(['length', "'length' is for strings at an offset; remove it"]);
   if (!isText && shape.type === 'string' && shape.length === undefined) {

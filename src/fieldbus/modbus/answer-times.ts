@@ -1,13 +1,13 @@
-/** No unit is waited for longer than this for having been late, be it set to less. */
+/** Lateness never extends a wait beyond this, even if the configured timeout is shorter. */
 const lateMsMax = 5000;
-/** A unit that was late is waited for this many times as long. */
+/** After a late answer, the next wait for that unit is this many times its answer time. */
 const margin = 1.25;
 /** Share of the newest answer time in the smoothed one. */
 const weight = 1 / 8;
 
 interface AnswerTime {
   usualMs: number;
-  /** The latest that was late, fading with each that comes sooner; 0 where none was. */
+  /** Time of the newest late answer, which decays with each faster answer; 0 if none was late. */
   lateMs: number;
 }
 
@@ -33,7 +33,9 @@ export class AnswerTimes {
     });
   }
 
-  /** It came after it was given up, and nothing held it back. False: so late that no wait would do. */
+  /**
+   * Records an answer that came after it was given up, with nothing delaying it. False: too late for any allowed wait.
+   */
   late(unitId: number, answerMs: number): boolean {
     if (answerMs > lateMsMax) return false;
     this.#units.set(unitId, { usualMs: this.usualMs(unitId), lateMs: answerMs });

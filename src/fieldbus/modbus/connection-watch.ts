@@ -1,20 +1,20 @@
 import type { GatewayQueue } from './gateway-queue.ts';
 
 /**
- * A connection may be half open where so many requests in a row go unanswered, all to units that did answer on it.
- * A unit that was never heard says nothing about a connection on which others are.
+ * A connection may be half open if this many requests in a row go unanswered, all to units that did answer on it.
+ * A unit that never answered says nothing about a connection on which others did.
  */
 const silentRequestsMax = 3;
 /**
- * One on which nothing was ever heard is of no use after two requests and so long: a gateway may be busy with others,
- * or with what was asked on the connection before. The longer, the more of them in a row were of no use.
+ * A connection without any frame is given up after two requests and this time: a gateway may be busy with other
+ * clients, or with requests of the connection before. The time grows with each useless connection in a row.
  */
 const unheardRequestsMax = 2;
 const unheardMsMax = [6000, 12_000, 12_000, 12_000, 30_000, 60_000, 120_000, 300_000, 600_000];
-/** While something that was asked before may hold the answers back, no frame for this long says that it is dead. */
+/** If an earlier request may be delaying the answers, the connection is dead only after this long without a frame. */
 const deadAfterMs = 10_000;
 
-/** Judges by what comes and what does not whether a connection has to be made anew. */
+/** Decides, from frames and missing answers, whether to replace a connection. */
 export class ConnectionWatch {
   readonly #queue: GatewayQueue;
   /** Units heard on this connection. */
@@ -29,7 +29,7 @@ export class ConnectionWatch {
     this.#queue = queue;
   }
 
-  /** It is another one. */
+  /** Starts over for a new connection. */
   begin(now: number): void {
     this.#heard.clear();
     this.#begunAtMs = now;
@@ -45,7 +45,7 @@ export class ConnectionWatch {
     this.#unanswered = 0;
   }
 
-  /** A request was not answered. Gives why the connection is to be made anew, or null. */
+  /** Counts an unanswered request. Returns why the connection must be replaced, or null. */
   missed(unitId: number, uselessConnections: number, now: number): string | null {
     this.#unanswered += 1;
     if (this.#heard.has(unitId)) this.#silent += 1;

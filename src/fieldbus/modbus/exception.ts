@@ -11,7 +11,7 @@ const known: Readonly<Record<number, ExceptionText>> = {
   },
   2: {
     name: 'illegal data address',
-    hint: 'it has no such register; compare the address with its own list, which may count from 1',
+    hint: 'the device does not have this register; compare the address with its own list, which may count from 1',
   },
   3: { name: 'illegal data value', hint: "it refuses this count; lower 'registersMax' of the device" },
   4: { name: 'device failure', hint: 'it failed while it read the value; look at its own display or log' },
@@ -30,14 +30,14 @@ const known: Readonly<Record<number, ExceptionText>> = {
 };
 
 /**
- * §7: 1, 2 and 3 are about what was asked for, and may say that it does not exist. Every other code is about the
- * state of the device, or of the gateway before it, and says nothing about a register.
+ * §7: codes 1, 2 and 3 are about the request, and may mean that the register does not exist. Every other code is about
+ * the state of the device, or of the gateway before it, and says nothing about a register.
  */
 export function isAboutTheRequest(exceptionCode: number): boolean {
   return exceptionCode >= 1 && exceptionCode <= 3;
 }
 
-/** The gateway speaks, and not the device behind it. */
+/** Sent by the gateway, not by the device behind it. */
 export function isOfTheGateway(exceptionCode: number): boolean {
   return exceptionCode === 10 || exceptionCode === 11;
 }

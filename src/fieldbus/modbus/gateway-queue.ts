@@ -1,9 +1,9 @@
 /** The longest that gateways to RS-485 can be set to wait for a unit, as far as their manuals say. */
 const holdMsMax = 10_000;
-/** An answer that took this much longer than usual waited for others. */
+/** An answer that took this much longer than usual waited for other requests. */
 const delayMsMin = 50;
 
-/** A request that was not answered, and that no later one has overtaken. */
+/** An unanswered request; no later request has been answered. */
 interface Waiting {
   id: number;
   unitId: number;
@@ -12,9 +12,9 @@ interface Waiting {
 }
 
 /**
- * What stands in the queue of a gateway that serves one request at a time: while it waits for a unit that is silent,
- * answers of others come late by the rest of that time. How long it waits is learned from the first such answer, and
- * then waited for. Pure: times come in.
+ * Models the queue of a gateway that serves one request at a time: while it waits for a silent unit, answers of other
+ * units come late by the rest of that time. How long it waits is learned from the first such answer, and added to later
+ * waits. Pure: times come in.
  */
 export class GatewayQueue {
   /** In order of sending. */
@@ -23,7 +23,7 @@ export class GatewayQueue {
   /** When it was last known to be free. */
   #freeAtMs = 0;
 
-  /** How long a request without an answer keeps others from theirs; 0 where it does not, or it is not known. */
+  /** How long an unanswered request delays others; 0 if it does not, or unknown. */
   get holdMs(): number {
     return this.#holdMs;
   }
@@ -33,7 +33,7 @@ export class GatewayQueue {
     this.#waiting.push({ id, unitId, sentAtMs: now, isGivenUp: false });
   }
 
-  /** When the gateway comes to request `id`, by what is known; never more than the longest wait after its sending. */
+  /** When the gateway will serve request `id`, as far as known; at most the longest wait after its sending. */
   turnAtMs(id: number): number {
     const index = this.#waiting.findIndex((request) => request.id === id);
     if (index < 0) return 0;
@@ -51,8 +51,8 @@ export class GatewayQueue {
   }
 
   /**
-   * The answer to `id` is there, late or not, from a unit that usually takes `usualMs`. The gateway has done with all
-   * before it. Gives how long it waited for them.
+   * The answer to `id` came, late or not, from a unit that usually takes `usualMs`. The gateway has finished all
+   * requests before it. Returns how long the answer waited for them.
    */
   answered(id: number, usualMs: number, now: number): number {
     const index = this.#waiting.findIndex((request) => request.id === id);
@@ -67,12 +67,12 @@ export class GatewayQueue {
     const delayMs = now - sentAtMs - usualMs;
     const isDelayed = delayMs > Math.max(delayMsMin, usualMs);
     const eachMs = Math.max(0, now - usualMs - first.sentAtMs) / before.length;
-    // Not delayed, it says only that no request holds longer than until now.
+    // Not delayed, it shows only that no earlier request blocks the gateway beyond now.
     this.#holdMs = Math.min(holdMsMax, isDelayed ? eachMs : Math.min(this.#holdMs, eachMs));
     return isDelayed ? delayMs : behindMs;
   }
 
-  /** The gateway itself says that the unit of `id` is silent: so long did it wait. */
+  /** The gateway itself reports that the unit of `id` is silent, which tells how long it waited. */
   gaveUp(id: number, now: number): void {
     const turnAtMs = this.turnAtMs(id);
     const index = this.#waiting.findIndex((request) => request.id === id);
@@ -83,8 +83,8 @@ export class GatewayQueue {
   }
 
   /**
-   * Before then the unit is not to be asked again: its request and one of another unit after it were given up, so they
-   * stand in the queue, and another one would only lengthen it.
+   * Earliest time to ask the unit again: its request and a later one of another unit were given up, so both are still
+   * in the queue, and another request would only lengthen it.
    */
   againAtMs(unitId: number): number {
     const index = this.#waiting.findIndex((request) => request.isGivenUp && request.unitId === unitId);
@@ -94,13 +94,13 @@ export class GatewayQueue {
     return index >= 0 && isBlocked ? this.#waiting[index]!.sentAtMs + holdMsMax : 0;
   }
 
-  /** No answer to `id` is waited for any more. Gives what is left of the time that it keeps the gateway. */
+  /** Request `id` is given up. Returns how much longer it blocks the gateway. */
   giveUp(id: number, now: number): number {
     for (const request of this.#waiting) if (request.id === id) request.isGivenUp = true;
     return Math.max(0, this.turnAtMs(id) + this.#holdMs - now);
   }
 
-  /** The connection is another one. */
+  /** Starts over for a new connection. */
   clear(): void {
     this.#waiting = [];
   }

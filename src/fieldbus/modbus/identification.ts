@@ -1,10 +1,10 @@
 import type { ModbusClient } from './modbus-client.ts';
 
-/** What a device says of itself. */
+/** A device's own identification. */
 export interface Identification {
   /** Objects of 43/14 by id: 0 vendor, 1 product code, 2 revision (Modbus V1.1b3 §6.21); text as Latin-1. */
   objects: ReadonlyMap<number, string>;
-  /** The answer to Report Server ID (§6.13), whose content is the vendor's affair. */
+  /** The answer to Report Server ID (§6.13), whose content the vendor defines. */
   serverId: Uint8Array | null;
 }
 
@@ -12,7 +12,7 @@ export interface Identification {
 const answersMax = 16;
 const moreFollows = 0xff;
 
-/** Asks what a unit is: first by 43/14, then by 17. Null where it answers neither. */
+/** Asks a unit for its identification: first by 43/14, then by 17. Null if it answers neither. */
 export async function identify(
   client: ModbusClient,
   unitId: number,

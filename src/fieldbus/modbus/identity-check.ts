@@ -6,10 +6,10 @@ import { parseObjects } from './identification.ts';
 import { functionCodes, type Request } from './pdu.ts';
 import { pointReader } from './point-reader.ts';
 
-/** What an answer to a check says: that it is the device expected, that it is another, or neither. */
+/** Result of a check: the expected device, another one, or inconclusive. */
 export type Finding = { kind: 'fits' | 'silent' } | { kind: 'contradicts'; says: string };
 
-/** Exactly what the check is about: some devices tell what they are only where that is read alone. */
+/** Exactly the registers of the check: some devices answer for them only if they are read alone. */
 export function requestOf(check: IdentityCheck): Request {
   if (check.by === 'object') return { functionCode: 43, readCode: 1, objectId: check.object };
   const { table, address } = check;
@@ -42,7 +42,7 @@ function placeOf(check: IdentityCheck): string {
   return check.by === 'object' ? objectNames[check.object]! : `${check.table} ${check.address}`;
 }
 
-/** A reason stays on its line: so many of the expected, so many characters of what a device says. */
+/** A reason stays on one line: limits of the expected values and of the characters of a device's answer. */
 const shownMax = 6;
 const textMax = 40;
 

@@ -23,5 +23,5 @@ export function asciiTiming(line: Parameters<typeof serialTiming>[0]): LineTimin
   return { charMs, silenceMs: charMs };
 }
 
-/** A socket delivers bytes at once; the line behind it is kept apart by whoever drives it. */
+/** A socket delivers bytes at once; the converter keeps the silence on the line behind it. */
 export const socketTiming: LineTiming = { charMs: 0, silenceMs: 0 };

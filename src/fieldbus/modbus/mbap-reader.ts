@@ -18,13 +18,13 @@ export interface ReceivedFrame {
 
 /** A byte that is needed to know a header: MBAP's seven and the function code. */
 const knownBytes = headerBytes + 1;
-/** What can't be made sense of is kept for this long, in bytes: two of the largest answers. */
+/** Bytes that make no frame are kept up to this many: two of the largest answers. */
 const restBytesMax = 520;
 
 /**
- * Cuts frames out of a stream of Modbus TCP. What was asked helps: an exception is two bytes and a read answer as long
- * as its byte count, whatever the header announces, and where stray bytes have come in between, the next frame begins
- * where the header of an expected answer stands.
+ * Cuts frames out of a stream of Modbus TCP. It uses the requests in flight: an exception is two bytes and a read
+ * answer as long as its byte count, even if the header announces another length; after stray bytes, the next frame
+ * begins at the header of an expected answer.
  */
 export class MbapReader {
   #rest: Uint8Array = new Uint8Array(0);
@@ -36,13 +36,13 @@ export class MbapReader {
     return this.#strayBytes > 0;
   }
 
-  /** Enough has come for a header, and there is none in it. */
+  /** Enough bytes for a header have come, and they hold none. */
   isLost(asked: Asked): boolean {
     const enough = this.#strayBytes + this.#rest.length >= knownBytes;
     return this.hasStray && enough && expectedAt(this.#rest, 0, asked) === undefined;
   }
 
-  /** The answer that has begun and is not whole, with the bytes that its header announces and that have come. */
+  /** The incomplete answer, with the number of bytes that its header announces and that have come. */
   begun(asked: Asked): { transactionId: number; announced: number; came: number } | null {
     if (expectedAt(this.#rest, 0, asked) === undefined) return null;
     const announced = wordAt(this.#rest, 4);
@@ -77,7 +77,7 @@ export class MbapReader {
 
 type Cut =
   | { kind: 'frame'; frame: ReceivedFrame; next: number }
-  /** What stands before `next` is part of no frame. */
+  /** Bytes before `next` are part of no frame. */
   | { kind: 'stray'; next: number }
   | { kind: 'incomplete' };
 
@@ -94,18 +94,18 @@ function nextFrame(bytes: Uint8Array, start: number, asked: Asked): Cut {
   return frame.kind === 'damaged' ? { kind: 'stray', next: start + 1 } : { kind: 'incomplete' };
 }
 
-/** What the header at `start` answers, where it is the header of an answer to something that was asked. */
+/** The request that the header at `start` answers, if any. */
 function expectedAt(bytes: Uint8Array, start: number, asked: Asked): AskedRequest | undefined {
   if (bytes.length - start < knownBytes) return undefined;
   if (wordAt(bytes, start + 2) !== 0) return undefined;
   const known = asked(wordAt(bytes, start));
-  // No length is so large: where the unit is the one that was asked, it is the length that is wrong.
+  // No valid length is this large: if the unit id is the expected one, the length is wrong.
   if (bytes[start + 4] !== 0 && known?.unitId !== bytes[start + headerBytes - 1]) return undefined;
   const functionCode = bytes[start + headerBytes]! & 0x7f;
   return known?.request.functionCode === functionCode ? known : undefined;
 }
 
-/** Where behind stray bytes an expected answer begins; its unit has to be right as well. */
+/** Where an expected answer begins after stray bytes; its unit id has to match as well. */
 function findExpected(bytes: Uint8Array, from: number, asked: Asked): number | null {
   for (let start = from; start + knownBytes <= bytes.length; start += 1) {
     const known = expectedAt(bytes, start, asked);

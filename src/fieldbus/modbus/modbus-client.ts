@@ -1,15 +1,15 @@
 import type { Request } from './pdu.ts';
 import type { FaultKind } from './rtu-frame.ts';
 
-/** What became of one request. Only `data` and `exception` are the device's own words. */
+/** Result of one request. Only `data` and `exception` come from the device. */
 export type Outcome = (
   | { kind: 'data'; data: Uint8Array; answerMs: number }
   | Exception
   | Fault
-  /** The port went away under it. */
+  /** The port was lost during the request. */
   | { kind: 'offline'; reason: string }
 ) & {
-  /** Time that it waited for others that were asked before it; absent: none. */
+  /** Time that it waited for earlier requests; absent: none. */
   queuedMs?: number;
 };
 
@@ -24,19 +24,19 @@ export interface Exception {
 export interface Fault {
   kind: 'fault';
   fault: FaultKind;
-  /** What is wrong and what to do, where the name of the fault does not say it. */
+  /** What is wrong and what to do, if the name of the fault is not enough. */
   detail?: string;
-  /** What the points have for a quality; absent: `timeout` or `crc`. */
+  /** Quality of the points; absent: `timeout` or `crc`. */
   quality?: 'invalid';
   /** It answered, and with less than was asked: a smaller request may be answered whole. */
   isCut?: boolean;
-  /** How much longer it is going to keep others from their answers. */
+  /** How much longer it will delay other requests. */
   holdsMs?: number;
 }
 
 /**
  * Bytes on the line that answer nothing: an answer that came too late, the request's own echo, noise
- * around a good frame, and what comes although nobody asked (another master on the line).
+ * around a good frame, and unrequested frames (another master on the line).
  */
 export type StrayKind = 'late' | 'echo' | 'noise' | 'unsolicited';
 
@@ -47,12 +47,12 @@ export interface Transaction {
   timeoutMs: number;
 }
 
-/** Asks and answers over one port. Whoever drives it keeps to `concurrency`. */
+/** Requests and answers over one port. The caller keeps to `concurrency`. */
 export interface ModbusClient {
   readonly concurrency: number;
-  /** How long a request that is not answered keeps others from their answers, as far as is known. */
+  /** How long an unanswered request delays others, as far as known. */
   readonly holdMs: number;
-  /** Before then a request to the unit would only queue behind others that are not answered; 0: at any time. */
+  /** Until then a request to the unit would only queue behind unanswered ones; 0: it may be sent now. */
   againAtMs(unitId: number): number;
   /** Never rejects. Takes two timeouts at most: see `unanswered.ts`. */
   transact(transaction: Transaction): Promise<Outcome>;
@@ -60,5 +60,5 @@ export interface ModbusClient {
 
 export type StrayListener = (unitId: number, kind: StrayKind) => void;
 
-/** A unit gave data, though too late to be of use: it lives. */
+/** A unit gave data, though too late to be used: it is alive. */
 export type ConnectionListener = (unitId: number) => void;

@@ -5,14 +5,14 @@ import { withoutPlaces } from './modbus-device.ts';
 import { loadOf } from './planning/bus-load.ts';
 import { createModbusBus } from './polling/modbus-bus.ts';
 
-/** Modbus by all its transports: polled by a plan. */
+/** Modbus over all its transports, polled by a plan. */
 export const modbusDriver: Driver<ModbusBusOptions, ModbusDeviceOptions> = {
   busKinds: ['modbus-rtu', 'modbus-tcp', 'modbus-rtu-over-tcp', 'modbus-ascii', 'modbus-udp'],
   deviceKind: 'modbus',
   openChannel: modbusChannel,
   start: createModbusBus,
   check: () => {},
-  // Where the device itself tells where its points are, all that it may turn out to have.
+  // For a SunSpec device, every point that it may turn out to have.
   points: ({ points, discover }) =>
     [...points, ...(discover?.points ?? [])].filter(({ internal }) => !internal),
   withoutPlaces,

@@ -49,7 +49,7 @@ export async function openBus(
   };
 }
 
-/** The client that a bus of this kind is asked with. */
+/** The client for a bus of this kind. */
 export function createClient(bus: ModbusBusOptions, port: Port, dependencies: RtuDependencies): ModbusClient {
   return bus.kind === 'modbus-tcp'
     ? createTcpClient(port, bus.pipeline, dependencies, bus)

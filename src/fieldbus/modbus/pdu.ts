@@ -2,7 +2,7 @@ import { MerestoneError } from '../../base/error.ts';
 
 /**
  * Modbus requests and answers without their transport (Modbus V1.1b3). Function codes 1 to 4 read data;
- * 17 and 43/14 tell what a device is. There is no other: this client cannot write.
+ * 17 and 43/14 identify a device. No other function is implemented: this client cannot write.
  */
 export type Request =
   | { functionCode: 1 | 2 | 3 | 4; address: number; quantity: number }
@@ -18,7 +18,7 @@ export const pduBytesMax = 253;
 
 const meiReadDeviceIdentification = 14;
 
-/** Throws Internal for any other function code, whatever the types were made to say. */
+/** Throws Internal for any other function code, even one forced past the types. */
 export function encodeRequest(request: Request): Uint8Array {
   const { functionCode } = request;
   if (functionCode === 17) return Uint8Array.of(17);
@@ -59,7 +59,7 @@ export function answerLength(request: Request, pdu: Uint8Array): number {
   return 2 + dataBytes(request.functionCode, request.quantity);
 }
 
-/** Length of the answer that is hoped for, as far as the request tells. */
+/** Length of the expected answer, as far as the request tells. */
 export function expectedLength(request: Request): number {
   return answerLength(request, Uint8Array.of(request.functionCode));
 }
@@ -81,7 +81,7 @@ export type Answer =
   | { kind: 'exception'; exceptionCode: number }
   | { kind: 'fault'; fault: 'wrong-function' | 'wrong-length' };
 
-/** A whole answer PDU against what was asked: only the right function and the right length make data. */
+/** Checks a whole answer PDU against its request: only the right function and the right length make data. */
 export function parseAnswer(request: Request, pdu: Uint8Array): Answer {
   if (pdu[0] !== request.functionCode && pdu[0] !== (request.functionCode | 0x80)) {
     return { kind: 'fault', fault: 'wrong-function' };
@@ -93,7 +93,7 @@ export function parseAnswer(request: Request, pdu: Uint8Array): Answer {
   return { kind: 'data', data: pdu.subarray(request.functionCode === 43 ? 1 : 2) };
 }
 
-/** A whole answer of the wrong length in words, and whether it holds less than was asked. */
+/** Describes an answer of the wrong length, and whether it holds less than was asked. */
 export function describeWrongLength(request: Request, pdu: Uint8Array): { detail: string; isCut: boolean } {
   if (request.functionCode === 17 || request.functionCode === 43) {
     return { detail: `wrong length: ${pdu.length} bytes are no whole answer`, isCut: false };

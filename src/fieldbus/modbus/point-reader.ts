@@ -14,10 +14,12 @@ export function pointReader(point: ModbusPointOptions): PointReader {
   return (data, address) => decode(data, (point.address - address) * 2);
 }
 
-/** SunSpec Device Information Model, sunssf; what is beyond is a register that holds something else. */
+/** SunSpec Device Information Model, sunssf; beyond these bounds the register holds something else. */
 const powerMax = 10;
 
-/** Applies the power of ten that another point holds (SunSpec); undefined where that one is not known, or none. */
+/**
+ * Applies the power of ten that another point holds (SunSpec); undefined if that one is unknown or not a valid power.
+ */
 export function withFactor(value: Value, factor: Value | undefined): Value | undefined {
   if (typeof value !== 'number' || typeof factor !== 'number') return undefined;
   if (!Number.isInteger(factor) || Math.abs(factor) > powerMax) return undefined;

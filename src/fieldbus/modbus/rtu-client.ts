@@ -35,14 +35,16 @@ import {
   type Unanswered,
 } from './unanswered.ts';
 
-/** Requests that settle what may come late, at once; each but the last was answered by an exception, so they are quick. */
+/**
+ * Requests that settle what may come late, at once; each but the last was answered by an exception, so they are quick.
+ */
 const settlingMax = 8;
 
 export interface RtuDependencies {
   clock: Clock;
   onStray: StrayListener;
   onAlive?: ConnectionListener;
-  /** What may still come of what was asked on the line before. */
+  /** Earlier requests on the line whose answers may still come. */
   lateAnswers?: LateAnswers;
 }
 
@@ -52,7 +54,7 @@ export function createRtuClient(port: Port, timing: LineTiming, dependencies: Rt
 
 /**
  * Modbus RTU over a port, one request at a time. An RTU answer doesn't say what it answers, so after every
- * fault the line is drained, and the unit is next asked something that no late answer can be taken for.
+ * fault the line is drained, and the next request to the unit is one that no late answer can be mistaken for.
  */
 class RtuClient implements ModbusClient {
   readonly concurrency = 1;
@@ -108,8 +110,8 @@ class RtuClient implements ModbusClient {
   }
 
   /**
-   * Has the unit answer something distinct where a late answer could be taken for that to this request. Each exception
-   * to that settles one request more; anything else ends it.
+   * If a late answer could be taken for the one to this request, asks the unit something distinct first. Each exception
+   * to that settles one more request; any other result ends it.
    */
   async #settle(transaction: Transaction): Promise<Outcome | null> {
     const { unitId } = transaction;
@@ -207,15 +209,15 @@ class RtuClient implements ModbusClient {
     if (why !== null) this.#port.renew(why);
   }
 
-  /** What it is the late answer to. */
+  /** The request that it answers late. */
   #lateFor({ unitId, functionCode, byteCount }: StrayFrame): Unanswered | undefined {
     const possible = this.#pendingOf(unitId).filter((asked) => asked.functionCode === (functionCode & 0x7f));
     return possible.find((asked) => asked.byteCount === byteCount) ?? possible[0];
   }
 
   /**
-   * A late answer while nothing is asked, or before a good one: it is what it seems to be. One instead of the answer
-   * that was waited for may be that answer, of the wrong length.
+   * A late answer while nothing is asked, or before a good one: it is taken as such. One that comes in place
+   * of the expected answer may be that answer with the wrong length.
    */
   #takeLate(frame: StrayFrame, asked: Unanswered): void {
     const { unitId, functionCode } = frame;
@@ -226,7 +228,7 @@ class RtuClient implements ModbusClient {
     if (this.#times.late(unitId, ownMs)) this.#onAlive(unitId);
   }
 
-  /** Counts bytes that answer nothing: late answers for the unit they are from, the rest for the one disturbed. */
+  /** Counts bytes that answer nothing: late answers for their own unit, other bytes for the unit being asked. */
   #countStrays(bytes: Uint8Array, unitId: number, otherwise: StrayKind): void {
     if (bytes.length === 0) return;
     const frames = findStrayFrames(bytes);

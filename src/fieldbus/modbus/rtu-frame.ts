@@ -25,7 +25,7 @@ export function encodeRtu(unitId: number, request: Request): Uint8Array {
   return adu;
 }
 
-/** What was asked of whom, and its bytes as they went out (a two-wire adapter may hear them again). */
+/** The request, its unit id and its bytes as sent (a two-wire adapter may hear them again). */
 export interface Question {
   unitId: number;
   request: Request;
@@ -35,12 +35,12 @@ export interface Question {
 export type Reception =
   /** `skipped` bytes before it were noise, or another frame; its last byte is before `end`. */
   | { kind: 'answer'; answer: Answer; start: number; end: number }
-  /** So many bytes have still to come, as far as can be told. */
+  /** How many bytes have still to come, as far as known. */
   | { kind: 'incomplete'; missing: number };
 
 /**
  * Looks for the answer in everything received since the question went out. Echoes of the question and
- * noise are stepped over; only a frame whose unit, function, length and CRC are all right is taken.
+ * noise are skipped; only a frame with the right unit, function, length and CRC is taken.
  * A frame byte-equal to the question is its echo and never an answer.
  */
 export function findAnswer(received: Uint8Array, question: Question): Reception {
@@ -74,7 +74,7 @@ function hasValidCrc(bytes: Uint8Array, start: number, end: number): boolean {
   return crc16(bytes, start, end - 2) === (bytes[end - 2]! | (bytes[end - 1]! << 8));
 }
 
-/** A frame with a right CRC, whoever it is from. */
+/** A frame with a right CRC, from any unit. */
 export interface StrayFrame {
   unitId: number;
   functionCode: number;
@@ -103,7 +103,7 @@ export function findStrayFrames(bytes: Uint8Array): StrayFrame[] {
   return frames;
 }
 
-/** Why there is no answer in what was received; each means that the line failed, not a register. */
+/** Why the received bytes hold no answer; each means that the line failed, not a register. */
 export type FaultKind =
   | 'timeout'
   | 'crc'

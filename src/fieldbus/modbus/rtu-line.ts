@@ -10,7 +10,7 @@ const receivedBytesMax = 512;
 const quietMs = 20;
 /** A whole frame that is damaged may be noise before the right one; the bytes of one frame pause no longer. */
 const damagedQuietMs = 50;
-/** A line that babbles without end is given up after this long; the next request will meet it again. */
+/** Waiting for a line that never falls silent ends after this long; the next request tries again. */
 const drainMsMax = 1000;
 
 export type Heard =
@@ -22,11 +22,11 @@ export type Heard =
 
 /** The half-duplex turn-taking of Modbus over serial line V1.02 §2.5: one question, one answer, silence between. */
 export interface RtuLine {
-  /** Waits for t3.5 after the last frame, and for a line that nobody uses; gives what was heard meanwhile. */
+  /** Waits for t3.5 after the last frame, and until the line is silent; returns what was received meanwhile. */
   quiet(): Promise<Uint8Array>;
   /** `timeoutMs` from the question's last bit to the answer's first. */
   ask(question: Question, timeoutMs: number): Promise<Heard>;
-  /** Reads until nothing comes any more, and gives what came. */
+  /** Reads until nothing more comes, and returns what came. */
   drain(): Promise<Uint8Array>;
 }
 
@@ -62,7 +62,7 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
     return drained;
   };
 
-  /** Reads when the line's arithmetic says that the answer is complete, not byte by byte. */
+  /** Reads when the answer must be complete by the line's timing, not byte by byte. */
   const receive = async (question: Question, sentAtMs: number, deadlineMs: number): Promise<Heard> => {
     const whole = expectedLength(question.request) + rtuOverhead;
     let received: Uint8Array = nothing;
@@ -81,7 +81,7 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
       const found = findAnswer(received, question);
       if (found.kind === 'answer') {
         const { answer, start, end } = found;
-        // Timers run late: where nothing came before the answer, its first byte says when the last one was there.
+        // Timers run late: if nothing came before the answer, its end follows from the time of its first byte.
         const endMs = start > 0 ? lastAtMs : Math.min(lastAtMs, firstAtMs + received.length * charMs);
         quietAtMs = endMs + silenceMs;
         const answerMs = Math.max(0, endMs - (end - start) * charMs - sentAtMs);
@@ -107,7 +107,7 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
   return {
     drain,
     quiet: async () => {
-      // Timers count whole milliseconds and may run early by a part of one, which t3.5 can't spare.
+      // Timers count whole milliseconds and may run early by a part of one, which would violate t3.5.
       for (let now = clock.monotonicMs(); now < quietAtMs; now = clock.monotonicMs()) {
         await sleep(clock, Math.ceil(quietAtMs - now));
       }

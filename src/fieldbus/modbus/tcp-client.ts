@@ -19,9 +19,9 @@ import { type Answer, describeWrongLength, parseAnswer } from './pdu.ts';
 
 const notModbus = 'what comes is not Modbus TCP; check host and port, or try modbus-rtu-over-tcp';
 
-/** The bytes of one frame pause no longer; what makes no frame by then is none. */
+/** The bytes of one frame pause no longer; bytes without a whole frame by then are discarded. */
 const strayQuietMs = 100;
-/** Late answers are told from strange ones for so many requests. */
+/** Late answers can be told from unknown ones for this many requests. */
 const expiredMax = 256;
 
 export interface TcpDependencies {
@@ -54,8 +54,8 @@ export function createTcpClient(
 
 /**
  * Modbus TCP over a port. Transaction ids tell the answers apart; one is used
- * again only after 65,535 others, so a late answer finds nobody waiting for it. A late answer says that its unit lives
- * and how long the gateway takes: the next are waited for accordingly.
+ * again only after 65,535 others, so a late answer matches no newer request. A late answer shows that its unit is alive
+ * and how long the gateway takes; later waits are set accordingly.
  */
 class TcpClient implements ModbusClient {
   readonly concurrency: number;
@@ -116,7 +116,7 @@ class TcpClient implements ModbusClient {
       ? this.#pending.values().next().value
       : (this.#pending.get(transactionId) ?? this.#expired.get(transactionId));
 
-  /** Until its turn at the gateway, and then for as long as its unit may take; both may have been learned meanwhile. */
+  /** Waits for its turn at the gateway, then for the unit's answer time; both may be learned meanwhile. */
   #wait(id: number): void {
     const pending = this.#pending.get(id)!;
     const untilMs = this.#queue.turnAtMs(id) + this.#times.waitMs(pending.unitId, pending.timeoutMs);
@@ -136,11 +136,11 @@ class TcpClient implements ModbusClient {
     const why = this.#watch.missed(unitId, this.#port.uselessConnections, now);
     if (this.#options.ignoreTransactionId) this.#renew('a late answer could be taken for the next one');
     else if (why !== null) this.#renew(why);
-    // What was said of an answer that never became whole is no part of the next.
+    // A remark about an incomplete answer does not belong to the next request.
     else if (this.#reader.begun(this.#asked)?.transactionId === id) this.#reader.clear();
   }
 
-  /** Why a request that was not answered was not, where something has come all the same. */
+  /** Why a request has no answer although bytes have come. */
   #nameFault(id: number, { strangeId }: Pending): Fault {
     if (strangeId !== null) {
       const detail = `it answers, but with transaction id ${strangeId} where ${id} was asked; set 'ignoreTransactionId: true' at the bus`;
@@ -217,15 +217,15 @@ class TcpClient implements ModbusClient {
   }
 
   /**
-   * Gateways and some devices refuse in the name of another unit. A refusal has no value that could be another
-   * device's, and the transaction id says whose it is.
+   * Gateways and some devices send exceptions with another unit id. An exception holds no value of another device, and
+   * the transaction id tells which request it answers.
    */
   #passesForUnit(answer: Answer): boolean {
     const { ignoreUnitId, ignoreTransactionId } = this.#options;
     return ignoreUnitId === true || (answer.kind === 'exception' && ignoreTransactionId !== true);
   }
 
-  /** How long the answer waited for others, by what it says about the gateway. */
+  /** How long the answer waited for others, as the gateway queue tells. */
   #heldFor(id: number, unitId: number, answer: Answer, now: number): number {
     if (!isFromGateway(answer)) return this.#queue.answered(id, this.#times.usualMs(unitId), now);
     this.#queue.gaveUp(id, now);
@@ -242,7 +242,7 @@ class TcpClient implements ModbusClient {
     if (ownMs <= sent.timeoutMs || this.#times.late(sent.unitId, ownMs)) this.#onAlive(sent.unitId);
   }
 
-  /** An answer to nothing that was asked: from another master's question, or with a transaction id of its own making. */
+  /** An answer to no request of ours: to another master's request, or with an invented transaction id. */
   #noteStrange({ transactionId, unitId, pdu }: ReceivedFrame): void {
     this.#onStray(unitId, 'unsolicited');
     const [only, ...others] = this.#pending.values();

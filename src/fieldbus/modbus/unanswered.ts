@@ -11,7 +11,7 @@ export interface Unanswered {
   givenUpAtMs: number;
 }
 
-/** By unit id. Belongs to the line, not to the port: what was asked before it was opened anew may be answered after. */
+/** By unit id. Belongs to the line, not to the port: a request from before a reopening may be answered after it. */
 export type LateAnswers = Map<number, readonly Unanswered[]>;
 
 /** No device answers after this long: it has forgotten, or was reset. */
@@ -45,9 +45,9 @@ export function isDistinct(list: readonly Unanswered[], request: Request): boole
 }
 
 /**
- * What may still come once an exception has come for a unit of which `request` was asked last. A device answers in
- * order, but the exception does not say what it is for: at least the first that it can be for is settled, with all
- * before it, and the others are not, `request` included.
+ * The answers that may still come after an exception from the unit of `request`, the last one sent. A device answers in
+ * order, but an exception does not tell its request: it settles the first that it can belong to, and all before that
+ * one. The others, `request` included, stay open.
  */
 export function afterException(
   list: readonly Unanswered[],
@@ -66,7 +66,7 @@ export function isExceptionAmbiguous(list: readonly Unanswered[], request: Reque
 
 /**
  * A request to the same place whose answer has a length that no late one has: once it is answered, all
- * before it are settled, for a device answers in order. Null for requests without a length of their own.
+ * before it are settled, because a device answers in order. Null for requests without a length of their own.
  */
 export function distinctRequest(list: readonly Unanswered[], request: Request): Request | null {
   if (request.functionCode === 17 || request.functionCode === 43) return null;

@@ -6,11 +6,11 @@ import { MerestoneError } from '../../base/error.ts';
 export interface AdapterIdentity {
   vendorId: string;
   productId: string;
-  /** Null for the many that have none (CH340): those are known by the socket they sit in. */
+  /** Null for adapters without one (CH340): those are known by their USB port. */
   serial: string | null;
   /** Adapters with several lines have one interface for each. */
   interface: string;
-  /** Bus and sockets on the way, e.g. `1-1.4:1.0`. */
+  /** USB bus and ports on the path, e.g. `1-1.4:1.0`. */
   socket: string;
 }
 
@@ -19,7 +19,7 @@ export interface Roots {
   dev: string;
 }
 
-/** Which USB adapter a tty name stands for now; null where it is none (on-board UART, PTY). */
+/** The USB adapter that now has a tty name; null for other ttys (on-board UART, PTY). */
 export function identifyAdapter(tty: string, sysRoot: string): AdapterIdentity | null {
   const link = join(sysRoot, 'class/tty', tty, 'device');
   if (!existsSync(link)) return null;
@@ -50,8 +50,8 @@ export function isSameAdapter(a: AdapterIdentity, b: AdapterIdentity): boolean {
 
 /**
  * Finds the path to open for a configured port, over replugging: a link in /dev/serial follows by
- * itself; for a plain name such as /dev/ttyUSB0 the adapter that was first opened under it is looked
- * for, and no other one is taken that got the name meanwhile.
+ * itself; for a plain name such as /dev/ttyUSB0 it searches the adapter that was first opened under
+ * it, and takes no other one that got the name meanwhile.
  */
 export class AdapterLocator {
   readonly #port: string;

@@ -1,17 +1,17 @@
-/** Devices that ignore what comes too early need up to five seconds, as far as their users report. */
+/** Devices that ignore early requests need up to five seconds, as far as their users report. */
 const triedMs = [0, 1500, 3000, 6000];
 
 /**
- * How long a device needs between connecting and the first request. Some ignore a whole connection on which they were
- * asked too early, others close it: so each connection that brought nothing is followed by one with a longer delay. A
- * delay is kept once a shorter one has failed and it has helped, twice; once may be chance.
+ * How long a device needs between connecting and the first request. Some ignore a whole connection if the first request
+ * came too early, others close it: so each useless connection is followed by one with a longer delay. A delay is kept
+ * once a shorter one has failed and this one has helped, twice; once may be chance.
  */
 export class ConnectDelay {
   readonly #configuredMs: number;
   #index = 0;
-  /** Of the last connection that was of use. */
+  /** Delay of the last useful connection. */
   #good: number | null = null;
-  /** No delay was tried since, in vain. */
+  /** No delay has failed since. */
   #isRefuted = false;
   #needed = 0;
 
@@ -36,7 +36,7 @@ export class ConnectDelay {
     this.#good = this.#index;
   }
 
-  /** A connection that was of use has ended. */
+  /** A useful connection has ended. */
   again(): void {
     this.#index = this.#needed;
   }

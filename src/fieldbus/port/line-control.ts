@@ -21,15 +21,15 @@ const SER_RS485_ENABLED = 1;
 const SER_RS485_RTS_ON_SEND = 2;
 const SER_RS485_RTS_AFTER_SEND = 4;
 
-/** libc's ioctl; loaded when first needed, for most lines never need it. */
+/** libc's ioctl; loaded when first needed, because most lines never need it. */
 export async function loadIoctl(): Promise<Ioctl> {
   const koffi = (await import('koffi')).default;
   return koffi.load('libc.so.6').func('int ioctl(int, unsigned long, _Inout_ void *)') as Ioctl;
 }
 
-/** Has the kernel refuse every later open of the tty, by programs without a lock as well; root's alone succeed. */
+/** Makes the kernel refuse every later open of the tty, also by programs without a lock; only root's succeed. */
 export function setExclusive(ioctl: Ioctl, descriptor: number): void {
-  ioctl(descriptor, TIOCEXCL, Buffer.alloc(4)); // which it ignores
+  ioctl(descriptor, TIOCEXCL, Buffer.alloc(4)); // the kernel ignores the buffer
 }
 
 /** Asks the adapter not to hold received bytes back (FTDI: 16 ms else). True where it has that mode. */
@@ -40,7 +40,7 @@ export function setLowLatency(ioctl: Ioctl, descriptor: number): boolean {
   return ioctl(descriptor, TIOCSSERIAL, serial) >= 0;
 }
 
-/** Has the kernel turn the transceiver. Throws PortUnavailable where the driver can't. */
+/** Lets the kernel switch the transceiver's direction. Throws PortUnavailable if the driver can't. */
 export function setRs485(ioctl: Ioctl, descriptor: number, options: Rs485Options): void {
   const settings = Buffer.alloc(rs485StructBytes);
   const flags =

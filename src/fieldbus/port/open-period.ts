@@ -1,12 +1,12 @@
 import { ConnectDelay } from './connect-delay.ts';
 
-/** A line or connection that stayed open for so long works, be it that nothing came to prove it. */
+/** A line or connection that stayed open this long counts as working, even without data. */
 const provenAfterMs = 30_000;
 
-/** So many connections in a row that gave one answer each: the next will give no more. */
+/** After this many connections in a row with one answer each, the next is expected to give no more. */
 const oneShotAfter = 3;
 
-/** What one opening of a port after the other has brought. Pure: times come in. */
+/** Results of the successive openings of a port. Pure: times come in. */
 export class OpenPeriod {
   readonly #isConnection: boolean;
   readonly #delay: ConnectDelay;
@@ -26,12 +26,12 @@ export class OpenPeriod {
     return this.#isUseful;
   }
 
-  /** In a row: asked, and nothing useful came. */
+  /** Connections in a row with requests and without a useful answer. */
   get useless(): number {
     return this.#useless;
   }
 
-  /** The other end closes each connection after one answer; what is asked on it after that is lost. */
+  /** The peer closes each connection after one answer; a later request on it is lost. */
   get isOneShot(): boolean {
     return this.#isConnection && this.#singles >= oneShotAfter;
   }
@@ -59,7 +59,7 @@ export class OpenPeriod {
     this.#useless = 0;
   }
 
-  /** Gives whether it has worked. */
+  /** Returns whether it has worked. */
   ended(now: number): boolean {
     this.#singles = this.#answers === 1 ? this.#singles + 1 : 0;
     if (this.#isUseful) this.#delay.again();

@@ -9,21 +9,21 @@ export interface Holder {
 }
 
 /**
- * Finds the process that keeps others out of the device at `path`: who has a lock on it, else who has it
- * open, by what /proc lets this user see; null where it sees none. Only called when an open was refused:
- * it may walk every process.
+ * Finds the process that blocks the device at `path`: the one with a lock on it, else one that has it open,
+ * as far as /proc shows it to this user; null if it shows none. Only called after a refused open, because it
+ * may walk through every process.
  */
 export async function findHolder(path: string, procRoot = '/proc'): Promise<Holder | null> {
   const device = await realpath(path).catch(() => path);
   const locker = await findLocker(device, procRoot);
-  // A lock outlives who took it, in the hands of its children: flock(1) works like that.
+  // A lock outlives the process that took it if its children inherited it: flock(1) works like that.
   const isThere = locker !== null && existsSync(join(procRoot, String(locker)));
   return holderOf(isThere ? locker : ((await findOpener(device, procRoot)) ?? locker), procRoot);
 }
 
 /**
- * Finds another process that has the device at `path` open beside this one, lock or no lock: each takes bytes that are
- * meant for the other. As rare as `findHolder`.
+ * Finds another process that has the device at `path` open beside this one, with or without a lock: each takes bytes
+ * that are meant for the other. Called as rarely as `findHolder`.
  */
 export async function findSharer(path: string, procRoot = '/proc'): Promise<Holder | null> {
   const device = await realpath(path).catch(() => path);

@@ -2,12 +2,12 @@ import { Throttle } from '../../base/throttle.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 
-/** A port that opens and is lost in turn says so a few times, then once a minute. */
+/** A port that is opened and lost in turn is logged a few times, then once a minute. */
 const openLines = { perSecond: 1 / 60, burst: 4 };
-/** Different reasons in turn are each told once until the port has worked again, and no more than these. */
+/** Each different reason is logged once until the port has worked again, and at most this many. */
 const reportedReasonsMax = 4;
 
-/** What the log says of a port: a line for each change, and no more for one that is tried for weeks. */
+/** Logs a port: a line for each change, and no more for one that is tried for weeks. */
 export class PortLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
@@ -42,7 +42,7 @@ export class PortLog {
     this.#logger.warn('port shared', { by });
   }
 
-  /** It works: what is said of it from now on is news. */
+  /** It works: every later fault is logged again. */
   worked(): void {
     this.#reportedReasons.clear();
   }

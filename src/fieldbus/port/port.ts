@@ -7,7 +7,9 @@ import type { Holder } from './port-holder.ts';
 import { PortLog } from './port-log.ts';
 import { OpenPeriod } from './open-period.ts';
 
-/** `idle`: closed by us for want of traffic, or by the other end after good service; it opens again when it is wanted. */
+/**
+ * `idle`: closed by us without traffic, or by the peer after a useful connection; it opens again for the next request.
+ */
 export type PortState =
   | { kind: 'opening' }
   | { kind: 'open' }
@@ -19,13 +21,13 @@ export type PortEvent =
   | { kind: 'opened' }
   | { kind: 'failed'; reason: string }
   | { kind: 'idled'; byPeer?: boolean }
-  /** It is thrown away for a new one, and was not lost. */
+  /** It is replaced by a new one, and was not lost. */
   | { kind: 'renewed' }
   | { kind: 'wanted' }
   | { kind: 'retried' }
   | { kind: 'closed' };
 
-/** The whole lifecycle of a port; an event that has no meaning in a state leaves it as it is. */
+/** The whole lifecycle of a port; an event without meaning in a state leaves the state as it is. */
 export function nextPortState(state: PortState, event: PortEvent): PortState {
   if (state.kind === 'closed') return state;
   switch (event.kind) {
@@ -53,7 +55,7 @@ export function offlineReason(state: PortState): string {
   return state.kind === 'lost' ? state.reason : `the port is ${state.kind}`;
 }
 
-/** An open line or connection. A channel that has ended is thrown away; the port opens another. */
+/** An open line or connection. A channel that has ended is discarded; the port opens another. */
 export interface Channel {
   /** Throws where the bytes can't be taken. */
   write(bytes: Uint8Array): void;
@@ -62,7 +64,7 @@ export interface Channel {
   /** Asks for one `readable` event as soon as there is something to read. */
   watch(): void;
   setBaudRate(baudRate: number): Promise<void>;
-  /** Another process that has the line open; absent where there can be none. */
+  /** Another process that has the line open; absent for channels without one. */
   findSharer?(): Promise<Holder | null>;
   close(): Promise<void>;
 }
@@ -72,7 +74,7 @@ export interface ChannelEvents {
   ended(reason: string): void;
 }
 
-/** Opens the real thing, or a test's; rejects with what a technician can act on. */
+/** Opens the real thing, or a test's; rejects with a message that a technician can act on. */
 export type OpenChannel = (events: ChannelEvents, signal: AbortSignal) => Promise<Channel>;
 
 /** A byte pipe that comes back: lost ones are reopened with growing pauses until it is closed. */
@@ -81,26 +83,26 @@ export interface Port {
   onState(listener: (state: PortState) => void): Cancel;
   /** Throws PortUnavailable where the port isn't open. */
   write(bytes: Uint8Array): void;
-  /** What has arrived and was not yet read; empty where the port isn't open. Never waits. */
+  /** Bytes that have arrived and were not yet read; empty if the port isn't open. Never waits. */
   read(): Uint8Array;
-  /** Calls back once when there is something to read. One waits at a time: a new call replaces the last. */
+  /** Calls back once when there is something to read. A new call replaces the last. */
   onReadable(callback: () => void): Cancel;
   setBaudRate(baudRate: number): Promise<void>;
   /** Opens an idle port. */
   wake(): void;
-  /** What came on the connection made sense: from now on it counts as one that works. */
+  /** A valid frame came on the connection: from now on it counts as working. */
   proveUseful(): void;
-  /** An answer has been taken: leaves a connection whose other end is known to close it now. */
+  /** An answer was taken: closes the connection if its peer is known to close it after one answer. */
   endTurn(): void;
-  /** Connections in a row on which a device was asked and nothing useful came. */
+  /** Connections in a row with requests and without a useful answer. */
   readonly uselessConnections: number;
-  /** Which other process has the line open beside this one, in words; null where none is seen. It walks /proc. */
+  /** Which other process has the line open, in words; null if none is seen. It walks through /proc. */
   findSharer(): Promise<string | null>;
-  /** What an end of this connection is put down to from now on; null: to what the system says. */
+  /** The reason to give for an end of this connection from now on; null: the system's. */
   suspect(reason: string | null): void;
   /** Opens another connection in place of this one, at once. */
   renew(reason: string): void;
-  /** Throws the connection away and opens another: for one that can no longer be made sense of. */
+  /** Discards the connection and opens another: for a byte stream that can't be parsed any more. */
   reset(reason: string): void;
   close(): Promise<void>;
 }
@@ -108,13 +110,13 @@ export interface Port {
 export interface PortDependencies {
   clock: Clock;
   logger: Logger;
-  /** Close when nothing was written for this long; 0: never. Asked anew each time. */
+  /** Close when nothing was written for this long; 0: never. Called each time. */
   idleCloseMs?: () => number;
   /** Pause between opening and the first byte. */
   connectDelayMs?: number;
   /**
-   * A connection that the other end may close as it likes: after it was of use that is no fault, and it is opened
-   * again when it is wanted. False: a line, whose end means that it is gone.
+   * True: a connection that the peer may close. After a useful connection that is no fault, and the next request opens
+   * it again. False: a line, whose end means that it is lost.
    */
   isConnection?: boolean;
   random?: () => number;

@@ -7,7 +7,7 @@ import { findHolder, findSharer } from './port-holder.ts';
 import { loadIoctl, setExclusive, setLowLatency, setRs485 } from './line-control.ts';
 import type { Channel, ChannelEvents, OpenChannel } from './port.ts';
 
-/** What serialport's Linux binding gives for an open line: it sets the line up, we move the bytes. */
+/** The part of serialport's Linux binding for an open line: it configures the line, we move the bytes. */
 interface OpenLine {
   fd: number | null;
   poller: { once(event: 'readable', callback: (error: Error | null) => void): unknown };
@@ -19,7 +19,7 @@ interface OpenLine {
 const inbox = Buffer.alloc(4096);
 const nothing = new Uint8Array(0);
 
-/** A serial line as a channel; the adapter is found again after it was pulled out. */
+/** A serial line as a channel; the adapter is found again after it was unplugged. */
 export function serialChannel(
   line: SerialLineOptions,
   roots = { sys: '/sys', dev: '/dev', proc: '/proc' },
@@ -68,7 +68,7 @@ export async function explainRefusal(
   const isForbidden = /permission/i.test(message);
   const hint = isForbidden ? { hint: "add the user of this program to the group 'dialout'" } : {};
   const details = { ...hint, retryable: true, cause: error };
-  // The binding says the path as well.
+  // The binding's message repeats the path.
   const why = isForbidden
     ? 'permission denied'
     : message.replace(/^Error: /, '').replace(/, cannot open .*$/, '');

@@ -1,10 +1,10 @@
 import type { Outcome } from '../modbus/modbus-client.ts';
 import type { Port } from './port.ts';
 
-/** Every process of the box is looked at, so not at every silence. */
+/** The check reads every process of the box, so it does not run at every silence. */
 const checkAgainMs = 300_000;
 
-/** Whether another process takes the answers: it looks like a silent device, or like noise. */
+/** Detects another process that takes the answers: the effect looks like a silent device, or like noise. */
 export class SharedPort {
   readonly #port: Port;
   #checkedAtMs = -Infinity;
@@ -14,7 +14,7 @@ export class SharedPort {
     this.#port = port;
   }
 
-  /** The outcome, with who else has the port open where that may be why; found out in the background. */
+  /** The outcome, with the other process that has the port open if that may be the cause; checked in the background. */
   explain(outcome: Outcome, now: number): Outcome {
     if (outcome.kind !== 'fault') return outcome;
     if (now - this.#checkedAtMs >= checkAgainMs) {
@@ -23,7 +23,7 @@ export class SharedPort {
         (sharer) => {
           this.#sharer = sharer;
         },
-        // What can't be seen is not told.
+        // Processes that this user can't see are not reported.
         () => {},
       );
     }

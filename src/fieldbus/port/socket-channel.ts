@@ -8,7 +8,7 @@ const pendingBytesMax = 64 * 260;
 
 const unreached = "check its power and cable, 'host' of the bus, and firewalls between";
 
-/** What a technician can act on, of the errors of connect(2) and getaddrinfo(3). */
+/** Messages that a technician can act on, for errors of connect(2) and getaddrinfo(3). */
 const socketErrors: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens at this port (ECONNREFUSED)',
   ENOTFOUND:

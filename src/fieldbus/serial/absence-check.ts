@@ -1,16 +1,16 @@
 import { backoffMs } from '../../base/backoff.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 
-/** What is absent is reported in pauses that grow to this, so that it does not fill the spool. */
+/** Absent points are reported at intervals that grow to this, so that they do not fill the spool. */
 const reportPauseMaxMs = 60_000;
 
 export interface AbsenceCheck {
-  /** Looks after `delayMs`, for 0 at once, and on from there. */
+  /** Checks after `delayMs` (0: at once), then regularly. */
   begin(delayMs: number): void;
   stop(): void;
 }
 
-/** Looks once an interval whether something is absent; `look` reports it and says so, and is then asked more rarely. */
+/** Calls `look` once an interval; each time it reports something absent, the interval grows. */
 export function createAbsenceCheck(clock: Clock, everyMs: number, look: () => boolean): AbsenceCheck {
   const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, reportPauseMaxMs), jitter: 0 };
   let cancel: Cancel = () => {};

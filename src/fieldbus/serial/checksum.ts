@@ -18,7 +18,7 @@ export function checksumHolds(frame: Uint8Array, options: ChecksumOptions): bool
   return expected.every((byte, index) => upperCase(frame[at! + index]!, options.encoding) === byte);
 }
 
-/** Whether there is nothing where the check should stand: another telegram than a damaged one. */
+/** Whether the frame has no check at all: another kind of telegram, not a damaged one. */
 export function isUnchecked(frame: Uint8Array, options: ChecksumOptions): boolean {
   if (options.kind === 'none') return false;
   if (!('at' in options)) return options.kind === 'nmea-0183' && frame.at(-3) !== star;
@@ -31,14 +31,14 @@ export function isUnchecked(frame: Uint8Array, options: ChecksumOptions): boolea
   return !/^[0-9A-Fa-f]+$/.test(Buffer.from(check).toString('latin1'));
 }
 
-/** The frame without an NMEA sentence's `*hh`, which would else cling to its last column. */
+/** The frame without an NMEA sentence's `*hh`, which would be part of its last column otherwise. */
 export function contentOf(frame: Uint8Array, options: ChecksumOptions): Uint8Array {
   const isNmea = options.kind === 'nmea-0183' || options.kind === 'nmea-0183-optional';
   const ends = isNmea && frame.at(-3) === star;
   return ends ? frame.subarray(0, -3) : frame;
 }
 
-/** The check's bytes as they stand in a frame. */
+/** The check's bytes as a frame holds them. */
 export function computeChecksum(
   kind: PlacedChecksumKind,
   covered: Uint8Array,
@@ -128,7 +128,7 @@ function reflected(polynomial: number, initial: number): (bytes: Uint8Array) => 
   };
 }
 
-/** A CRC of 16 bits that goes out with every bit turned (ISO/IEC 13239, as SML and HDLC have it). */
+/** A CRC of 16 bits that is sent with every bit inverted (ISO/IEC 13239, as SML and HDLC have it). */
 function inverted(compute: (bytes: Uint8Array) => number): (bytes: Uint8Array) => number {
   return (bytes) => compute(bytes) ^ 0xffff;
 }

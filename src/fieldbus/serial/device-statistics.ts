@@ -6,12 +6,12 @@ import type { SerialDeviceOptions } from '../options.ts';
 import { SampleRecord } from '../sample-record.ts';
 import type { Telegram } from './message-reader.ts';
 
-/** Names for a reason that stays on its line. */
+/** How many points a reason names, so that it stays on one line. */
 export function someOf(names: readonly string[]): string {
   return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }
 
-/** Why a serial sensor gave no value. `unknown`: a sound frame that is none of the declared messages. */
+/** Why a serial sensor gave no value. `unknown`: a valid frame that matches no declared message. */
 export type SerialFailure =
   | 'crc'
   | 'timeout'
@@ -22,13 +22,13 @@ export type SerialFailure =
   | 'offline'
   | 'noise';
 
-/** What a reader did and met, kept for the status. */
+/** What a reader did and received, for the status. */
 export interface DeviceStatistics {
   status: DeviceStatus;
   failed(kind: SerialFailure, reason: string): void;
-  /** Something happened that does no harm to the device's values. */
+  /** Counts an event that does not affect the device's values. */
   met(kind: SerialFailure): void;
-  /** A sound answer or frame, with what of it is no good. */
+  /** Counts a valid answer or frame, with its faulty points. */
   took(telegram: Telegram): void;
   gave(sample: Omit<Sample, 'device'>): void;
   snapshot(): DeviceStatus;
@@ -72,7 +72,7 @@ export function createDeviceStatistics(
     },
     gave: (sample) => {
       record.take(sample);
-      // Where it has no value at all, why it failed says more.
+      // If it has no value at all, the reason of the failure says more.
       if (status.state !== 'offline' && record.state !== 'failing') settle();
     },
     snapshot: () => ({
@@ -83,7 +83,7 @@ export function createDeviceStatistics(
   };
 }
 
-/** What costs single points, while the sensor talks as it should. */
+/** Faults of single points, while the sensor sends valid frames. */
 function isOfPoints(kind: SerialFailure): boolean {
   return kind === 'invalid' || kind === 'implausible';
 }

@@ -4,10 +4,10 @@ import type { Telegram } from './message-reader.ts';
 import type { Pattern } from './pattern.ts';
 import type { SerialLine } from './serial-line.ts';
 
-/** A step of a dialogue, ready to be held. */
+/** A step of a dialogue, compiled. */
 export type Step = Omit<SerialRequestStep, 'expect'> & { expect: Pattern | null };
 
-/** What a later answer says of a point takes the place of what an earlier one said. */
+/** A later answer's value of a point replaces an earlier one's. */
 export function addTelegram(
   result: Telegram,
   { values, quality, outliers = [], contradiction, inconsistency }: Telegram,
@@ -42,7 +42,7 @@ export function timeoutOf({ timeout }: Step, responseTimeoutMs: number): number 
   return typeof timeout === 'number' ? timeout : responseTimeoutMs;
 }
 
-/** For how long the device said that it will measure; null where it was not asked, or said no number. */
+/** How long the device announced that it will measure; null if it was not asked, or gave no number. */
 export function announcedBy({ timeout }: Step, groups: ReadonlyMap<string, string>): number | null {
   if (typeof timeout !== 'object') return null;
   const seconds = Number(groups.get(timeout.secondsOf));

@@ -20,20 +20,20 @@ import { compilePattern, latin1 } from './pattern.ts';
 import type { SerialLine, Turn } from './serial-line.ts';
 import type { Unread } from './unread-frames.ts';
 
-/** How a dialogue ended; `crc`: it got an answer, but a damaged one. `timeout`: none that it waited for. */
+/** How a dialogue ended; `crc`: it got an answer, but a damaged one. `timeout`: no expected answer. */
 export interface DialogueResult extends Telegram {
   outcome: 'good' | 'timeout' | 'crc' | 'offline';
   /** From the end of the last request to the end of its answer; null where none came. */
   answerMs: number | null;
   /** Bytes came that were no frame. */
   isNoisy: boolean;
-  /** Why it failed, where that is not what came; a remedy stands after a semicolon. */
+  /** Why it failed, if the received bytes do not tell; a remedy follows a semicolon. */
   reason?: string;
   /** For how long others had to wait while it measured. */
   heldMs: number;
 }
 
-/** What a dialogue that is going on has come to. */
+/** State of a running dialogue. */
 class Held {
   readonly turn: Turn;
   readonly groups = new Map<string, string>();
@@ -45,9 +45,9 @@ class Held {
     isNoisy: false,
     heldMs: 0,
   };
-  /** Null where it is the line's own. */
+  /** Null if it is the line's own. */
   rate: number | null = null;
-  /** Null where it did not measure; else whether others had the line meanwhile. */
+  /** Null if it did not measure; else whether others had the line meanwhile. */
   others: boolean | null = null;
 
   constructor(turn: Turn) {
@@ -56,14 +56,14 @@ class Held {
 }
 
 export interface Dialogue {
-  /** Holds it once, from the first step to the last, in the caller's turn of the line. */
+  /** Runs the dialogue once, from the first step to the last, in the caller's turn of the line. */
   run(turn: Turn): Promise<DialogueResult>;
   receive(bytes: Uint8Array): void;
   /** Ends a running dialogue at once. */
   abort(): void;
-  /** Ends it with the answer that it waits for; at once where it waits for a measurement. */
+  /** Ends it after the answer that it waits for; at once if it waits for a measurement. */
   finish(): void;
-  /** Null where the device isn't measuring, as far as it said. */
+  /** Null if the device has not announced a measurement. */
   measuring(): Measuring | null;
 }
 
@@ -73,7 +73,7 @@ type Happening = { kind: 'frame'; frame: Frame } | { kind: 'silence' } | { kind:
 /** Bytes sent must have left before the rate may change; a UART's own buffer and a USB frame come on top. */
 const sendMarginMs = 30;
 
-/** An hour has room for 60 of them, and a device's word of "999 s" for 3. */
+/** An hour has room for 60 of them, and for 3 of an announced "999 s". */
 export const measureMaxMsDefault = 60_000;
 
 interface DialogueLimits {
@@ -104,12 +104,12 @@ export function createDialogue(
   let ending: 'no' | 'with the answer' | 'at once' = 'no';
   const sharing = new MeasurementSharing();
   let measuring: Measuring | null = null;
-  /** What comes while it measures may be others' talk. */
+  /** Bytes that come while it measures may belong to other dialogues. */
   let isLineFree = false;
-  /** What an adapter that hears itself would bring back. */
+  /** The bytes that an adapter with an echo would return. */
   let echo = '';
 
-  /** A step that sends nothing goes on with what came behind the answer before it. */
+  /** A step that sends nothing continues with the bytes after the previous answer. */
   const listen = (step: Step): void => {
     if (deframer !== null && step.send === undefined && !step.framing && !step.checksum) return;
     const framing = step.framing ?? protocol.framing;
@@ -153,7 +153,7 @@ export function createDialogue(
         if (ending !== 'no') return { ...result, outcome: 'offline' };
         const announcedMs = announcedBy(step, held.groups);
         const isTooLong = announcedMs !== null && announcedMs > measureMaxMs;
-        // One that is done at once, for all that it said, is heard all the same.
+        // A measurement that ends earlier than announced is still received.
         const waitMs = isTooLong ? responseTimeoutMs : announcedMs;
         const isMeasuring = announcedMs !== null && announcedMs > 0;
         listen(step);
@@ -224,7 +224,7 @@ export function createDialogue(
 
   const failed = ({ result, others }: Held, outcome: Outcome): DialogueResult => {
     if (others === null || outcome === 'offline') return { ...result, outcome };
-    // A sensor whose measurement was ended answers all the same, without values (SDI-12 1.4, send data).
+    // A sensor whose measurement was aborted still answers, but without values (SDI-12 1.4, send data).
     const isEmpty = outcome === 'timeout' && unread.kind === 'unknown';
     if (isEmpty || !others) sharing.lost(others);
     return { ...result, outcome, ...(isEmpty && others && { reason: lostToOthers }) };
@@ -233,7 +233,7 @@ export function createDialogue(
   const answer = async (step: Step, held: Held, measuringMs: number | null): Promise<Outcome> => {
     const { groups, result } = held;
     const framing = step.framing ?? protocol.framing;
-    // What others say while it measures is no sign of it.
+    // Bytes of other sensors while it measures prove nothing about this one.
     const timeoutMs = measuringMs === null ? timeoutOf(step, responseTimeoutMs) : Infinity;
     const frameMs = longestFrameMs(framing, held.rate ?? line.baudRate, line);
     const until = receivedAt + (measuringMs ?? timeoutMs + frameMs);
@@ -264,9 +264,9 @@ export function createDialogue(
     }
   };
 
-  /** What an answer that did not come, or not as it should, is called. */
+  /** Names the fault of a missing or invalid answer. */
   const unanswered = ({ noise, pending }: Deframer): 'timeout' | 'crc' => {
-    // The rest of a damaged frame is searched on, and becomes noise or the beginning of nothing.
+    // The search goes on in the rest of a damaged frame, which becomes noise.
     if (unread.kind !== 'damaged') {
       if (pending.length > 0) unread.take('unfinished', pending);
       if (noise.length > 0) unread.take('noise', noise);
@@ -277,7 +277,7 @@ export function createDialogue(
   return {
     run,
     receive: (bytes) => {
-      if (deframer === null) return; // nobody asked: a late answer, or noise
+      if (deframer === null) return; // unrequested: a late answer, or noise
       receivedAt = clock.monotonicMs();
       const current = deframer;
       hear(current.push(bytes));

@@ -3,7 +3,7 @@ const shownMax = 40;
 
 const escapes: Readonly<Record<number, string>> = { 9: '\\t', 10: '\\n', 13: '\\r', 34: '\\"', 92: '\\\\' };
 
-/** The beginning of what a sensor said: text in quotes, anything else in hex. It holds printable ASCII only. */
+/** The beginning of what a sensor sent: text in quotes, anything else in hex. It holds printable ASCII only. */
 export function excerptOf(bytes: Uint8Array): string {
   const shown = bytes.subarray(0, shownMax);
   const cut = bytes.length > shownMax ? '…' : '';
@@ -15,7 +15,7 @@ export function excerptOf(bytes: Uint8Array): string {
   return `"${[...shown].map(escaped).join('')}${cut}"`;
 }
 
-/** Whether what was said begins as text. */
+/** Whether the bytes begin as text. */
 export function isReadable(bytes: Uint8Array): boolean {
   const shown = bytes.subarray(0, shownMax);
   const printable = shown.reduce((count, byte) => count + (isText(byte) ? 1 : 0), 0);

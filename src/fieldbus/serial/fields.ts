@@ -14,14 +14,14 @@ export interface FrameView {
   columns: readonly string[];
 }
 
-/** `absent`: the frame does not speak of it; `invalid`: it does, and has no value; `stale`: an old one. */
+/** `absent`: the frame does not hold the field; `invalid`: it holds it without a value; `stale`: with an old one. */
 export type Reading = { kind: 'value'; value: Value } | { kind: 'invalid' | 'stale' | 'absent' };
 
 const invalid: Reading = { kind: 'invalid' };
 const stale: Reading = { kind: 'stale' };
 const absent: Reading = { kind: 'absent' };
 
-/** The reader of one field, made once. Throws ProfileInvalid for a pattern that is none. */
+/** The reader of one field, made once. Throws ProfileInvalid for an invalid pattern. */
 export function compileField(field: SerialFieldOptions): (view: FrameView) => Reading {
   return field.from.by === 'bytes' ? compileBytes(field, field.from) : compileTextField(field, field.from);
 }
@@ -115,7 +115,7 @@ function compileBytes(
   };
 }
 
-/** A scale may take a number beyond all that there are. */
+/** A scale may take a number beyond the largest double. */
 function readingOf(value: Value | undefined): Reading {
   const isValue = typeof value === 'number' ? Number.isFinite(value) : value !== undefined;
   return isValue ? { kind: 'value', value: value! } : invalid;

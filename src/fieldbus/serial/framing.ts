@@ -3,35 +3,35 @@ import type { Framing } from '../options.ts';
 /** A whole frame as the line gave it. */
 export interface Frame {
   bytes: Uint8Array;
-  /** Its check sum holds. A damaged one is told of, so that it can be counted. */
+  /** Its check sum is right. Damaged frames are reported too, so that they can be counted. */
   sound: boolean;
 }
 
 /**
- * Bytes in any chunking → frames. It holds one frame's bytes at most, whatever comes in; after noise it finds
- * the next frame by itself. Where a binary frame is damaged the search goes on from its second byte, because
- * its start mark may have stood in the middle of another frame.
+ * Bytes in any chunking → frames. It holds at most one frame's bytes for any input; after noise it finds
+ * the next frame by itself. After a damaged binary frame the search goes on from its second byte, because its
+ * start mark may have been in the middle of another frame.
  */
 export interface Deframer {
   /** The frames that these bytes complete, in order. */
   push(bytes: Uint8Array): Frame[];
-  /** The line fell silent: what came so far is a frame where frames end by silence, and else stays. */
+  /** The line fell silent: the bytes so far are a frame if frames end by silence; else they stay. */
   flush(): Frame[];
-  /** Forgets what came so far. `midFrame`: the next bytes may be the rest of a frame, to be dropped. */
+  /** Forgets the bytes so far. `midFrame`: the next bytes may be the rest of a frame, to be dropped. */
   reset(midFrame: boolean): void;
-  /** Bytes so far that belonged to no frame. Line ends between frames from mark to mark are none of them. */
+  /** Bytes so far that belonged to no frame. Line ends between frames with marks do not count. */
   readonly noiseBytes: number;
   /** The first of them since `forgetNoise`, up to `noiseKeptMax`. */
   readonly noise: Uint8Array;
   forgetNoise(): void;
-  /** What may become a frame yet. */
+  /** Bytes that may still become a frame. */
   readonly pending: Uint8Array;
 }
 
-/** The beginning of most telegrams, by which another kind of sensor can be known. */
+/** Enough of most telegrams to recognise another kind of sensor. */
 const noiseKeptMax = 256;
 
-/** What stands at the front of the buffer. */
+/** What the buffer begins with. */
 type Finding =
   | { kind: 'frame'; from: number; to: number; consumed: number }
   | { kind: 'noise'; bytes: number }
@@ -40,7 +40,7 @@ type Finding =
 const unfinished: Finding = { kind: 'unfinished' };
 const [lineFeed, carriageReturn] = [10, 13];
 
-/** Noise made of nothing but start marks would else be checked once for each of its bytes. */
+/** Without this limit, noise of nothing but start marks would be checked once for each of its bytes. */
 const rescansMax = 16;
 
 export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) => boolean): Deframer {
@@ -51,10 +51,10 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
   let noise: Uint8Array = new Uint8Array(0);
   /** Damaged frames in a row that the search went on within. */
   let rescans = 0;
-  /** What comes up to the next end mark belongs to a frame whose beginning was missed or did not fit. */
+  /** Bytes up to the next end mark belong to a frame whose beginning was missed or did not fit. */
   let skipping = false;
 
-  /** Drops so many bytes at the front. */
+  /** Drops this many bytes at the front. */
   const drop = (count: number): void => {
     const dropped = buffer.subarray(from, from + count);
     const counted = framing.by === 'start-end' ? dropped.filter((byte) => !isLineEnd(byte)) : dropped;
@@ -98,7 +98,7 @@ export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) =>
       [from, to] = [0, to - from];
       return;
     }
-    // A full buffer without a frame in it: text is dropped up to its end mark, anything else is searched on.
+    // A full buffer without a frame: text is dropped up to its end mark; in other bytes the search goes on.
     const dropped = isText || framing.by === 'silence' ? to : 1;
     if (dropped === to) skipping = true;
     drop(dropped);

@@ -1,17 +1,17 @@
 import type { SerialProtocol } from '../options.ts';
 
-/** A sensor may miss one of its times without anybody being alarmed; the second one counts. */
+/** A sensor may miss one interval without an alarm; the second one counts. */
 const missedMax = 2;
 
 interface Watched {
   everyMs: number;
   optional: boolean;
-  /** Monotonic; null: not since it began. */
+  /** Monotonic; null: not since the start. */
   seenAt: number | null;
 }
 
 /**
- * Which points a sensor owes. An optional one is owed only once it has come; but a sensor that has never said
+ * Which points a sensor owes. An optional one is owed only once it has come; but a sensor that has never sent
  * anything owes them all. A point is stale when it has not come for twice its interval.
  */
 export interface Freshness {

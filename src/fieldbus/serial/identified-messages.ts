@@ -11,8 +11,8 @@ export interface IdentifiedMessages extends MessageReader {
 }
 
 /**
- * Messages of a sensor that tells what it is by its frames. While one says that it comes of another kind of device,
- * no value passes for good. Throws ProfileInvalid for a pattern that is none.
+ * Messages of a sensor whose frames identify it. While they show another kind of device, no value counts as good.
+ * Throws ProfileInvalid for an invalid pattern.
  */
 export function identifiedMessages(
   messages: MessageReader,
@@ -35,7 +35,7 @@ export function identifiedMessages(
   };
 }
 
-/** What the frames of a sensor say of it. Once they have told, they are not looked at before another may be heard. */
+/** The identity that a sensor's frames show. Once known, it is checked again only after another may have come. */
 class FrameInquiry {
   readonly #fits: ((frame: Uint8Array) => boolean) | null;
   readonly #others: readonly { fits: (frame: Uint8Array) => boolean; is: string }[];
@@ -59,7 +59,7 @@ class FrameInquiry {
     this.#isSettled = false;
   }
 
-  /** `isOwn`: it is one of the sensor's messages. A frame that is none may come from a neighbour on the line. */
+  /** `isOwn`: it is one of the sensor's messages. Another frame may come from a neighbour on the line. */
   saw(frame: Uint8Array, isOwn: boolean): void {
     if (this.#isSettled || this.#fits === null) return;
     const other = this.#others.find(({ fits }) => fits(frame));

@@ -1,60 +1,60 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 
-/** Is told what its device took of the line's time. */
-export type Book = (ms: number) => void;
+/** Gets the line time that its device used. */
+export type Charge = (ms: number) => void;
 
-/** Time is booked at least this often while it passes, so that figures and shares follow within a second. */
-const bookEveryMs = 1000;
+/** Time is charged at least this often while it passes, so that figures and shares follow within a second. */
+const chargeEveryMs = 1000;
 
 /**
- * Whose the time of a line is, booked as it passes: it belongs to the device that talks, and while none talks to
- * those that measure, in equal parts. So no moment is booked twice, and waiting counts as use.
+ * Charges a line's time to devices as it passes: to the device that talks, else in equal parts to those that measure.
+ * So no moment is charged twice, and waiting counts as use.
  */
 export class LineTime {
   readonly #clock: Clock;
-  readonly #measuring = new Set<Book>();
-  #talking: Book | null = null;
-  #bookedAtMs: number;
+  readonly #measuring = new Set<Charge>();
+  #talking: Charge | null = null;
+  #chargedAtMs: number;
   #cancelTick: Cancel = () => {};
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#bookedAtMs = clock.monotonicMs();
+    this.#chargedAtMs = clock.monotonicMs();
   }
 
-  /** `null`: nobody talks from now on. */
-  talk(book: Book | null): void {
+  /** `null`: no device talks from now on. */
+  talk(charge: Charge | null): void {
     this.settle();
-    this.#talking = book;
+    this.#talking = charge;
     this.#tick();
   }
 
-  /** Returns what ends it. */
-  measure(book: Book): () => void {
+  /** Returns the function that ends it. */
+  measure(charge: Charge): () => void {
     this.settle();
-    this.#measuring.add(book);
+    this.#measuring.add(charge);
     this.#tick();
     return () => {
       this.settle();
-      this.#measuring.delete(book);
+      this.#measuring.delete(charge);
       this.#tick();
     };
   }
 
-  /** Books the time until now. */
+  /** Charges the time until now. */
   settle(): void {
     const now = this.#clock.monotonicMs();
-    const passedMs = now - this.#bookedAtMs;
-    this.#bookedAtMs = now;
+    const passedMs = now - this.#chargedAtMs;
+    this.#chargedAtMs = now;
     if (passedMs <= 0) return;
     const owners = this.#talking === null ? [...this.#measuring] : [this.#talking];
-    for (const book of owners) book(passedMs / owners.length);
+    for (const charge of owners) charge(passedMs / owners.length);
   }
 
   #tick(): void {
     this.#cancelTick();
     if (this.#talking === null && this.#measuring.size === 0) return;
-    this.#cancelTick = this.#clock.after(bookEveryMs, () => {
+    this.#cancelTick = this.#clock.after(chargeEveryMs, () => {
       this.settle();
       this.#tick();
     });

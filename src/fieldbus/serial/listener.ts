@@ -16,7 +16,7 @@ import { createAbsenceCheck } from './absence-check.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;
-/** A pause that telegrams have between them: what comes behind it begins one. */
+/** The pause between telegrams: the next byte after it begins one. */
 const betweenTelegramsMs = 50;
 
 /** Reads a sensor that sends by itself. */
@@ -93,7 +93,7 @@ export function createListener(device: SerialDeviceOptions, outlets: ReaderOutle
     return names.length > 0;
   });
 
-  /** Takes the frames that `deframe` finds, and counts what it finds to be none. */
+  /** Takes the frames that `deframe` finds, and counts the other bytes. */
   const take = (deframe: () => Frame[]): void => {
     const noiseBytes = deframer.noiseBytes;
     for (const frame of deframe()) takeFrame(frame);

@@ -1,20 +1,20 @@
 import { formatDuration } from '../../base/quantity.ts';
 
-/** A device that is measuring, as it said that it would. */
+/** A device that is measuring, as it announced. */
 export interface Measuring {
   announcedMs: number;
   sinceMs: number;
 }
 
-/** Dialogues with the line to itself before it is tried again whether the measurement bears others. */
+/** Dialogues with exclusive use of the line before the next try to share it during a measurement. */
 const aloneFirst = 10;
 const aloneMax = 640;
 
 /**
- * Whether the line is free for others while a device measures. It is, unless the device loses its measurement by
- * that: SDI-12's concurrent ones (aC!) bear it, while its ordinary ones (aM!) end with the break that an adapter
- * makes before it addresses another sensor. No sensor says which adapter it is behind, so it is found out, and tried
- * again ever more rarely.
+ * Whether the line is free for others while a device measures. It is, unless the device loses its measurement then:
+ * SDI-12's concurrent measurements (aC!) continue, while ordinary ones (aM!) end with the break that an adapter sends
+ * before it addresses another sensor. A sensor can't tell which adapter it is behind, so this is found by trying, and
+ * tried again ever more rarely.
  */
 export class MeasurementSharing {
   #aloneLeft = 0;
@@ -25,13 +25,13 @@ export class MeasurementSharing {
     return this.#aloneLeft > 0;
   }
 
-  /** It had values although others had the line, or there were none. */
+  /** It had values although others used the line, or there were no others. */
   bore(others: boolean): void {
     if (this.#aloneLeft > 0) this.#aloneLeft -= 1;
     else if (others) this.#aloneNext = aloneFirst;
   }
 
-  /** It answered without values. Where it had the line to itself, that is not why. */
+  /** It answered without values. If it had the line to itself, sharing is not the cause. */
   lost(others: boolean): void {
     if (!others) {
       this.#aloneLeft = 0;
@@ -53,7 +53,7 @@ export function describeMeasuring({ announcedMs, sinceMs }: Measuring, nowMs: nu
   return `it is measuring, as announced for ${inSeconds(announcedMs)}, since ${inSeconds(nowMs - sinceMs)}; wait until that is over`;
 }
 
-/** As sensors say it: 999 s, not 16.7 min. */
+/** As sensors announce it: 999 s, not 16.7 min. */
 function inSeconds(ms: number): string {
   return ms < 10_000_000 ? `${Math.round(ms / 1000)} s` : formatDuration(ms);
 }

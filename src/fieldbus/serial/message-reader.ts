@@ -5,22 +5,22 @@ import type { SerialMessageOptions } from '../options.ts';
 import { compileField, type FrameView } from './fields.ts';
 import { compilePattern, latin1 } from './pattern.ts';
 
-/** What one frame says: its points' values, or why they have none; both for a value outside of its range. */
+/** The content of one frame: its points' values, or why they have none; both for a value outside of its range. */
 export interface Telegram {
   values: Record<string, Value>;
   quality: Record<string, Quality>;
-  /** Absent where there is none. */
+  /** Absent if all are good. */
   outliers?: Outlier[];
-  /** Why none of its values is to be believed; each is then `implausible`. */
+  /** Why all its values are implausible; each has that quality then. */
   contradiction?: string;
   /** Why values that belong together cannot all be true; those are then `invalid`. */
   inconsistency?: string;
 }
 
 export interface MessageReader {
-  /** A sound frame's content, or null where it is none of the messages. */
+  /** The content of a valid frame, or null if it matches no message. */
   read(frame: Uint8Array): Telegram | null;
-  /** What a damaged frame costs: quality `crc` for the points of the message that it still looks like. */
+  /** Quality `crc` for the points of the message that a damaged frame still resembles. */
   readDamaged(frame: Uint8Array): Telegram | null;
 }
 
@@ -95,7 +95,7 @@ function refuse(name: string, { values, quality }: Telegram): void {
   quality[name] = 'invalid';
 }
 
-/** Says which value does not fit within the one before. */
+/** Names the value that does not fit within the one before. */
 function compileDescending(
   descending: SerialMessageOptions['descending'],
 ): (view: FrameView) => string | undefined {

@@ -3,16 +3,16 @@ import { compilePattern, type Pattern, type PatternMatch } from './pattern.ts';
 
 export type PatternSource = Extract<SerialFieldOptions['from'], { by: 'pattern' }>;
 
-/** A place of a frame that has the value of a field; `outdated`: it is that of a time long past. */
+/** A place of a frame that has the value of a field; `outdated`: the value is from long ago. */
 export type Occurrence = { kind: 'found'; text: string | undefined } | { kind: 'outdated' };
 
-/** A telegram lists four channels at most, and a hostile one must not be searched for ever. */
+/** A telegram lists at most four channels; the search in a hostile one must end. */
 export const occurrencesMax = 4;
 
 /**
- * Finds what a field's own pattern says of it. Where it stands several times in a frame, the first counts that
- * fulfils `where`, not `unless`, and is not outdated, so that a meter that is gone gives way to the one in its place. Null where
- * the frame does not speak of it. Throws ProfileInvalid for a pattern that is none.
+ * Finds a field by its own pattern. Of several matches in a frame, the first counts that fulfils `where`, not `unless`,
+ * and is not outdated, so that the meter in use replaces one that was removed. Null if the frame does not hold the
+ * field. Throws ProfileInvalid for an invalid pattern.
  */
 export function compileOccurrence({
   pattern,
@@ -52,7 +52,7 @@ export function valueGroup({ groups }: Pattern): string | number {
   return groups.includes('value') ? 'value' : 1;
 }
 
-/** The names that stand in `where` for what a match has in its groups. */
+/** The placeholders of `where`, which name groups of a match. */
 export function placeholdersOf(where: string): string[] {
   return [...where.matchAll(placeholder)].map(([, name]) => name!);
 }
@@ -87,7 +87,7 @@ const hourMs = 3_600_000;
 
 /**
  * The time of an e-meter, YYMMDDhhmmss with S for summer time or W (DSMR P1 §6.3, TST), as milliseconds of its own
- * time zone. Undefined where it is none: a channel without a meter has times such as 632525252525S.
+ * time zone. Undefined for an invalid time: a channel without a meter has times such as 632525252525S.
  */
 function parseStamp(text: string | undefined): number | undefined {
   const [, digits, season] = /^(\d{12})([SW]?)$/.exec(text ?? '') ?? [];

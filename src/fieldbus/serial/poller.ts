@@ -19,13 +19,13 @@ import { createAbsenceCheck } from './absence-check.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
 
-/** One that comes back is read again within 15 s, its own interval permitting. */
+/** A returning sensor is read again within 15 s, if its own interval allows it. */
 const retryMaxMs = 10_000;
 
 /** Share of the latest answer time in the smoothed one. */
 const smoothing = 0.2;
 
-/** Reads a sensor that speaks when it is spoken to: one dialogue, one sample, on a fixed grid of its interval. */
+/** Reads a sensor that must be polled: one dialogue, one sample, on a fixed grid of its interval. */
 export function createPoller(
   device: SerialDeviceOptions & { protocol: Polled },
   outlets: ReaderOutlets,
@@ -43,21 +43,21 @@ export function createPoller(
   const dialogue = createDialogue(protocol, messages, unread, line, clock, device);
   const lateness = new SlidingMinute(clock.monotonicMs());
   const busTime = new SlidingMinute(clock.monotonicMs());
-  /** Time that its dialogues would have taken had none been passed over. */
+  /** Time that its dialogues would have taken if none had been skipped. */
   const demand = new SlidingMinute(clock.monotonicMs());
   let cancelNext: Cancel = () => {};
-  /** Counts openings and losses of the port, so that what belongs to an earlier one is known and dropped. */
+  /** Counts openings and losses of the port, so that results of an earlier one are recognised and dropped. */
   let life = 0;
   let dueAt = 0;
-  /** When the next dialogue was due first: what is passed over is late, too. */
+  /** When the next dialogue was first due: a skipped one counts as late, too. */
   let owedAt = 0;
   let failures = 0;
-  /** Of the line's time, by the latest dialogue. */
+  /** Line time of the latest dialogue. */
   let spentMs = 0;
-  /** For how long the others had to wait while it measured, and now have the line before it. */
+  /** How long others waited while it measured; they get the line first for as long. */
   let restMs = 0;
 
-  const book = (ms: number): void => {
+  const charge = (ms: number): void => {
     const now = clock.monotonicMs();
     busTime.add(ms, now);
     demand.add(ms, now);
@@ -97,7 +97,7 @@ export function createPoller(
     give(result);
   };
 
-  /** Gives when to come again, where the silo's share does not allow it now. */
+  /** When to try again, if the silo's share does not allow it now. */
   const poll = async (own: number, turn: Turn): Promise<number | null> => {
     if (own !== life) return null;
     const overShareUntilMs = siloTime.overShareUntilMs();
@@ -105,7 +105,7 @@ export function createPoller(
     await line.quiet();
     if (own !== life) return null;
     spentMs = 0;
-    turn.begin(book);
+    turn.begin(charge);
     const begunAt = clock.monotonicMs();
     lateness.add(begunAt - owedAt, begunAt);
     statistics.status.requests += 1;
@@ -130,7 +130,7 @@ export function createPoller(
           if (overShareUntilMs === null) pollAt(nextDueAt());
           else tryAt(overShareUntilMs);
         });
-      // The port is gone in the midst of it, or a fault of our own: the next poll comes all the same.
+      // The port was lost during the dialogue, or an internal fault: the next poll comes anyway.
       inBackground(polled, (error) => {
         failures += 1;
         statistics.failed('offline', describeError(error));

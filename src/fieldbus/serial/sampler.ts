@@ -8,24 +8,24 @@ const burstPauseMs = 50;
 
 export interface Sampler {
   /**
-   * A sound telegram's points replace what was gathered. A damaged one's only fill what is missing, and wait an
-   * interval for a sound one to come instead.
+   * Points of a valid telegram replace the collected ones. Those of a damaged one only fill gaps, and wait an interval
+   * for a valid telegram.
    */
   add(telegram: Pick<Telegram, 'values' | 'quality'>, isSound: boolean): void;
-  /** Gives what was gathered so far at once. */
+  /** Delivers what was collected so far at once. */
   end(): void;
   cancel(): void;
 }
 
-/** What a point has at the moment: both where it was read and is implausible. */
-interface Gathered {
+/** A point's current value or quality; both if it was read and is implausible. */
+interface CollectedPoint {
   value?: Value;
   quality?: Quality;
 }
 
 /**
- * Thins what a free-running sensor says to one sample per interval: the latest of every point that came since
- * the last sample, stamped with the arrival of the latest. Where a sensor sends several kinds of message, it
+ * Reduces a free-running sensor's telegrams to one sample per interval: the latest of every point that came since
+ * the last sample, stamped with the arrival of the latest. If a sensor sends several kinds of message, it
  * waits for the end of the burst (half an interval at most), so that one burst becomes one sample.
  */
 export function createSampler(
@@ -34,10 +34,10 @@ export function createSampler(
   clock: Clock,
   give: (sample: Omit<Sample, 'device'>) => void,
 ): Sampler {
-  let points = new Map<string, Gathered>();
+  let points = new Map<string, CollectedPoint>();
   let stamp = { wallMs: 0, monotonicMs: 0 };
   let givenAt = -Infinity;
-  /** When the sound telegrams gathered may leave; null where there is none. */
+  /** When the collected valid telegrams may leave; null if there are none. */
   let dueAt: number | null = null;
   let cancelDue: Cancel = () => {};
 

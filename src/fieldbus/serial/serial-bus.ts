@@ -18,8 +18,8 @@ interface Sensor {
 }
 
 /**
- * The sensors of one serial line. Each hears all that comes, and takes what it knows; those that must be asked
- * are asked one after another. It begins without any.
+ * The sensors of one serial line. Each reader gets all bytes, and takes the frames it knows; polled sensors are asked
+ * one after another. It starts without any.
  */
 export function createSerialBus(
   line: SerialLineOptions,
@@ -29,7 +29,7 @@ export function createSerialBus(
   const use = createSiloUse(clock, onShare);
   let budget = openBusBudget([], new Map(), clock.monotonicMs());
   let sensors: Sensor[] = [];
-  /** Left, and heard out. */
+  /** Removed readers whose dialogue is still running. */
   const leaving = new Set<SerialReader>();
   let cancelRead: Cancel = () => {};
 
@@ -80,7 +80,7 @@ export function createSerialBus(
     cancelRead = port.onReadable(pump);
   };
 
-  /** Of the states of the port the two that readers must know; a lost one that is tried again is still lost. */
+  /** Reduces the port's states to the two that readers must know; a lost port that is being reopened is still lost. */
   let known: 'open' | 'lost' | null = null;
   const enter = (reader: SerialReader): void => {
     if (known !== null) reader[known === 'open' ? 'opened' : 'lost']();

@@ -3,17 +3,17 @@ import { sleep } from '../../base/clock.ts';
 import type { SerialLineOptions } from '../options.ts';
 import type { Port } from '../port/port.ts';
 import { SlidingMinute } from '../sharing/sliding-minute.ts';
-import { type Book, LineTime } from './line-time.ts';
+import { type Charge, LineTime } from './line-time.ts';
 
-/** The line is the caller's until its talk is over. */
+/** The caller has the line until its dialogue is over. */
 export interface Turn {
-  /** From now on the line's time is the caller's. */
-  begin(book: Book): void;
+  /** Charges the line's time to the caller from now on. */
+  begin(charge: Charge): void;
   /** While `wait` goes on, the line is free for others. Then it waits for its turn again; true where others had one. */
   leaveFor(wait: Promise<void>): Promise<boolean>;
 }
 
-/** What a dialogue needs of the line that it is held on. */
+/** What a dialogue needs of its line. */
 export interface SerialLine {
   /** The line's own rate, to return to after a dialogue that changed it. */
   readonly baudRate: number;
@@ -22,13 +22,13 @@ export interface SerialLine {
   /** Throws PortUnavailable where the port isn't open. */
   write(bytes: Uint8Array): void;
   setBaudRate(baudRate: number): Promise<void>;
-  /** One dialogue at a time: those who come while one is going on wait in order. */
+  /** One dialogue at a time: later ones wait in order. */
   turn<Result>(talk: (turn: Turn) => Promise<Result>): Promise<Result>;
-  /** Books the time that has passed until now to those whose it is. */
+  /** Charges the time until now to the devices that used it. */
   settle(): void;
   /** Resolves once nothing was heard for a while, or after a bounded time on a line that never rests. */
   quiet(): Promise<void>;
-  /** To be called for whatever arrives. */
+  /** Must be called for all bytes that arrive. */
   heard(bytes: number): void;
   /** Share of time that bytes were on the line over the last minute, 0 to 1. */
   load(): number;
@@ -79,12 +79,12 @@ export function createSerialLine(
   };
 }
 
-/** Who has the line, and who waits for it in order. */
+/** The current user of the line, and the waiting ones in order. */
 class Turns {
   readonly #time: LineTime;
   readonly #waiting: (() => void)[] = [];
   #isTaken = false;
-  /** How many have begun to talk. */
+  /** How many dialogues have begun. */
   #begun = 0;
 
   constructor(time: LineTime) {
@@ -92,22 +92,22 @@ class Turns {
   }
 
   async take<Result>(talk: (turn: Turn) => Promise<Result>): Promise<Result> {
-    let book: Book | null = null;
+    let charge: Charge | null = null;
     await this.#acquire();
     const turn: Turn = {
       begin: (own) => {
         this.#begun += 1;
-        this.#time.talk((book = own));
+        this.#time.talk((charge = own));
       },
       leaveFor: async (wait) => {
         const begun = this.#begun;
-        const measured = book && this.#time.measure(book);
+        const measured = charge && this.#time.measure(charge);
         this.#release();
-        // What fails is told once the line is this caller's again, for its turn ends with giving it back.
+        // A failure is thrown once this caller has the line again, because the end of its turn releases it.
         const [waited] = await Promise.allSettled([wait]);
         await this.#acquire();
         measured?.();
-        this.#time.talk(book);
+        this.#time.talk(charge);
         if (waited.status === 'rejected') throw waited.reason;
         return this.#begun !== begun;
       },
@@ -124,7 +124,7 @@ class Turns {
     this.#isTaken = true;
   }
 
-  /** It goes from hand to hand: nobody who comes meanwhile is before those who wait. */
+  /** Passes the line directly to the first that waits: a newcomer can't overtake. */
   #release(): void {
     this.#time.talk(null);
     const next = this.#waiting.shift();

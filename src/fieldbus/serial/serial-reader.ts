@@ -9,9 +9,9 @@ import { compileMessages } from './message-reader.ts';
 import { compilePattern } from './pattern.ts';
 import { createPoller } from './poller.ts';
 
-/** What the sensor's silo has of the line. Who sends by itself cannot be held, and costs the line no turn. */
+/** The silo's share of the line. A free-running sensor can't be delayed, and takes no turn. */
 export interface SiloTime {
-  /** Until when it has to wait because its share is used up; null where it may be asked now. */
+  /** Until when it must wait because the share is used up; null if it may be asked now. */
   overShareUntilMs(): number | null;
   spent(ms: number): void;
 }
@@ -23,22 +23,22 @@ export interface ReaderOutlets {
   /** Whether the sensor is the only one on the line. */
   isAlone: () => boolean;
   deliver: (sample: Sample) => void;
-  /** What the sensor says of itself has changed. */
+  /** The identity that the sensor shows has changed. */
   onIdentity: (identity: IdentityCheckStatus) => void;
 }
 
-/** One serial sensor: fed with what the line brings, it delivers samples. */
+/** One serial sensor: it gets the bytes of the line, and delivers samples. */
 export interface SerialReader {
   opened(): void;
   lost(): void;
   receive(bytes: Uint8Array): void;
   stop(): void;
   /**
-   * As `stop`, but a dialogue that is going on is heard out, for what its sensor still says must not be taken for
-   * another's: it is to be fed until its turn is over.
+   * As `stop`, but a running dialogue is finished, because late bytes of its sensor must not be taken for another's:
+   * the reader must get all bytes until its turn is over.
    */
   retire(): void;
-  /** Share of time that its dialogues would take if none was passed over; it has none where it only listens. */
+  /** Share of time that its dialogues would take if none was skipped; 0 if it only listens. */
   demand(): number;
   status(): DeviceStatus;
 }
@@ -50,7 +50,7 @@ export function checkSensor({ protocol, identify }: SerialDeviceOptions): void {
   for (const { expect } of request) if (expect !== undefined) compilePattern(expect);
 }
 
-/** Throws ProfileInvalid for a pattern that is none. */
+/** Throws ProfileInvalid for an invalid pattern. */
 export function createSerialReader(device: SerialDeviceOptions, outlets: ReaderOutlets): SerialReader {
   const { protocol } = device;
   const { request } = protocol;

@@ -3,22 +3,22 @@ import { excerptOf, isReadable } from './excerpt.ts';
 import { compilePattern } from './pattern.ts';
 
 /**
- * What came and gave no value: a sound frame that no message takes, one without a check sum or with a wrong one,
- * the beginning of one that did not end, or bytes that are no frame.
+ * Received bytes without a value: a valid frame that matches no message, a frame without a check sum or with a wrong
+ * one, an unfinished frame, or bytes that are no frame.
  */
 export type UnreadKind = 'unknown' | 'unchecked' | 'damaged' | 'unfinished' | 'noise';
 
-/** The first says most of what is wrong. */
+/** The first ones explain the fault best. */
 const kinds: readonly UnreadKind[] = ['unknown', 'unchecked', 'damaged', 'unfinished', 'noise'];
 
-/** Keeps what a sensor said since it was last understood, to say why it gives no value. */
+/** Keeps unread frames since the last valid one, to explain why the sensor gives no value. */
 export class Unread {
   readonly #device: SerialDeviceOptions;
   readonly #isAlone: () => boolean;
   readonly #others: { matches: (bytes: Uint8Array) => boolean; is: string }[];
   readonly #latest = new Map<UnreadKind, Uint8Array>();
 
-  /** `isAlone`: nobody else is on the line. Throws ProfileInvalid for a pattern that is none. */
+  /** `isAlone`: no other sensor is on the line. Throws ProfileInvalid for an invalid pattern. */
   constructor(device: SerialDeviceOptions, isAlone: () => boolean) {
     this.#device = device;
     this.#isAlone = isAlone;
@@ -41,12 +41,12 @@ export class Unread {
     return kinds.find((kind) => this.#latest.has(kind));
   }
 
-  /** One line, with what to do after a semicolon; undefined where nothing came. */
+  /** One line, with what to do after a semicolon; undefined if nothing came. */
   describe(): string | undefined {
     const { kind } = this;
     if (kind === undefined) return undefined;
     for (const [each, bytes] of this.#latest) {
-      if (each === 'damaged') continue; // a frame as it should be, but for the bits that flipped
+      if (each === 'damaged') continue; // a right frame but for flipped bits
       const other = this.#others.find(({ matches }) => matches(bytes));
       if (other !== undefined) return `${this.#says(bytes)}: that is ${other.is}`;
     }
@@ -82,7 +82,7 @@ export class Unread {
       : 'a profile for sensors that send none, if there is one';
   }
 
-  /** Text that can be read came at the right rate; anything else may be noise. */
+  /** Readable text proves the right rate; anything else may be noise. */
   #hint(kind: UnreadKind, bytes: Uint8Array): string {
     const isOwn = this.#device.profile === undefined;
     const change = isOwn ? 'write the protocol as the sensor has it' : 'name the profile that fits it';

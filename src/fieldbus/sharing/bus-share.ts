@@ -1,21 +1,21 @@
 import type { BusShares } from '../options.ts';
 
 /**
- * What a silo may still take of one bus's time: it fills by `shareMax` ms in a ms, and what asking cost comes off
- * once it is known, so it may fall below 0. Plain data; every change makes a new one.
+ * A silo's budget of one bus's time: it grows by `shareMax` ms each ms, and the cost of a request is subtracted once
+ * it is known, so it may fall below 0. Plain data; every change makes a new one.
  */
 export interface SiloBudget {
   shareMax: number;
   creditMs: number;
-  /** Of that, what devices that do not answer may still cost. */
+  /** The part of it that devices that do not answer may still cost. */
   deadCreditMs: number;
   atMs: number;
 }
 
-/** By silo; one that is not in it may take what it gets. */
+/** By silo; one that is not in it has no limit. */
 export type BusBudget = ReadonlyMap<string, SiloBudget>;
 
-/** What somebody of a silo wants to ask, as far as its allowance minds. */
+/** A request of a silo's device, as far as the budget needs it. */
 export interface TurnRequest {
   silo: string;
   /** It is the rest of a poll. */
@@ -25,16 +25,16 @@ export interface TurnRequest {
 
 /**
  * A share is kept over this time. On a slow line one request takes seconds (125 registers at 1200 baud: 2.4 s),
- * and a poll of many devices that fall due together is no flood; nobody waits much longer for a value than this.
+ * and a poll of many devices that fall due together is no flood; no value is delayed much longer than this.
  */
 export const averagedOverMs = 10_000;
 
-/** Of a share, what the silo's dead devices may cost all together: its living ones have at least the rest. */
+/** The part of a share that the silo's dead devices may cost all together: its live ones have at least the rest. */
 const deadPart = 1 / 2;
 
 /**
- * Half of the time is for a burst after a pause, the other half for a poll that has begun: it is not cut in two for
- * want of credit, because a sample's values belong to one moment.
+ * Half of the time is for a burst after a pause, the other half for a poll that has begun: it is not cut in two when
+ * the credit is used up, because a sample's values belong to one moment.
  */
 function swingMs(shareMax: number): number {
   return (shareMax * averagedOverMs) / 2;
@@ -65,7 +65,7 @@ export function openBusBudget(
   return budget;
 }
 
-/** When it may be asked; `now` where it may be at once. */
+/** When it may be asked; `now` if at once. */
 export function allowedAtMs(budget: BusBudget, { silo, begun, dead }: TurnRequest, now: number): number {
   const siloBudget = budget.get(silo);
   if (siloBudget === undefined) return now;

@@ -3,8 +3,8 @@ import type { ShareEvent } from './silo-use.ts';
 export type ShareListener = (silo: string, event: ShareEvent) => void;
 
 /**
- * One word for all the buses of a silo: 'reached' when the first one holds it, 'cleared' when none does any more.
- * Gives a listener for each bus.
+ * Joins the events of a silo's buses: 'reached' when it is limited on the first bus, 'cleared' when on none any more.
+ * Returns a listener for each bus.
  */
 export function joinShareEvents(tell: ShareListener): () => ShareListener {
   const holding = new Map<string, number>();

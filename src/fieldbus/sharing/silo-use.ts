@@ -4,38 +4,38 @@ import type { BusShares } from '../options.ts';
 import { averagedOverMs } from './bus-share.ts';
 import { SlidingMinute } from './sliding-minute.ts';
 
-/** A silo begins, or ceases, to be held to its share of a bus. */
+/** A silo begins, or ceases, to be limited by its share of a bus. */
 export interface ShareEvent {
   limit: number;
   state: 'reached' | 'cleared';
 }
 
 /**
- * A silo is held until nobody of it had to wait for so long. In that time its allowance goes from its deepest to
- * full, so one that hovers at its limit is told once, and it bounds what is told to a pair of events in it.
+ * A silo counts as limited until none of its devices had to wait for this long. In that time its budget grows from its
+ * lowest to full, so a silo that stays near its limit is reported once, and there is at most one pair of events in it.
  */
 const clearAfterMs = averagedOverMs;
 
 interface Use {
   busTime: SlidingMinute;
   shareMax: number | null;
-  /** Null where it is not held. */
+  /** Null if it is not limited. */
   overShareUntilMs: number | null;
   cancel: Cancel;
 }
 
 export interface SiloUse {
-  /** These silos in place of those before; one that stays keeps its figures. */
+  /** Replaces the set of silos; one that stays keeps its figures. */
   assign(silos: readonly string[], shares: BusShares): void;
   add(silo: string, busMs: number): void;
-  /** Somebody of the silo has to wait until then because its share is used up. */
+  /** A device of the silo has to wait until then because the share is used up. */
   hold(silo: string, untilMs: number): void;
   status(): BusSiloStatus[];
-  /** Without a word. */
+  /** Reports nothing. */
   stop(): void;
 }
 
-/** What each silo takes of one bus, and whether it is held to its share. */
+/** Each silo's use of one bus, and whether its share limits it. */
 export function createSiloUse(clock: Clock, tell: (silo: string, event: ShareEvent) => void): SiloUse {
   let uses = new Map<string, Use>();
 
@@ -67,7 +67,7 @@ export function createSiloUse(clock: Clock, tell: (silo: string, event: ShareEve
         uses.set(silo, use);
         if (use.overShareUntilMs !== null && shareMax === null) clear(silo, use);
         else if (use.overShareUntilMs !== null && shareMax !== use.shareMax) {
-          // How long it still has to wait is decided anew.
+          // The remaining wait is computed again.
           use.overShareUntilMs = now + clearAfterMs;
           use.cancel();
           clearInTime(silo, use);

@@ -1,4 +1,4 @@
-/** Buckets of one minute: fine enough that a figure follows within seconds, few enough to add up in no time. */
+/** Buckets of one minute: fine enough that a figure follows within seconds, few enough to add up quickly. */
 const buckets = 12;
 const bucketMs = 5000;
 
@@ -34,12 +34,12 @@ export class SlidingMinute {
     return total(this.#sums) / Math.max(1, total(this.#counts));
   }
 
-  /** Of milliseconds added: share of the time looked at, 0 to 1. */
+  /** For added milliseconds: their share of the time observed, 0 to 1. */
   share(now: number): number {
     return Math.min(1, this.ratio(now));
   }
 
-  /** The same where more can be added than there was time for. */
+  /** The same for figures whose sum may exceed the time observed. */
   ratio(now: number): number {
     this.#advance(now);
     const looked = (buckets - 1) * bucketMs + (now % bucketMs);
@@ -62,10 +62,10 @@ function total(values: Float64Array): number {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Below this, what was passed over was so for other reasons than a full line: a quota, an answer that was slow once. */
+/** Below this load, polls were skipped for other reasons than a full line: a quota, one slow answer. */
 const fullShare = 0.9;
 
-/** A line's load: its busy share, or where it is full what its devices would have taken of it, which may be above 1. */
+/** A line's load: its busy share, or for a full line the share that its devices asked for, which may be above 1. */
 export function loadWith(busyShare: number, demands: readonly number[]): number {
   const demand = demands.reduce((sum, each) => sum + each, 0);
   return busyShare < fullShare ? busyShare : Math.max(busyShare, demand);

@@ -228,7 +228,7 @@ describe('loading a profile', () => {
     ],
     ['a pattern for a number', meter.replace('equals: 7', "matches: '7'"), /:7:.*'matches' is for text/],
     [
-      'a check of an object that there is none of',
+      'a check of an object that does not exist',
       meter.replace(/- { table: holding.*/, '- { object: 9, equals: x }'),
       /:7:/,
     ],

@@ -214,7 +214,7 @@ describe('stray bytes in a stream of Modbus TCP', () => {
 });
 
 describe('a frame whose header announces another length', () => {
-  /** The exception frame with this in its length field, and so many bytes after it. */
+  /** The exception frame with this in its length field, and this many bytes after it. */
   const exceptions = [2, 3, 4, 5, 10, 255].flatMap((announced) =>
     [0, 1, Math.max(0, announced - 3)].map((extra) => ({ announced, extra })),
   );

@@ -19,7 +19,7 @@ function content(unitId: number, address: number): number {
 
 /**
  * A unit as bad as they come: slow beyond the timeout now and then, its answers cut, damaged, wrapped in noise or
- * under another address. It answers one request after another, as whatever has one receiver does.
+ * under another address. It answers one request after another, as every device with one receiver does.
  */
 function hostileUnit(unitId: number, now: () => number, random: () => number): LineDevice {
   let busyUntilMs = 0;

@@ -382,7 +382,7 @@ describe('a TCP endpoint', () => {
     await again.close();
   });
 
-  it('that falls silent is connected to anew', async () => {
+  it('that falls silent is connected again', async () => {
     const sockets: Socket[] = [];
     const server: Server = createServer((socket) => {
       sockets.push(socket.on('error', () => {}));

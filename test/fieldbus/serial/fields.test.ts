@@ -154,7 +154,7 @@ describe('fields of bytes', () => {
     });
   }
 
-  it('reads floats, and none where there is none', () => {
+  it('reads floats, and no value for a not-a-number', () => {
     assert.equal(readFrame(hex('41 B4 00 00'), { type: 'float32', from: bytesAt(0) }), 22.5);
     assert.equal(readFrame(hex('7F C0 00 00'), { type: 'float32', from: bytesAt(0) }), 'invalid');
   });

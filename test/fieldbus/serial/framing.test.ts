@@ -54,7 +54,7 @@ function chunked(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
 
 describe('framing', () => {
   for (const [name, { framing, frames, onTheWire }] of Object.entries(framings)) {
-    it(`finds frames by ${name} in whatever pieces they come`, () => {
+    it(`finds frames by ${name} in any pieces`, () => {
       const wire = text(frames.map(onTheWire).join(''));
       fc.assert(
         fc.property(fc.array(fc.nat(), { maxLength: 12 }), (cuts) => {
@@ -123,7 +123,7 @@ describe('framing', () => {
     assert.deepEqual(Uint8Array.from(found[1]!.bytes), Uint8Array.from(frame));
   });
 
-  it('holds no more than one frame, whatever comes', () => {
+  it('holds no more than one frame for any input', () => {
     const deframer = createDeframer(
       { by: 'start-end', start: text('/'), end: text('!'), trailer: 4, bytesMax: 64 },
       always,

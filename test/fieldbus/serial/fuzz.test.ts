@@ -136,7 +136,7 @@ describe('a sensor that sends anything', () => {
     ['pms5003', 12_000],
     ['dsmr-p1', 800],
   ] as const) {
-    it(`${name}: no value but from a frame whose check holds, in whatever pieces and damage it comes`, () => {
+    it(`${name}: takes values only from a frame whose check holds, for any pieces and damage`, () => {
       const random = randomFrom(name.length);
       const wire = Buffer.concat(readTranscript(`${name}.txt`).steps.map(({ bytes }) => bytes));
       const [ear, judge] = [new Ear(name), new Ear(name)];

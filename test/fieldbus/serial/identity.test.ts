@@ -62,11 +62,11 @@ describe('a sensor that sends by itself', () => {
     reader.stop();
   });
 
-  it('is looked at anew after the port was gone, and after it was silent', async () => {
+  it('is checked again after the port was lost, and after it was silent', async () => {
     const { reader, samples, clock, hear, identity } = listen();
     hear('V1 21.5 40');
     hear('V2 70.7 40');
-    assert.equal(identity().state, 'confirmed', 'nobody changes a sensor between two of its frames');
+    assert.equal(identity().state, 'confirmed', 'a sensor is not exchanged between two of its frames');
     reader.lost();
     reader.opened();
     clock.advance(100);
@@ -81,7 +81,7 @@ describe('a sensor that sends by itself', () => {
     reader.stop();
   });
 
-  it('is another where it says so by a frame that is none of its messages', () => {
+  it('is another if a frame outside of its messages shows it', () => {
     const { reader, hear, identity } = listen();
     hear('V9 something else');
     assert.deepEqual(identity(), {

@@ -189,7 +189,7 @@ describe('a sensor that sends by itself', () => {
     assert.deepEqual(samples.at(-1)?.values, { weight: 3 });
   });
 
-  it('counts frames that are none of its messages, and is none the worse for them', () => {
+  it('counts frames that match no message, and keeps its values', () => {
     const { clock, reader, samples, say } = createRig(sensor(scale, 1000));
     reader.opened();
     clock.advance(500);

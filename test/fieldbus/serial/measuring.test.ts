@@ -39,7 +39,7 @@ describe('a sensor that announces a longer measurement than is allowed', () => {
     await end();
   });
 
-  it('bounds nothing by a number that is none', async () => {
+  it('takes no bound from an invalid number', async () => {
     for (const word of ['1e9', '99999999', 'Infinity', '-5', '']) {
       const device = sdi12('0', 1000);
       const [start, ...rest] = device.protocol.request!;

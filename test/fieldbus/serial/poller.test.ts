@@ -64,7 +64,7 @@ describe('a sensor that is asked', () => {
     assert.ok(Math.abs(reader.demand() - 2.5) < 0.2, `${reader.demand()}`);
   });
 
-  it('waits on through frames that are none of its messages, as adapters that echo send them', async () => {
+  it('waits on after frames that match no message, such as echoes of adapters', async () => {
     const { clock, reader, samples, answerWith } = createRig(sensor(scale, 1000));
     answerWith((sent) => `${sent}S D      -3.5 g\r\n`);
     reader.opened();
@@ -122,7 +122,7 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(samples[0]?.values, { energy: 12345.678 });
   });
 
-  it('changes to no rate that the profile does not have, whatever the answer names', async () => {
+  it('changes to no rate that the profile does not have, for any answer', async () => {
     const open = {
       ...iec,
       request: [{ ...iec.request[0], expect: '^/[A-Za-z]{3}(?<baud>.)' }, iec.request[1]],

@@ -149,7 +149,7 @@ describe('sensors that change on a serial line', () => {
     assert.equal(clock.timers, 0, 'nothing goes on');
   });
 
-  it('are heard out before the line is opened anew', async () => {
+  it('are finished before the line is reopened', async () => {
     const { clock, of, line, asked, fieldbus } = simulate({ devices: [probe(5)] }, 400);
     while (asked.length === 0) await clock.advanceAsync(1);
     const changed = { ...bus, stopBits: 2 as const };
@@ -165,7 +165,7 @@ describe('sensors that change on a serial line', () => {
     await fieldbus.stop();
   });
 
-  it('to a pattern that is none: all goes on as it was', async () => {
+  it('to an invalid pattern changes nothing', async () => {
     const { clock, of, line, fieldbus } = simulate({ devices: [probe(1), probe(5)] });
     await clock.advanceAsync(3500);
     const [message] = probe(5).protocol.messages;

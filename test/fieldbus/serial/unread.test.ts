@@ -21,7 +21,7 @@ describe('an excerpt', () => {
       assert.equal(excerptOf(text(bytes)), expected));
   }
 
-  it('is short, printable ASCII, whatever it is of', () => {
+  it('is short, printable ASCII for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         assert.match(excerptOf(bytes), /^[\x20-\x7e…]{2,170}$/);

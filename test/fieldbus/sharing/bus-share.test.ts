@@ -120,7 +120,7 @@ describe('a silo with a share of the bus', () => {
     }
   });
 
-  it('waits, alone on the bus, although nobody else wants it', () => {
+  it('waits, alone on the bus, although no other silo wants it', () => {
     const device = { silo: 'south', dead: false, requests: 1, costMs: 50, pauseMs: 0 };
     const asked = run([device], new Map([['south', 0.2]]), 600_000);
     assert.ok(Math.abs((asked.length * 50) / 600_000 - 0.2) < 0.01);
@@ -134,10 +134,10 @@ describe('a silo with a share of the bus', () => {
         (share, burst) => {
           const costMs = burst * share;
           const periodMs = costMs / share + 0.01;
-          let allowances = openBusBudget(silos, new Map([['south', share]]), 0);
+          let budget = openBusBudget(silos, new Map([['south', share]]), 0);
           for (let time = 0; time < 60_000; time += periodMs) {
-            assert.equal(allowedAtMs(allowances, living, time), time);
-            allowances = spend(allowances, { ...living, costMs }, time);
+            assert.equal(allowedAtMs(budget, living, time), time);
+            budget = spend(budget, { ...living, costMs }, time);
           }
         },
       ),
@@ -279,7 +279,7 @@ describe('what is told of a silo that is held', () => {
     }
   });
 
-  it('is decided anew where the limit changes', () => {
+  it('is decided again when the limit changes', () => {
     const { clock, told, use } = rig();
     use.hold('south', clock.monotonicMs() + 600_000);
     use.assign(['south'], new Map([['south', 0.4]]));

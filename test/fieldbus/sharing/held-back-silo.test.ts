@@ -13,7 +13,7 @@ import { meters, type SimulatedFieldbus, simulateFieldbus } from '../../support/
 const flood = (options = {}) => meters(8, 60, 100, { silo: 'south', prefix: 's', firstUnit: 40, ...options });
 const shares = (busShare: number) => new Map([['south', busShare]]);
 
-/** Share of the time that requests to these units, and their answers of so many registers, took of the line. */
+/** Share of the time that requests to these units, and their answers of that many registers, took of the line. */
 function measuredShare(
   { asked, answerMs, clock }: SimulatedFieldbus,
   bus: Parameters<typeof serialTiming>[0],
@@ -104,7 +104,7 @@ describe('a silo that floods a line of which it may have a fifth', () => {
     await simulation.fieldbus.stop();
   });
 
-  it('wakes nobody up while it waits', async () => {
+  it('sets no timers while it waits', async () => {
     const clock = new FakeClock();
     let timers = 0;
     const after = clock.after.bind(clock);

@@ -8,32 +8,32 @@ import { SiloHost } from '../../../src/silo/host/silo-host.ts';
 import type { StartMessage } from '../../../src/silo/protocol.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
-import { type Wall, type WallKind, walls } from '../../support/isolations.ts';
+import { type IsolatedSilo, type IsolationKind, isolatedSilos } from '../../support/isolations.ts';
 
 function birthOf(name: string, memoryMbMax = 64): StartMessage {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
 }
 
-for (const kind of Object.keys(walls) as WallKind[]) {
-  describe(`a silo gone mad, behind a ${kind}`, { concurrency: 3 }, () => {
+for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
+  describe(`a silo injected fault, behind a ${kind}`, { concurrency: 3 }, () => {
     async function go(
       test: TestContext,
       madness: string,
-      more: { cpuShare?: number; log?: LogRecord[]; opened?: Wall[] } = {},
+      more: { cpuShare?: number; log?: LogRecord[]; opened?: IsolatedSilo[] } = {},
     ): Promise<SiloHost> {
       const { log = [], opened = [], ...quota } = more;
-      const wall = await walls[kind]('rogue');
-      opened.push(wall);
+      const isolated = await isolatedSilos[kind]('rogue');
+      opened.push(isolated);
       const startMessage = birthOf(madness);
       const options = { ...startMessage.options, quota };
       const host = new SiloHost({ ...startMessage, options }, new SampleQueue(Date.now), {
         clock: systemClock,
         logger: createLogger((record) => log.push(record), 'debug'),
-        openIsolate: wall.open,
+        openIsolate: isolated.open,
       });
       test.after(async () => {
         await host.stop(2000);
-        await wall[Symbol.asyncDispose]();
+        await isolated[Symbol.asyncDispose]();
       });
       host.start();
       return host;
@@ -83,7 +83,7 @@ for (const kind of Object.keys(walls) as WallKind[]) {
     it('is left alone after five crashes, and says why', async (test) => {
       const host = await go(test, 'crash');
       await until(() => host.status().state === 'quarantined', 'quarantine', 60_000);
-      assert.match(host.status().reason!, /crashed 5 times in ten minutes; the last time: gone mad/);
+      assert.match(host.status().reason!, /crashed 5 times in ten minutes; the last time: injected fault/);
     });
 
     it('cannot drown the log, nor write into it under another name', async (test) => {
@@ -129,7 +129,7 @@ for (const kind of Object.keys(walls) as WallKind[]) {
       process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
       test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
       const log: LogRecord[] = [];
-      const opened: Wall[] = [];
+      const opened: IsolatedSilo[] = [];
       await go(test, 'environment', { log, opened });
       await until(() => log.some(({ event }) => event === 'environment'), 'what it sees');
       const { fields } = log.find(({ event }) => event === 'environment')!;
@@ -161,11 +161,11 @@ for (const kind of Object.keys(walls) as WallKind[]) {
 
     it('is none of its neighbour’s business', async (test) => {
       const neighbour = await go(test, 'sane');
-      const mad = await Promise.all(
+      const faulty = await Promise.all(
         ['crash', 'loop', 'buffer-leak', 'log-flood'].map((each) => go(test, each)),
       );
       await until(
-        () => mad.slice(0, 3).every((host) => host.status().restarts > 0),
+        () => faulty.slice(0, 3).every((host) => host.status().restarts > 0),
         'all of them ended',
         60_000,
       );
@@ -177,9 +177,9 @@ for (const kind of Object.keys(walls) as WallKind[]) {
 
 describe('a silo that asks for more memory at once than it may ever have', () => {
   it('takes its own process with it, and nobody else’s', async (test) => {
-    const wall = await walls.process('rogue');
-    test.after(() => wall[Symbol.asyncDispose]());
-    const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: wall.open };
+    const isolated = await isolatedSilos.process('rogue');
+    test.after(() => isolated[Symbol.asyncDispose]());
+    const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: isolated.open };
     const host = new SiloHost(birthOf('huge-array'), new SampleQueue(Date.now), dependencies);
     test.after(() => host.stop(2000));
     host.start();

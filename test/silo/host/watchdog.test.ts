@@ -3,7 +3,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { limitsOf, measureEveryMs, Watchdog } from '../../../src/silo/host/watchdog.ts';
 import { siloOptions } from '../../support/silo-options.ts';
 
-const patience = { memoryMeasurementsMax: 2, cpuMeasurementsMax: 3, silenceMaxMs: 3000 };
+const thresholds = { memoryMeasurementsMax: 2, cpuMeasurementsMax: 3, silenceMaxMs: 3000 };
 
 describe('a warden', () => {
   let watchdog: Watchdog;
@@ -14,7 +14,7 @@ describe('a warden', () => {
     const limits = limitsOf(siloOptions('north', { memoryMbMax: 64, quota: { cpuShare: 0.1 } }));
     nowMs = 5000;
     cpuMs = 0;
-    watchdog = new Watchdog(limits, nowMs, patience);
+    watchdog = new Watchdog(limits, nowMs, thresholds);
   });
 
   /** The next look, one second later; `share` of a core was taken meanwhile. */
@@ -51,7 +51,7 @@ describe('a warden', () => {
   });
 
   it('has no share of CPU to watch where none was agreed', () => {
-    watchdog = new Watchdog(limitsOf(siloOptions('north')), nowMs, patience);
+    watchdog = new Watchdog(limitsOf(siloOptions('north')), nowMs, thresholds);
     assert.deepEqual(new Set(faults(Array.from({ length: 20 }, () => 1))), new Set([undefined]));
   });
 

@@ -13,7 +13,7 @@ import { siloOptions } from '../../support/silo-options.ts';
 import { siloStatus } from '../../support/status.ts';
 import { until } from '../../support/until.ts';
 
-const patience = { firstMessageMaxMs: 1500, silenceMaxMs: 1500 };
+const timeouts = { firstMessageMaxMs: 1500, silenceMaxMs: 1500 };
 const startMessage = { options: siloOptions('north'), devices: [], configSha256: '00'.repeat(32) };
 const here = '{"type":"here"}\n';
 const status = `${JSON.stringify({ type: 'status', status: siloStatus('north') })}\n`;
@@ -50,7 +50,7 @@ async function meet(
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const heard = new HeardIsolate();
-  const isolate = connectProcess(path, { clock: systemClock, timeouts: patience }, heard);
+  const isolate = connectProcess(path, { clock: systemClock, timeouts }, heard);
   isolate.post({ type: 'start', startMessage });
   test.after(async () => {
     isolate.end();

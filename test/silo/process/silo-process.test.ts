@@ -75,9 +75,9 @@ describe('a silo that is a process of its own', () => {
   it('is given up where it hangs, and taken back when it goes on', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
-    const patience = { firstMessageMaxMs: 2000, silenceMaxMs: 3000 };
+    const timeouts = { firstMessageMaxMs: 2000, silenceMaxMs: 3000 };
     const host = hostAt(test, silo.socket, (_startMessage, clock, _logger, listener) =>
-      connectProcess(silo.socket, { clock, timeouts: patience }, listener),
+      connectProcess(silo.socket, { clock, timeouts }, listener),
     );
     await runs(host);
     process.kill(silo.pid, 'SIGSTOP');

@@ -2,7 +2,7 @@ import type { Quality } from '../../../reading/quality.ts';
 import { isAboutTheRequest } from '../exception.ts';
 import type { PlanItem, PlannedRequest } from './planner.ts';
 
-/** Registers that the device refused when they were asked for alone, while it answered others. */
+/** Registers that the device refused in a request of their own, while it answered others. */
 export interface BadItem {
   item: PlanItem;
   quality: Quality;
@@ -10,17 +10,17 @@ export interface BadItem {
   retryAtMs: number;
 }
 
-/** No request may reach over it: the item of this order and those before it are asked for apart. */
+/** No request may cross it: the item of this order and the items before it are in separate requests. */
 export interface Barrier {
   table: string;
   order: number;
-  /** Orders of the refused request that it halves. */
+  /** Orders of the items of the refused request that it halves. */
   from: number;
   to: number;
   untilMs: number;
 }
 
-/** What a device has taught us about what it can't be asked. Immutable. */
+/** Requests that a device is known to refuse. Immutable. */
 export interface BadRegisters {
   bad: readonly BadItem[];
   barriers: readonly Barrier[];
@@ -28,13 +28,13 @@ export interface BadRegisters {
 
 export const noBadRegisters: BadRegisters = { bad: [], barriers: [] };
 
-/** A register that comes with a firmware update or an option module is there within ten minutes, later an hour. */
+/** A register added by a firmware update or option module is found within ten minutes, later within an hour. */
 const absentPausesMs = [600_000, 3_600_000];
-/** Silence may be a lost reply, and each try may cost a whole timeout: so soon at first, then ever more rarely. */
+/** Silence may be a lost reply, and each try may cost a whole timeout: soon at first, then ever more rarely. */
 const silentPausesMs = [15_000, 30_000, 60_000, 120_000, 300_000, 600_000];
-/** An exception about the device's own state may be over at any time: what gave it is asked for within 15 s. */
+/** An exception about the device's own state may be over at any time: such a request is tried again within 15 s. */
 const statePausesMs = [12_000];
-/** A barrier costs one request more; whether it is still needed is tried out once an hour. */
+/** A barrier costs one more request; once an hour a request tries whether it is still needed. */
 const barrierMs = 3_600_000;
 
 /**
@@ -71,14 +71,14 @@ function pausesAfter(quality: Quality): readonly number[] {
   return isAboutTheRequest(Number(quality.slice('exception:'.length))) ? absentPausesMs : statePausesMs;
 }
 
-/** The device answered: what it was asked for is good, whatever it was before. */
+/** The device answered: the items of the request are good from now on. */
 export function accept(refusals: BadRegisters, { items }: PlannedRequest): BadRegisters {
   if (refusals.bad.length === 0) return refusals;
   const bad = refusals.bad.filter(({ item }) => !items.includes(item));
   return bad.length === refusals.bad.length ? refusals : { ...refusals, bad };
 }
 
-/** Without the barriers whose time is over. */
+/** Removes expired barriers. */
 export function current(refusals: BadRegisters, now: number): BadRegisters {
   if (!refusals.barriers.some(({ untilMs }) => untilMs <= now)) return refusals;
   return { ...refusals, barriers: refusals.barriers.filter(({ untilMs }) => untilMs > now) };

@@ -3,15 +3,15 @@ import { costModel, costOf, timingOf } from './request-cost.ts';
 import { itemsOf, planRequests } from './planner.ts';
 import { noBadRegisters } from './bad-registers.ts';
 
-/** The least that a device takes to answer: a check must not refuse what a quick one could do. */
+/** The fastest answer of a device: the check must not refuse a plan that a fast device could serve. */
 const quickAnswerMs = { line: 5, socket: 1 };
 
-/** Share of the bus's time that the device's plan takes; above 1 it can't. */
+/** Share of the bus's time that the device's plan takes; above 1 it does not fit. */
 export function loadOf(bus: ModbusBusOptions, device: ModbusDeviceOptions): number {
   const timing = timingOf(bus);
   const cost = costModel(timing, timing.charMs > 0 ? quickAnswerMs.line : quickAnswerMs.socket);
   const inFlight = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
-  // Where the device tells where its points are, they count as if its model stood at 0.
+  // Points of a SunSpec device count as if their model were at address 0.
   const discovered = (device.discover?.points ?? []).map((point) => ({ ...point, address: point.register }));
   const items = itemsOf([...device.points, ...discovered]);
   const intervals = [...new Set(items.map(({ point }) => point.everyMs))].sort((a, b) => a - b);

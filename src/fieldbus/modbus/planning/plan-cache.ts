@@ -10,13 +10,13 @@ interface Plan {
   badRegisters: BadRegisters;
 }
 
-/** A request that failed so often while others of its device were answered is taken to be refused. */
+/** A request that failed this often while others of its device were answered counts as refused. */
 const stubbornAfter = 2;
 const presumed = { failures: stubbornAfter, answers: -1 };
-/** Below this an answer time says more about us than about the device. */
+/** Below this an answer time measures our own process more than the device. */
 const answerMsMin = 1;
 
-/** The plans of one device, and what its refusals have taught us. Plans are kept until something changes them. */
+/** The plans of one device, and its known bad registers. Plans are kept until something changes them. */
 export class PlanCache {
   readonly #limits: RequestLimits;
   readonly #timing: LineTiming;
@@ -31,12 +31,12 @@ export class PlanCache {
     this.#answerMs = timing.charMs > 0 ? assumedAnswerMs.line : assumedAnswerMs.socket;
   }
 
-  /** Plans are made for answer times by powers of two: a plan is no better for knowing it to the millisecond. */
+  /** Plans are made for answer times rounded to powers of two: more precision gives no better plan. */
   set answerMs(answerMs: number) {
     this.#answerMs = 2 ** Math.round(Math.log2(Math.max(answerMs, answerMsMin)));
   }
 
-  /** The requests for all of a device's points that are due, those that lately failed last. */
+  /** The requests for all due points; requests that failed recently come last. */
   plan(due: readonly PlanItem[], now: number): PlannedRequest[] {
     this.#badRegisters = current(this.#badRegisters, now);
     const intervals = new Set(due.map(({ point }) => point.everyMs));
@@ -49,7 +49,7 @@ export class PlanCache {
     return this.#stubbornLast(requests);
   }
 
-  /** Those that are known bad, with why. */
+  /** The known bad items, with their reasons. */
   badAmong(items: readonly PlanItem[]): BadItem[] {
     return this.#badRegisters.bad.filter(({ item }) => items.includes(item));
   }
@@ -59,29 +59,29 @@ export class PlanCache {
     this.#badRegisters = accept(this.#badRegisters, request);
   }
 
-  /** The device won't answer this; gives what to ask instead, which is nothing where one item stands alone. */
+  /** The device won't answer this request; returns the requests to send instead, none for a single item. */
   refused(request: PlannedRequest, quality: Quality, now: number): PlannedRequest[] {
     this.#stubborn.delete(keyOf(request));
     this.#badRegisters = refuse(this.#badRegisters, request, quality, now);
     const parts = request.items.length > 1 ? this.#requestsFor(request.items, now) : [];
-    // One of the parts must be the reason. Where it is refused at once, there is no need to fail as often again.
+    // One of the parts must be the cause. If it is refused at once, it need not fail as often again.
     if (quality !== 'timeout') for (const part of parts) this.#stubborn.set(keyOf(part), presumed);
     return parts;
   }
 
-  /** Whether all of it is known to be refused: it is asked for to see whether that has changed. */
+  /** Whether all of it is known to be refused: the request only tries whether that has changed. */
   isKnownBad({ items }: PlannedRequest): boolean {
     return items.every((item) => this.#badRegisters.bad.some((bad) => bad.item === item));
   }
 
-  /** What was refused counts for nothing any more: the device was away, or refuses everything. */
+  /** Forgets all refusals: the device was away, or refuses everything. */
   forget(): void {
     this.#badRegisters = noBadRegisters;
   }
 
   /**
-   * Counts a failure that may be the request's fault or the device's. True once it failed again and again although
-   * the device has given data for others in between, `answers` being the count of all such answers.
+   * Counts a failure that may be due to the request or to the device. True once it failed repeatedly although the
+   * device gave data for other requests in between; `answers` is the count of all such answers.
    */
   isStubborn(request: PlannedRequest, answers: number): boolean {
     const key = keyOf(request);

@@ -17,7 +17,7 @@ export interface PlannedRequest {
   table: ModbusTable;
   address: number;
   quantity: number;
-  /** What it reads that is wanted, by `order`. */
+  /** The wanted items that it reads, by `order`. */
   items: readonly PlanItem[];
 }
 
@@ -41,8 +41,8 @@ export function itemsOf(points: readonly ModbusPointOptions[]): PlanItem[] {
 
 /**
  * The cheapest requests that read all of `items` (of one device, in the order of `itemsOf`), within the
- * limits and around what the device refuses. Items that are known bad are left out until they are to be
- * tried again, and then asked for alone. An item wider than the limit is asked for alone, too.
+ * limits and around what the device refuses. Known bad items are left out until their
+ * next try, and then get a request of their own. An item wider than the limit gets a request of its own, too.
  */
 export function planRequests(
   items: readonly PlanItem[],

@@ -12,7 +12,7 @@ export interface CostModel {
 const requestChars = 8;
 const answerChars = 5;
 
-/** Assumed until it was measured. */
+/** Assumed until measured. */
 export const assumedAnswerMs = { line: 20, socket: 5 };
 
 /**

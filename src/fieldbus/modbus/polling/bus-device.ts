@@ -18,6 +18,6 @@ export type BusDevice = Pick<
   | 'status'
   | 'demand'
 > & {
-  /** The line to it broke: when it answers again, it may be another. */
+  /** The line to it broke: another device may answer next time. */
   lost?(): void;
 };

@@ -2,23 +2,23 @@ import { backoffMs } from '../../../base/backoff.ts';
 import type { Quality } from '../../../reading/quality.ts';
 import { isOfTheGateway } from '../exception.ts';
 
-/** A device whose polls failed so often in a row is dead: it is asked in growing pauses only. */
+/** After this many failed polls in a row a device is dead: it is asked only in growing pauses. */
 const deadAfterFailures = 2;
-/** The longest pause: with the wait for a gap and for its share, one that comes back is asked within 15 s. */
+/** The longest pause: with the waits for a gap and for its share, a returning device is asked within 15 s. */
 const deadPause = { initialMs: 1000, maxMs: 10_000, jitter: 0 };
-/** Of the dead's share of one longest pause, what short tries may take; the rest is for long ones. */
+/** Part of the dead devices' share of one longest pause for short tries; the rest is for long ones. */
 const shortTriesShare = 0.75;
-/** One try in so many waits the whole response timeout: for a device never heard, and for one grown slow. */
+/** One try in this many waits the whole response timeout: for a device never heard, or one that became slow. */
 const longTryEvery = { unheard: 8, known: 64 };
-/** No device that is there takes longer than this times its usual answer time, nor is one asked for less. */
+/** A short try waits this many times the usual answer time: a live device does not take longer. */
 const slownessFactor = 3;
 const tryMsMin = 50;
 /** Share of the newest answer time in the smoothed one. */
 const answerWeight = 1 / 8;
 
 /**
- * Whether a device lives, by what became of its polls. Only data is a sign of life: a device that starts, or the
- * gateway before one that is away, may answer everything with exceptions.
+ * Whether a device is alive, by the results of its polls. Only data proves it: a device that is starting, or the
+ * gateway before an absent one, may answer everything with exceptions.
  */
 export class Health {
   readonly #responseTimeoutMs: number;
@@ -50,12 +50,12 @@ export class Health {
     return this.#answerMs;
   }
 
-  /** What is told of the points of a dead device: the exception that it gives, or that it is offline. */
+  /** Quality of the points of a dead device: the exception that it gives, or `offline`. */
   get lastWord(): Quality {
     return this.#lastWord;
   }
 
-  /** It is there, and answers with exceptions of its own. */
+  /** It is present, but answers only with exceptions. */
   get speaks(): boolean {
     const [word, code] = this.#lastWord.split(':');
     return word === 'exception' && !isOfTheGateway(Number(code));

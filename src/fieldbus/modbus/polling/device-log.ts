@@ -4,7 +4,7 @@ import type { DeviceStatus } from '../../../status/status.ts';
 
 type State = DeviceStatus['state'];
 
-/** A device that wavers may say so a few times at once, then once a minute. */
+/** A device that alternates is logged a few times at once, then once a minute. */
 const lines = { perSecond: 1 / 60, burst: 4 };
 
 const events: Record<Exclude<State, 'starting' | 'measuring'>, string> = {
@@ -14,18 +14,18 @@ const events: Record<Exclude<State, 'starting' | 'measuring'>, string> = {
   offline: 'device offline',
 };
 
-/** Logs each change of a device's state once. One that is held back is told later, unless it is over by then. */
+/** Logs each change of a device's state once. A throttled line is logged later, unless the state has changed back. */
 export class DeviceLog {
   readonly #logger: Logger;
-  readonly #allowance: Throttle;
+  readonly #throttle: Throttle;
   #told: State = 'starting';
 
   constructor(logger: Logger, now: number) {
     this.#logger = logger;
-    this.#allowance = new Throttle(lines, now);
+    this.#throttle = new Throttle(lines, now);
   }
 
-  /** `reason` is only asked for what is logged. */
+  /** `reason` is only called for lines that are logged. */
   note(state: State, reason: () => string | null, now: number): void {
     if (state === this.#told || state === 'starting' || state === 'measuring') return;
     const isFirst = this.#told === 'starting';
@@ -33,7 +33,7 @@ export class DeviceLog {
       this.#told = state;
       return;
     }
-    const { pass, suppressed } = this.#allowance.take(now);
+    const { pass, suppressed } = this.#throttle.take(now);
     if (!pass) return;
     this.#told = state;
     const held = suppressed > 0 ? { changesNotLogged: suppressed } : {};

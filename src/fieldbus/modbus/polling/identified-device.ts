@@ -16,13 +16,13 @@ import type { NextStep } from './polled-device.ts';
 /** A connection that its peer closes after every answer must not double the requests. */
 const reconnects = { burst: 5, perSecond: 1 / 60 };
 
-/** What a question about the device reads of its points. */
+/** The points that an identity question reads. */
 const nothing: PlannedRequest = { table: 'holding', address: 0, quantity: 0, items: [] };
 
 /**
- * A device that is asked what it is when it first answers, and when another may have taken its place. The sample
- * of that poll is held back until the answer is there, so that no value of another device ever passes for good.
- * One that never answered is not asked: the question costs only devices that are there.
+ * A device whose identity is checked when it first answers, and when another may have taken its place. The sample
+ * of that poll waits for the result, so that no value of another device ever counts as good. A device that never
+ * answered is not asked: the check costs only devices that are present.
  */
 export class IdentifiedDevice implements BusDevice {
   readonly options: ModbusDeviceOptions;
@@ -31,11 +31,11 @@ export class IdentifiedDevice implements BusDevice {
   readonly #onChange: (identity: IdentityCheckStatus) => void;
   readonly #record: SampleRecord;
   readonly #reconnects: TokenBucket;
-  /** Waits for what the device says of itself. */
+  /** Waits for the result of the identity check. */
   #held: { sample: Sample; sinceMs: number } | null = null;
   #isAsked = false;
   #restsUntilMs = 0;
-  /** The poll on its way has been answered by the device itself. */
+  /** The device itself has answered the current poll. */
   #isHeard = false;
   #wasLost = false;
   #questions = 0;
@@ -158,7 +158,7 @@ export class IdentifiedDevice implements BusDevice {
     };
   }
 
-  /** Undefined where it says nothing against its profile, or there are no values to say anything against. */
+  /** Undefined if the device does not contradict its profile, or the sample has no values. */
   #reason(): string | undefined {
     const { state, reason } = this.#inquiry.status;
     if (state !== 'contradicted' || this.state !== 'partial') return undefined;
@@ -182,7 +182,7 @@ export class IdentifiedDevice implements BusDevice {
     return this.#give(sample);
   }
 
-  /** The values of a device that says that it is another are not to be believed, whatever they are. */
+  /** All values of a device that contradicts its profile are implausible. */
   #give(sample: Sample): Sample {
     const given = this.#inquiry.isContradicted ? this.#doubted(sample) : sample;
     this.#record.take(given);
@@ -199,13 +199,13 @@ export class IdentifiedDevice implements BusDevice {
   }
 }
 
-/** No request asks for more than the device allows, be it what it says of itself. */
+/** Identity questions, too, keep to the limits of the device. */
 function isWithin(check: IdentityCheck, { registersMax }: RequestLimits): boolean {
   const request = requestOf(check);
   return !('quantity' in request) || request.quantity <= registersMax;
 }
 
-/** What a gateway says of a device that it does not reach is not the device's own word. */
+/** A gateway's exception about a unit that it can't reach does not come from the device. */
 function isFromDevice(outcome: Outcome): boolean {
   return outcome.kind === 'exception' ? !isOfTheGateway(outcome.exceptionCode) : outcome.kind === 'data';
 }

@@ -5,28 +5,28 @@ import { isAboutTheRequest } from '../exception.ts';
 import { findingOf } from '../identity-check.ts';
 import type { IdentityCheck } from '../../options.ts';
 
-/** What was found is looked at again after this long: a device may be exchanged between two of its polls. */
+/** The check is repeated after this long: a device may be exchanged between two of its polls. */
 const againMs = 900_000;
-/** One that says it is another is asked again sooner: somebody is at work on it. */
+/** A device that contradicts its profile is asked again sooner: someone is probably working on it. */
 const contradictedPause = { initialMs: 10_000, maxMs: 60_000, jitter: 0 };
-/** Each try of one that does not answer the question costs a whole timeout. */
+/** An unanswered question costs a whole timeout each time. */
 const unansweredPause = { initialMs: 60_000, maxMs: againMs, jitter: 0 };
 
-/** What a round of questions has brought so far. */
+/** Results of a round of questions so far. */
 interface Round {
   left: readonly IdentityCheck[];
   fits: boolean;
 }
 
 /**
- * Whether a device is what its profile is for, asked in rounds: at first contact, when it may have been exchanged,
- * and now and then. One contradiction is enough; a question that is refused or not answered says nothing. No I/O.
+ * Whether a device fits its profile, asked in rounds: at first contact, when it may have been exchanged, and
+ * periodically. One contradiction is enough; a refused or unanswered question proves nothing. No I/O.
  */
 export class Inquiry {
   readonly #checks: readonly IdentityCheck[];
   #round: Round | null = null;
   #dueAtMs = 0;
-  /** In a row, of the kind that decides how soon the next round is. */
+  /** Rounds in a row with the result that decides how soon the next one is. */
   #contradictions = 0;
   #unanswered = 0;
   #status: IdentityCheckStatus = { state: 'unchecked', reason: null };
@@ -43,7 +43,7 @@ export class Inquiry {
     return this.#status.state === 'contradicted';
   }
 
-  /** The question that is next; null where no round is on its way. */
+  /** The next question; null if no round is going on. */
   get question(): IdentityCheck | null {
     return this.#round?.left[0] ?? null;
   }
@@ -61,12 +61,12 @@ export class Inquiry {
     return true;
   }
 
-  /** There is nobody to ask any more. */
+  /** The device is gone: ends the round. */
   abandon(): void {
     this.#round = null;
   }
 
-  /** What became of the question. */
+  /** Takes the result of the question. */
   take(outcome: Outcome, now: number): void {
     const { left, fits } = this.#round!;
     const [check, ...others] = left;
@@ -90,11 +90,11 @@ export class Inquiry {
     this.#dueAtMs = now + backoffMs(this.#contradictions, contradictedPause, 0);
   }
 
-  /** Nothing more is asked in this round: each question may cost a timeout. */
+  /** Ends the round: each further question may cost a timeout. */
   #notAnswered(fits: boolean, now: number): void {
     this.#unanswered += 1;
     const pauseMs = backoffMs(this.#unanswered, unansweredPause, 0);
-    // A contradiction stands until the device takes it back.
+    // A contradiction counts until an answer of the device settles it.
     if (this.isContradicted) this.#round = null;
     else this.#end(fits, now + pauseMs);
     this.#dueAtMs = now + pauseMs;

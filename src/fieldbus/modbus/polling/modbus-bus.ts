@@ -22,16 +22,16 @@ import { createSiloUse } from '../../sharing/silo-use.ts';
 import { DeviceLog } from './device-log.ts';
 import { SunSpecDevice } from './sunspec-device.ts';
 
-/** After a fault of our own, before the next poll of any device of the bus. */
+/** Pause after an internal fault, before the next poll of any device of the bus. */
 const surpriseMs = 1000;
 
-/** What of the time that a request took is its own: not its wait for others, but what others are to wait for it. */
+/** The bus time charged to a request: not its wait for others, but the delay that it causes others. */
 function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
   const holdsMs = outcome.kind === 'fault' ? (outcome.holdsMs ?? 0) : 0;
   return Math.max(0, tookMs - queuedMs) + holdsMs;
 }
 
-/** Polls the devices of one bus: asks `decide` whom, and the client to ask. It begins without any. */
+/** Polls the devices of one bus: `decide` chooses the device, the client sends. It starts without devices. */
 export function createModbusBus(
   bus: ModbusBusOptions,
   { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: DriverDependencies,
@@ -52,7 +52,7 @@ export function createModbusBus(
 
   const onStray: StrayListener = (unitId, kind) => {
     for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
-    // What waited for it may go on.
+    // Devices that waited for the port may go on.
     if (kind === 'late') pump();
   };
   const onAlive = (unitId: number): void => {
@@ -108,7 +108,7 @@ export function createModbusBus(
     if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
   };
 
-  /** What each dead device may take of one longest pause: its part of what all may, and all of its silo. */
+  /** Bus time of each dead device in one longest pause: its part of the limit for all, and of its silo's. */
   const deadShares = (): ((device: BusDevice) => number) => {
     const { deadShareMax } = bus;
     const dead = devices.filter(({ isDead }) => isDead);
@@ -125,7 +125,7 @@ export function createModbusBus(
     return kind === 'open' || kind === 'idle' ? device.isDead : lostReason !== null;
   };
 
-  /** What is due of those that can't be asked is reported on time all the same. */
+  /** Reports the due points of devices that can't be asked, on time. */
   const reportOffline = (): void => {
     for (const device of devices.filter(isUnreachable)) {
       const sample = device.offlineSample(lostReason, clock.monotonicMs(), clock.wallMs());
@@ -133,7 +133,7 @@ export function createModbusBus(
     }
   };
 
-  /** A connection that the other end has closed after good service is opened again for what was asked just then. */
+  /** Reopens a connection that the peer closed after use, for a request that was just sent. */
   const transact = async (transaction: Transaction): Promise<Outcome> => {
     const outcome = await client.transact(transaction);
     if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) {
@@ -173,14 +173,14 @@ export function createModbusBus(
     if (stopped) return inFlight === 0 ? tellFinished() : undefined;
     if (devices.includes(device)) {
       if (sample) deliver(silo, sample);
-      // Where the port is lost, its own line says so for all.
+      // If the port is lost, its own log line covers all devices.
       if (port.state.kind === 'open')
         logs.get(device)?.note(device.state, () => device.status(now).reason, now);
     }
     pump();
   };
 
-  /** A fault of our own costs one poll; the bus goes on a second later. */
+  /** An internal fault costs one poll; the bus goes on a second later. */
   const surprised = (error: unknown): void => {
     logger.error('a poll failed by a fault of our own', { reason: describeError(error) });
     cancelTimer();
@@ -195,7 +195,7 @@ export function createModbusBus(
   const cancelState = port.onState((state) => {
     const isBroken = state.kind === 'lost' || (state.kind === 'idle' && state.byPeer === true);
     if (isBroken) for (const device of devices) device.lost?.();
-    // One that was closed for want of traffic, or after each answer, was never away.
+    // A connection that was closed when idle, or after each answer, was not lost.
     if (state.kind === 'open' && !wasIdle) for (const device of devices) device.endPause();
     if (state.kind !== 'opening') wasIdle = state.kind === 'idle';
     noteState(state);

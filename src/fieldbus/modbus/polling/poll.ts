@@ -4,22 +4,22 @@ import type { Value } from '../../../reading/sample.ts';
 import { type PointReader, pointReader, withFactor } from '../point-reader.ts';
 import type { PlanItem, PlannedRequest } from '../planning/planner.ts';
 
-/** One poll on its way: what it has still to ask, and what it has so far. Every item ends with a value or a quality. */
+/** One poll in progress: requests still to send, and results so far. Every item ends with a value or a quality. */
 export class Poll {
   readonly items: readonly PlanItem[];
-  /** When it should be done: as the next one is due. */
+  /** When it should be done: when the next one is due. */
   readonly deadlineMs: number;
   readonly values: Record<string, Value> = {};
   readonly quality: Record<string, Quality> = {};
   pending: PlannedRequest[];
   inFlight = 0;
-  /** The device gave data, which alone shows that it lives. */
+  /** The device gave data, the only proof that it is alive. */
   hasData = false;
-  /** Why something that was expected to be answered was not; null where all was. */
+  /** Why an expected answer is missing; null if none is. */
   failure: Quality | null = null;
-  /** Asked for once the first request, a probe, has shown that the device lives. */
+  /** Requests for after the first one, a probe, has shown that the device is alive. */
   rest: PlannedRequest[] = [];
-  /** A single point was asked for first, and came: what fails now fails for what it asks. */
+  /** A single point was asked for first, and came: a later failure is due to the request, not to the device. */
   isProbed = false;
 
   constructor(items: readonly PlanItem[], pending: PlannedRequest[], deadlineMs: number) {
@@ -40,19 +40,19 @@ export class Poll {
     return Object.values(this.quality).includes('offline');
   }
 
-  /** What has a value keeps it. */
+  /** Items with a value keep it. */
   mark(items: readonly PlanItem[], quality: Quality): void {
     for (const { point } of items) if (!(point.name in this.values)) this.quality[point.name] = quality;
   }
 
-  /** Nothing more is asked, and what was to be asked has this quality. */
+  /** Cancels the remaining requests; their items get this quality. */
   abandon(request: PlannedRequest, quality: Quality): void {
     this.mark(request.items, quality);
     for (const { items } of this.pending) this.mark(items, quality);
     this.pending = [];
   }
 
-  /** The probe failed: what was to follow fails for the same reason. */
+  /** The probe failed: the requests after it fail for the same reason. */
   giveUpRest(): void {
     const [why = 'timeout'] = Object.values(this.quality);
     for (const { items } of this.rest.splice(0)) {
@@ -100,8 +100,8 @@ export class PollReader {
   }
 
   /**
-   * Once a poll is done: scales, for a factor may have come after what it is for, drops what is not given out, and
-   * gives the values that are outside of their range, marked as such.
+   * Finishes a poll: scales (a factor may have come after the value it belongs to), drops hidden points, and returns
+   * the values outside of their range, which it marks as implausible.
    */
   finish(poll: Poll): Outlier[] {
     for (const { point } of this.#scaled) {

@@ -19,10 +19,10 @@ import { Timetable } from './timetable.ts';
 
 export type NextStep =
   | { kind: 'ask'; transaction: Transaction; request: PlannedRequest; dead: boolean }
-  /** All that is due is known to be refused: there is nothing to ask. */
+  /** All that is due is known to be refused: there is no request to send. */
   | { kind: 'tell'; sample: Sample };
 
-/** One Modbus device: what it is due, whether it lives, and how it is doing. No I/O and no clock of its own. */
+/** One Modbus device: its due points, its health and its statistics. No I/O and no clock of its own. */
 export class PolledDevice {
   readonly options: ModbusDeviceOptions;
   readonly #pipeline: number;
@@ -35,21 +35,21 @@ export class PolledDevice {
   readonly #record: SampleRecord;
   readonly #lateness: SlidingMinute;
   readonly #busTime: SlidingMinute;
-  /** Bus time that its polls would have taken had none been passed over. */
+  /** Bus time that its polls would have taken if none had been skipped. */
   readonly #demand: SlidingMinute;
-  /** For how many polls that were due the one on its way stands. */
+  /** How many due polls the current one replaces. */
   #turns = 1;
   #poll: Poll | null = null;
   #isAnchored = false;
-  /** Data has not come since it was last offline. */
+  /** No data has come since it was last offline. */
   #wasAway = false;
-  /** No sooner may it be asked again, as its limits have it. */
+  /** Earliest next request by the device's limits. */
   #restsUntilMs = 0;
-  /** Answers with data, ever. */
+  /** Answers with data since the start. */
   #answers = 0;
-  /** Tries while it was dead, ever. */
+  /** Tries while it was dead, since the start. */
   #tries = 0;
-  /** What it gave a value for last. */
+  /** The point that it last gave a value for. */
   #lastGood: PlanItem | null = null;
 
   constructor(options: ModbusDeviceOptions, timing: LineTiming, pipeline: number, now: number) {
@@ -80,7 +80,7 @@ export class PolledDevice {
     return this.#timetable.dueAtMs;
   }
 
-  /** When points are due that would have to be reported offline; never while an answer is waited for. */
+  /** When points are due that would be reported offline; never while a request is in flight. */
   get reportAtMs(): number {
     return this.#poll && this.#poll.inFlight > 0 ? Infinity : this.dueAtMs;
   }
@@ -102,14 +102,14 @@ export class PolledDevice {
     };
   }
 
-  /** Share of bus time that its polls would take if none was passed over; above 1 where they never fit. */
+  /** Share of bus time that its polls would take if none was skipped; above 1 they never fit. */
   demand(now: number): number {
     return this.#demand.ratio(now);
   }
 
   /**
-   * What it wants of the bus; null while all that it may have in flight is. `holdMs`: how long a request without an
-   * answer keeps the bus.
+   * Its candidate for the scheduler; null while it has as many requests in flight as it may. `holdMs`: how long an
+   * unanswered request blocks the bus.
    */
   candidate(deadShareEachMs: number, holdMs = 0): Candidate | null {
     const poll = this.#poll;
@@ -126,7 +126,7 @@ export class PolledDevice {
     };
   }
 
-  /** The next request, of a new poll where none is on its way. */
+  /** The next request; starts a new poll if none is in progress. */
   next(deadShareEachMs: number, now: number, wallMs: number): NextStep {
     const poll = (this.#poll ??= this.#begin(now));
     const request = poll.pending.shift();
@@ -141,7 +141,7 @@ export class PolledDevice {
     return { kind: 'ask', transaction: { unitId, request: asked, timeoutMs }, request, dead };
   }
 
-  /** Takes in what became of a request; gives the poll's sample where that was its last. */
+  /** Takes the result of a request; returns the poll's sample if that was its last. */
   take(request: PlannedRequest, outcome: Outcome, busMs: number, now: number, wallMs: number): Sample | null {
     const poll = this.#poll!;
     poll.inFlight -= 1;
@@ -167,7 +167,7 @@ export class PolledDevice {
     return poll.isDone ? this.#finish(poll, now, wallMs) : null;
   }
 
-  /** The sample of points that are due while the device can't be asked; `reason`: why, where the port is lost. */
+  /** The sample of due points of a device that can't be asked; `reason`: why, if the port is lost. */
   offlineSample(reason: string | null, now: number, wallMs: number): Sample | null {
     if (this.reportAtMs > now) return null;
     const poll = this.#poll ?? new Poll(this.#timetable.take(now), [], now);
@@ -176,12 +176,12 @@ export class PolledDevice {
     return this.#tell(poll, now, wallMs);
   }
 
-  /** The port is back: whoever was waited for may be, too. */
+  /** The port is back: dead devices may be back, too. */
   endPause(): void {
     this.#health.endPause();
   }
 
-  /** It gave data, be it too late: it lives. */
+  /** It gave data, even if too late: it is alive. */
   endAbsence(): void {
     this.#health.lived();
   }
@@ -191,11 +191,11 @@ export class PolledDevice {
   }
 
   #begin(now: number): Poll {
-    // Anchored where the bus first had time for it, devices of one interval don't come due all at once.
+    // Anchored at the first free time of the bus, so that devices of one interval don't come due all at once.
     if (!this.#isAnchored) this.#timetable.anchor(now);
     this.#isAnchored = true;
     if (!this.isDead) this.#lateness.add(Math.max(0, now - this.dueAtMs), now);
-    // One that is dead is asked in pauses, and what it passes over costs the bus nothing.
+    // A dead device is asked with pauses, and its skipped polls cost the bus nothing.
     this.#turns = this.isDead ? 1 : 1 + this.#timetable.missed(now);
     const due = this.#timetable.take(now);
     const items = due.length > 0 ? due : this.#timetable.fastest;
@@ -207,8 +207,8 @@ export class PolledDevice {
 
   /**
    * Every other try of a dead device asks for a single point: in turn for the one that it gave last and for one of
-   * all. So a device that refuses its usual requests because of one register, or for want of one table, shows that it
-   * lives.
+   * all. So a device that refuses its usual requests because of one register, or a missing table, shows that it is
+   * alive.
    */
   #probe(poll: Poll): void {
     const turn = this.#tries;
@@ -229,7 +229,7 @@ export class PolledDevice {
     poll.hasData = true;
     poll.isProbed ||= poll.rest.length > 0;
     poll.pending.push(...poll.rest.splice(0));
-    // Another device may have taken its place, or the same one may have more to give than before.
+    // Another device may have taken its place, or the same one may have more registers than before.
     if (this.#wasAway) this.#plans.forget();
     this.#wasAway = false;
     this.#health.lived();
@@ -245,8 +245,8 @@ export class PolledDevice {
   }
 
   /**
-   * The parts of what is refused are asked for at once, so that the good ones are in this poll yet. That they are
-   * bad is believed once the poll has brought data: see `#finish`.
+   * The parts of a refused request are asked for at once, so that this poll still has the good ones. The others count
+   * as bad only once the poll has brought data: see `#finish`.
    */
   #refused(poll: Poll, request: PlannedRequest, outcome: Exception, now: number): void {
     const { exceptionCode, isDoubtful = false } = outcome;
@@ -257,14 +257,14 @@ export class PolledDevice {
     if (!wasBad) poll.failure = quality;
     poll.mark(request.items, quality);
     if (isAboutTheRequest(exceptionCode) && !isDoubtful) {
-      // Where nothing was answered before, its parts would be refused as well.
+      // If the device has answered nothing so far, the parts would be refused as well.
       if (this.#health.failures > 0) return;
       poll.pending.unshift(...this.#plans.refused(request, quality, now));
     } else if (wasBad || poll.isProbed || this.#plans.isStubborn(request, this.#answers)) {
       const parts = this.#plans.refused(request, quality, now);
       if (!isOfTheGateway(exceptionCode)) poll.pending.unshift(...parts);
     } else if (isOfTheGateway(exceptionCode) && !poll.hasData) {
-      // The gateway waits in vain for each request, and keeps its other units waiting.
+      // The gateway waits in vain for each request, and delays its other units.
       poll.abandon(request, quality);
     }
   }
@@ -281,7 +281,7 @@ export class PolledDevice {
       poll.pending.unshift(...this.#plans.refused(request, 'invalid', now));
     } else if (isSilent || fault === 'wrong-transaction') {
       poll.abandon(request, quality ?? 'timeout');
-      // Its parts are asked for in the next poll: each may cost a timeout.
+      // The parts are asked for in the next poll: each may cost a timeout.
       if (wasBad || this.#plans.isStubborn(request, this.#answers))
         this.#plans.refused(request, 'timeout', now);
     } else {

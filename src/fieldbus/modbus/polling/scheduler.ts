@@ -7,45 +7,45 @@ import {
   type TurnRequest,
 } from '../../sharing/bus-share.ts';
 
-/** A device that has, or will have, something to ask. */
+/** A device with a request now or later. */
 export interface Candidate extends TurnRequest {
   /** When it may ask. */
   readyAtMs: number;
   /** When its answer should be in: the end of its interval. */
   deadlineMs: number;
-  /** It failed repeatedly: asking it may cost a timeout and bring nothing. */
+  /** It failed repeatedly: asking it may cost a timeout for nothing. */
   dead: boolean;
-  /** What asking may cost of the line's time. */
+  /** Line time that the request may cost. */
   costMs: number;
 }
 
-/** The same for a device that has to rest until then. */
+/** The same for a device that must not be asked before that time. */
 export function notBefore(atMs: number, candidate: Candidate | null): Candidate | null {
   return candidate === null || candidate.readyAtMs >= atMs ? candidate : { ...candidate, readyAtMs: atMs };
 }
 
 export type Decision = { kind: 'ask'; index: number } | { kind: 'wait'; untilMs: number };
 
-/** How far a silo may be ahead of another in bus time before deadlines count for less than fairness. */
+/** Bus time that a silo may be ahead of another before fairness overrides deadlines. */
 const leadMaxMs = 200;
-/** A dead device waits this long for a gap between the living ones, then it is asked all the same. */
+/** A dead device waits this long for a gap between live ones, then it is asked anyway. */
 const gapWaitMs = 2000;
 
-/** Who spent how much of the bus. Plain data; `decide` reads it, `charge` makes the next. */
+/** Bus time used by each silo. Plain data; `decide` reads it, `charge` makes the next. */
 export interface Ledger {
-  /** Time of the bus that each silo has had, counted so that one that comes back from a pause has no credit. */
+  /** Bus time that each silo has used, counted so that a silo has no credit after a pause. */
   spentMs: ReadonlyMap<string, number>;
-  /** What silos with a share of their own may still take. */
+  /** What silos with a configured share may still use. */
   budget: BusBudget;
-  /** What the dead may still cost; may fall below 0. */
+  /** What dead devices may still cost; may fall below 0. */
   deadCreditMs: number;
   atMs: number;
 }
 
-/** The dead can't save up more than this: one full timeout of a slow device. */
+/** Largest saved-up credit of dead devices: one full timeout of a slow device. */
 const deadCreditMaxMs = 1000;
 
-/** A ledger of these silos and shares; who stood in the one before keeps what stood there. */
+/** A ledger of these silos and shares; silos of the previous one keep their entries. */
 export function openLedger(
   silos: readonly string[],
   shares: BusShares,
@@ -62,12 +62,12 @@ export function openLedger(
   };
 }
 
-type Turn = readonly [index: number, contender: Candidate];
+type Turn = readonly [index: number, candidate: Candidate];
 
 /**
- * Whom to ask next: the earliest deadline among the living, of the silo that has had less where one is
- * too far ahead; the dead in the gaps, as far as their share goes. Who belongs to a silo that has used up
- * its share is until then as if it were not there.
+ * Which device to ask next: the live one with the earliest deadline, but of the silo with less bus time if another is
+ * too far ahead; dead ones in the gaps, within their share. Devices of a silo that has used up its share are ignored
+ * until it has credit again.
  */
 export function decide(
   candidates: readonly Candidate[],
@@ -96,8 +96,8 @@ export function decide(
 }
 
 /**
- * Silos that have somebody ready who must wait for their share, and until when. What the dead may cost of it is no
- * reason: a silo is not said to be at its limit because a device of it is unplugged.
+ * Silos with a device that is ready but must wait for the silo's share, and until when. The limit for dead devices does
+ * not count: a silo is not reported at its limit because one of its devices is unplugged.
  */
 export function silosOverShare(
   candidates: readonly Candidate[],
@@ -113,7 +113,7 @@ export function silosOverShare(
   return held;
 }
 
-/** When the dead contender may be asked: with credit, and either in a gap or after waiting long for one. */
+/** When the dead candidate may be asked: with credit, and either in a gap or after waiting long for one. */
 function deadTurnMs(
   { readyAtMs, costMs }: Candidate,
   ledger: Ledger,
@@ -138,7 +138,7 @@ function earliestFairDeadline(free: readonly Turn[], { spentMs }: Ledger, now: n
   return fair.reduce((a, b) => (b[1].deadlineMs < a[1].deadlineMs ? b : a))[0];
 }
 
-/** Books what asking cost. A silo that asks little keeps no more credit than a short burst is worth. */
+/** Charges the cost of a request. A silo that asks little keeps no more credit than for a short burst. */
 export function charge(
   ledger: Ledger,
   { silo, dead, costMs }: Pick<Candidate, 'silo' | 'dead' | 'costMs'>,
@@ -146,7 +146,7 @@ export function charge(
   now: number,
 ): Ledger {
   const spentMs = new Map(ledger.spentMs);
-  // What was asked for a silo that has left meanwhile is nobody's any more.
+  // A request for a silo that was removed meanwhile is charged to none.
   if (spentMs.has(silo)) spentMs.set(silo, spentMs.get(silo)! + costMs);
   const floor = Math.max(...spentMs.values()) - 2 * leadMaxMs;
   for (const [name, spent] of spentMs) spentMs.set(name, Math.max(spent, floor));

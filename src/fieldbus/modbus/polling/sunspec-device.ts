@@ -21,7 +21,9 @@ import { type NextStep, PolledDevice } from './polled-device.ts';
 
 type SunSpecOptions = ModbusDeviceOptions & { discover: SunSpecDiscovery };
 
-/** A device without SunSpec is looked at again so often: it may refuse everything while it starts, or be swapped. */
+/**
+ * A device without SunSpec is walked again after this long: it may refuse everything while it starts, or be swapped.
+ */
 const checkAgainMs = 10_000;
 
 /** A connection that its peer closes after every answer must not be walked on again and again. */
@@ -29,13 +31,13 @@ const reconnects = { burst: 3, perSecond: 1 / 600 };
 
 const stepName = 'sunspec';
 
-/** The walk's next read as a device of one point, so that it is asked, paused and counted like any other. */
+/** The walk's next read as a device of one point, so that it is polled, paused and counted like any other. */
 function stepPoint({ address }: SunSpecWalk & { kind: 'read' }, everyMs: number): ModbusPointOptions {
   const format = { table: 'holding', type: 'uint32', byteOrder: 'big', wordOrder: 'big' } as const;
   return { name: stepName, address, everyMs, ...format };
 }
 
-/** Whether it tells what stands at the address; an exception about its own state does not. */
+/** Whether the answer tells what is at the address; an exception about the device's own state does not. */
 function isAnswer(outcome: Outcome): boolean {
   return (
     outcome.kind === 'data' ||
@@ -44,8 +46,8 @@ function isAnswer(outcome: Outcome): boolean {
 }
 
 /**
- * A device that tells by SunSpec where its registers are: it is first walked, model by model, then polled. One
- * that was dead, or whose line broke, is walked again when it comes back, because another may have taken its place.
+ * A device that reports its registers by SunSpec: it is first walked, model by model, then polled. After it was dead,
+ * or its line broke, it is walked again, because another may have taken its place.
  */
 export class SunSpecDevice implements BusDevice {
   readonly options: SunSpecOptions;
@@ -54,7 +56,7 @@ export class SunSpecDevice implements BusDevice {
   #walk: SunSpecWalk;
   #device: PolledDevice;
   readonly #record: SampleRecord;
-  /** Of the walk's steps so far, each of which was a device of its own. */
+  /** Statistics of the walk's steps so far, each of which was a device of its own. */
   #past: Pick<DeviceStatus, 'requests' | 'failures'> = { requests: 0, failures: {} };
   #reason: string | null = null;
   /** Each step of the walk is a device of its own, and does not know when the last one was asked. */
@@ -63,7 +65,7 @@ export class SunSpecDevice implements BusDevice {
   readonly #onIdentity: (identity: IdentityCheckStatus) => void;
   readonly #reconnects: TokenBucket;
   #wasLost = false;
-  /** The walk has read something, be it no marker: what it finds is the device's own word. */
+  /** The walk has read data, even if not the marker: its result comes from the device itself. */
   #hasRead = false;
 
   constructor(
@@ -108,10 +110,10 @@ export class SunSpecDevice implements BusDevice {
     this.#restsUntilMs = now + this.options.limits.requestGapMs;
     const wasDead = this.isDead;
     const sample = this.#device.take(request, outcome, busMs, now, wallMs);
-    // With another map it may refuse all that is asked of it.
+    // With another map it may refuse every request.
     const isBack = wasDead && (!this.isDead || isAnswer(outcome));
     if (this.#walk.kind === 'found') {
-      // Before its poll is over, answers to others of its requests are on their way.
+      // Until its poll is over, answers to its other requests are on their way.
       const isSuspect = sample !== null && isAnswer(outcome) && this.#wasLost;
       const isOther = isBack || (isSuspect && this.#reconnects.take(1, now));
       if (!isOther) return this.#give(sample);
@@ -208,7 +210,7 @@ export class SunSpecDevice implements BusDevice {
     if (identity.state !== before.state) this.#onIdentity(identity);
   }
 
-  /** A device for the walk's next step, or of nothing where there is none. */
+  /** A device for the walk's next step; without points after the last step. */
   #deviceOf(dueAt: number, everyMs: number): PolledDevice {
     const points = this.#walk.kind === 'read' ? [stepPoint(this.#walk, everyMs)] : [];
     return new PolledDevice({ ...this.options, points }, this.#timing, 1, dueAt);
@@ -220,7 +222,7 @@ export class SunSpecDevice implements BusDevice {
     this.#device = device;
   }
 
-  /** Why the walk's step has no value goes for every point that is looked for. */
+  /** The quality of a failed step of the walk applies to every point. */
   #spread(sample: Sample): Sample {
     const why = sample.quality?.[stepName] ?? 'invalid';
     const points = this.options.discover.points.filter(({ internal }) => !internal);
@@ -237,7 +239,7 @@ export class SunSpecDevice implements BusDevice {
 /** Every SunSpec device has this one. */
 const commonModel = 1;
 
-/** Whether the device has a model that the points are of, the one that all have left aside. */
+/** Whether the device has a model of the points, other than the common one. */
 function hasOwnModel(points: SunSpecDiscovery['points'], models: readonly SunSpecModel[]): boolean {
   const own = points.flatMap((point) => point.models).filter((id) => id !== commonModel);
   return own.length === 0 || models.some(({ id }) => own.includes(id));

@@ -1,7 +1,7 @@
 import type { ModbusPointOptions, SunSpecDiscovery } from '../../options.ts';
 
 /**
- * SunSpec Device Information Model: the marker "SunS" stands at one of a few addresses, and behind it one model
+ * SunSpec Device Information Model: the marker "SunS" is at one of a few addresses, followed by one model
  * after another, each with its id, its length and that many registers; id 0xFFFF ends the chain.
  */
 export interface SunSpecModel {
@@ -12,7 +12,7 @@ export interface SunSpecModel {
   length: number;
 }
 
-/** What the walk wants next. All reads are of holding registers. */
+/** The next step of the walk. All reads are of holding registers. */
 export type SunSpecWalk =
   | { kind: 'read'; address: number; quantity: 2; bases: readonly number[]; models: readonly SunSpecModel[] }
   | { kind: 'found'; models: readonly SunSpecModel[] }
@@ -20,7 +20,7 @@ export type SunSpecWalk =
 
 const marker = 0x53756e53;
 const endOfChain = 0xffff;
-/** The largest devices (arrays of batteries) have some thirty; a chain that goes on longer is no chain. */
+/** The largest devices (arrays of batteries) have some thirty; a longer chain is not valid. */
 const modelsMax = 64;
 
 export function startSunSpecWalk(bases: readonly number[]): SunSpecWalk {
@@ -50,7 +50,7 @@ export function stepSunSpecWalk(walk: SunSpecWalk, answer: Uint8Array | null): S
   return { ...walk, address: next, models: [...models, { id, address, length }] };
 }
 
-/** The points that the device has, each where the first model with it stands in the chain. */
+/** The points that the device has, each at the first model in the chain that holds it. */
 export function resolveSunSpec(
   points: SunSpecDiscovery['points'],
   models: readonly SunSpecModel[],

@@ -7,12 +7,14 @@ interface Group {
   turn: number;
 }
 
-/** When which points of a device are due. All intervals count from one anchor, so that they meet where they can. */
+/**
+ * When which points of a device are due. All intervals count from one anchor, so that their polls coincide if possible.
+ */
 export class Timetable {
   readonly #groups: Group[];
   #anchorMs: number;
 
-  /** Everything is due at once. `items` in the order of `itemsOf`, which what is due keeps. */
+  /** Everything is due at once. `items` are in the order of `itemsOf`; due items keep it. */
   constructor(items: readonly PlanItem[], now: number) {
     const intervals = [...new Set(items.map(({ point }) => point.everyMs))].sort((a, b) => a - b);
     this.#groups = intervals.map((everyMs) => ({
@@ -36,7 +38,7 @@ export class Timetable {
     return this.#groups[0]?.everyMs ?? Infinity;
   }
 
-  /** Turns of the shortest interval that `take` would pass over, beside the one that it gives. */
+  /** Turns of the shortest interval that `take` would skip, beside the one that it returns. */
   missed(now: number): number {
     const [fastest] = this.#groups;
     if (fastest === undefined) return 0;
@@ -53,7 +55,7 @@ export class Timetable {
     this.#anchorMs = now;
   }
 
-  /** What is due by now; its next turn is the first one still to come, however many were missed. */
+  /** The points due by now; their next turn is the first future one, even if several were missed. */
   take(now: number): PlanItem[] {
     const due = this.#groups.filter(({ everyMs, turn }) => this.#anchorMs + turn * everyMs <= now);
     for (const group of due) {

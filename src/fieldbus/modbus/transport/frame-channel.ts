@@ -10,12 +10,12 @@ export interface FrameTransport extends EventEmitter {
 /** Function codes that read (Modbus V1.1b3 §6.1 to §6.4, §6.13, §6.21). */
 const readingCodes = new Set([1, 2, 3, 4, 17, 43]);
 
-/** Answers that nobody read: more than a client ever waits for. */
+/** Unread answers: more than a client ever waits for. */
 const pendingFramesMax = 64;
 
 /**
  * A transport as a channel of RTU frames, so that planning, late answers and faults are as on every other line.
- * It lets only reading function codes through, whatever calls it.
+ * It sends only requests with reading function codes, for every caller.
  */
 export function frameChannel(
   transport: FrameTransport,

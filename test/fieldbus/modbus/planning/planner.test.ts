@@ -119,7 +119,7 @@ describe('the planner', () => {
     );
   });
 
-  /** A device that refuses whatever touches an absent register, until the plan has nothing refused left. */
+  /** A device that refuses every request with an absent register; polled until the plan has no refused request left. */
   function learn(items: PlanItem[], absent: readonly number[]): { refusals: BadRegisters; refused: number } {
     let refusals = noBadRegisters;
     for (let refused = 0; refused < 1000; refused += 1) {

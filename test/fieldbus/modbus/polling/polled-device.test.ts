@@ -334,7 +334,7 @@ describe('the time of a device', () => {
     assert.equal(device.candidate(100)!.readyAtMs, now + 45);
   });
 
-  it('without points is none', () => {
+  it('without points has no candidate', () => {
     const device = new PolledDevice(
       modbusDevice('d', { bus: 'b', unitId: 1, points: [] }),
       socketTiming,

@@ -91,7 +91,7 @@ describe('a SunSpec device', () => {
     await clock.advanceAsync(2000);
     assert.equal(samples.length, 1);
     assert.equal(samples[0]?.quality?.['power'], 'invalid');
-    assert.equal(samples[0]?.quality?.['power_sf'], undefined, 'a scale factor is nobody’s business');
+    assert.equal(samples[0]?.quality?.['power_sf'], undefined, 'a scale factor is not given out');
     assert.match(status().reason ?? '', /no SunSpec marker/);
     device.registers = imageAt(40_000);
     await clock.advanceAsync(65_000);

@@ -118,7 +118,7 @@ async function readEach(bus: ModbusBusOptions, addresses: readonly number[]): Pr
   return outcomes;
 }
 
-/** A value is right, or there is none. Returns how many were right. */
+/** Every value is right or absent. Returns how many were right. */
 function assertNoneIsWrong(addresses: readonly number[], outcomes: readonly Outcome[]): number {
   let right = 0;
   for (const [index, outcome] of outcomes.entries()) {
