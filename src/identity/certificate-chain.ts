@@ -6,24 +6,24 @@ import { constraintBroken } from './name-constraint.ts';
 
 export type Chain = readonly [leaf: Certificate, ...authorities: Certificate[]];
 
-/** When a chain holds: all of its certificates are in time; ms since 1970 UTC. */
+/** When all certificates of a chain are in time; ms since 1970 UTC. */
 export interface ChainTime {
   beginsAt: number;
   endsAt: number;
-  /** The CA that ends first, and its file; null where it is the gateway's own certificate. */
+  /** The CA that ends first and its file; null if the gateway's own certificate ends first. */
   endsBy: string | null;
 }
 
-/** Certificates from the gateway's to the trusted one. Real chains have two or three. */
+/** Certificates from the gateway's to the trusted one, both counted. Real chains have two or three. */
 const chainLengthMax = 6;
 
 /**
- * Issuers that are looked at for one chain. Real chains need one a certificate; look-alikes that all sign one
- * another make a way of every order that they can stand in.
+ * Issuers that are tried for one chain. Real chains need one per certificate; CAs of one name that all sign each
+ * other make a path of every order of them.
  */
 const candidatesMax = 24;
 
-/** Signature algorithms that still say something: ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519. */
+/** Accepted signature algorithms: ECDSA and RSA (PKCS #1) with SHA-2, and Ed25519. */
 const soundSignatures: ReadonlySet<string> = new Set([
   '1.2.840.10045.4.3.2',
   '1.2.840.10045.4.3.3',
@@ -35,10 +35,10 @@ const soundSignatures: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The way from the gateway's certificate to one of `anchors`, each certificate issued by the next
- * (RFC 5280 §6.1). An anchor may be an intermediate CA: a tenant's own is trusted without its root.
- * Throws IdentityUntrusted, or IdentityOutOfTime where a CA's time is what is wrong, for the way that led
- * farthest. Without `nowMs`, no time is.
+ * The path from the gateway's certificate to one of `anchors`, each certificate issued by the next
+ * (RFC 5280 §6.1). An anchor may be an intermediate CA: a tenant's CA is trusted without its root. Throws
+ * IdentityUntrusted, or IdentityOutOfTime if the longest path failed on a CA's time. Without `nowMs`, times are
+ * not checked.
  */
 export function findChain(
   leaf: Certificate,
@@ -95,7 +95,7 @@ export function timeOf(chain: Chain): ChainTime {
   return { beginsAt, endsAt, endsBy: first === chain[0] ? null : `${first.title} (${first.path})` };
 }
 
-/** Throws IdentityOutOfTime; one that is not valid yet is retryable, since the clock may be what is wrong. */
+/** Throws IdentityOutOfTime; retryable if the certificate is not valid yet, since the clock may be wrong. */
 export function checkTime(certificate: Certificate, nowMs: number): void {
   const fault = timeFault(certificate, 'it', nowMs);
   if (fault !== undefined) throw fault;
@@ -114,7 +114,7 @@ function isIssuedBy(certificate: Certificate, candidate: Certificate): boolean {
   }
 }
 
-/** Why `issuer`, which did sign the last certificate of `below`, may not stand above them all. */
+/** Why `issuer`, which signed the last certificate of `below`, may not be the CA above all of `below`. */
 function issuerFault(
   issuer: Certificate,
   below: Chain,
@@ -208,7 +208,7 @@ function iso(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
-/** The day alone: a reason that changed with every look would be told of with every look. */
+/** Only the day: a reason that changed at every check would be reported at every check. */
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }

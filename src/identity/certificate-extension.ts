@@ -20,18 +20,18 @@ export interface NameConstraints {
   excluded: readonly GeneralName[];
 }
 
-/** What a certificate's extensions say, as far as something here decides by it. */
+/** The content of the extensions that decide whether a certificate is accepted. */
 export interface CertificateExtensions {
   alternativeNames: readonly GeneralName[];
   isAuthority: boolean;
-  /** Certificates of CAs that may follow on the way to the leaf; undefined: any number. */
+  /** How many CA certificates may lie between this one and the leaf; undefined: any number. */
   pathLengthMax: number | undefined;
-  /** Bit numbers of KeyUsage (RFC 5280 §4.2.1.3); undefined where the certificate does not limit it. */
+  /** Bit numbers of KeyUsage (RFC 5280 §4.2.1.3); undefined if not limited. */
   keyUsages: ReadonlySet<number> | undefined;
-  /** Object identifiers; undefined where the certificate does not limit it. */
+  /** Object identifiers; undefined if not limited. */
   extendedKeyUsages: readonly string[] | undefined;
   nameConstraints: NameConstraints | undefined;
-  /** Critical extensions that nobody here understands: such a certificate must not be used (§4.2). */
+  /** Critical extensions that this code does not process: such a certificate must not be used (§4.2). */
   unknownCritical: readonly string[];
 }
 
@@ -46,8 +46,8 @@ const Extension = {
 } as const;
 
 /**
- * What may be critical. Policies decide nothing here, as in OpenSSL's default. Key identifiers never are
- * (§4.2.1.1 and §4.2.1.2).
+ * Extensions that may be critical. Policies are accepted and ignored, as OpenSSL does by default. Key identifiers
+ * are never critical (§4.2.1.1 and §4.2.1.2).
  */
 const understood: ReadonlySet<string> = new Set([
   Extension.KeyUsage,
@@ -62,8 +62,8 @@ const understood: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads every extension that is known here, whole: a part that its type does not have is refused, and never taken
- * for nothing. `wrapped` is the [3] of a certificate. Throws DerError.
+ * Reads every known extension completely: a part that its type does not define is refused, never skipped.
+ * `wrapped` is the [3] of a certificate. Throws DerError.
  */
 export function readExtensions(wrapped: DerElement | undefined): CertificateExtensions {
   const extensions = new Map<string, RawExtension>();

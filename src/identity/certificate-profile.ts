@@ -6,7 +6,7 @@ import type { NameAttribute } from './general-name.ts';
 import { clientAuth, KeyUsage } from './key-usage.ts';
 import { quote } from './quote.ts';
 
-/** Whom a certificate names, by its own word: worth nothing before its issuer is known to be trusted. */
+/** The tenant and gateway that a certificate claims: unproven until its chain is verified. */
 export interface Claim {
   tenantId: string;
   gatewayId: string;
@@ -21,7 +21,7 @@ const subjectParts = {
   CN: { oid: '2.5.4.3', names: 'the gateway' },
 } as const;
 
-/** String types whose bytes for ASCII are ASCII; others could be read as other letters by other programs. */
+/** String types that encode ASCII as ASCII; programs may read other types as other letters. */
 const stringTags: ReadonlySet<number> = new Set([Tag.Utf8String, Tag.PrintableString, Tag.Ia5String]);
 
 /** Reads a gateway certificate by the profile of docs/identity.md. Throws IdentityRefused with the reason. */
@@ -72,7 +72,7 @@ function readSegment(
   return text;
 }
 
-/** Of the types that X.520 allows for a name and that programs read differently. */
+/** Names of the string types that X.520 also allows and that programs read differently. */
 const foreignStrings: Readonly<Record<number, string>> = {
   0x12: 'NumericString',
   0x14: 'T61String (TeletexString)',
@@ -87,7 +87,7 @@ function foreignString(certificate: Certificate, part: 'O' | 'CN', tag: number):
   const type = `string type 0x${tag.toString(16)}${name === undefined ? '' : `, ${name}`}`;
   const reason = `${part} is of ${type}, not UTF8String or PrintableString`;
   const hint =
-    "have the CA write names as UTF8String (openssl: string_mask = utf8only), and the certificate issued anew: a name with '_' does not fit a PrintableString, and some tools then take this type, whose bytes other programs read as other letters";
+    "have the CA write names as UTF8String (openssl: string_mask = utf8only), and issue the certificate again: a name with '_' does not fit a PrintableString, and some tools then take this type, whose bytes other programs read as other letters";
   return refusal(certificate, reason, hint);
 }
 
@@ -144,7 +144,7 @@ function checkKey(certificate: Certificate): void {
 function refusal(
   certificate: Certificate,
   reason: string,
-  hint = 'have the certificate issued anew by the profile in docs/identity.md',
+  hint = 'have the certificate issued again by the profile in docs/identity.md',
 ): MerestoneError {
   return new MerestoneError('IdentityRefused', reason, {
     subject: certificate.path,

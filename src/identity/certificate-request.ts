@@ -15,13 +15,13 @@ import { encodePrivateKey } from './private-key.ts';
 export interface RequestedIdentity {
   tenant: string;
   gateway: string;
-  /** Asks for a SPIFFE URI in this trust domain too. */
+  /** If set, the request also asks for a SPIFFE URI in this trust domain. */
   trustDomain?: string | undefined;
 }
 
 /**
- * A new P-256 key and a PKCS#10 request (RFC 2986) for it. What it asks for is a wish: the CA decides which
- * tenant the certificate names. Throws Usage.
+ * A new P-256 key and a PKCS#10 request (RFC 2986) for it. The names in the request bind no one: the CA decides
+ * which tenant the certificate names. Throws Usage.
  */
 export async function createRequest(
   wanted: RequestedIdentity,

@@ -10,8 +10,8 @@ import type { DistinguishedName } from './general-name.ts';
 import { quote } from './quote.ts';
 
 /**
- * A certificate as its DER says, read strictly and by our own eyes: node's X509Certificate renders names as
- * lines of text, in which one attribute can look like two. Signatures and keys are node's (`x509`).
+ * A certificate as strictly parsed from its DER. Node's X509Certificate renders names as lines of text, in which one
+ * attribute can look like two, so only signatures and keys come from node (`x509`).
  */
 export interface Certificate extends CertificateExtensions {
   /** The file that it came from. */
@@ -41,9 +41,9 @@ export function parseCertificate(der: Buffer, path: string): Certificate {
   }
 }
 
-/** What OpenSSL reads came whole, so another copy would be the same: only its issuer can write it otherwise. */
+/** For a file that OpenSSL reads: it is not damaged, so another copy would not help; the CA must issue it again. */
 const wrongAtTheCa =
-  "it came whole, but is not written as DER wants it (X.690), which the CA's own tool does: have that corrected, and the certificate issued anew";
+  "it came whole, but is not written as DER wants it (X.690), which the CA's own tool does: have that corrected, and the certificate issued again";
 
 function readWhole(der: Buffer, path: string): X509Certificate {
   try {
@@ -51,12 +51,12 @@ function readWhole(der: Buffer, path: string): X509Certificate {
     if (!x509.raw.equals(der)) throw new DerError('bytes beyond the certificate');
     return x509;
   } catch (error) {
-    const hint = 'copy the file again, whole, or have the certificate issued anew';
+    const hint = 'copy the file again, whole, or have the certificate issued again';
     throw improper(path, ownReason(der) ?? error, hint);
   }
 }
 
-/** OpenSSL looks for PEM in what it can't read, and then misses its first line: no reason that helps. */
+/** Our own reason: OpenSSL tries to read broken DER as PEM and reports a missing first line, which does not help. */
 function ownReason(der: Buffer): DerError | undefined {
   try {
     readCertificate(der);
@@ -86,7 +86,7 @@ function readCertificate(der: Buffer): Omit<Certificate, 'path' | ByNode> {
   return read;
 }
 
-/** TBSCertificate (§4.1): each part in its place, and none beside. */
+/** TBSCertificate (§4.1): each part in its place, and no other part. */
 function readTbs(content: Buffer): Omit<Certificate, 'path' | ByNode> & { signature: Buffer } {
   const parts = new DerParts(content, 'a certificate');
   const version = readVersion(parts.takeIf(contextTag(0, true)));
@@ -138,7 +138,7 @@ type ByNode = 'x509' | 'publicKey' | 'fingerprintSha256' | 'title' | 'issuerTitl
 function readByNode(x509: X509Certificate): Pick<Certificate, ByNode> {
   const notBefore = x509.validFromDate.getTime();
   const notAfter = x509.validToDate.getTime();
-  if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) throw new DerError('a time that is none');
+  if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) throw new DerError('an invalid time');
   return {
     x509,
     publicKey: x509.publicKey,

@@ -2,8 +2,8 @@ import type { Certificate } from './certificate.ts';
 
 /**
  * The certificates of a file as TLS sends them: the gateway's own first, then its issuer, and so on. Many CAs and
- * tools write the root first. The gateway's is the first that is no CA's and issued none of the others; what issues
- * nothing here stays behind.
+ * tools write the root first. The gateway's certificate is the first that is no CA's and issued none of the others;
+ * certificates outside the chain go to the end.
  */
 export function orderChain(
   certificates: readonly [Certificate, ...Certificate[]],

@@ -26,14 +26,14 @@ export interface DerElement {
   encoding: Buffer;
 }
 
-/** The bytes are not the one way that DER has to write this. */
+/** The bytes are not valid DER, which has exactly one encoding for each value. */
 export class DerError extends Error {
   override readonly name = 'DerError';
 }
 
 /**
- * The parts of a SEQUENCE, taken in the order in which its type defines them. What is in another place, of another
- * tag, twice or unknown is left over, and `end` refuses it: no part is skipped.
+ * The parts of a SEQUENCE, taken in the order in which its type defines them. A part that is misplaced, repeated,
+ * unknown or of another tag is left over, and `end` refuses it: no part is skipped.
  */
 export class DerParts {
   readonly #elements: DerElement[];
@@ -146,7 +146,7 @@ export function readObjectIdentifier(element: DerElement): string {
 
 /**
  * Numbers of the bits that are set, the first being bit 0. Zeros at the end, which DER leaves out (X.690 §11.2.2),
- * are let pass: honest CAs write them, and they say nothing.
+ * are accepted: real CAs write them, and they carry no meaning.
  */
 export function readFlags(element: DerElement): Set<number> {
   const { content } = expectTag(element, Tag.BitString);

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 
-/** What people hand in as a certificate or a key. */
+/** The kinds of files that people give as a certificate or a key. */
 export type FileKind =
   | 'pem'
   | 'certificate'
@@ -15,7 +15,7 @@ export type FileKind =
 /** JKS and JCEKS. */
 const javaMagics: ReadonlySet<string> = new Set(['feedfeed', 'cececece']);
 
-/** By its first bytes: DER begins with a SEQUENCE, whose first parts tell what it is. */
+/** The kind by the first bytes: DER begins with a SEQUENCE, whose first parts identify the type. */
 export function kindOf(bytes: Buffer): FileKind {
   if (javaMagics.has(bytes.toString('hex', 0, 4))) return 'java-keystore';
   if (bytes[0] !== sequence) return textOf(bytes).includes('-----BEGIN ') ? 'pem' : 'unknown';
@@ -30,7 +30,7 @@ export function kindOf(bytes: Buffer): FileKind {
   return bytes[second] === integer && bytes[second + 2] === 0 ? 'request' : 'unknown';
 }
 
-/** What it is in a user's words, and how it becomes PEM. */
+/** The kind in a user's words, and how to convert it to PEM; undefined for a kind that needs no advice. */
 export function describeKind(kind: FileKind, path: string): { what: string; hint: string } | undefined {
   switch (kind) {
     case 'certificate':

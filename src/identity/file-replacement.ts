@@ -5,9 +5,9 @@ import { MerestoneError } from '../base/error.ts';
 import { syncDirectory } from '../base/sync-directory.ts';
 
 /**
- * Replaces a file in one step: whoever reads it meanwhile sees the old or the new one, whole, and so does
- * a power cut. Owner and mode stay, so that the service can still read what root installs; the old one is
- * kept as `.old`. Returns the path where there was an old one. Throws Io.
+ * Replaces a file atomically: a reader, or a power cut, finds either the old or the new file, complete. Owner and
+ * mode stay, so that the service can still read what root installs; the old file is kept as `.old`. Returns the path
+ * if there was an old file. Throws Io.
  */
 export function replaceFile(named: string, text: string, newMode: number): string[] {
   const path = existsSync(named) ? realpathSync(named) : named;

@@ -22,7 +22,7 @@ export interface NameAttribute {
 /** A distinguished name: relative names, each of one attribute or (rarely) several. */
 export type DistinguishedName = readonly (readonly NameAttribute[])[];
 
-/** One name of a subject alternative name or of a name constraint; only these two kinds are looked into. */
+/** One name of a subject alternative name or of a name constraint; only directory names and URIs are parsed. */
 export interface GeneralName {
   /** The number of its choice in GeneralName, RFC 5280 §4.2.1.6. */
   kind: number;

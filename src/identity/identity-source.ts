@@ -7,14 +7,14 @@ import { readPkcs12 } from './pkcs12.ts';
 import { readPkcs7 } from './pkcs7.ts';
 import { isPrivateKey, parsePrivateKey } from './private-key.ts';
 
-/** What a file that a CA or a colleague sent brings. */
+/** The certificates and keys in a file that a CA or a colleague sent. */
 export interface IdentitySource {
   certificates: Certificate[];
   keys: { path: string; key: KeyObject }[];
 }
 
 /**
- * Certificates and keys of a file in any form that they are handed round in: PEM, DER, PKCS#7, PKCS#12.
+ * Certificates and keys of a file in any usual format: PEM, DER, PKCS#7, PKCS#12.
  * Throws IdentityMissing, FileUnreadable, IdentityRefused.
  */
 export function readSource(path: string, password: string): IdentitySource {
@@ -61,7 +61,7 @@ function keyOf(der: Buffer, path: string): KeyObject {
     try {
       return createPrivateKey({ key: der, format: 'der', type });
     } catch {
-      // It may be one of the others.
+      // Not this type: try the next.
     }
   }
   throw new MerestoneError('IdentityRefused', 'this is no proper private key', {

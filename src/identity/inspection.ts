@@ -8,10 +8,10 @@ import { checkPrivateKey, readPrivateKey } from './private-key.ts';
 import { readClaim } from './certificate-profile.ts';
 import { quote } from './quote.ts';
 
-/** Everything there is to say about a certificate, good or not. */
+/** Everything that can be reported about a certificate, good or not. */
 export interface IdentityInspection {
   certificate: string;
-  /** As the certificate claims; null where it names nobody properly. */
+  /** As the certificate claims; null if its names do not follow the profile. */
   tenant: string | null;
   gateway: string | null;
   /** ms since 1970 UTC. */
@@ -23,13 +23,13 @@ export interface IdentityInspection {
   chain: string[];
   warnings: string[];
   faults: string[];
-  /** True where it stood every check; null where it was not checked against a CA or its key. */
+  /** True if it passed every check; null if it was not checked against a CA or its key. */
   verified: boolean | null;
 }
 
 /**
- * Looks at an identity without using it: unlike `loadIdentity` it goes on after a fault.
- * Throws only where the certificate itself cannot be read.
+ * Inspects an identity without using it: unlike `loadIdentity` it goes on after a fault. Throws only if the
+ * certificate itself cannot be read.
  */
 export function inspectIdentity(
   { certificate, privateKey, trust }: Pick<IdentityOptions, 'certificate'> & Partial<IdentityOptions>,

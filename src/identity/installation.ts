@@ -12,26 +12,26 @@ import { replaceFile } from './file-replacement.ts';
 import { readSource } from './identity-source.ts';
 
 export interface InstallationRequest {
-  /** Where the identity belongs; `trust` is what it is checked against. */
+  /** Where the identity is installed; it is verified against `trust`. */
   target: IdentityOptions;
-  /** PEM, DER, PKCS#7 or PKCS#12, in any order: the certificate, its intermediates and, where it is new, the key. */
+  /** PEM, DER, PKCS#7 or PKCS#12, in any order: the certificate, its intermediates and, if it is new, the key. */
   sources: readonly string[];
   password: string;
-  /** Whether a certificate that names another tenant or gateway than the one in place is meant. */
+  /** True if the certificate may name another tenant or gateway than the installed one. */
   newHolder: boolean;
   nowMs: number;
 }
 
 export interface Installation {
   loaded: LoadedIdentity;
-  /** Files that were replaced; each has its predecessor beside it as `.old`. */
+  /** Files that were replaced; the previous one is kept as `.old`. */
   replaced: string[];
 }
 
 /**
- * Puts an identity in place after verifying it whole, as the daemon would; until then nothing is touched.
- * The key in place serves where no source brings one, so that what was requested here can be installed.
- * Throws what `loadIdentity` throws, and IdentityForeign.
+ * Installs an identity after verifying it completely, as the daemon would; until then no file changes. If no source
+ * contains a key, the installed key is used, so that the answer to a request made here can be installed. Throws as
+ * `loadIdentity`, and IdentityForeign.
  */
 export function installIdentity(request: InstallationRequest): Installation {
   const { target, sources, password, nowMs } = request;
@@ -61,13 +61,13 @@ export function installIdentity(request: InstallationRequest): Installation {
   const loaded = verifyMaterial({ certificates: orderChain([leaf, ...others]), key, anchors }, nowMs);
   if (!request.newHolder) checkHolder(leaf, target);
   const replaced: string[] = [];
-  // The key goes first: the moment in which they don't match is one that the daemon waits out.
+  // The key is written first: the daemon waits out the moment in which key and certificate do not match.
   if (brought.length > 0) replaced.push(...replaceFile(target.privateKey, loaded.privateKeyPem, 0o600));
   replaced.push(...replaceFile(target.certificate, loaded.certificatePem, 0o644));
   return { loaded, replaced };
 }
 
-/** Putting one customer's certificate on another's silo is an easy mistake and a costly one. */
+/** To install one customer's certificate on another's silo is an easy and costly mistake. */
 function checkHolder(leaf: Certificate, target: IdentityOptions): void {
   if (!existsSync(target.certificate)) return;
   const [before, after] = [holderOf(orderChain(readCertificates(target.certificate))[0]), holderOf(leaf)];
@@ -78,7 +78,7 @@ function checkHolder(leaf: Certificate, target: IdentityOptions): void {
   });
 }
 
-/** `acme/acme_gw-0001`, or undefined where the certificate names nobody properly. */
+/** `acme/acme_gw-0001`, or undefined if the certificate's names do not follow the profile. */
 function holderOf(certificate: Certificate): string | undefined {
   try {
     const { tenantId, gatewayId } = readClaim(certificate);

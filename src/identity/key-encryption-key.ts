@@ -5,27 +5,27 @@ import { calculateJwkThumbprint, CompactEncrypt, compactDecrypt, decodeProtected
 import type { MerestoneError } from '../base/error.ts';
 import { createKeyFile, keyFileIn, readKeyFile, readKeys, unavailable } from './key-file.ts';
 
-/** Wraps the keys that seal a spool, so that the spool's own folder opens nothing. */
+/** Wraps the keys that seal a spool, so that the spool's folder alone cannot be opened. */
 export interface KeyWrapper {
-  /** Of the key that wraps: its RFC 7638 thumbprint. */
+  /** RFC 7638 thumbprint of the key that wraps. */
   readonly keyId: string;
   /** A compact JWE. */
   wrap(dataKey: Uint8Array): Promise<string>;
-  /** Throws KeyUnavailable where it was wrapped to a key that is not here, or was changed since. */
+  /** Throws KeyUnavailable if it was wrapped to a key that is missing here, or was changed since. */
   unwrap(jwe: string): Promise<Uint8Array>;
 }
 
 export interface CredentialPlace {
-  /** The silo's label: a credential of its own goes before one that all silos share. */
+  /** The silo's label: the silo's own credential precedes one that all silos share. */
   silo?: string;
   /** Where systemd puts a unit's credentials (systemd.exec(5), LoadCredentialEncrypted=). */
   credentialsDirectory?: string | undefined;
 }
 
 export interface KeyPlace extends CredentialPlace {
-  /** Where the file was before it was moved: the spool's own folder. */
+  /** The key file's former folder: that of the spool. */
   former?: string;
-  /** False: where there is no key at all, none is made, and the wrapper that comes back opens nothing. */
+  /** False: if there is no key at all, none is made, and the returned wrapper opens nothing. */
   mayMake?: boolean;
 }
 
@@ -34,8 +34,8 @@ const wrapping = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM' } as const;
 
 /**
  * The key-encryption keys (EC P-256, PKCS#8 PEM) of a silo: those of its systemd credential, then those of
- * `key-encryption-key.pem` in `directory`, then in `former`. The first one wraps and each unwraps, so a new key is
- * put before the old one, or into a credential. Where there is none at all, the file is made, unless `mayMake` is
+ * `key-encryption-key.pem` in `directory`, then in `former`. The first key wraps and every key unwraps, so a new key
+ * is put before the old one, or into a credential. If there is no key at all, the file is made, unless `mayMake` is
  * false. Throws KeyUnavailable, Io.
  */
 export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): Promise<KeyWrapper> {
@@ -45,16 +45,16 @@ export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): P
     ...(credential === undefined ? [] : readKeys(credential)),
     ...[directory, place.former].flatMap((each) => (each === undefined ? [] : readKeyFile(each))),
   ];
-  let held = read();
-  if (held.length === 0) {
+  let found = read();
+  if (found.length === 0) {
     if (place.mayMake === false) return lostKey(path);
     createKeyFile(directory);
-    held = read();
+    found = read();
   }
   const keys = new Map<string, KeyObject>();
-  for (const key of held) keys.set(await thumbprint(key), key);
-  const keyId = await thumbprint(held[0]!);
-  const publicKey = createPublicKey(held[0]!);
+  for (const key of found) keys.set(await thumbprint(key), key);
+  const keyId = await thumbprint(found[0]!);
+  const publicKey = createPublicKey(found[0]!);
   return {
     keyId,
     wrap: (dataKey) =>
@@ -63,7 +63,7 @@ export async function loadKeyWrapper(directory: string, place: KeyPlace = {}): P
   };
 }
 
-/** The file of the silo's credential; undefined where systemd has given none. */
+/** The file of the silo's credential; undefined if systemd provides none. */
 export function credentialPath(place: CredentialPlace): string | undefined {
   const folder =
     'credentialsDirectory' in place ? place.credentialsDirectory : process.env['CREDENTIALS_DIRECTORY'];
@@ -73,7 +73,7 @@ export function credentialPath(place: CredentialPlace): string | undefined {
   return names.map((name) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** Of a spool whose key is not here: it says so of whatever is wanted of it. */
+/** The wrapper of a spool whose key is missing: every call throws KeyUnavailable. */
 function lostKey(path: string): KeyWrapper {
   const fault = (): MerestoneError => unavailable(path, 'the key-encryption key is not here');
   const refuse = (): Promise<never> => Promise.reject(fault());

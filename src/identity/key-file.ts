@@ -7,27 +7,27 @@ import { overwrite } from '../base/overwrite-file.ts';
 import { syncDirectory } from '../base/sync-directory.ts';
 import { parsePem } from './pem.ts';
 
-/** Of the file that holds a silo's key-encryption keys. */
+/** Path of the file with a silo's key-encryption keys. */
 export function keyFileIn(directory: string): string {
   return join(directory, 'key-encryption-key.pem');
 }
 
-/** The keys of the file in `directory`, of its owner alone; none where there is no such file. Throws KeyUnavailable. */
+/** The keys of the file in `directory`, which must be its owner's alone; empty if missing. Throws KeyUnavailable. */
 export function readKeyFile(directory: string): KeyObject[] {
   const path = keyFileIn(directory);
   return lstatSync(path, { throwIfNoEntry: false }) === undefined ? [] : readPrivateFile(path);
 }
 
-/** Makes the file with a new key in it, unless somebody else did so meanwhile. Throws Io. */
+/** Makes the file with a new key in it, unless another process made it meanwhile. Throws Io. */
 export function createKeyFile(directory: string): void {
   publish(directory, [newKey()]);
 }
 
 /**
- * Moves the file of `former` into `directory`, so that whoever copies the one folder has not both. `withNewKey`: a
- * new key goes before those that were there, since copies of `former` may be anywhere. The old file goes when its
- * keys are on the medium in the new place, and not before: a crash between leaves it, or what is left of it under
- * another name, to the next call. Throws KeyUnavailable, Io.
+ * Moves the file of `former` into `directory`, so that a copy of one folder does not contain both spool and key.
+ * `withNewKey`: a new key is put before the old ones, since copies of `former` may exist anywhere. The old file is
+ * overwritten only once its keys are on the medium in the new place: after a crash in between, the next call finds
+ * it, possibly under another name, and finishes. Throws KeyUnavailable, Io.
  */
 export function moveKeyFile(former: string, directory: string, withNewKey: boolean): void {
   const path = keyFileIn(former);
@@ -49,12 +49,12 @@ export function moveKeyFile(former: string, directory: string, withNewKey: boole
   });
 }
 
-/** A file whose keys are in their new place, to be overwritten. */
+/** Path of an old file whose keys are in their new place: it is to be overwritten. */
 function leftover(former: string): string {
   return `${keyFileIn(former)}.moved`;
 }
 
-/** Ours alone: anyone else who could read or replace it could open the spool. */
+/** Refuses a file that another user can read or replace: that user could open the spool. */
 function readPrivateFile(path: string): KeyObject[] {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (!stats?.isFile()) throw unavailable(path, 'this is not a regular file');
@@ -66,7 +66,7 @@ function readPrivateFile(path: string): KeyObject[] {
   return readKeys(path);
 }
 
-/** Root reads what the daemon's user has in a folder of his own. */
+/** Root may also read a file of the daemon's user in that user's own folder. */
 function isOwners(path: string, uid: number): boolean {
   const own = process.geteuid!();
   return uid === own || (own === 0 && lstatSync(dirname(path)).uid === uid);
@@ -95,18 +95,18 @@ function newKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 }
 
-/** By link(2) from a finished file: two that start at once end up with the same key, and a crash with none. */
+/** Links a finished file (link(2)): two processes that start at once get the same key, and a crash leaves no file. */
 function publish(directory: string, keys: readonly KeyObject[]): void {
   const path = keyFileIn(directory);
   attempt(path, 'cannot be made', () => {
-    const draft = writeDraft(path, keys);
+    const temporary = writeTemporary(path, keys);
     try {
-      linkSync(draft, path);
+      linkSync(temporary, path);
       syncDirectory(directory);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     } finally {
-      rmSync(draft, { force: true });
+      rmSync(temporary, { force: true });
     }
   });
 }
@@ -114,22 +114,22 @@ function publish(directory: string, keys: readonly KeyObject[]): void {
 function replace(directory: string, keys: readonly KeyObject[]): void {
   const path = keyFileIn(directory);
   attempt(path, 'cannot be changed', () => {
-    renameSync(writeDraft(path, keys), path);
+    renameSync(writeTemporary(path, keys), path);
     syncDirectory(directory);
   });
 }
 
-function writeDraft(path: string, keys: readonly KeyObject[]): string {
-  const draft = `${path}.${randomUUID()}.new`;
+function writeTemporary(path: string, keys: readonly KeyObject[]): string {
+  const temporary = `${path}.${randomUUID()}.new`;
   makeDirectory(dirname(path));
   const pem = keys.map((key) => key.export({ type: 'pkcs8', format: 'pem' })).join('');
   try {
-    writeFileSync(draft, pem, { mode: 0o600, flag: 'wx', flush: true });
+    writeFileSync(temporary, pem, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
-    rmSync(draft, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
-  return draft;
+  return temporary;
 }
 
 function attempt(path: string, what: string, act: () => void): void {

@@ -16,7 +16,7 @@ export function spoolKeyPlace({ spool, keys }: SpoolKeyFolders, place: Credentia
   return deviceOf(spool) === deviceOf(keys) ? 'same-disk' : 'other-disk';
 }
 
-/** Of the folder, or of the first above it that can be seen. */
+/** Device number of the folder, or of the nearest folder above it that can be read. */
 function deviceOf(path: string): number | undefined {
   try {
     return statSync(path).dev;

@@ -13,7 +13,7 @@ import { TenantIdentity } from './tenant-identity.ts';
 
 export interface LoadedIdentity {
   identity: TenantIdentity;
-  /** When it may sign and connect: another chain may go on where the one that was found ends. */
+  /** When it may sign and connect: over all chains, since another may be valid when the first one ends. */
   time: ChainTime;
   /** The certificate, then the intermediate CAs that came with it. */
   certificatePem: string;
@@ -22,7 +22,7 @@ export interface LoadedIdentity {
   signer: Signer;
 }
 
-/** What makes an identity, in memory. */
+/** The parts of an identity in memory, not yet verified. */
 export interface IdentityMaterial {
   /** Leaf first. */
   certificates: readonly [Certificate, ...Certificate[]];
@@ -30,16 +30,16 @@ export interface IdentityMaterial {
   anchors: readonly Certificate[];
 }
 
-/** The gateway's own and its intermediates. It bounds the ways that a chain is looked for. */
+/** The gateway's own certificate and its intermediates. Bounds the search for a chain. */
 const certificatesMax = 10;
-/** Ends of certificates at which an ended identity is looked at: a chain has few, a bundle of CAs many. */
+/** Ends of certificates as of which an ended identity is verified: a chain has few, a bundle of CAs many. */
 const endsMax = 16;
 
 /**
- * Reads and verifies a silo's identity. `wallMs` is now; where the clock is `unknown` it is only the least
- * that now can be, and a certificate that begins later shows that it is at least then.
+ * Reads and verifies a silo's identity. `wallMs` is now; if the clock is `unknown` it is only the earliest possible
+ * now, and a certificate that begins later proves that now is at least that beginning.
  * Throws IdentityMissing, FileUnreadable, IdentityRefused, IdentityUntrusted, IdentityOutOfTime (retryable
- * where it is not valid yet), IdentityKeyMismatch; `subject` is the path.
+ * if it is not valid yet), IdentityKeyMismatch; `subject` is the path.
  */
 export function loadIdentity(
   options: IdentityOptions,
@@ -52,9 +52,9 @@ export function loadIdentity(
 }
 
 /**
- * An identity that has ended by `wallMs`, verified as of the last moment at which its whole chain was in time; where
- * there never was one (a CA was renewed after the end), by all but the time. It shows whose the spool is; it must
- * neither sign nor connect. Throws as `loadIdentity` does, IdentityOutOfTime apart.
+ * An identity that has ended by `wallMs`, verified as of the last moment at which its whole chain was in time. If
+ * there never was such a moment (a CA was renewed after the end), times are not checked. The result shows whose the
+ * spool is; it must neither sign nor connect. Throws as `loadIdentity`, except IdentityOutOfTime.
  */
 export function loadEndedIdentity(options: IdentityOptions, wallMs: number): LoadedIdentity {
   const material = readMaterial(options);
@@ -65,7 +65,7 @@ export function loadEndedIdentity(options: IdentityOptions, wallMs: number): Loa
   return verifyMaterial(material, undefined);
 }
 
-/** Undefined where a certificate of the chain is out of time at `nowMs`. Throws otherwise as `verifyMaterial`. */
+/** Undefined if a certificate of the chain is out of time at `nowMs`. Throws otherwise as `verifyMaterial`. */
 function verifyInTime(material: IdentityMaterial, nowMs: number): LoadedIdentity | undefined {
   try {
     return verifyMaterial(material, nowMs);
@@ -93,7 +93,7 @@ function readMaterial(options: IdentityOptions): IdentityMaterial {
   };
 }
 
-/** Throws as `loadIdentity` does, files apart. */
+/** Throws as `loadIdentity`, except for faults of files. */
 export function verifyMaterial(material: IdentityMaterial, nowMs: number | undefined): LoadedIdentity {
   const { certificates, key, anchors } = material;
   const [leaf, ...intermediates] = certificates;
@@ -116,7 +116,7 @@ export function verifyMaterial(material: IdentityMaterial, nowMs: number | undef
   };
 }
 
-/** A CA that was renewed under its old key has two certificates in a bundle, and a chain over each. */
+/** The time over all chains: a CA renewed under its old key has two certificates in a bundle, and a chain over each. */
 function lastingTime(
   { time, notAfter }: TenantIdentity,
   verifyAt: (atMs: number) => TenantIdentity,

@@ -4,9 +4,9 @@ import type { DistinguishedName, GeneralName, NameAttribute } from './general-na
 
 /**
  * Why `authority`'s name constraints (RFC 5280 §4.2.1.10) forbid a certificate below it, or undefined.
- * A permitted subtree must be met to the byte and an excluded one is met in any letter case, so that each
- * errs on the side of refusing: a CA held to O=acme cannot make a tenant ACME. A name of a kind that is not
- * compared here (DNS, e-mail, …) is refused where that kind is constrained.
+ * A permitted subtree must match to the byte and an excluded one matches in any letter case, so that each errs on
+ * the side of refusing: a CA constrained to O=acme cannot name a tenant ACME. A name of a kind that is not compared
+ * here (DNS, e-mail, …) is refused if that kind is constrained.
  */
 export function constraintBroken(authority: Certificate, below: Certificate): string | undefined {
   const { permitted, excluded } = authority.nameConstraints ?? { permitted: [], excluded: [] };
@@ -28,7 +28,7 @@ export function constraintBroken(authority: Certificate, below: Certificate): st
 
 type SameAttribute = (a: NameAttribute, b: NameAttribute) => boolean;
 
-/** Undefined where that cannot be said. */
+/** Undefined if this kind of name is not compared. */
 function isWithin(name: GeneralName, subtree: GeneralName, same: SameAttribute): boolean | undefined {
   if (name.directory !== undefined && subtree.directory !== undefined) {
     return startsWith(name.directory, subtree.directory, same);

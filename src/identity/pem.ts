@@ -15,7 +15,7 @@ const fileBytesMax = 1_000_000;
 const blockPattern = /-----BEGIN ([A-Z0-9 ]+)-----((?:(?!-----)[\s\S])*)-----END \1-----/g;
 
 /**
- * A file of ours, as bytes; `what` is what it should have been, for the message.
+ * The bytes of an identity file; `what` names its expected content in an error.
  * Throws IdentityMissing, FileUnreadable, IdentityRefused.
  */
 export function readIdentityFile(path: string, what: string): Buffer {
@@ -47,7 +47,7 @@ export function readIdentityFile(path: string, what: string): Buffer {
   }
 }
 
-/** Opening a pipe or a device would wait for ever, so only a regular file is taken. */
+/** Only a regular file is accepted: opening a pipe or a device could block forever. */
 function regularFile(path: string, what: string): { size: number } {
   const stats = statSync(path);
   if (stats.isFile()) return stats;
@@ -58,8 +58,8 @@ function regularFile(path: string, what: string): { size: number } {
 
 /**
  * Every block of the file. Programs that store it in JSON or YAML may have indented it, joined its lines by blanks,
- * or written `\\n` for a line's end; none of these is base64. Throws IdentityRefused where a block is begun and not
- * properly ended.
+ * or written `\\n` for a line's end; none of these is base64. Throws IdentityRefused if a block has no proper
+ * end.
  */
 export function parsePem(bytes: Buffer, path: string): PemBlock[] {
   const text = textOf(bytes).replaceAll(/(?:\\r)?\\n/g, '\n');

@@ -6,7 +6,7 @@ import { type MacData, macHolds, macHash } from './pkcs12-mac.ts';
 
 type Asn1 = forge.asn1.Asn1;
 
-/** Null is the password that a file without any has; some programs write an empty one instead. */
+/** Null: a file without a password; some programs write an empty password instead. */
 type Password = string | null;
 
 export interface Pkcs12Content {
@@ -17,8 +17,8 @@ export interface Pkcs12Content {
 
 /**
  * The certificates and keys of a PKCS#12 file (RFC 7292), in no particular order. forge only opens the bags: it
- * knows no elliptic curves, so what is in them is left to node:crypto. Throws IdentityRefused where the password
- * is wrong or the file is damaged.
+ * knows no elliptic curves, so node:crypto reads their content. Throws IdentityRefused if the password is wrong or
+ * the file is damaged.
  */
 export function readPkcs12(file: Buffer, password: string, path: string): Pkcs12Content {
   const refuse = (reason: string, hint: string, cause?: unknown): MerestoneError =>

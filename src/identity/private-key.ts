@@ -31,10 +31,14 @@ export function isPrivateKey({ label }: PemBlock): boolean {
 /** PKCS#8, SEC 1 or PKCS#1. Throws IdentityRefused. */
 export function parsePrivateKey({ label, der, isEncrypted }: PemBlock, path: string): KeyObject {
   if (isEncrypted) {
-    throw new MerestoneError('IdentityRefused', 'the private key is encrypted, and nobody is there to type', {
-      subject: path,
-      hint: `decrypt it (openssl pkey -in ${path}), and keep the result readable for Merestone only`,
-    });
+    throw new MerestoneError(
+      'IdentityRefused',
+      'the private key is encrypted, and the daemon cannot ask for its passphrase',
+      {
+        subject: path,
+        hint: `decrypt it (openssl pkey -in ${path}), and keep the result readable for Merestone only`,
+      },
+    );
   }
   try {
     return createPrivateKey(encodePem(label, der));

@@ -1,8 +1,8 @@
 const shownMax = 80;
 
 /**
- * Text out of a certificate, safe to show: on one line, short, and with everything but ASCII spelt out, so
- * that a letter that only looks like another gives itself away.
+ * Text from a certificate, safe to show: one line, short, and with everything but ASCII as escapes, so that
+ * look-alike letters are visible.
  */
 export function quote(text: string): string {
   const cut = text.length > shownMax ? `${text.slice(0, shownMax)}...` : text;

@@ -6,13 +6,13 @@ import type { Certificate } from './certificate.ts';
 
 export interface ReadSignature {
   claims: unknown;
-  /** The signer's certificate and what came with it; nobody has vouched for it yet. */
+  /** The signer's certificate and its intermediates; not yet verified. */
   certificates: readonly [Certificate, ...Certificate[]];
 }
 
 /**
- * Opens what a Signer made: the signature is good by the certificate that it brings, and whether that is to
- * be believed is for TenantIdentity.verify to say. Throws IdentityRefused; `path` is where it was found.
+ * Checks a signature that a Signer made against the certificate that it carries; whether to trust that certificate is
+ * for TenantIdentity.verify to decide. Throws IdentityRefused; `path` is where the signature was found.
  */
 export async function readSignature(jws: string, path: string): Promise<ReadSignature> {
   let certificates: Certificate[] = [];

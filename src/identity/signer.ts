@@ -8,8 +8,8 @@ export interface Signer {
 }
 
 /**
- * Signs with the gateway's own TLS key (RFC 7515): ES256, or PS256 with an RSA key. `x5t#S256` and `x5c`
- * let whoever keeps the statement check it against the tenant's CA years later.
+ * Signs with the gateway's own TLS key (RFC 7515): ES256, or PS256 with an RSA key. With `x5t#S256` and `x5c`, a
+ * statement can be checked against the tenant's CA years later.
  */
 export function createSigner(leaf: Certificate, chain: readonly Certificate[], key: KeyObject): Signer {
   const header = {

@@ -5,23 +5,33 @@ import { type ChainTime, checkTime, findChain, timeOf } from './certificate-chai
 import { readClaim } from './certificate-profile.ts';
 import type { Claim } from './certificate-profile.ts';
 
+/*
+ * From a certificate to a tenant. This room reads and verifies a silo's certificate, chain and private key; it also
+ * requests, inspects and installs them, and wraps the keys of a spool. Called by `silo/tenant` for the running silo,
+ * by the `identity`, `check` and `doctor` commands, and by `audit` and `consume` to verify signatures.
+ *
+ * - Only `TenantIdentity.verify` can name a tenant; no configuration, flag or message can.
+ * - A certificate is parsed strictly from its DER: an ambiguous encoding is refused, never interpreted.
+ * - Every refusal says which file, why, and what to do.
+ */
+
 export interface Evidence {
   /** The gateway's own certificate. */
   leaf: Certificate;
-  /** CA certificates that may stand between; nothing is taken on their word alone. */
+  /** Untrusted CA certificates that may connect the leaf to an anchor. */
   intermediates: readonly Certificate[];
   /** CA certificates that are trusted to name tenants. */
   anchors: readonly Certificate[];
-  /** ms since 1970 UTC; where it is undefined, all is verified but the time. */
+  /** ms since 1970 UTC; undefined: everything except time is verified. */
   nowMs: number | undefined;
 }
 
-/** Only this module has it, so only `verify` can construct. */
+/** Private to this module, so that only `verify` can construct a TenantIdentity. */
 const verified = Symbol('verified');
 
 /**
- * Who a verified certificate says this gateway is, and whose. There is no way to one but `verify`, and its
- * private fields make the type nominal: holding one is the proof, and nothing else can name a tenant.
+ * The tenant and gateway that a verified certificate names. Only `verify` makes one, and its private fields make the
+ * type nominal: to hold one is the proof, and nothing else can name a tenant.
  */
 export class TenantIdentity {
   readonly #claim: Claim;
@@ -45,8 +55,8 @@ export class TenantIdentity {
   }
 
   /**
-   * Who signed at `signedAt`. Where a time is what is wrong, as of `nowMs`: a CA was renewed since, or the clock was
-   * wrong then. Throws as `verify`.
+   * Who signed at `signedAt`. If the chain was not in time then, it is verified as of `nowMs`: a CA was renewed since,
+   * or the clock was wrong. Throws as `verify`.
    */
   static verifySigner(evidence: Omit<Evidence, 'nowMs'>, signedAt: number, nowMs: number): TenantIdentity {
     try {
@@ -75,7 +85,7 @@ export class TenantIdentity {
     return this.#claim.warnings;
   }
 
-  /** Of the certificate's DER, 64 hex digits. */
+  /** SHA-256 of the certificate's DER, 64 hex digits. */
   get fingerprintSha256(): string {
     return this.#certificate.fingerprintSha256;
   }
@@ -89,7 +99,7 @@ export class TenantIdentity {
     return this.#certificate.notAfter;
   }
 
-  /** When the chain that was found for it holds. */
+  /** When the chain that was found for it is in time. */
   get time(): ChainTime {
     return this.#time;
   }

@@ -27,9 +27,9 @@ import type { Holder, Shape } from '../support/pki.ts';
 const folder = mkdtempSync(join(tmpdir(), 'merestone-chain-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Scene {
+interface ChainFiles {
   leaf: Holder;
-  /** What stands after it in its file. */
+  /** The certificates after it in its file. */
   intermediates?: readonly Holder[];
   trust: readonly Holder[];
 }
@@ -40,7 +40,11 @@ const ca = (title: string, shape: Shape = {}, issuer?: Holder): Promise<Holder> 
 const pem = (holders: readonly Holder[]): string => holders.map((each) => each.certificatePem).join('');
 
 /** Root, intermediate and gateway, the two CAs shaped as wanted. */
-async function threeSteps(rootShape: Shape, intermediateShape: Shape, leafShape: Shape = {}): Promise<Scene> {
+async function threeSteps(
+  rootShape: Shape,
+  intermediateShape: Shape,
+  leafShape: Shape = {},
+): Promise<ChainFiles> {
   const root = await ca('Root', rootShape);
   const intermediate = await ca('Intermediate', intermediateShape, root);
   return {
@@ -50,12 +54,12 @@ async function threeSteps(rootShape: Shape, intermediateShape: Shape, leafShape:
   };
 }
 
-async function twoSteps(rootShape: Shape, leafShape: Shape = {}): Promise<Scene> {
+async function twoSteps(rootShape: Shape, leafShape: Shape = {}): Promise<ChainFiles> {
   const root = await ca('Root', rootShape);
   return { leaf: await makeCertificate(leafShape, root), trust: [root] };
 }
 
-function write({ leaf, intermediates = [], trust }: Scene): IdentityOptions {
+function write({ leaf, intermediates = [], trust }: ChainFiles): IdentityOptions {
   return writeIdentity(folder, {
     certificate: pem([leaf, ...intermediates]),
     privateKey: leaf.privateKeyPem,
@@ -64,7 +68,7 @@ function write({ leaf, intermediates = [], trust }: Scene): IdentityOptions {
 }
 
 /** OpenSSL's own opinion, as a TLS broker would have it. */
-function opensslAccepts({ intermediates = [] }: Scene, options: IdentityOptions): boolean {
+function opensslAccepts({ intermediates = [] }: ChainFiles, options: IdentityOptions): boolean {
   const untrusted = join(folder, 'untrusted.pem');
   writeFileSync(untrusted, pem(intermediates));
   const between = intermediates.length > 0 ? ['-untrusted', untrusted] : [];
@@ -76,7 +80,7 @@ const acme = directory(name({ O: 'acme' }));
 const spiffe = uri('spiffe://example.org/tenant/acme/gateway/acme_gw-0001');
 
 describe('a chain to the trusted CA is accepted', () => {
-  const accepted: Record<string, () => Promise<Scene>> = {
+  const accepted: Record<string, () => Promise<ChainFiles>> = {
     'straight from it': () => twoSteps({}),
     'over an intermediate in the certificate file': () => threeSteps({}, {}),
     'over two, in the wrong order': async () => {
@@ -125,9 +129,9 @@ describe('a chain to the trusted CA is accepted', () => {
   }
 });
 
-describe('a chain that does not hold is refused with the reason', () => {
+describe('an invalid chain is refused with the reason', () => {
   const past = { notBefore: new Date(Date.now() - 2 * dayMs), notAfter: new Date(Date.now() - dayMs) };
-  const refused: Record<string, [() => Promise<Scene>, RegExp, ErrorCode?]> = {
+  const refused: Record<string, [() => Promise<ChainFiles>, RegExp, ErrorCode?]> = {
     'another CA': [
       async () => ({ ...(await twoSteps({})), trust: [await ca('Other')] }),
       /issued by 'CN=Root', who is neither trusted nor in the certificate file/,

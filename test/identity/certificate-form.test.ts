@@ -247,7 +247,7 @@ const leafRows: Row[] = [
   ['an empty key identifier', authorityKey, hex('30 02 80 00'), /that is empty/],
 ];
 
-describe('an extension that is not written as RFC 5280 has it is refused on the box and at the backend', () => {
+describe('an extension that violates RFC 5280 is refused on the box and at the backend', () => {
   for (const [title, number, value, reason] of authorityRows) {
     it(`in a CA: ${title}`, () => {
       assert.match(refusal(leaf.der, withExtension(between.der, root, number, value)) ?? 'accepted', reason);
@@ -297,7 +297,7 @@ const rewritings: Rewriting[] = [
     /an extension with/,
   ],
   [
-    'a critical one that is unknown',
+    'an unknown critical extension',
     extensionsAs((all) => [...all, der(0x30, oid, yes, der(0x04))]),
     /not known here/,
   ],
@@ -344,12 +344,12 @@ const rewritings: Rewriting[] = [
   ],
 ];
 
-describe('a certificate whose frame is not as RFC 5280 has it is refused on the box and at the backend', () => {
+describe('a certificate whose outer structure violates RFC 5280 is refused on the box and at the backend', () => {
   for (const [title, change, reason] of rewritings) {
     it(title, () => assert.match(refusal(change(), between.der) ?? 'accepted', reason));
   }
 
-  it('another signature algorithm outside than inside', () => {
+  it('different signature algorithms outside and inside', () => {
     const other = der(0x30, hex('06 08 2a 86 48 ce 3d 04 03 03'));
     const bytes = rewrite(leaf.der, between, (parts) => parts.with(Part.Algorithm, other));
     assert.match(refusal(bytes, between.der) ?? 'accepted', /two different signature algorithms/);
@@ -427,7 +427,7 @@ function parsedOrRefused(bytes: Buffer): Certificate | undefined {
   }
 }
 
-describe('certificates of honest CAs are accepted', () => {
+describe('certificates of real CAs are accepted', () => {
   /** Extensions as the CAs of the name write them, in openssl's words. */
   const styles: Record<string, { ca: string; gateway: string }> = {
     'openssl, with issuer and serial number in the key identifier': {
@@ -540,20 +540,20 @@ CN=acme_gw-0001`,
     });
   }
 
-  it('every root that Node brings', () => {
+  it('every root that Node includes', () => {
     for (const pem of rootCertificates) {
       const der = Buffer.from(pem.replace(/-----.*?-----/g, ''), 'base64');
       assert.equal(parseCertificate(der, 'roots.crt').isAuthority, true, pem);
     }
   });
 
-  it('also where zeros stand behind the bits of a key usage, as some public CAs write them', () => {
+  it('with trailing zero bits in a key usage, as some public CAs write them', () => {
     for (const value of ['03 02 00 80', '03 03 07 80 00', '03 02 06 80']) {
       assert.equal(refusal(withExtension(leaf.der, between, keyUsage, hex(value)), between.der), undefined);
     }
   });
 
-  it('and names that say nothing to us: every kind of GeneralName, well formed', () => {
+  it('with every kind of GeneralName, well formed', () => {
     const names = [
       der(0xa0, oid, hex('a0 02 05 00')),
       der(0x81, Buffer.from('a@example.org')),
@@ -569,7 +569,7 @@ CN=acme_gw-0001`,
     assert.equal(refusal(bytes, between.der), undefined);
   });
 
-  it('and a constraint to no host, or of any: an empty one means every URI', () => {
+  it('with an empty URI constraint, which means every host', () => {
     const spiffe = uri('spiffe://example.org/tenant/acme/gateway/acme_gw-0001');
     const gateway = withExtension(leaf.der, between, alternativeName, der(0x30, spiffe));
     const limited = (tag: number): Buffer =>

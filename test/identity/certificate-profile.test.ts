@@ -47,7 +47,7 @@ const o = (text: string | Uint8Array, tag?: number): Buffer[] => [attribute('O',
 const cn = [attribute('CN', 'acme_gw-0001')];
 const dayMs = 86_400_000;
 
-describe('a certificate of the profile is accepted', () => {
+describe('the certificate profile accepts', () => {
   const accepted: Record<string, Shape> = {
     'O and CN alone': {},
     'O and CN as PrintableString': {
@@ -82,21 +82,21 @@ describe('a certificate of the profile is accepted', () => {
     });
   }
 
-  it('with the ids of its subject', async () => {
+  it('the ids of the subject as tenant and gateway', async () => {
     const { identity } = await load({});
     assert.equal(identity.tenantId, 'acme');
     assert.equal(identity.gatewayId, 'acme_gw-0001');
     assert.deepEqual(identity.warnings, []);
   });
 
-  it('with a warning where CN lacks the tenant', async () => {
+  it('a CN without the tenant, with a warning', async () => {
     const { identity } = await load({ subject: name({ O: 'acme' }, { CN: 'gw-0001' }) });
     assert.equal(identity.gatewayId, 'gw-0001');
     assert.match(identity.warnings.join(), /'gw-0001' does not begin with 'acme_'/);
   });
 });
 
-describe('a certificate outside the profile is refused with the reason', () => {
+describe('the certificate profile refuses, with the reason', () => {
   const refused: Record<string, [Shape, RegExp, ErrorCode?]> = {
     'two Os': [{ subject: name({ O: 'acme' }, { O: 'globex' }, { CN: 'acme_1' }) }, /has 2 Os/],
     'two equal Os': [{ subject: name({ O: 'acme' }, { O: 'acme' }, { CN: 'acme_1' }) }, /has 2 Os/],
@@ -184,12 +184,12 @@ describe('a certificate outside the profile is refused with the reason', () => {
       { extensions: [extension('2.5.29.30', false, der(0x30, der(0xa0, der(0x31))))] },
       /no proper certificate/,
     ],
-    'one that has expired': [
+    'an expired certificate': [
       { notBefore: new Date(Date.now() - 2 * dayMs), notAfter: new Date(Date.now() - dayMs) },
       /expired on 20/,
       'IdentityOutOfTime',
     ],
-    'one that is not valid yet': [
+    'a certificate that is not valid yet': [
       { notBefore: new Date(Date.now() + dayMs) },
       /not valid before 20.*and it is 20/,
       'IdentityOutOfTime',
@@ -203,7 +203,7 @@ describe('a certificate outside the profile is refused with the reason', () => {
         assert.equal(error.code, code);
         assert.equal(error.subject, join(folder, 'gateway.crt'));
         assert.ok(error.hint);
-        assert.match(error.describe(), /^[ -~]+$/, 'one line of ASCII, whatever the certificate says');
+        assert.match(error.describe(), /^[ -~]+$/, 'one line of ASCII for any certificate');
         return true;
       });
     });

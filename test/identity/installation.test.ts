@@ -85,7 +85,7 @@ const fingerprintOf = ({ der }: Holder): string =>
   new X509Certificate(der).fingerprint256.replaceAll(':', '').toLowerCase();
 
 describe('installing an identity', () => {
-  it('takes certificate, intermediate and key from any files, in any order', () => {
+  it('accepts certificate, intermediate and key from any files, in any order', () => {
     const sources = [
       file('ca.pem', intermediate.certificatePem),
       file('both.pem', renewed.privateKeyPem + renewed.certificatePem),
@@ -103,13 +103,13 @@ describe('installing an identity', () => {
     assert.equal(statSync(target.privateKey).mode & 0o777, 0o600);
   });
 
-  it('goes back by installing the old ones', () => {
+  it('can be undone by installing the old files', () => {
     install([file('new.pem', renewed.privateKeyPem + renewed.certificatePem + intermediate.certificatePem)]);
     install([`${target.certificate}.old`, `${target.privateKey}.old`]);
     assert.equal(fingerprint(), fingerprintOf(old));
   });
 
-  it('takes a first certificate for a key that was made here', () => {
+  it('accepts a first certificate for a key that was made here', () => {
     rmSync(target.certificate);
     const { replaced } = install([file('answer.pem', old.certificatePem)]);
     assert.deepEqual(replaced, []);
@@ -117,7 +117,7 @@ describe('installing an identity', () => {
     assert.equal(fingerprint(), fingerprintOf(old));
   });
 
-  it("keeps the files' owner and mode, and what a link leads to", () => {
+  it("keeps the files' owner and mode, and follows a symbolic link", () => {
     const real = join(folder, 'real.key');
     renameSync(target.privateKey, real);
     symlinkSync(real, target.privateKey);
@@ -136,7 +136,7 @@ describe('installing an identity', () => {
     ['with an RSA key', () => rsa, []],
     ['without encryption inside', () => renewed, ['-keypbe', 'NONE', '-certpbe', 'NONE']],
   ] as const) {
-    it(`takes PKCS#12 ${title}`, () => {
+    it(`accepts PKCS#12 ${title}`, () => {
       const { certificatePem, privateKeyPem } = holder();
       const pem = file('all.pem', privateKeyPem + certificatePem + intermediate.certificatePem);
       const p12 = join(folder, 'all.p12');
@@ -146,7 +146,7 @@ describe('installing an identity', () => {
     });
   }
 
-  it('refuses PKCS#12 with a wrong password, or damaged', () => {
+  it('refuses PKCS#12 that is damaged, or with a wrong password', () => {
     const pem = file('all.pem', renewed.privateKeyPem + renewed.certificatePem);
     const p12 = join(folder, 'all.p12');
     openssl('pkcs12', '-export', '-in', pem, '-out', p12, '-passout', 'pass:geheim');
@@ -164,15 +164,15 @@ describe('installing an identity', () => {
     refused(() => install([lonely]), 'IdentityKeyMismatch', /none of the 1 certificates is of this key/);
   });
 
-  it('refuses what the daemon would refuse', async () => {
+  it('refuses a certificate that the daemon would refuse', async () => {
     const otherUser = await makeCertificate();
-    const source = file('stranger.pem', otherUser.privateKeyPem + otherUser.certificatePem);
-    refused(() => install([source]), 'IdentityUntrusted', /stranger\.pem: it is self-signed/);
+    const source = file('untrusted.pem', otherUser.privateKeyPem + otherUser.certificatePem);
+    refused(() => install([source]), 'IdentityUntrusted', /untrusted\.pem: it is self-signed/);
     const short = file('short.pem', renewed.privateKeyPem + renewed.certificatePem);
     refused(() => install([short]), 'IdentityUntrusted', /issued by 'CN=Intermediate'/);
   });
 
-  it('refuses another tenant or gateway unless that is meant', async () => {
+  it('refuses another tenant or gateway without newHolder', async () => {
     const other = await makeCertificate({ subject: name({ O: 'globex' }, { CN: 'globex_1' }) }, root);
     const source = file('other.pem', other.privateKeyPem + other.certificatePem);
     refused(
@@ -184,7 +184,7 @@ describe('installing an identity', () => {
     assert.equal(fingerprint(), fingerprintOf(other));
   });
 
-  it('refuses two keys, none at all, and a file that is not there', () => {
+  it('refuses two keys, no key, and a missing file', () => {
     const two = file('two.pem', renewed.privateKeyPem + old.privateKeyPem + old.certificatePem);
     refused(() => install([two]), 'IdentityRefused', /hold 2 private keys/);
     refused(() => install([join(folder, 'none.pem')]), 'IdentityMissing', /no certificate here/);
@@ -192,7 +192,7 @@ describe('installing an identity', () => {
     refused(() => install([target.certificate]), 'IdentityMissing', /no private key here/);
   });
 
-  it('leaves everything as it was where it cannot write', {
+  it('changes nothing if it cannot write', {
     skip: process.geteuid!() !== 0 && 'needs root',
   }, () => {
     const source = file(
@@ -213,7 +213,7 @@ describe('installing an identity', () => {
 });
 
 describe('a certificate request', () => {
-  it('is good for openssl, and what a CA makes of it can be installed', async () => {
+  it('is accepted by openssl, and the certificate for it can be installed', async () => {
     const wanted = { tenant: 'acme', gateway: 'acme_gw-0001', trustDomain: 'example.org' };
     const { privateKeyPem, requestPem } = await createRequest(wanted);
     const request = file('gateway.csr', requestPem);
@@ -230,7 +230,7 @@ describe('a certificate request', () => {
     assert.equal(loadIdentity(target, Date.now()).identity.tenantId, 'acme');
   });
 
-  it('is not made for names that no certificate may have', async () => {
+  it('is refused for names outside the profile', async () => {
     for (const wanted of [
       { tenant: 'a/b', gateway: 'g' },
       { tenant: 'acme', gateway: '' },

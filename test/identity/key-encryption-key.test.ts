@@ -46,21 +46,21 @@ describe('a key-encryption key in a file', () => {
     assert.deepEqual(Buffer.from(await again.unwrap(wrapped)), dataKey);
   });
 
-  it('is one, whoever starts first', async () => {
+  it('is the same key for several that start at once', async () => {
     const wrappers = await Promise.all(
       [1, 2, 3, 4].map(() => loadKeyWrapper(join(folder, 'new', 'deep'), alone)),
     );
     assert.equal(new Set(wrappers.map(({ keyId }) => keyId)).size, 1);
   });
 
-  it('wraps anew each time, and says nothing of the data key', async () => {
+  it('wraps differently each time, and reveals nothing of the data key', async () => {
     const keys = await loadKeyWrapper(folder, alone);
     const [one, two] = await Promise.all([keys.wrap(dataKey), keys.wrap(dataKey)]);
     assert.notEqual(one, two);
     assert.ok(!Buffer.from(one.split('.')[3]!, 'base64url').includes(dataKey));
   });
 
-  it('opens nothing that was changed or is not for it', async () => {
+  it('does not unwrap what was changed or wrapped to another key', async () => {
     const keys = await loadKeyWrapper(folder, alone);
     const wrapped = await keys.wrap(dataKey);
     const other = await (await loadKeyWrapper(join(folder, 'other'), alone)).wrap(dataKey);
@@ -75,7 +75,7 @@ describe('a key-encryption key in a file', () => {
     }
   });
 
-  it('is refused where others may open it', async () => {
+  it('is refused if other users may open it', async () => {
     await loadKeyWrapper(folder, alone);
     for (const mode of [0o640, 0o604, 0o660]) {
       chmodSync(path, mode);
@@ -83,7 +83,7 @@ describe('a key-encryption key in a file', () => {
     }
   });
 
-  it('is refused where it belongs to another user', {
+  it('is refused if it belongs to another user', {
     skip: process.geteuid!() !== 0 && 'needs root',
   }, async () => {
     await loadKeyWrapper(folder, alone);
@@ -104,14 +104,14 @@ describe('a key-encryption key in a file', () => {
     damaged: '-----BEGIN PRIVATE KEY-----\ngarbage\n-----END PRIVATE KEY-----\n',
     'of another curve': newKey('P-384'),
   })) {
-    it(`is refused ${title}, and not made anew`, async () => {
+    it(`is refused ${title}, and not replaced`, async () => {
       writeFileSync(path, text, { mode: 0o600 });
       await refused(loadKeyWrapper(folder, alone), /holds no private key|cannot be read/);
       assert.equal(statSync(path).size, text.length);
     });
   }
 
-  it('is followed by the old one while what that wrapped is being moved', async () => {
+  it('is followed by the old key until everything is rewrapped', async () => {
     const old = await loadKeyWrapper(folder, alone);
     const wrapped = await old.wrap(dataKey);
     renameSync(path, `${path}.old`);
@@ -125,18 +125,18 @@ describe('a key-encryption key in a file', () => {
 });
 
 describe('a key-encryption key in a systemd credential', () => {
-  it('goes before the file, which still opens what it wrapped', async () => {
+  it('precedes the file, which still unwraps what it wrapped', async () => {
     const file = await loadKeyWrapper(folder, alone);
     const wrapped = await file.wrap(dataKey);
     const credentialsDirectory = mkdtempSync(join(folder, 'credentials-'));
     writeFileSync(join(credentialsDirectory, 'merestone-kek'), newKey(), { mode: 0o440 });
-    const held = await loadKeyWrapper(folder, { credentialsDirectory });
-    assert.notEqual(held.keyId, file.keyId);
-    assert.deepEqual(Buffer.from(await held.unwrap(wrapped)), dataKey);
-    assert.deepEqual(Buffer.from(await held.unwrap(await held.wrap(dataKey))), dataKey);
+    const both = await loadKeyWrapper(folder, { credentialsDirectory });
+    assert.notEqual(both.keyId, file.keyId);
+    assert.deepEqual(Buffer.from(await both.unwrap(wrapped)), dataKey);
+    assert.deepEqual(Buffer.from(await both.unwrap(await both.wrap(dataKey))), dataKey);
   });
 
-  it("leaves no key on the disk, and a silo's own goes before the common one", async () => {
+  it("leaves no key on the disk, and a silo's own credential precedes the shared one", async () => {
     const credentialsDirectory = mkdtempSync(join(folder, 'credentials-'));
     writeFileSync(join(credentialsDirectory, 'merestone-kek'), newKey());
     writeFileSync(join(credentialsDirectory, 'merestone-kek-north'), newKey());
@@ -147,7 +147,7 @@ describe('a key-encryption key in a systemd credential', () => {
     assert.deepEqual(readdirSync(directory), []);
   });
 
-  it('is looked for where systemd says', async () => {
+  it('is read from CREDENTIALS_DIRECTORY', async () => {
     const credentialsDirectory = mkdtempSync(join(folder, 'credentials-'));
     writeFileSync(join(credentialsDirectory, 'merestone-kek'), newKey());
     const before = process.env['CREDENTIALS_DIRECTORY'];
@@ -161,7 +161,7 @@ describe('a key-encryption key in a systemd credential', () => {
     }
   });
 
-  it('is refused where it holds no key', async () => {
+  it('is refused if it contains no key', async () => {
     const credentialsDirectory = mkdtempSync(join(folder, 'credentials-'));
     writeFileSync(join(credentialsDirectory, 'merestone-kek'), 'garbage');
     await refused(loadKeyWrapper(folder, { credentialsDirectory }), /holds no private key/);

@@ -50,7 +50,7 @@ async function assertMoved(): Promise<KeyWrapper> {
 }
 
 describe('a key file in the folder of its spool', () => {
-  it('is moved out of it, a new key before the old one, and overwritten where it was', async () => {
+  it('is moved out of it with a new key before the old one, and the old file is overwritten', async () => {
     linkSync(keyFileIn(spool), join(folder, 'inode'));
     moveKeyFile(spool, keys, true);
     const now = await assertMoved();
@@ -60,12 +60,12 @@ describe('a key file in the folder of its spool', () => {
     assert.equal((await assertMoved()).keyId, now.keyId, 'once');
   });
 
-  it('is moved as it is where a credential wraps', async () => {
+  it('is moved unchanged if a credential wraps', async () => {
     moveKeyFile(spool, keys, false);
     assert.equal((await assertMoved()).keyId, old.keyId);
   });
 
-  it('is read where it is until it is moved, which only the daemon does', async () => {
+  it('is read in its old place until the daemon moves it', async () => {
     const reading = await loadKeyWrapper(keys, { ...alone, former: spool, mayMake: false });
     assert.equal(reading.keyId, old.keyId);
     assert.ok(existsSync(keyFileIn(spool)) && !existsSync(keys));
@@ -99,7 +99,7 @@ describe('a key file in the folder of its spool', () => {
     });
   }
 
-  it('joins the keys that are in the new place already', async () => {
+  it('is merged with the keys that are already in the new place', async () => {
     const there = await loadKeyWrapper(keys, alone);
     const theirs = await there.wrap(dataKey);
     moveKeyFile(spool, keys, true);
@@ -108,7 +108,7 @@ describe('a key file in the folder of its spool', () => {
     assert.deepEqual(Buffer.from(await now.unwrap(theirs)), dataKey);
   });
 
-  it('stays where others may open it, or it is no key', () => {
+  it('is not moved if others may open it, or if it is no key', () => {
     chmodSync(keyFileIn(spool), 0o644);
     assert.throws(() => moveKeyFile(spool, keys, true), { code: 'KeyUnavailable' });
     chmodSync(keyFileIn(spool), 0o600);
@@ -117,14 +117,14 @@ describe('a key file in the folder of its spool', () => {
     assert.ok(existsSync(keyFileIn(spool)) && !existsSync(keys));
   });
 
-  it('stays where the new place is the same folder', () => {
+  it('is not moved if the new place is the same folder', () => {
     moveKeyFile(spool, spool, true);
     assert.ok(existsSync(keyFileIn(spool)));
   });
 });
 
 describe('the place of a key', () => {
-  it('is told as what a copy of it means', () => {
+  it('is named by what a copy of it would contain', () => {
     const folders = { spool, keys };
     assert.equal(spoolKeyPlace(folders, alone), 'spool-folder');
     moveKeyFile(spool, keys, true);

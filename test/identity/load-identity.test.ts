@@ -69,7 +69,7 @@ function assertThrows(act: () => unknown, code: ErrorCode, reason: RegExp, subje
   });
 }
 
-describe('files of an identity', () => {
+describe('identity files', () => {
   it('give the chain, the key and the identity', () => {
     const loaded = loadIdentity(
       spoil(() => {}),
@@ -82,7 +82,7 @@ describe('files of an identity', () => {
     assert.equal(loaded.identity.notAfter, validToDate.getTime());
   });
 
-  it('may be as openssl writes them: with text around, with EC PARAMETERS, as SEC 1, with CRLF', () => {
+  it('are read as openssl writes them: with text around, with EC PARAMETERS, as SEC 1, with CRLF', () => {
     const key = join(folder, 'openssl.key');
     const certificate = join(folder, 'openssl.crt');
     spoil(({ privateKey }) => {
@@ -98,7 +98,7 @@ describe('files of an identity', () => {
     assert.equal(loadIdentity(options, Date.now()).identity.tenantId, 'acme');
   });
 
-  it('come from the authority of the demo just as well', async () => {
+  it('are read as the CA of the demo writes them', async () => {
     const authority = await createAuthority('Demo CA');
     const spiffe = 'spiffe://demo/tenant/globex/gateway/globex_gw-7';
     const issued = await authority.issue({ organization: 'globex', commonName: 'globex_gw-7', spiffe });
@@ -244,7 +244,7 @@ describe('files of an identity', () => {
     });
   }
 
-  it('are refused where they cannot be read', () => {
+  it('are refused if they cannot be read', () => {
     const paths = spoil(({ privateKey }) => chmodSync(privateKey, 0));
     const asRoot = process.geteuid!() === 0;
     try {
@@ -264,7 +264,7 @@ describe('files of an identity', () => {
   });
 });
 
-describe('the time of a certificate', () => {
+describe('a certificate’s validity time', () => {
   const at = (iso: string): number => Date.parse(iso);
   let paths: IdentityOptions;
 
@@ -281,7 +281,7 @@ describe('the time of a certificate', () => {
     });
   });
 
-  it('is taken to the second', () => {
+  it('is exact to the second', () => {
     assert.ok(loadIdentity(paths, at('2031-01-01T00:00:00Z')));
     assert.ok(loadIdentity(paths, at('2032-01-01T00:00:00Z')));
     assertThrows(
@@ -296,7 +296,7 @@ describe('the time of a certificate', () => {
     );
   });
 
-  it('is the clock’s matter where it is years past the end, and that of renewal before', () => {
+  it('leads to advice on the clock years after the end, and to renewal before', () => {
     const fault = (now: string): string => {
       try {
         loadIdentity(paths, at(now));
@@ -328,7 +328,7 @@ describe('the time of a certificate', () => {
     );
   });
 
-  it('may be tried again where it has not come, and not where it has gone', () => {
+  it('gives a retryable error before it begins, and a final one after it ends', () => {
     const retryable = (wallMs: number): boolean => {
       try {
         loadIdentity(paths, wallMs);
@@ -341,7 +341,7 @@ describe('the time of a certificate', () => {
     assert.equal(retryable(at('2033-01-01T00:00:00Z')), false);
   });
 
-  it('tells a clock that is behind the least that it must be', () => {
+  it('lets an unknown clock be earlier than its beginning, but not later than its end', () => {
     assert.equal(loadIdentity(paths, 0, 'unknown').identity.tenantId, 'acme');
     assertThrows(
       () => loadIdentity(paths, at('2033-01-01T00:00:00Z'), 'unknown'),
@@ -352,13 +352,13 @@ describe('the time of a certificate', () => {
 });
 
 describe('a TenantIdentity', () => {
-  it('cannot be made but by verification', () => {
+  it('is made only by verification', () => {
     const Forged = TenantIdentity as unknown as new (...words: unknown[]) => TenantIdentity;
     assert.throws(() => new Forged(Symbol('verified'), {}, { tenantId: 'acme' }), TypeError);
     assert.throws(() => new Forged(), TypeError);
   });
 
-  it('cannot be changed, and a copy of it is none', () => {
+  it('cannot be changed, and a copy of it is not accepted as one', () => {
     const { identity } = loadIdentity(
       spoil(() => {}),
       Date.now(),
@@ -371,7 +371,7 @@ describe('a TenantIdentity', () => {
   });
 });
 
-describe('a signature of the identity', () => {
+describe('a signature by the identity', () => {
   for (const [key, alg] of [
     ['p256', 'ES256'],
     ['rsa2048', 'PS256'],

@@ -113,7 +113,7 @@ function opensslValues(bytes: Buffer, part: 'O' | 'CN'): string[] {
 }
 
 describe('a mutated certificate', () => {
-  it('is never accepted for anybody else, 20,000 times', () => {
+  it('is never accepted as another tenant or gateway, 20,000 times', () => {
     let accepted = 0;
     fc.assert(
       fc.property(fc.nat(shapes.length - 1), mutations, (which, changes) => {
@@ -130,7 +130,7 @@ describe('a mutated certificate', () => {
     assert.equal(accepted, 0);
   });
 
-  it('signed again by its careless CA, names whom OpenSSL reads in it too, 15,000 times', () => {
+  it('that its CA signs again names the same holder as OpenSSL reads, 15,000 times', () => {
     let accepted = 0;
     fc.assert(
       fc.property(fc.nat(shapes.length - 1), mutations, (which, changes) => {
@@ -146,7 +146,7 @@ describe('a mutated certificate', () => {
     assert.ok(accepted > 100, `only ${accepted} were accepted, so the comparison says little`);
   });
 
-  it('as the trusted CA trusts nobody, 10,000 times', () => {
+  it('of the trusted CA makes no certificate trusted, 10,000 times', () => {
     fc.assert(
       fc.property(mutations, (changes) => {
         const mutated = mutate(authority.der, changes);

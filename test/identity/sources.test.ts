@@ -90,7 +90,7 @@ describe('PKCS#12', () => {
     });
   }
 
-  it('opens where the exporter took Latin-1 for the password', () => {
+  it('opens if the exporter encoded the password as Latin-1', () => {
     const all = file('all.pem', own.privateKeyPem + own.certificatePem + issuing.certificatePem);
     const password = file('password', Buffer.from('gr\xfcn', 'latin1'));
     const p12 = join(folder, 'all.p12');
@@ -98,7 +98,7 @@ describe('PKCS#12', () => {
     assert.equal(install([p12], 'grün'), 'acme_gw-0001');
   });
 
-  it('opens without a password where it has none at all', () => {
+  it('opens without a password if it has none', () => {
     const all = file('all.pem', own.privateKeyPem + own.certificatePem + issuing.certificatePem);
     const p12 = join(folder, 'all.p12');
     const words = ['-keypbe', 'NONE', '-certpbe', 'NONE', '-nomac', '-passout', 'pass:'];
@@ -106,7 +106,7 @@ describe('PKCS#12', () => {
     assert.equal(install([p12]), 'acme_gw-0001');
   });
 
-  it('says whether the password is missing, another, or not what is wrong', () => {
+  it('is refused with the cause: a missing password, a wrong one, or a damaged file', () => {
     const all = file('all.pem', own.privateKeyPem + own.certificatePem + issuing.certificatePem);
     const p12 = join(folder, 'all.p12');
     openssl('pkcs12', '-export', '-in', all, '-out', p12, '-passout', 'pass:grün');
@@ -138,7 +138,7 @@ describe('install', () => {
   const derKey = (pem: string, type: 'pkcs8' | 'sec1' | 'pkcs1'): Buffer =>
     createPrivateKey(pem).export({ type, format: 'der' } as { type: 'pkcs8'; format: 'der' });
 
-  it('takes certificates in DER (.cer) and keys in DER', () => {
+  it('accepts certificates in DER (.cer) and keys in DER', () => {
     const authority = file('issuing.cer', issuing.der);
     const keys = [derKey(own.privateKeyPem, 'pkcs8'), derKey(own.privateKeyPem, 'sec1')];
     for (const key of keys) {
@@ -149,7 +149,7 @@ describe('install', () => {
   });
 
   for (const form of ['DER', 'PEM']) {
-    it(`takes a PKCS#7 bundle (.p7b) in ${form}`, () => {
+    it(`accepts a PKCS#7 bundle (.p7b) in ${form}`, () => {
       const all = file('all.pem', root.certificatePem + issuing.certificatePem + own.certificatePem);
       const p7b = join(folder, 'all.p7b');
       openssl('crl2pkcs7', '-nocrl', '-certfile', all, '-outform', form, '-out', p7b);
@@ -173,14 +173,14 @@ describe('install', () => {
     'between other text': () => `Subject: acme\n${wholePem()}Best regards\n`,
   };
   for (const [title, content] of Object.entries(spoilt)) {
-    it(`takes PEM ${title}`, () => assert.equal(install([file('spoilt.pem', content())]), 'acme_gw-0001'));
+    it(`accepts PEM ${title}`, () => assert.equal(install([file('spoilt.pem', content())]), 'acme_gw-0001'));
   }
 
-  it('names what it cannot take, with the command that converts it', () => {
+  it('names the format that it cannot read, with the command that converts it', () => {
     const refused: [string, Buffer | string, RegExp][] = [
       ['store.jks', Buffer.from('feedfeed0000000200000001', 'hex'), /Java keystore.*keytool -importkeystore/],
       [
-        'wish.csr',
+        'request.csr',
         '-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n',
         /is a certificate request/,
       ],
@@ -200,7 +200,7 @@ describe('install', () => {
       faultOf(() => install([encrypted])),
       /encrypted private key in DER.*openssl pkcs8/,
     );
-    const request = join(folder, 'wish.der');
+    const request = join(folder, 'request.der');
     openssl('req', '-new', '-key', clear, '-subj', '/CN=x', '-outform', 'DER', '-out', request);
     assert.match(
       faultOf(() => install([request])),
@@ -209,7 +209,7 @@ describe('install', () => {
   });
 });
 
-describe('the files of the configuration', () => {
+describe('the identity files of the configuration', () => {
   const gateway = () => loadIdentity(target, Date.now()).identity.gatewayId;
 
   it('may be PEM in any layout', () => {
@@ -227,7 +227,7 @@ describe('the files of the configuration', () => {
     }
   });
 
-  it('say what they are where they are no PEM', () => {
+  it('are refused with their format if they are not PEM', () => {
     const cases: [keyof IdentityOptions, Buffer, RegExp][] = [
       [
         'certificate',
@@ -258,7 +258,7 @@ describe('the files of the configuration', () => {
     );
   });
 
-  it('may have the chain in any order, and go out in the one that TLS wants', () => {
+  it('may have the chain in any order, and are sent in the order that TLS requires', () => {
     const parts = [own.certificatePem, issuing.certificatePem, root.certificatePem];
     for (const order of [
       [2, 1, 0],
@@ -276,13 +276,13 @@ describe('the files of the configuration', () => {
     }
   });
 
-  it('that hold nothing but CAs say so', () => {
+  it('are refused if they contain only CA certificates', () => {
     writeFileSync(target.certificate, root.certificatePem + issuing.certificatePem);
     assert.match(faultOf(gateway), /the subject has no O|a CA's certificate/);
   });
 });
 
-describe('a certificate that came whole and is written wrongly', () => {
+describe('a complete certificate with a wrong encoding', () => {
   const faultOfCertificate = async (shape: Parameters<typeof makeCertificate>[0]): Promise<string> => {
     const wrong = await makeCertificate(shape, root);
     writeFileSync(target.certificate, wrong.certificatePem);
@@ -290,14 +290,14 @@ describe('a certificate that came whole and is written wrongly', () => {
     return faultOf(() => loadIdentity(target, Date.now()));
   };
 
-  it('is the matter of the CA’s tool, not of the copy: an explicit FALSE', async () => {
+  it('leads to the CA’s tool, not to another copy: an explicit FALSE', async () => {
     const fault = await faultOfCertificate({ basicConstraints: der(0x30, der(0x01, Buffer.from([0]))) });
     assert.match(fault, /an explicit FALSE in basicConstraints \(CA:FALSE written out\)/);
-    assert.match(fault, /it came whole.*the CA's own tool.*issued anew/);
+    assert.match(fault, /it came whole.*the CA's own tool.*issued again/);
     assert.doesNotMatch(fault, /copy/);
   });
 
-  it('is to be copied again only where it is damaged', () => {
+  it('leads to another copy only if it is damaged', () => {
     writeFileSync(target.certificate, own.certificatePem.replace(/\n.{64}\n/, '\n'));
     assert.match(
       faultOf(() => loadIdentity(target, Date.now())),
