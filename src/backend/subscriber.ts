@@ -13,7 +13,7 @@ import type { Arrival } from './arrival.ts';
 import { BrokerChoice, type Lookup, type NodeFault } from './broker-choice.ts';
 import { faultOfConnection, lastingFaultOf } from './broker-fault.ts';
 import { RetainedFetch } from './retained-fetch.ts';
-import { documentLimits } from '../messages/document-limits.ts';
+import { packetBytesMax } from '../messages/document-limits.ts';
 import { windowMax } from './deliveries.ts';
 
 export interface SubscriberOptions {
@@ -66,9 +66,6 @@ const saidMax = 100;
 const metaHeadStartMs = 300;
 /** A reader of our rows that has stopped reading, or a broker that has stopped answering, delays the end by this. */
 const closeMs = 3000;
-
-/** Of a PUBLISH beside its payload: topic and properties, of which we need no more. */
-const overheadBytesMax = 64 * 1024;
 
 /** The user properties that mean something, each a word or two: others may be as long as they like, and are let go. */
 const knownProperties = ['tenant', 'gateway', 'epoch', 'seq', 'content-encoding'] as const;
@@ -316,7 +313,7 @@ function clientOptions(options: SubscriberOptions, keepalive: number): IClientOp
   const persistent = clientId !== undefined;
   const properties = {
     receiveMaximum: windowMax,
-    maximumPacketSize: documentLimits.telemetry.bytesMax + overheadBytesMax,
+    maximumPacketSize: packetBytesMax,
     ...(persistent && { sessionExpiryInterval: sessionExpirySeconds }),
   };
   return {

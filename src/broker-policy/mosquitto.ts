@@ -1,3 +1,4 @@
+import { packetBytesMax } from '../messages/document-limits.ts';
 import { topicOf } from '../messages/topic.ts';
 import type { Gateway } from './roster.ts';
 import { subjectRefusals } from './roster.ts';
@@ -19,6 +20,8 @@ const durability = [
   'max_queued_bytes 0',
   '# So long is kept what a backend that never comes again has not fetched.',
   'persistent_client_expiration 14d',
+  '# Of what is longer the backend takes nothing. Retained, it would be written to the disk with each change.',
+  `max_packet_size ${packetBytesMax}`,
   'set_tcp_nodelay true',
 ];
 

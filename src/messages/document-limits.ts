@@ -62,3 +62,6 @@ export const documentLimits = {
   /** A nonce of the gateway's own. */
   canary: { bytesMax: 1024, itemsMax: 0, elementsMax: 0 },
 } as const satisfies Record<string, DocumentLimits>;
+
+/** A PUBLISH with the longest payload, a topic and properties, of which we need no more than these. */
+export const packetBytesMax = documentLimits.telemetry.bytesMax + 64 * 1024;
