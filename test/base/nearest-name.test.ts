@@ -24,7 +24,7 @@ describe('the nearest name', () => {
     ['what is far', 'temperature', ['pressure', 'humidity']],
     ['a text without end', 'x'.repeat(65), ['x'.repeat(64)]],
   ] as const) {
-    it(`is none where it would be ${why}`, () => {
+    it(`is undefined if it would be ${why}`, () => {
       assert.equal(nearestName(typed, names), undefined);
       assert.equal(nearestName(typed, names.toReversed()), undefined);
     });

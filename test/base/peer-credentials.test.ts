@@ -38,7 +38,7 @@ describe('peer credentials of a Unix socket', () => {
     return socket;
   }
 
-  it('is this process, where it speaks to itself', async () => {
+  it('are those of this process for a connection to itself', async () => {
     let client: Socket | undefined;
     const socket = await accept(() => (client = connect(socketPath)));
     assert.deepEqual(peerCredentials(socket), {
@@ -50,7 +50,7 @@ describe('peer credentials of a Unix socket', () => {
     socket.destroy();
   });
 
-  it('names the true user for any message', { skip: !isRoot && 'needs root' }, async () => {
+  it('name the true user for any message', { skip: !isRoot && 'needs root' }, async () => {
     for (const uid of [nobody, nameless]) {
       let child: ChildProcess | undefined;
       const program = `
@@ -70,7 +70,7 @@ describe('peer credentials of a Unix socket', () => {
     }
   });
 
-  it('is not told of what is closed, or no Unix socket', async () => {
+  it('are refused for a closed socket, or one that is no Unix socket', async () => {
     const socket = await accept(() => connect(socketPath).on('error', () => {}));
     socket.destroy();
     assert.throws(() => peerCredentials(socket), { code: 'Io', message: /the connection is closed/ });

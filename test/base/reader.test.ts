@@ -16,7 +16,7 @@ import {
 } from '../../src/base/reader.ts';
 
 describe('a reader', () => {
-  it('gives what it was given where that is of its type', () => {
+  it('returns its input if that is of its type', () => {
     assert.equal(number(1.5), 1.5);
     assert.equal(string('a'), 'a');
     assert.equal(oneOf(['a', 'b'])('b'), 'b');
@@ -25,7 +25,7 @@ describe('a reader', () => {
     assert.deepEqual(counts({ 'exception:2': 4 }), { 'exception:2': 4 });
   });
 
-  it('gives the least that can be meant for anything else', () => {
+  it('returns a harmless default for anything else', () => {
     for (const wrong of [undefined, null, Number.NaN, -1, Infinity, 2 ** 60, '7', {}, []]) {
       assert.equal(number(wrong), 0, JSON.stringify(wrong));
     }
@@ -63,7 +63,7 @@ describe('an object of readers', () => {
     assert.deepEqual(read(Object.create({ name: 'inherited' })), { name: '', size: 0, inner: { a: 0 } });
   });
 
-  it('has an optional member only where there is one', () => {
+  it('has an optional member only if the input has it', () => {
     assert.equal('note' in read({}), false);
     assert.equal(read({ note: 'x' }).note, 'x');
   });

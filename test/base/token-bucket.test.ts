@@ -16,7 +16,7 @@ describe('token bucket', () => {
     assert.equal(bucket.take(1, 100), true);
   });
 
-  it('takes what there is: its rate on average and a second at once', () => {
+  it('takes what is available: its rate on average and a second at once', () => {
     const bucket = bucketOf(100, 0);
     assert.equal(bucket.takeUpTo(150, 0), 100);
     assert.equal(bucket.takeUpTo(10, 0), 0);

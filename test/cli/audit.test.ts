@@ -66,7 +66,7 @@ describe('merestone audit', () => {
     );
   });
 
-  it('says what is wrong and where, and ends with 74', async () => {
+  it('reports what is wrong and where, and ends with 74', async () => {
     const path = join(directory, 'audit-000001.ndjson');
     const whole = readFileSync(path, 'utf8');
     writeFileSync(path, whole.replace('"limit":2000', '"limit":9000'));
@@ -100,7 +100,7 @@ describe('merestone audit', () => {
     assert.equal((await verify()).exitCode, 0);
   });
 
-  it('says where there is no log', async () => {
+  it('reports a missing log', async () => {
     const { exitCode, stderr } = await runCommand(['audit', 'verify', join(folder, 'nowhere')]);
     assert.equal(exitCode, 66);
     assert.match(stderr, /nowhere: there is no such folder/);

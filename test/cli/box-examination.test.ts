@@ -13,7 +13,7 @@ import { Site, siloEntry } from '../support/site.ts';
 const needsRoot = process.getuid!() === 0 ? false : 'only root can change its user';
 const otherUid = 61_202;
 
-describe('check, of the box that the daemon is to run on', () => {
+describe('check of the box that the daemon is to run on', () => {
   let site: Site;
   let server: Server | undefined;
   before(async () => {
@@ -48,7 +48,7 @@ describe('check, of the box that the daemon is to run on', () => {
     return (server.address() as AddressInfo).port;
   }
 
-  it('has nothing to say where all is free and can be written', async () => {
+  it('reports nothing if every port is free and every folder writable', async () => {
     assert.equal(await warnings('127.0.0.1:0'), '');
     assert.equal(await warnings('./http.sock'), '');
     assert.equal(await warnings(), '');
@@ -70,7 +70,7 @@ describe('check, of the box that the daemon is to run on', () => {
     });
   }
 
-  it('takes no port for taken that another address has', async () => {
+  it('does not report a port that is taken at another address', async () => {
     const port = await listen('127.0.0.2');
     assert.equal(await warnings(`127.0.0.1:${port}`), '');
   });
@@ -96,7 +96,7 @@ describe('check, of the box that the daemon is to run on', () => {
     assert.match(await warnings(), /control\.socket: \/control\.sock is something else than a socket;/);
   });
 
-  it('says nothing of a port that its own daemon has', async () => {
+  it('does not report a port of its own daemon', async () => {
     const port = await listen('127.0.0.1');
     const control = createServer().listen(site.controlSocket);
     await once(control, 'listening');

@@ -47,7 +47,7 @@ function policy(broker: string, ...words: string[]): Promise<CommandResult> {
 }
 
 describe('merestone broker-policy', () => {
-  it('prints an ACL file for Mosquitto, and leaves out what names no gateway now', async () => {
+  it('prints an ACL file for Mosquitto, and leaves out certificates that name no gateway now', async () => {
     const { exitCode, stdout, stderr } = await policy('mosquitto');
     assert.equal(exitCode, 0, stderr);
     const rules = stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -68,14 +68,14 @@ describe('merestone broker-policy', () => {
     assert.match(stderr, /globex_gw-0000\.crt: left out: its time is over/);
   });
 
-  it('knows clients by their subjects where Mosquitto is asked to', async () => {
+  it('identifies clients by their subjects if Mosquitto is configured so', async () => {
     const { stdout } = await policy('mosquitto', '--by', 'subject');
     assert.match(stdout, /^# use_subject_as_username true$/m);
     assert.match(stdout, /^user CN=acme_gw-0001,O=acme$/m);
     assert.equal((await policy('nats', '--by', 'subject')).exitCode, 64);
   });
 
-  it('writes files, each naming where the broker will find the other', async () => {
+  it('writes files that name each other’s place on the broker', async () => {
     const { exitCode, stdout } = await policy('rabbitmq', '--output', output);
     assert.equal(exitCode, 0);
     assert.equal(stdout, '');
@@ -119,7 +119,7 @@ describe('merestone broker-policy', () => {
     assert.equal(clients.length, 3);
   });
 
-  it('is one JSON document where that is asked for', async () => {
+  it('is one JSON document with --json', async () => {
     const { stdout } = await policy('nats', '--json');
     const { broker, gateways } = JSON.parse(stdout) as { broker: string; gateways: unknown };
     assert.equal(broker, 'nats');

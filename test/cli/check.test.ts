@@ -39,7 +39,7 @@ describe('check', () => {
         .replaceAll(site.folder, ''),
     );
 
-  it('says who each silo is and for how long, exit 0', async () => {
+  it('shows the identity of each silo and its end, exit 0', async () => {
     await configure(['north', 'south']);
     const { exitCode, stdout, stderr } = await runCommand(['check', '--config', site.config]);
     assert.equal(exitCode, 0);
@@ -66,7 +66,7 @@ describe('check', () => {
     );
   });
 
-  it('gives all of it as one JSON document', async () => {
+  it('prints all of it as one JSON document', async () => {
     await configure(['north'], plant.replace('silo: north', 'silo: nroth'));
     const bad = await runCommand(['check', '--json', '--config', site.config]);
     assert.equal(bad.exitCode, 78);
@@ -100,7 +100,7 @@ describe('check', () => {
     assert.match(faults[1]!, /^5:55: \/north\.key: there is no such file/);
   });
 
-  it('looks at the CA of the broker and at the trusted CA', async () => {
+  it('checks the CA of the broker and the trusted CA', async () => {
     await site.configure(
       `silos:\n${siloEntry('north', 'mqtts://b').replace('trust: ./ca.crt', 'trust: ./north.crt').replace('ca: ./ca.crt', 'ca: ./no.crt')}${plant}`,
     );
@@ -145,7 +145,7 @@ describe('check', () => {
     }
   });
 
-  it('says nothing of a line where a converter stands between', async () => {
+  it('does not warn of a line behind a converter', async () => {
     const rest = plant
       .replace('modbus-tcp', 'modbus-rtu-over-tcp')
       .replace(/points: .*\]/, 'profile: eastron-sdm630');
@@ -181,7 +181,7 @@ describe('check', () => {
     assert.match(examine(site.config, Date.now()).warnings.join(), /others may read .*north\.key; chmod 600/);
   });
 
-  it('says what it means where the key to the spool is, and that is no fault', async () => {
+  it('explains the place of the key to the spool, without a fault', async () => {
     await configure(['north']);
     const { exitCode, stderr } = await runCommand(['check', '--config', site.config]);
     assert.equal(exitCode, 0);
@@ -204,7 +204,7 @@ describe('check', () => {
     assert.match(examine(site.config, Date.now()).warnings.join(), /http\.listen/);
   });
 
-  it('warns of a TCP port for HTTP, which each silo can read, where silos are processes of their own', async () => {
+  it('warns of a TCP port for HTTP, which each silo can read, if silos are processes of their own', async () => {
     const warningsAt = async (listen: string, isolation: string): Promise<string> => {
       const silos = ['north', 'south'].map(
         (name) => `${siloEntry(name, 'mqtts://b')}    isolation: ${isolation}\n`,
@@ -236,7 +236,7 @@ devices:
     );
   });
 
-  it('reads what the daemon would not: a file that is not there is 66', async () => {
+  it('ends with 66 for a missing file', async () => {
     const { exitCode } = await runCommand(['check', '--config', site.path('no.yaml')]);
     assert.equal(exitCode, 66);
     writeFileSync(site.path('bad.yaml'), 'silos: [');

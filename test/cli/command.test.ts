@@ -40,7 +40,7 @@ describe('merestone', () => {
     });
   }
 
-  it('says where a configuration is missing, with 66', async () => {
+  it('names a missing configuration, with 66', async () => {
     const { exitCode, stdout, stderr } = await runCommand(['status', '--config', '/nowhere/merestone.yaml']);
     assert.deepEqual([exitCode, stdout], [66, '']);
     assert.equal(

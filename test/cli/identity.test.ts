@@ -55,20 +55,20 @@ describe('merestone identity', () => {
     assert.deepEqual(shown!['chain'], ["'O=acme, CN=gw-1'", "'CN=Tenant CA'"]);
   });
 
-  it('shows any certificate, a foreign one too', async () => {
+  it('shows any certificate, also one of another tenant', async () => {
     const { exitCode, stdout } = await runCommand(['identity', 'show', '--certificate', files.trust]);
     assert.equal(exitCode, 78);
     assert.match(stdout, /fault +.*the subject has no O/);
   });
 
-  it('asks which silo where there are several', async () => {
+  it('asks for a silo if there are several', async () => {
     const words = ['identity', 'request', '--config', config, '--tenant', 'acme', '--gateway', 'acme_2'];
     const { exitCode, stderr } = await runCommand(words);
     assert.equal(exitCode, 64);
     assert.match(stderr, /--silo: north, south/);
   });
 
-  it('requests with a key for its owner alone, and never over a key that is there', async () => {
+  it('makes a key that only its owner can read, and never overwrites one', async () => {
     const key = join(folder, 'new.key');
     const words = ['identity', 'request', '--tenant', 'acme', '--gateway', 'acme_2', '--private-key', key];
     const { exitCode, stdout } = await runCommand(words);
@@ -87,7 +87,7 @@ describe('merestone identity', () => {
     assert.match(stdout, /gateway\.crt: tenant acme, gateway gw-1, valid to 20/);
   });
 
-  it('says what is wrong with the words', async () => {
+  it('names a wrong argument', async () => {
     for (const words of [['identity'], ['identity', 'bake'], ['identity', 'install']]) {
       assert.equal((await runCommand(words)).exitCode, 64, words.join(' '));
     }

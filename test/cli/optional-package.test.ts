@@ -24,15 +24,15 @@ registerHooks({ resolve(specifier, context, next) {
   return { status, stderr };
 }
 
-describe('a package that a gateway does without', () => {
-  it('is asked for by the demo, with the command that brings it', () => {
+describe('an optional package', () => {
+  it('is required by the demo, which names the command that installs it', () => {
     const { status, stderr } = without('aedes', 'demo', '--seconds', '1');
     assert.match(stderr, /the demo needs the npm package 'aedes', which is not installed/);
     assert.match(stderr, /npm install --omit=dev --no-save aedes/);
     assert.equal(status, 69);
   });
 
-  it('is asked for by consume --postgres', async () => {
+  it('is required by consume --postgres', async () => {
     await using site = await Site.create(await createAuthority('ca'));
     const { certificatePem, privateKeyPem } = await site.authority.issue({ commonName: 'backend' });
     writeFileSync(site.path('backend.crt'), certificatePem);
@@ -51,7 +51,7 @@ describe('a package that a gateway does without', () => {
     assert.equal(status, 69);
   });
 
-  it('is not touched by a command of the gateway', () => {
+  it('is not loaded by a command of the gateway', () => {
     for (const name of ['aedes', 'pg']) {
       assert.equal(without(name, 'check', '--config', '/none.yaml').status, 66);
     }

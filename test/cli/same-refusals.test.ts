@@ -41,7 +41,7 @@ describe('check, run and reload', () => {
   after(() => site[Symbol.asyncDispose]());
 
   for (const [title, rest, words] of faulty) {
-    it(`refuse alike: ${title}`, async () => {
+    it(`refuse with the same words: ${title}`, async () => {
       await configure(rest);
       const [check, run, reload] = await Promise.all(['check', 'run', 'reload'].map(command));
       assert.deepEqual([check!.exitCode, run!.exitCode, reload!.exitCode], [78, 78, 78]);
@@ -52,7 +52,7 @@ describe('check, run and reload', () => {
     });
   }
 
-  it('warn alike of what may not be meant so, and go on', async () => {
+  it('warn with the same words of unintended settings, and go on', async () => {
     const rest = sound
       .replace('baudRate: 9600', 'baudRate: 19200')
       .replace(/points: .*\]/, 'profile: eastron-sdm630');
@@ -69,7 +69,7 @@ describe('check, run and reload', () => {
     assert.match((JSON.parse(again.stdout) as { warnings: string[] }).warnings[0]!, words);
   });
 
-  it('leave to the silo what is wrong with its files, which no other silo may suffer for', async () => {
+  it('leave faults of a silo’s files to that silo, without effect on others', async () => {
     await site.configure(
       `silos:\n${siloEntry('north', 'mqtts://127.0.0.1:1')}${siloEntry('south', 'mqtts://127.0.0.1:1')}${sound.replace('unitId', 'silo: north, unitId')}`,
     );

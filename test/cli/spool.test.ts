@@ -61,13 +61,13 @@ silos:
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('merestone spool', () => {
-  it('says so where there is no spool yet', async () => {
+  it('reports a missing spool', async () => {
     const { exitCode, stderr } = await spoolCommand('stats');
     assert.equal(exitCode, 66);
     assert.match(stderr, /there is no spool yet/);
   });
 
-  it('says so where the daemon has it', async () => {
+  it('reports a spool that the daemon has open', async () => {
     const spool = await open();
     for (let ts = 1; ts <= 5; ts += 1) spool.enqueue([testSample(ts), testSample(ts)]);
     const { exitCode, stderr } = await spoolCommand('verify');
@@ -85,7 +85,7 @@ describe('merestone spool', () => {
     assert.partialDeepStrictEqual(spools, [{ ...origin, authentic: true, seq: 5, batches: 5, samples: 10 }]);
   });
 
-  it('exports to a terminal what does nothing to it, and to a file the bytes as they were sealed', async () => {
+  it('exports escaped text to a terminal, and the sealed bytes to a file', async () => {
     const evil = 'a\u009b2J\u2028\u202e\u001b[2J';
     const owner = join(folder, 'evil/acme/acme_1');
     const spool = await openTestSpool(owner, {}, { origin, keys: await loadKeyWrapper(owner) });
@@ -104,7 +104,7 @@ describe('merestone spool', () => {
     assert.deepEqual(JSON.parse(batch), JSON.parse(stdout));
   });
 
-  it('exports the payloads as they are sent, and notes that in the audit log', async () => {
+  it('exports the payloads as they are sent, and logs that in the audit log', async () => {
     const { exitCode, stdout } = await spoolCommand('export');
     assert.equal(exitCode, 0);
     const lines = stdout.trim().split('\n');
@@ -114,7 +114,7 @@ describe('merestone spool', () => {
     assert.match(audit.stdout, /export +by=\S+ +epoch=\S+ +seqFrom=1 +seqTo=5 +batches=5/);
   });
 
-  it('verifies what is good, and names what is not', async () => {
+  it('verifies good batches, and names damaged ones', async () => {
     const { exitCode, stdout } = await spoolCommand('verify');
     assert.equal(exitCode, 0, stdout);
     assert.match(stdout, /good: tenant acme, gateway acme_1; 5 batches with 10 samples/);
@@ -143,7 +143,7 @@ describe('merestone spool', () => {
     assert.equal((await spoolCommand('verify')).exitCode, 0);
   });
 
-  it('rekeys to the first key-encryption key, so that the one before may go', async () => {
+  it('rekeys to the first key-encryption key, so that the previous one may be deleted', async () => {
     const keyFile = join(directory, 'key-encryption-key.pem');
     const before = readFileSync(keyFile, 'utf8');
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -189,7 +189,7 @@ describe('merestone spool', () => {
     rmSync(copy, { recursive: true });
   });
 
-  it('makes no key where the key is lost, and changes nothing', async () => {
+  it('makes no key in place of a lost one, and changes nothing', async () => {
     const keyFile = join(directory, 'key-encryption-key.pem');
     const key = readFileSync(keyFile);
     rmSync(keyFile);
@@ -207,7 +207,7 @@ describe('merestone spool', () => {
     assert.equal((await spoolCommand('verify')).exitCode, 0);
   });
 
-  it('shreds only when it is told twice, leaves an audit entry and a report for the cloud', async () => {
+  it('shreds only after confirmation, with an audit entry and a report for the cloud', async () => {
     const log = auditDirectory(directory);
     const seal = await openAuditSeal(log, await loadKeyWrapper(directory), origin);
     const audited = AuditLog.open(log, { origin, clock: systemClock, seal });

@@ -13,10 +13,10 @@ import { busStatus, deviceStatus, gatewayStatus, siloStatus, troubledStatus } fr
 
 const bare = (_style: string, text: string): string => text;
 
-describe('what status says', () => {
+describe('status report', () => {
   const lines = (text: string): string[] => text.split('\n');
 
-  it('is short where all is well', () => {
+  it('is short if all is good', () => {
     const text = reportStatus(gatewayStatus(), Date.now(), bare);
     assert.match(text, /^merestone 9\.9\.9 {2}up 117 min {2}\/etc\/merestone\/merestone\.yaml$/m);
     assert.match(text, /^silo north {2}running$/m);
@@ -62,7 +62,7 @@ describe('what status says', () => {
     );
   });
 
-  it('says of a refused silo nothing of samples that wait, and of an empty spool no age', () => {
+  it('shows no waiting samples for a refused silo, and no age for an empty spool', () => {
     const south = troubledStatus().silos[1]!;
     assert.deepEqual([south.state, south.clock], ['refused', 'good']);
     const refused = { ...south, clock: 'unknown' as const };
@@ -73,7 +73,7 @@ describe('what status says', () => {
     assert.match(text, / 0 batches waiting \(0 samples\); /);
   });
 
-  it('does not count on the wall clock for how long something has been', () => {
+  it('does not use the wall clock for durations', () => {
     const north = siloStatus('north');
     const uplink = { ...north.uplink!, since: 0, forMs: 4000 };
     const device = deviceStatus('meter', { lastSampleAt: 0, silentMs: 700 });
@@ -83,7 +83,7 @@ describe('what status says', () => {
     assert.match(text, /meter +north +good +700 ms ago/);
   });
 
-  it('tells of a quota when it is reached or near, and what follows', () => {
+  it('shows a quota that is reached or near, and what follows', () => {
     const quotas: QuotaStatus[] = [
       { quota: 'samples-per-second', limit: 2000, used: 3412.4, state: 'reached' },
       { quota: 'uplink-bytes-per-day', limit: 200e6, used: 181e6, state: 'clear' },
@@ -107,7 +107,7 @@ describe('what status says', () => {
     assert.doesNotMatch(reportStatus(calm, Date.now(), bare), /quota/);
   });
 
-  it('says why the backlog does not leave while half of the day’s bytes are kept for live batches', () => {
+  it('explains a waiting backlog while half of the day’s bytes are reserved for live batches', () => {
     const quotas: QuotaStatus[] = [
       { quota: 'uplink-bytes-per-day', limit: 200e6, used: 120e6, state: 'clear' },
     ];
@@ -137,7 +137,7 @@ describe('what status says', () => {
     assert.doesNotMatch(reportStatus(gatewayStatus(), Date.now(), bare), /process|memory/);
   });
 
-  it('tells on the bus which silo is held to its share of it', () => {
+  it('shows at the bus which silo is limited by its share', () => {
     const silos = [
       { silo: 'north', busShare: 0.304, busShareMax: 0.3, held: true },
       { silo: 'south', busShare: 0.28, busShareMax: 0.3, held: false },
@@ -150,7 +150,7 @@ describe('what status says', () => {
     assert.doesNotMatch(text, /silo (east|west) takes/);
   });
 
-  it("keeps its columns, and lets a device's words do nothing to the terminal", () => {
+  it("keeps its columns, and lets a device's text do nothing to the terminal", () => {
     const status = gatewayStatus();
     status.buses[0]!.devices = [
       deviceStatus('a'),
@@ -278,7 +278,7 @@ describe('status and tail of a running daemon', () => {
     assert.match(stderr, /the daemon has no device 'metre'; did you mean 'meter'\?/);
   });
 
-  it('says that no daemon runs, with 69', async () => {
+  it('reports that no daemon runs, with 69', async () => {
     const other = path.join(folder, 'other.yaml');
     writeFileSync(other, 'control: { socket: ./nobody.sock }\n');
     for (const command of ['status', 'tail']) {

@@ -57,7 +57,7 @@ describe('hosts of the configuration', () => {
     ]);
   });
 
-  it('are refused by consume --url with the same words', () => {
+  it('are refused by consume --url with the same message', () => {
     const args = { url: ['mqtts://10.0.0.010'], tenant: [] as string[] } as ConsumeArguments;
     assert.throws(() => subscriberOptionsOf(args), {
       code: 'Usage',
@@ -79,7 +79,7 @@ describe('numbers of the configuration', () => {
     return device?.kind === 'modbus' ? device.unitId : undefined;
   };
 
-  it('read as YAML 1.2 has them: 010 is ten, and another base says so', () => {
+  it('are read by YAML 1.2: 010 is ten, and another base is marked', () => {
     assert.equal(unitIdOf('010'), 10);
     assert.equal(unitIdOf('0x1F'), 31);
     assert.equal(unitIdOf('0o17'), 15);

@@ -36,7 +36,7 @@ function faultsOf(text: string): string[] {
   return result.faults.map((fault) => formatFault(fault).slice(file.length + 1));
 }
 
-describe('a sound configuration', () => {
+describe('a valid configuration', () => {
   const options = optionsOf(base);
 
   it('has every default', () => {
@@ -272,7 +272,7 @@ devices:
     );
   });
 
-  it('expands a profile, and goes before it where both speak', () => {
+  it('expands a profile, and takes precedence over it', () => {
     const { devices } = optionsOf(`${base}
   - { name: meter, bus: rs485, unitId: 1, profile: eastron-sdm630, every: 7s, registersMax: 40, only: [voltage_l1] }
   - { name: mast, bus: wind, profile: nmea-0183 }
@@ -600,7 +600,7 @@ describe('faults', () => {
     it(name, () => assert.deepEqual(faultsOf(change(base)), expected));
   }
 
-  it('all come at once, in the order of the file, and a broken element hides no other', () => {
+  it('are all reported, in the order of the file, and none hides another element’s', () => {
     const text = base
       .replace('url:', 'ulr:')
       .replace('kind: modbus-rtu', 'kind: modbus-rtx')
@@ -615,13 +615,13 @@ describe('faults', () => {
     );
   });
 
-  it('twice the same unit is fine where both say so', () => {
+  it('do not include a unit that two devices both mark as shared', () => {
     const shared = base.replace('unitId: 7', 'unitId: 7, shared: true');
     optionsOf(shared + device.replace('unitId: 8', 'unitId: 7, shared: true'));
     assert.equal(faultsOf(shared + device.replace('unitId: 8', 'unitId: 7')).length, 1);
   });
 
-  it('an alias bomb is refused before anybody walks it', () => {
+  it('include an alias bomb, before its values are expanded', () => {
     const levels = Array.from({ length: 12 }, (_, level) => {
       const inner = level === 0 ? 'x' : `*a${level - 1}`;
       return `k${level}: &a${level} [${Array(10).fill(inner).join(', ')}]`;
@@ -673,7 +673,7 @@ describe('the file itself', () => {
     assert.throws(() => loadConfig(name), { code: 'ConfigInvalid', exitCode: 78 });
   });
 
-  it('tells the control socket even where the rest is broken', () => {
+  it('yields the control socket even if the rest has faults', () => {
     const name = path.join(folder, 'broken.yaml');
     writeFileSync(name, 'control: { socket: ./x.sock }\nsilos: nonsense\n');
     assert.equal(findControlSocket(name), path.join(folder, 'x.sock'));

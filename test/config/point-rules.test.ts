@@ -203,7 +203,7 @@ const faults: readonly [what: string, points: string, fault: RegExp][] = [
   ],
 ];
 
-describe('a point that makes no sense', () => {
+describe('a contradictory point', () => {
   for (const [what, points, fault] of faults) {
     it(`is refused with ${what}, in the configuration and in a profile`, () => {
       assert.match(configFaults(points), fault);
@@ -233,7 +233,7 @@ describe('a point that makes no sense', () => {
   });
 });
 
-describe('a point that makes sense', () => {
+describe('a consistent point', () => {
   for (const keys of [
     "type: uint16, scale: 0.1, offset: -40, invalid: [0x8000, 'nan'], min: -40, max: 85",
     'type: int16, invalid: 0x8000',

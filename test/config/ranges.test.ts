@@ -39,7 +39,7 @@ describe('min and max of a point', () => {
     ['Modbus', modbus],
     ['serial', serial],
   ] as const) {
-    it(`are taken for ${kind}, exact beyond 2^53, and told to the owner`, () => {
+    it(`are taken for ${kind}, exact beyond 2^53, and part of the description`, () => {
       const range = (keys: string): unknown => {
         const { min, max } = pointsOf(device(keys))['p']!;
         return [min, max];
@@ -101,7 +101,7 @@ describe('ranges of a device with a profile', () => {
   const meter = (keys: string): string =>
     `{ name: d, bus: rs485, unitId: 1, profile: eastron-sdm630${keys} }`;
 
-  it('are the profile’s where it says nothing', () => {
+  it('are the profile’s by default', () => {
     const { voltage_l1, power } = pointsOf(meter(''));
     assert.deepEqual([voltage_l1?.min, voltage_l1?.max], [0, 1000]);
     assert.ok(Number(power?.min) < 0, 'a meter that feeds back measures below 0');

@@ -45,7 +45,7 @@ function touched(from: string, to: string): string[] {
   ].filter((line) => !line.endsWith('untouched'));
 }
 
-describe('a reload touches', () => {
+describe('a reload plan', () => {
   const stories: [string, string, string, string[]][] = [
     ['nothing where nothing changed', 'rs485, kind', 'rs485, kind', []],
     ['nothing where only lines moved', 'devices:\n', 'devices:\n\n  # a comment\n\n', []],
@@ -98,7 +98,7 @@ describe('a reload touches', () => {
     it(name, () => assert.deepEqual(touched(from, to), expected));
   }
 
-  it('what is new and what is gone', () => {
+  it('touches what is new and what is gone', () => {
     const after = optionsOf(
       base
         .replaceAll('south', 'west')
@@ -145,7 +145,7 @@ describe("a silo's own part", () => {
   });
   const part = fc.record({ silo: fc.record({ quota: record, memoryMbMax: value }), devices: named(device) });
 
-  it('differs in no key where it is the same, and in some where it is not; a key is never a value', () => {
+  it('differs in no key if equal, in some if changed; and never shows a value', () => {
     fc.assert(
       fc.property(part, part, (before, after) => {
         const keys = changedKeys(before as unknown as OwnPart, after as unknown as OwnPart);

@@ -27,7 +27,7 @@ function faultsOf(text: string): string[] {
 const noFloor = 'give each its own: a shared folder separates nothing';
 
 describe('what two silos may not share', () => {
-  it('is a key or a certificate, however it is written', () => {
+  it('is a key or a certificate, in any spelling of its path', () => {
     const text = configOf({})
       .replace('south.crt', '../merestone/north.crt')
       .replace('south.key', './north.key');
@@ -101,7 +101,7 @@ describe('what two silos may not share', () => {
   }
 });
 
-describe('what a silo may not say', () => {
+describe('invalid settings of a silo', () => {
   const cases: [string, string[], string][] = [
     ['invalid shares', ['quota: { busShare: 0 }'], '5:24: 0 is out of range; write at least 0.01'],
     ['shares in percent', ['quota: { cpuShare: 50 }'], '5:24: 50 is out of range; write at most 1'],

@@ -23,7 +23,7 @@ function faultsOf(content: string | Buffer): string[] {
 const device = (rest: string): string =>
   `${base}devices:\n  - name: d\n    bus: plant\n    unitId: 1\n    points: [{ name: t, table: holding, address: 1, type: int16 }]\n${rest}`;
 
-describe('YAML that looks right and is not', () => {
+describe('YAML that looks valid but is not', () => {
   const cases: [string, string | Buffer, string[]][] = [
     [
       'two merge keys',
@@ -129,10 +129,11 @@ describe('YAML that looks right and is not', () => {
     ],
   ];
   for (const [title, content, expected] of cases) {
-    it(`is told by its place and its remedy: ${title}`, () => assert.deepEqual(faultsOf(content), expected));
+    it(`is reported with its place and its remedy: ${title}`, () =>
+      assert.deepEqual(faultsOf(content), expected));
   }
 
-  it('says everything else too, up to the line that it stumbles over', () => {
+  it('reports other faults too, up to the line that stops the parser', () => {
     const text = base.replace('kind: modbus-tcp', 'kind: @x').replace('    host', '\thost');
     assert.deepEqual(faultsOf(text), [
       "7:11: plain value cannot start with reserved character @; mind the indentation, and quote text that begins with a sign or holds ': '",
@@ -140,7 +141,7 @@ describe('YAML that looks right and is not', () => {
     ]);
   });
 
-  it('is told of in a profile as well', () => {
+  it('is reported in a profile as well', () => {
     const profile = 'profile: x\nvendor:\u00a0y\n';
     assert.throws(() => parseProfile('/x.yaml', profile), {
       subject: '/x.yaml:2:8',
@@ -176,7 +177,7 @@ sources: [{ title: t }]
   });
 });
 
-describe('YAML that may look odd', () => {
+describe('YAML that looks odd but is valid', () => {
   it('holds any character in quotes, blocks and comments', () => {
     const text = device('    # caf\u00e9\u00a0\u201cx\u201d \u200b\n').replace(
       'type: int16',
@@ -190,7 +191,7 @@ describe('YAML that may look odd', () => {
     assert.deepEqual(faultsOf(`---\n${base}...\n`), []);
   });
 
-  it('keeps anchors and notes under keys that begin with x-', () => {
+  it('allows anchors and notes under keys that begin with x-', () => {
     const text = `x-defaults:\n  bus: &bus { kind: modbus-tcp, port: 502 }\nx-note: anything\n${base.replace(
       '    kind: modbus-tcp\n',
       '    <<: *bus\n',

@@ -33,7 +33,7 @@ const word = (name: string, address: number, more: Partial<ModbusPointOptions> =
 describe('a register outside of its range', () => {
   const volts = { scale: 0.1, unit: 'V', min: 0, max: 500 };
 
-  it('has its value and is implausible, counted and told', () => {
+  it('has its value and is implausible, counted and reported', () => {
     const { sample, status } = pollOnce([word('u1', 0, volts), word('u2', 1, volts)], [2304, 65_535]);
     assert.deepEqual(sample.values, { u1: 230.4, u2: 6553.5 });
     assert.deepEqual(sample.quality, { u2: 'implausible' });
@@ -49,7 +49,7 @@ describe('a register outside of its range', () => {
     assert.equal(status.reason, null);
   });
 
-  it('is looked at after the power of ten that another point holds', () => {
+  it('is checked after scaling by another point’s power of ten', () => {
     const points = [
       word('power', 0, { type: 'int16', scaleFrom: 'power_sf', min: -10_000, max: 10_000 }),
       word('power_sf', 1, { type: 'int16', internal: true }),
@@ -79,7 +79,7 @@ describe('a register outside of its range', () => {
     assert.deepEqual(sample.quality, { count: 'implausible' });
   });
 
-  it('keeps its own word where it could not be read or means nothing', () => {
+  it('keeps its own quality if it could not be read or is invalid', () => {
     const { sample } = pollOnce([word('t', 0, { invalid: [0xffff], max: 100 })], [0xffff]);
     assert.deepEqual(sample.values, {});
     assert.deepEqual(sample.quality, { t: 'invalid' });

@@ -146,7 +146,7 @@ describe('a change on a real connection', () => {
 });
 
 describe('a change of a serial line', () => {
-  it('closes it before it is opened under its new name, for it can be open only once', async () => {
+  it('closes it before it is opened under its new name, because it can be open only once', async () => {
     const pair = await openPtyPair(folder, 'line');
     const server = await startModbusRtuDevice(units, {
       path: pair.deviceEnd,

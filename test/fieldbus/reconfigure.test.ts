@@ -104,7 +104,7 @@ describe('devices that change on a bus of two silos', () => {
     await simulation.fieldbus.stop();
   });
 
-  it('keep what is known of the others: their dead stay dead, and the ledger stands', async () => {
+  it('keep the state of the others: their dead devices stay dead, and the ledger is unchanged', async () => {
     const simulation = simulateFieldbus(bus, [...north, ...south]);
     const { clock, answerMs, status, asked, reconfigure } = simulation;
     answerMs.set(1, null);
@@ -206,7 +206,7 @@ describe('a bus that changes', () => {
     await fieldbus.stop();
   });
 
-  it('hears its requests out before it closes, for five seconds at most, and not where all is to stop', async () => {
+  it('waits for its requests before it closes, five seconds at most, but not at a stop', async () => {
     const patient = withPoints({ ...south[0]!, responseTimeoutMs: 60_000 }, [0]);
     const other = { ...bus, deadShareMax: 0.2 };
     for (const [answerAfterMs, tookMs] of [

@@ -20,7 +20,7 @@ function boiler(points: Record<string, { address: number; everyMs?: number }>): 
 }
 
 describe('what a device’s status says of its values', () => {
-  it('never had one where its only point is an exception, however many samples said so', async () => {
+  it('never had one if its only point is an exception, after any number of samples', async () => {
     const { clock, status, samples, fieldbus } = simulateFieldbus(rtuBus('sim'), [
       boiler({ flow: { address: 300 } }),
     ]);
@@ -71,7 +71,7 @@ describe('what a device’s status says of its values', () => {
     await fieldbus.stop();
   });
 
-  it('counts a value with something against it as a value, and its point as not good', () => {
+  it('counts an implausible value as a value, and its point as not good', () => {
     const record = new SampleRecord(0);
     const quality = { voltage: 'implausible' as Quality };
     record.take({ values: { voltage: 171_797_795.8, current: 1 }, quality, wallMs: 5, monotonicMs: 5 });
@@ -152,7 +152,7 @@ describe('what a bus’s status says of its line', () => {
     await fieldbus.stop();
   });
 
-  it('tells an overloaded one by what is asked of it', async () => {
+  it('recognises an overload by the demand', async () => {
     // 20 units with 60 registers, each 0.14 s at 9600 baud, twice a second.
     const { clock, fieldbus } = simulateFieldbus(rtuBus('sim', { baudRate: 9600 }), meters(20, 60, 500));
     await clock.advanceAsync(90_000);
@@ -164,7 +164,7 @@ describe('what a bus’s status says of its line', () => {
     await fieldbus.stop();
   });
 
-  it('takes no quota and no dead device for an overload', async () => {
+  it('does not take a quota or a dead device for an overload', async () => {
     const devices = meters(6, 60, 500);
     const shares = new Map([['north', 0.2]]);
     const held = simulateFieldbus(rtuBus('sim', { baudRate: 9600 }), devices, { shares });

@@ -23,7 +23,7 @@ const typos: Readonly<Record<string, readonly [right: string, wrong: string]>> =
   'Configuration: a tab indents it': ['    identity', '\tidentity'],
 };
 
-describe('what Merestone says of a broken box', () => {
+describe('the verdict on a faulty box', () => {
   const authority = createAuthority('Test CA');
   const seen = new Set<string>();
   /** The row of the page, which is then no dead one. */
@@ -91,7 +91,7 @@ devices:
     assert.match(stdout + stderr, new RegExp(row('HTTP: its port is taken').words, 'm'));
   });
 
-  it('whose configuration has a slip of the pen in it', async () => {
+  it('whose configuration has a typing error', async () => {
     await using site = await createSite();
     await configure(site);
     const right = readFileSync(site.config, 'utf8')

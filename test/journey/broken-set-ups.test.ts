@@ -49,7 +49,7 @@ async function configureSilos(site: Site, silos: BrokenSilo[]): Promise<void> {
   );
 }
 
-describe('what Merestone says of broken set-ups', { concurrency: true }, () => {
+describe('the verdict on faulty installations', { concurrency: true }, () => {
   const authority: Promise<Authority> = createAuthority('Test CA');
 
   it('in the field', { skip: needsRoot }, async () => {

@@ -20,7 +20,7 @@ const floodBatches = 400;
 const floodBatchBytes = 400_000;
 
 describe('a backend whose PostgreSQL hangs and dies', () => {
-  it('acknowledges no batch that is not in it, and has everything once afterwards', async () => {
+  it('acknowledges only stored batches, and has every batch once afterwards', async () => {
     const authority = await createAuthority('Test CA');
     // Each packet is a line of its log.
     await using broker = await Mosquitto.start({

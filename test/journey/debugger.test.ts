@@ -74,7 +74,7 @@ describe('V8’s inspector', () => {
     assert.match(stderr, /V8's inspector is open at ws:\/\/127\.0\.0\.1:\d+; start it without --inspect/);
   });
 
-  it('is in no source but the one that keeps it shut', () => {
+  it('is used only by the source that keeps it shut', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' });
     const naming = sources.filter(
       (path) =>
@@ -84,7 +84,7 @@ describe('V8’s inspector', () => {
     assert.deepEqual(naming, ['base/debugger.ts']);
   });
 
-  it('is not begun by a dependency that runs in the daemon', () => {
+  it('is not started by a dependency of the daemon', () => {
     const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { dev?: boolean }>;
     };

@@ -88,7 +88,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     assertNoTrace(run.folder);
   });
 
-  it('cleans up on SIGTERM in the midst of it, and writes no escape codes where there is no terminal', async () => {
+  it('cleans up on SIGTERM while it runs, and writes no escape codes without a terminal', async () => {
     const run = start(process.execPath, [program, 'demo']);
     const flows = /acme online: .* [1-9]\d* rows \| borealis online: .* [1-9]\d* rows/;
     await run.says((output) => flows.test(output));
@@ -100,7 +100,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     assertNoTrace(run.folder);
   });
 
-  it('cleans up where it is stopped before it has begun', async () => {
+  it('cleans up if it is stopped before it has begun', async () => {
     const run = start(process.execPath, [program, 'demo', '--json']);
     await until(() => readdirSync(run.folder).length > 0, 'a folder', patienceMs);
     run.process.kill('SIGINT');
@@ -118,7 +118,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     assertNoTrace(run.folder);
   });
 
-  it('says what is missing where a part cannot start', async () => {
+  it('reports what is missing if a part cannot start', async () => {
     const run = start('unshare', ['--mount', 'sh', '-c', withoutTerminals, process.execPath, program]);
     const [code] = await run.exited;
     assert.equal(code, 69, run.stderr());
@@ -156,7 +156,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
     assertNoTrace(run.folder);
   });
 
-  it('cleans up where its terminal goes away', async () => {
+  it('cleans up if its terminal is closed', async () => {
     const run = start('script', ['-qfec', `${process.execPath} ${program} demo`, '/dev/null']);
     await run.says((output) => /live/.test(screenOf(output)));
     run.process.kill('SIGKILL');

@@ -11,7 +11,7 @@ const denyingAcl = ['user backend', 'topic read t/#'];
 
 describe('a broker that denies the topic', () => {
   for (const protocol of ['5', '3.1.1']) {
-    it(`is told nothing away to, on MQTT ${protocol}: all of it arrives once the topic is granted`, async () => {
+    it(`costs no batch, on MQTT ${protocol}: every batch arrives once the topic is granted`, async () => {
       const authority = await createAuthority('Test CA');
       await using broker = await Mosquitto.start({ authority, acl: denyingAcl });
       await using site = await Site.create(authority);

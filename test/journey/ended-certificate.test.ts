@@ -73,7 +73,7 @@ function noticesOf(stderr: string): Notice[] {
 
 for (const isolation of isolations)
   describe(`a gateway whose certificate ends (${isolation})`, () => {
-    it('stores on, over a restart, and sends and proves everything with the renewed one', async () => {
+    it('keeps storing, over a restart, and sends and signs everything with the renewed one', async () => {
       const authority = await createAuthority('Test CA');
       await using broker = await Mosquitto.start({ authority });
       await using site = await Site.create(authority);

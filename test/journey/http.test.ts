@@ -34,7 +34,7 @@ function untilListens(daemon: Daemon): Promise<number> {
 }
 
 describe('a daemon with http.listen', () => {
-  it('serves health, metrics, status and its page, and lets go of the port when it stops', async () => {
+  it('serves health, metrics, status and its page, and frees the port when it stops', async () => {
     const authority = await createAuthority('Test CA');
     await using broker = await Mosquitto.start({ authority });
     await using site = await Site.create(authority);
@@ -69,7 +69,7 @@ describe('a daemon with http.listen', () => {
     await assert.rejects(fetch(`${base}/healthz`));
   });
 
-  it('serves them at a Unix socket, says which, and takes it away when it stops', async () => {
+  it('serves them at a Unix socket, logs which, and removes it when it stops', async () => {
     const authority = await createAuthority('Test CA');
     await using site = await Site.create(authority);
     await site.issueGateway('north', 'acme');
@@ -89,7 +89,7 @@ describe('a daemon with http.listen', () => {
     assert.equal(existsSync(socketPath), false);
   });
 
-  it('ends with 74 and a clear word where it cannot listen, and leaves nothing of it open', async () => {
+  it('ends with 74 and a clear message if it cannot listen, and leaves nothing open', async () => {
     const authority = await createAuthority('Test CA');
     await using site = await Site.create(authority);
     await site.issueGateway('north', 'acme');

@@ -16,7 +16,7 @@ function modesBelow(folder: string): string[] {
   });
 }
 
-describe('what is written under a umask of 0', () => {
+describe('every file written under a umask of 0', () => {
   for (const isolation of isolations) {
     it(`is its owner's alone, on the box and at the backend: ${isolation}`, async (test) => {
       const umask = process.umask(0);

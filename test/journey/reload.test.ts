@@ -208,7 +208,7 @@ for (const isolation of isolations) {
       assert.equal((await auditOf(site, 'north', 'start')).length, 1);
     });
 
-    it('that gives a silo to another tenant takes nothing along of the one before', async () => {
+    it('that gives a silo to another tenant takes no data of the previous one along', async () => {
       const authority = await createAuthority('Test CA');
       await using broker = await Mosquitto.start({ authority });
       const { site, change } = await building(broker, isolation);
@@ -249,7 +249,7 @@ for (const isolation of isolations) {
 }
 
 describe('a reload', () => {
-  it('refuses a faulty file as a whole, and tells each tenant no more than that', async () => {
+  it('refuses a faulty file as a whole, and tells each tenant only that', async () => {
     const authority = await createAuthority('Test CA');
     await using broker = await Mosquitto.start({ authority });
     const { site, change } = await building(broker);

@@ -9,7 +9,7 @@ import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { Site, siloEntry } from '../support/site.ts';
 
 describe('a gateway whose state was set back', () => {
-  it('finds out by the checkpoint that the broker keeps, and gives no number twice', async () => {
+  it('is recognised by the checkpoint that the broker keeps, and uses no number twice', async () => {
     const authority = await createAuthority('Test CA');
     await using broker = await Mosquitto.start({ authority });
     await using site = await Site.create(authority);

@@ -17,7 +17,7 @@ const oldNode = '#!/bin/sh\necho Node 24 or newer is needed, this is 18.19.0; ex
 const demo = ['./scripts/demo', '--seconds', '1'];
 
 /** Each sentence names what is wrong and ends in what to do; npm's own words stay in a log. */
-describe('what a set-up says that can not work', () => {
+describe('fault messages of an installation', () => {
   let system: StockSystem;
   before(() => {
     system = new StockSystem();

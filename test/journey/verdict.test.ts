@@ -47,7 +47,7 @@ interface VerdictSite {
   base: string;
 }
 
-describe('all is well, or not: the same everywhere', { concurrency: true }, () => {
+describe('the verdict is the same on page, healthz, status and metrics', { concurrency: true }, () => {
   let authority: Authority;
   let broker: Mosquitto;
   /** It grants `unread` all and every other silo nothing, and has no subscriber. */
@@ -121,7 +121,7 @@ describe('all is well, or not: the same everywhere', { concurrency: true }, () =
     return await askAlike(site.config, base);
   }
 
-  it('good where every device gives values and every batch is accepted, and degraded as soon as one does not', async () => {
+  it('is good if every device gives values and every batch is accepted, and degraded as soon as one does not', async () => {
     await using site = await Site.create(authority);
     await using line = await TcpProxy.start(await startPlantProcess(site, 1));
     const model = await start(
@@ -140,7 +140,7 @@ ${plantDevice('unit', 1, 'calm', '500ms')}`,
     assert.deepEqual(json.findings[0]!.silos, ['calm']);
   });
 
-  it('degraded by an overloaded bus, a quota and a value that cannot be', async () => {
+  it('is degraded by an overloaded bus, a quota and an implausible value', async () => {
     await using site = await Site.create(authority);
     const model = await start(site, ['held'], async (plantPort) => {
       const slow = await TcpProxy.start(plantPort, 100);
@@ -165,7 +165,7 @@ ${device('wrong', 4, 'plant', 'held', register(1, ', max: 10'))}${three.join('')
     );
   });
 
-  it('failing if a broker refuses every batch, has no subscriber, or hangs up on them', async () => {
+  it('is failing if a broker refuses every batch, has no subscriber, or hangs up on them', async () => {
     await using site = await Site.create(authority);
     const silos = ['denied', 'unread', 'closing'];
     const model = await start(
@@ -191,7 +191,7 @@ ${silos.map((name, index) => plantDevice(name, 1 + index, name, '250ms')).join('
     }
   });
 
-  it('failing where the only device is dead, or gives nothing but an exception, and while a bus is lost', async () => {
+  it('is failing if the only device is dead, or gives only an exception, and while a bus is lost', async () => {
     await using site = await Site.create(authority);
     const model = await start(site, ['lonely'], async (plantPort) => {
       const mute = await TcpProxy.start(plantPort);

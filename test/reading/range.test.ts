@@ -35,7 +35,7 @@ describe('a range', () => {
     });
   }
 
-  it('compares every 64-bit integer as what it is worth', () => {
+  it('compares every 64-bit integer by value', () => {
     const wide = fc.bigInt({ min: -(1n << 63n), max: (1n << 64n) - 1n });
     fc.assert(
       fc.property(wide, wide, wide, (min, max, value) => {
@@ -46,7 +46,7 @@ describe('a range', () => {
 
   it('without ends is undefined', () => assert.equal(compileRange({}), undefined));
 
-  it('says what is outside of it, and how many more', () => {
+  it('describes the first value outside, and how many more there are', () => {
     const voltage = { name: 'voltage_l1', unit: 'V', min: 0, max: 1000 };
     assert.equal(
       describeOutliers([{ point: voltage, value: 171_797_795.8 }]),
@@ -63,7 +63,7 @@ describe('a range', () => {
   });
 });
 
-it('a value that stands in values and quality is one reading', () => {
+it('a value that is in values and quality is one reading', () => {
   const sample = { device: 'd', wallMs: 0, monotonicMs: 0, values: { a: 1, b: 2 } };
   assert.equal(readingsOf(sample), 2);
   assert.equal(readingsOf({ ...sample, quality: { b: 'implausible', c: 'timeout' } }), 3);

@@ -123,7 +123,7 @@ describe('numbers in registers', () => {
   });
 });
 
-describe('numbers that few devices have', () => {
+describe('rare number formats', () => {
   it('sign and magnitude, for each width', () => {
     const magnitude = { sign: 'magnitude' } as const;
     assert.equal(decode({ type: 'int16', ...magnitude }, [0x81, 0x23]), -291);

@@ -75,7 +75,7 @@ describe('simulated broker with topics per certificate', () => {
     ['a name that merely begins like its own', 't/acme/acme_gw-00011/telemetry'],
     ['a topic outside the tree', 'telemetry'],
   ] as const) {
-    it(`cuts off who publishes to ${what}`, async () => {
+    it(`disconnects a client that publishes to ${what}`, async () => {
       const reader = await connected(backend);
       await reader.subscribeAsync('#', { qos: 1 });
       const heard: string[] = [];

@@ -50,7 +50,7 @@ describe('simulated Modbus TCP device', () => {
     assert.equal(answer, '00010000000309840b');
   });
 
-  it('answers pipelined requests in their order, however the bytes are cut', async () => {
+  it('answers pipelined requests in their order, for any pieces', async () => {
     const requests = '0007 0000 0006 01 04 0002 0002 0008 0000 0006 02 04 0002 0002'.replaceAll(' ', '');
     const answers = `0007000000070104044366800000080000000702040 4c1920000`.replaceAll(' ', '');
     for (const cut of [2, 10, 14, 24, 26, 46]) {
@@ -96,7 +96,7 @@ describe('simulated Modbus RTU device', () => {
     }
   });
 
-  it('is silent for units that are unplugged or not there, and comes back', async () => {
+  it('is silent for units that are unplugged or absent, and comes back', async () => {
     const asks = (unitId: string): Promise<unknown> =>
       mbpoll([...readFloat, '-o', '0.3', '-a', unitId, ...line()]);
     await assert.rejects(asks('3'));
@@ -163,7 +163,7 @@ describe('pseudo-terminal pair', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('says what is wrong where it cannot be made', async () => {
+  it('reports why it cannot be made', async () => {
     const descriptors = readdirSync('/proc/self/fd').length;
     await assert.rejects(openPtyPair('/no/such/folder', 'line'), { code: 'PortUnavailable', hint: /folder/ });
     assert.equal(readdirSync('/proc/self/fd').length, descriptors);

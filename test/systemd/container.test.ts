@@ -47,7 +47,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.ok((await installation.exposure('merestone.service')) <= exposureMax);
     });
 
-    it('takes up a changed configuration by systemctl reload', async () => {
+    it('applies a changed configuration by systemctl reload', async () => {
       const pid = await container.property('merestone', 'MainPID');
       await configure('boiler', 'chiller');
       await container.expect('systemctl', 'reload', 'merestone');
@@ -55,14 +55,14 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.equal(await container.property('merestone', 'MainPID'), pid);
     });
 
-    it('is started again after kill -9, and goes on without a hole in seq', async () => {
+    it('is restarted after kill -9, and continues without a gap in seq', async () => {
       await container.expect('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', 'merestone');
       await eventually('a restart', async () => (await container.property('merestone', 'NRestarts')) === '1');
       await installation.readings('acme', 'boiler');
       assert.deepEqual(await installation.seqHoles('acme'), []);
     });
 
-    it('leaves a faulty configuration to a person, at once and with the reason', async () => {
+    it('stops at once at a faulty configuration, with the reason', async () => {
       await container.expect('systemctl', 'stop', 'merestone');
       await installation.configure('silos: none\n');
       assert.notEqual((await container.run('systemctl', 'start', 'merestone')).exitCode, 0);
@@ -83,7 +83,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.doesNotMatch(await installation.journal('merestone'), /Debugger/);
     });
 
-    it('takes nothing out of the manager’s environment that would open it', async () => {
+    it('ignores variables of the manager’s environment that would open it', async () => {
       await container.expect('systemctl', 'set-environment', 'NODE_OPTIONS=--inspect', 'LD_PRELOAD=/no.so');
       await container.expect('systemctl', 'restart', 'merestone');
       await container.expect('systemctl', 'unset-environment', 'NODE_OPTIONS', 'LD_PRELOAD');
@@ -148,7 +148,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.equal(left, 'merestone-kek', 'nothing half made');
     });
 
-    it('opens at the next start what the file opened before, which then may go', async () => {
+    it('opens at the next start what the file opened before, which then may be deleted', async () => {
       await container.expect('systemctl', 'start', 'merestone');
       await installation.readings('acme', 'boiler');
       assert.equal((await installation.silo('north')).spool?.key, 'credential');
@@ -160,7 +160,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.notEqual((await container.run('test', '-e', `${state}/keys`)).exitCode, 0, 'no key on the disk');
     });
 
-    it('is renewed, and opens what the one before has sealed', async () => {
+    it('is renewed, and opens what the previous one has sealed', async () => {
       const first = await container.expect('cat', '/etc/credstore.encrypted/merestone-kek');
       for (let time = 0; time < 2; time += 1) {
         await container.expect(sealKey, 'merestone', '--renew');
@@ -186,7 +186,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.doesNotMatch(check.stderr, /key to the spool/);
     });
 
-    it('leaves nothing in a copy of the whole state folder that opens, and no name', async () => {
+    it('leaves nothing readable in a copy of the whole state folder, and no name', async () => {
       await container.expect('systemctl', 'stop', 'merestone');
       await container.expect('cp', '-r', `${state}/.`, '/root/copy');
       const names = await container.run('grep', '-raE', 'boiler|chiller|PRIVATE', '/root/copy');
@@ -279,10 +279,10 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       assert.equal(await readableKeys('merestone.service'), '');
     });
 
-    it('lets a silo at nothing of another one, nor of the gateway', async () => {
+    it('gives a silo no access to another one, nor to the gateway', async () => {
       const south = await container.property(unitOf('south'), 'MainPID');
       const own = '/run/credentials/merestone-silo@north.service/identity_north.key';
-      const servers = [
+      const paths = [
         '/etc/merestone/merestone.yaml',
         '/etc/merestone/silos/south/south.key',
         '/run/credentials/merestone-silo@south.service/identity_south.key',
@@ -298,17 +298,17 @@ describe('in a booted Debian', { skip: whyNot }, () => {
         `/proc/${south}/cwd/.`,
       ];
       assert.equal((await container.within(unitOf('north'), `cat ${own}`)).exitCode, 0);
-      for (const server of servers) {
-        // It is there, for root: what follows is no slip of the pen.
-        await container.expect('test', '-e', server);
-        const read = `test -d ${server} && ls ${server} || { test -S ${server} && echo; } || cat ${server}`;
+      for (const path of paths) {
+        // It is there, for root: what follows is no typing error.
+        await container.expect('test', '-e', path);
+        const read = `test -d ${path} && ls ${path} || { test -S ${path} && echo; } || cat ${path}`;
         const { exitCode, stdout } = await container.within(unitOf('north'), read);
-        assert.deepEqual([exitCode === 0, stdout], [false, ''], server);
+        assert.deepEqual([exitCode === 0, stdout], [false, ''], path);
       }
       assert.notEqual((await container.within(unitOf('north'), `kill -0 ${south}`)).exitCode, 0);
     });
 
-    it('answers the gateway alone, even one who is out of the sandbox', async () => {
+    it('answers only the gateway, and no process outside of the sandbox', async () => {
       const connect = (socket: string): string =>
         `${node} -e 'require("net").connect("${socket}").on("error", (e) => console.log(e.code)).on("data", (bytes) => process.stdout.write(bytes))'`;
       const user = String(await container.userOf(unitOf('north')));
@@ -326,7 +326,7 @@ describe('in a booted Debian', { skip: whyNot }, () => {
       await installation.readings(tenants.south, 'meter');
     });
 
-    it('starts a killed silo again, and its neighbour does not notice', async () => {
+    it('restarts a killed silo, and its neighbour is not disturbed', async () => {
       const before = await container.property(unitOf('south'), 'MainPID');
       await container.expect('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', unitOf('north'));
       await eventually(

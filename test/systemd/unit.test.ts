@@ -11,8 +11,8 @@ const skip = analyze('--version').error === undefined ? false : 'systemd-analyze
 /** What `systemd-analyze security` may find; 10 is no sandbox at all. */
 const exposureMax = 2;
 
-describe('the shares of CPU and disk', () => {
-  it('put the gateway, which keeps the time of the bus, before the silos', () => {
+describe('the weights of CPU and disk', () => {
+  it('favour the gateway, which keeps the bus timing, over the silos', () => {
     const weightOf = (name: string, key: string): number =>
       Number(
         new RegExp(`^${key}=(\\d+)$`, 'm').exec(readFileSync(path.join(root, 'systemd', name), 'utf8'))?.[1],
@@ -51,7 +51,7 @@ for (const name of ['merestone.service', 'merestone-silo@.service']) {
       assert.ok(exposure <= exposureMax, stdout.split('\n').at(-2));
     });
 
-    it('lets its process see who is at the other end of a socket', () => {
+    it('lets its process see the user at the other end of a socket', () => {
       const text = readFileSync(unit, 'utf8');
       assert.doesNotMatch(text, /^(PrivateUsers|DynamicUser=no)/m);
     });

@@ -84,8 +84,8 @@ describe('a gateway that waits 0.8 s before it answers for a unit that is away',
   });
 });
 
-describe('the log of a device that wavers', () => {
-  it('has a few lines a minute at most, and the last one is true', async () => {
+describe('the log of a device that alternates between good and failing', () => {
+  it('has at most a few lines a minute, and the last one is right', async () => {
     const away = { value: false };
     const { clock, log, fieldbus, device } = simulateEndpoint(
       tcpBus(502),

@@ -26,7 +26,7 @@ const read = (functionCode: 1 | 2 | 3 | 4, address: number, quantity: number): R
 });
 
 describe('requests', () => {
-  it('are laid out as the specification has them', () => {
+  it('have the layout of the specification', () => {
     // §6.3's example, and a frame with a CRC that was checked by hand.
     assert.deepEqual([...encodeRequest(read(3, 0x006b, 3))], [0x03, 0x00, 0x6b, 0x00, 0x03]);
     assert.equal(Buffer.from(encodeRtu(1, read(4, 0, 80))).toString('hex'), '010400000050f036');
@@ -38,7 +38,7 @@ describe('requests', () => {
     assert.deepEqual([...encodeRequest({ functionCode: 43, readCode: 1, objectId: 0 })], [0x2b, 0x0e, 1, 0]);
   });
 
-  it('have the CRC that the bit-by-bit definition gives', () => {
+  it('have the CRC of the bit-by-bit definition', () => {
     const random = randomFrom(1);
     for (let run = 0; run < 1000; run += 1) {
       const bytes = Uint8Array.from({ length: run % 256 }, () => random() * 256);
@@ -59,7 +59,7 @@ describe('an RTU answer', () => {
     return [...found.answer.data];
   };
 
-  it('is taken where unit, function, length and CRC are right', () => {
+  it('is taken if unit, function, length and CRC are right', () => {
     assert.deepEqual(dataIn(answer), data);
     const exception = find(rtuFrame(1, 0x83, 2));
     assert.deepEqual(exception.kind === 'answer' && exception.answer, {
@@ -87,12 +87,12 @@ describe('an RTU answer', () => {
     assert.deepEqual(dataIn(rtuFrame(1, 3, 6, 1, 2, 3, 4, 5, 6), answer), data);
   });
 
-  it('is never the echo itself, where that would pass for one', () => {
+  it('is never the echo itself, even if that looks like an answer', () => {
     const bits = question(1, read(1, 0x0300, 17));
     assert.equal(findAnswer(bits.adu, bits).kind, 'incomplete');
   });
 
-  it('that does not come, or not as it should, has a name', () => {
+  it('that is missing or damaged is named as a fault', () => {
     const name = (...parts: Uint8Array[]): string => nameFault(Buffer.concat(parts), asked);
     assert.equal(name(), 'timeout');
     assert.equal(name(asked.adu), 'timeout');
@@ -156,7 +156,7 @@ describe('an RTU answer', () => {
 });
 
 describe('a Modbus TCP answer', () => {
-  it('is cut out of the stream wherever its pieces end', () => {
+  it('is cut out of the stream for any pieces', () => {
     const stream = Buffer.concat([mbapFrame(1, 7, 3, 2, 0xaa, 0xbb), mbapFrame(2, 8, 0x84, 2)]);
     for (let length = 0; length < 11; length += 1) {
       assert.equal(takeMbapFrame(stream.subarray(0, length), 0).kind, 'incomplete');

@@ -135,7 +135,7 @@ describe('a gateway that serves one request at a time', () => {
     await fieldbus.stop();
   });
 
-  it('by RTU frames over TCP: one dead unit costs its neighbours little, and no value goes astray', async () => {
+  it('by RTU frames over TCP: one dead unit costs its neighbours little, and no value is assigned to another request', async () => {
     const { pipeline: _, ...endpoint } = tcpBus(502);
     const bus: BusOptions = { ...endpoint, pipeline: 1, kind: 'modbus-rtu-over-tcp' };
     const asRtu =
@@ -162,7 +162,7 @@ describe('a gateway that serves one request at a time', () => {
 
 describe('a device that is slower than its timeout', () => {
   for (const slowMs of [1200, 2500, 3900]) {
-    it(`by answers after ${slowMs} ms is read all the same, at its own pace`, async () => {
+    it(`by answers after ${slowMs} ms is still read, at its own pace`, async () => {
       const { clock, whole, fieldbus, device } = simulateEndpoint(tcpBus(502), units(1), (clock) =>
         oneQueue(clock, (request) => ({ busyMs: slowMs, answer: answerTo(request) })),
       );
@@ -175,7 +175,7 @@ describe('a device that is slower than its timeout', () => {
 });
 
 describe('the queue of a gateway', () => {
-  it('is learned from the first answer that was held back, and forgotten by one that was not', () => {
+  it('is learned from the first delayed answer, and forgotten after one without delay', () => {
     const queue = new GatewayQueue();
     queue.sent(1, 9, 0);
     assert.equal(queue.turnAtMs(1), 0);
@@ -197,7 +197,7 @@ describe('the queue of a gateway', () => {
     assert.equal(queue.holdMs, 1500);
   });
 
-  it('holds nothing back for longer than ten seconds', () => {
+  it('delays nothing for longer than ten seconds', () => {
     const queue = new GatewayQueue();
     for (let id = 1; id <= 6; id += 1) queue.sent(id, 9, id);
     queue.sent(7, 1, 7);

@@ -233,9 +233,9 @@ describe(`${cells.length} values of every type, order and function code`, () => 
   }
 });
 
-describe('mbpoll agrees', () => {
+describe('mbpoll as a reference', () => {
   for (const name of ['our simulator by TCP', 'pymodbus by TCP', 'libmodbus by TCP'] as const) {
-    it(`on what it can read of ${name}`, async () => {
+    it(`reads the same of ${name}`, async () => {
       await using server = await servers[name]();
       const { bus } = server;
       assert.ok('host' in bus);
@@ -277,14 +277,14 @@ describe('mbpoll agrees', () => {
   }
 });
 
-describe('modbus-serial agrees', () => {
+describe('modbus-serial as a reference', () => {
   for (const name of [
     'our simulator by TCP',
     'pymodbus by TCP',
     'libmodbus by TCP',
     'our simulator by RTU',
   ] as const) {
-    it(`on every register and bit of ${name}`, async () => {
+    it(`reads the same of every register and bit of ${name}`, async () => {
       await using server = await servers[name]();
       const { bus } = server;
       const oracle = new ModbusRTU();

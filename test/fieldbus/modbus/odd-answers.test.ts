@@ -136,7 +136,7 @@ describe('a refusal in the name of another unit', () => {
 });
 
 describe('an answer of another length', () => {
-  it('with four bytes a register is said so, in registers', async () => {
+  it('with four bytes a register is reported in registers', async () => {
     const { clock, device, of, fieldbus } = start((request) => {
       const [functionCode, count, ...data] = registersFor(request);
       const doubled = data.flatMap((byte, index) => (index % 2 === 0 ? [0, 0, byte] : [byte]));
@@ -169,7 +169,7 @@ describe('an answer of another length', () => {
     });
   }
 
-  it('cut even for a single register is said so, and the others come', async () => {
+  it('cut even for a single register is reported, and the others are read', async () => {
     const points = [
       registerPoint('good', { table: 'holding', address: 0, type: 'uint16' }),
       registerPoint('wide', { table: 'holding', address: 200, type: 'float64' }),

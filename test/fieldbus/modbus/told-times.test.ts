@@ -4,8 +4,8 @@ import { AnswerTimes } from '../../../src/fieldbus/modbus/answer-times.ts';
 import { GatewayQueue } from '../../../src/fieldbus/modbus/gateway-queue.ts';
 import { withFactor } from '../../../src/fieldbus/modbus/point-reader.ts';
 
-describe('what a device shows or says by numbers', () => {
-  it('of how late it answers is waited for up to 5 s, be it however late', () => {
+describe('numbers from a device are bounded', () => {
+  it('for how late it answers extend a wait to at most 5 s', () => {
     const times = new AnswerTimes();
     for (const lateMs of [1000, 4000, 4999, 5000]) {
       assert.equal(times.late(1, lateMs), true);
@@ -15,7 +15,7 @@ describe('what a device shows or says by numbers', () => {
     assert.ok(times.waitMs(1, 500) <= 5000);
   });
 
-  it('of how long it holds its queue keeps others for up to 10 s, be it however long', () => {
+  it('for how long it blocks its queue delay others by at most 10 s', () => {
     for (const waitMs of [20_000, 999_000, 1e12]) {
       const queue = new GatewayQueue();
       queue.sent(1, 1, 0);
@@ -29,7 +29,7 @@ describe('what a device shows or says by numbers', () => {
     }
   });
 
-  it('of a power of ten is one from -10 to 10 (SunSpec’s sunssf), and beyond there is no value', () => {
+  it('for a power of ten are from -10 to 10 (SunSpec’s sunssf), and give no value beyond', () => {
     assert.equal(withFactor(5, 10), 5e10);
     assert.equal(withFactor(5, -10), 5e-10);
     for (const factor of [11, -11, 300, 32_767, -32_768, 0.5, NaN, Infinity]) {

@@ -177,7 +177,7 @@ describe('a USB adapter', () => {
   const sys = join(folder, 'sys');
   const dev = join(folder, 'dev');
 
-  it('is known by its serial number, else by the socket that it sits in', () => {
+  it('is known by its serial number, else by its USB port', () => {
     fakeSysfs(sys, [
       { tty: 'ttyUSB0', socket: '1-1', serial: 'A1' },
       { tty: 'ttyUSB1', socket: '1-2', serial: 'A2' },
@@ -199,7 +199,7 @@ describe('a USB adapter', () => {
     assert.equal(identifyAdapter('ttyS0', sys), null);
   });
 
-  it('is looked for under every name, and no other that took its name is used for it', () => {
+  it('is searched under every name, and not replaced by another that took its name', () => {
     mkdirSync(dev);
     const plug = (tty: string): void => writeFileSync(join(dev, tty), '');
     const locator = new AdapterLocator(join(dev, 'ttyUSB0'), { sys, dev });
@@ -369,7 +369,7 @@ describe('an adapter pulled out and put back', () => {
 describe('a TCP endpoint', () => {
   const device = modbusDevice('pump', { bus: 'plant', unitId: 1, points, responseTimeoutMs: 200 });
 
-  it('that goes away leaves its points offline, and is found again', async () => {
+  it('that is lost leaves its points offline, and is connected again', async () => {
     const server = await startModbusTcpDevice(units);
     const { port } = server;
     await using running = runFieldbus([tcpBus(port)], [device]);
@@ -407,7 +407,7 @@ describe('a TCP endpoint', () => {
     server.close();
   });
 
-  it('whose connection idles is left, and come back to when a point is due', async () => {
+  it('whose connection idles is closed, and connected again when a point is due', async () => {
     const server = await startModbusTcpDevice(units);
     const rare = { ...device, points: points.map((point) => ({ ...point, everyMs: 400 })) };
     await using running = runFieldbus([tcpBus(server.port, { idleCloseMs: 100 })], [rare]);

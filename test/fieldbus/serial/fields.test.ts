@@ -95,7 +95,7 @@ describe('fields of text', () => {
     });
   }
 
-  it('says nothing of a group that took no part, or of a pattern that is not there', () => {
+  it('has no value for a group without a match, or a pattern that does not match', () => {
     assert.equal(readText('b', { from: group }, '(?<x>a)|b'), 'absent');
     assert.equal(readText('C,21.5,C', { from: { by: 'pattern', pattern: ',H,(\\d+)' } }), 'absent');
     assert.equal(readText('C,21.5,C', { from: { by: 'pattern', pattern: 'C,([\\d.]+),C' } }), 21.5);

@@ -157,7 +157,7 @@ describe('a sensor that sends anything', () => {
     });
   }
 
-  it('bears noise without end, and holds none of it', () => {
+  it('survives endless noise, and keeps none of it', () => {
     const random = randomFrom(1);
     for (const name of Object.keys(checks)) {
       const ear = new Ear(name);

@@ -32,7 +32,7 @@ function listen(own: SerialDeviceOptions['identify'] = identify) {
 
 const both = { t: 'implausible', h: 'implausible' };
 
-describe('a sensor that sends by itself', () => {
+describe('a free-running sensor', () => {
   it('is confirmed by its first frame', () => {
     const { reader, samples, hear, identity } = listen();
     assert.deepEqual(identity(), { state: 'unchecked', reason: null });
@@ -43,7 +43,7 @@ describe('a sensor that sends by itself', () => {
     reader.stop();
   });
 
-  it('of another kind has no value that passes for good, counted and told once', () => {
+  it('of another kind has no good value, counted and reported once', () => {
     const { reader, samples, identities, hear, identity } = listen();
     hear('V2 70.7 40');
     hear('V2 70.8 40');
@@ -106,7 +106,7 @@ describe('a sensor that sends by itself', () => {
     reader.stop();
   });
 
-  it('is believed where its frames are not to be looked at, or say nothing', () => {
+  it('gives good values if the check is disabled, or its frames show nothing', () => {
     for (const [own, state] of [
       ['off', 'off'],
       [{ pattern: '^X', others: [] }, 'unchecked'],
@@ -120,8 +120,8 @@ describe('a sensor that sends by itself', () => {
   });
 });
 
-describe('a sensor that is asked', () => {
-  it('of another kind has no value that passes for good', async () => {
+describe('a polled sensor', () => {
+  it('of another kind has no good value', async () => {
     const rig = createRig(thermometer('?'));
     const answers = ['V2 70.7 40\r\n', 'V2 70.8 40\r\n', 'V1 21.5 40\r\n'];
     rig.answerWith(() => answers.shift());

@@ -19,7 +19,7 @@ const weather = {
   ],
 };
 
-describe('a sensor that sends by itself', () => {
+describe('a free-running sensor', () => {
   it('becomes samples, stamped with their arrival', () => {
     const { clock, reader, samples, say } = createRig(sensor(scale));
     reader.opened();
@@ -53,7 +53,7 @@ describe('a sensor that sends by itself', () => {
     );
   });
 
-  it('is thinned to one sample an interval, the latest value each', () => {
+  it('is reduced to one sample an interval, the latest value each', () => {
     const { clock, reader, samples, say } = createRig(sensor(scale, 1000));
     reader.opened();
     clock.advance(500);
@@ -120,7 +120,7 @@ describe('a sensor that sends by itself', () => {
     });
   }
 
-  it('says which values the sensor itself calls invalid', () => {
+  it('marks values that the sensor itself calls invalid', () => {
     const { clock, reader, samples, say } = createRig(sensor(weather, 1000));
     reader.opened();
     clock.advance(500);
@@ -130,7 +130,7 @@ describe('a sensor that sends by itself', () => {
     assert.equal(reader.status().state, 'partial');
   });
 
-  it('is stale after twice its interval of silence, and says so ever more rarely', () => {
+  it('is stale after twice its interval of silence, and reported ever more rarely', () => {
     const { clock, reader, samples, say } = createRig(sensor(weather, 1000));
     reader.opened();
     clock.advance(900);
@@ -148,7 +148,7 @@ describe('a sensor that sends by itself', () => {
     assert.equal(reader.status().state, 'good');
   });
 
-  it('owes every point as long as nothing at all has come', () => {
+  it('owes every point until the first frame', () => {
     const { clock, reader, samples } = createRig(sensor(weather, 1000));
     reader.opened();
     clock.advance(2500);

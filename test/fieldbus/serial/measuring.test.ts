@@ -8,7 +8,7 @@ const minutes = 60_000;
 
 describe('a sensor that announces a longer measurement than is allowed', () => {
   for (const seconds of [61, 120, 999]) {
-    it(`of ${seconds} s does not keep its neighbour from one reading, and is told so`, async () => {
+    it(`of ${seconds} s does not delay its neighbour by one reading, and is reported`, async () => {
       const { clock, line, valuesOf, widestGapMs, status, end } = simulateSdi12(
         { seconds, takesSeconds: Infinity, values: '+9.9' },
         [sdi12('0', 1000), neighbour(1000)],
@@ -30,7 +30,7 @@ describe('a sensor that announces a longer measurement than is allowed', () => {
     });
   }
 
-  it('is waited for where its device allows it', async () => {
+  it('is waited for if its device allows it', async () => {
     const { clock, valuesOf, end } = simulateSdi12({ seconds: 120, takesSeconds: 119, values: '+9.9' }, [
       sdi12('0', 1000, { measureMaxMs: 120_000 }),
     ]);
@@ -87,7 +87,7 @@ describe('while a sensor measures', () => {
     await end();
   });
 
-  it('and a break ends that, it has the line to itself the next times, and its neighbour as long after it', async () => {
+  it('and a break ends that, it has exclusive use of the line next time, and its neighbour for as long afterwards', async () => {
     const { clock, valuesOf, widestGapMs, status, end } = simulateSdi12(
       { seconds: 30, takesSeconds: 30, values: '+9.9' },
       [sdi12('0', minutes), neighbour(5000)],
@@ -101,7 +101,7 @@ describe('while a sensor measures', () => {
     await end();
   });
 
-  it('for as long as is allowed and for nothing, its neighbour has at least half of the line', async () => {
+  it('for the allowed time without a value, its neighbour has at least half of the line', async () => {
     const { clock, valuesOf, widestGapMs, end } = simulateSdi12(
       { seconds: 60, takesSeconds: Infinity, values: '+9.9' },
       [sdi12('0', 1000), neighbour(1000)],
@@ -112,7 +112,7 @@ describe('while a sensor measures', () => {
     await end();
   });
 
-  it('it is said, and its time is booked as it passes', async () => {
+  it('its state is shown, and its time is charged as it passes', async () => {
     const { clock, fieldbus, status, told, end } = simulateSdi12(
       { seconds: 50, takesSeconds: 50, values: '+9.9' },
       [sdi12('0', minutes), neighbour(5000)],
@@ -135,7 +135,7 @@ describe('while a sensor measures', () => {
     await end();
   });
 
-  it('beside another that does, no moment is booked twice', async () => {
+  it('beside another that does, no moment is charged twice', async () => {
     const slow = { seconds: 50, takesSeconds: 50, values: '+9.9' };
     const { clock, fieldbus, line, end } = simulateSdi12(slow, [
       sdi12('0', minutes, { measure: 'C' }),

@@ -14,14 +14,14 @@ const of = (source: Omit<Parameters<typeof compileOccurrence>[0], 'by'>) => {
   };
 };
 
-describe('a value that stands several times in a frame', () => {
-  it('is the first one where nothing else is asked', () => {
+describe('a value with several occurrences in a frame', () => {
+  it('is the first one by default', () => {
     assert.equal(of({ pattern: 'a=(\\d)' })('a=1 a=2'), '1');
     assert.equal(of({ pattern: 'a=(\\d)' })('b=1'), undefined);
     assert.equal(of({ pattern: '(?<unit>a)=(?<value>\\d)' })('a=1'), '1');
   });
 
-  it('is the one beside which something stands, or does not', () => {
+  it('is the one whose context matches `where` and not `unless`', () => {
     const which = { pattern: '^(?<name>\\w+)=(?<value>\\d)' };
     assert.equal(of({ ...which, where: '^{name} is on$' })('x=1\ny=2\ny is on'), '2');
     assert.equal(of({ ...which, unless: '^{name} is off$' })('x=1\ny=2\nx is off'), '2');
@@ -98,7 +98,7 @@ describe('what a protocol says of such values', () => {
       /no group 's'/,
     ],
   ] as const) {
-    it(`is refused where it makes no sense: ${title}`, () => assert.match(faultsOf(message).join(), fault));
+    it(`is refused if contradictory: ${title}`, () => assert.match(faultsOf(message).join(), fault));
   }
 
   it('is bounded in what it may cost', () => {
@@ -113,8 +113,8 @@ describe('what a protocol says of such values', () => {
   });
 });
 
-describe('values of which each holds the next', () => {
-  it('contradict each other where one does not', () => {
+describe('values that each include the next one', () => {
+  it('contradict each other if one does not', () => {
     const protocol = protocolSchema.parse({
       messages: [
         {

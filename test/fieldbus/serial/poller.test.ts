@@ -39,7 +39,7 @@ function dataBlock(content: string): string {
   return `\x02${content}\x03${Buffer.from(check).toString('latin1')}`;
 }
 
-describe('a sensor that is asked', () => {
+describe('a polled sensor', () => {
   it('is asked once an interval, and its answer becomes a sample', async () => {
     const { clock, reader, samples, sent, answerWith } = createRig(sensor(scale, 1000));
     answerWith(() => 'S S     100.25 g\r\n');
@@ -54,7 +54,7 @@ describe('a sensor that is asked', () => {
     assert.equal(samples[1]!.monotonicMs - samples[0]!.monotonicMs, 1000);
   });
 
-  it('is late, and asks for more than there is, where its dialogue takes longer than its interval', async () => {
+  it('is late, with a load above 1, if its dialogue takes longer than its interval', async () => {
     const { clock, reader, samples, answerWith } = createRig(sensor(scale, 1000, 5000));
     answerWith(() => 'S S     100.25 g\r\n', 2500);
     reader.opened();
@@ -147,7 +147,7 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(rates, [9600, 300]);
   });
 
-  it('bears a long telegram, as silence counts and not its length', async () => {
+  it('reads a long telegram, because only silence times out', async () => {
     const { clock, reader, samples, sent, say } = createRig(sensor(iec, 60_000, 2000));
     reader.opened();
     await clock.advanceAsync(10);
@@ -163,7 +163,7 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(samples[0]?.values, { energy: 12345.678 });
   });
 
-  it('does not bear a sensor that babbles', async () => {
+  it('ends the dialogue with a sensor that never stops sending', async () => {
     const { clock, reader, samples, say } = createRig(
       sensor({ ...scale, framing: { by: 'line', bytesMax: 16 } }, 1000),
     );
@@ -204,7 +204,7 @@ describe('a sensor that is asked', () => {
     assert.deepEqual(samples[1]?.values, { level: 3.14 });
   });
 
-  it('takes what comes behind an answer for the step that only listens', async () => {
+  it('takes bytes after an answer for a step that only listens', async () => {
     const eager = {
       request: [
         { send: '0M!', expect: '^0(?<seconds>\\d{3})\\d$' },
@@ -235,7 +235,7 @@ describe('a sensor that is asked', () => {
     assert.equal(reader.status().state, 'good');
   });
 
-  it('is offline at once when the port goes, and asked again when it is back', async () => {
+  it('is offline at once when the port is lost, and asked again when it is back', async () => {
     const { clock, reader, samples, answerWith } = createRig(sensor(scale, 1000));
     reader.opened();
     await clock.advanceAsync(100);

@@ -40,7 +40,7 @@ async function askedOf(name: string, answer: string): Promise<{ reason: string |
   return { reason, failures };
 }
 
-describe('a sensor that is asked and answers otherwise', () => {
+describe('a polled sensor with unexpected answers', () => {
   for (const [answer, shown] of [
     ['S S 12.345 lb\r\n', 'S S 12.345 lb'],
     ['S S     12.3 oz\r\n', 'S S     12.3 oz'],
@@ -76,7 +76,7 @@ describe('a sensor that is asked and answers otherwise', () => {
     }
   });
 
-  it('says nothing of an adapter that brings the request back', async () => {
+  it('does not report the echo of an adapter', async () => {
     const { reason } = await askedOf('mt-sics', 'SI\r\n');
     assert.equal(reason, 'no answer in time');
   });
@@ -100,7 +100,7 @@ describe('a sensor that is asked and answers otherwise', () => {
     );
   });
 
-  it('is good again, and says so, once it answers as it should', async () => {
+  it('is good again, and shows it, once it answers correctly', async () => {
     const rig = profileRig('mt-sics');
     rig.answerWith(() => 'S S 12.345 lb\r\n');
     rig.reader.opened();
@@ -159,7 +159,7 @@ describe('an IEC 62056-21 meter that is not of mode C', () => {
   });
 });
 
-describe('a sensor that sends by itself and otherwise', () => {
+describe('a free-running sensor with unexpected frames', () => {
   const bare = (content: string): string => `$${content}\r\n`;
 
   async function heard(name: string, telegram: string, settings = {}) {
@@ -172,7 +172,7 @@ describe('a sensor that sends by itself and otherwise', () => {
     return { ...rig.reader.status(), values: rig.samples.at(-1)?.values };
   }
 
-  it('is told to have no check sum, which is not a wrong one', async () => {
+  it('is reported without a check sum, not with a wrong one', async () => {
     const { state, reason } = await heard('nmea-0183', bare('WIMWV,214.8,R,4.5,M,A'));
     assert.equal(state, 'failing');
     assert.match(
@@ -183,7 +183,7 @@ describe('a sensor that sends by itself and otherwise', () => {
     assert.match(wrong.reason ?? '', /with a wrong check sum/);
   });
 
-  it('is read without a check sum where that is set, and a wrong one still counts', async () => {
+  it('is read without a check sum if so configured, and a wrong one still counts', async () => {
     const settings = { settings: { checksum: 'nmea-0183-optional' } };
     for (const telegram of [bare('WIMWV,214.8,R,4.5,M,A'), sentence('WIMWV,214.8,R,4.5,M,A')]) {
       const { values, state } = await heard('nmea-0183', telegram, settings);
@@ -227,14 +227,14 @@ describe('a sensor that sends by itself and otherwise', () => {
     }
   });
 
-  it('is told to bring no frame where its header is another (SDS198)', async () => {
+  it('is reported without a frame if its header differs (SDS198)', async () => {
     const other = '\xaa\xcf\x05\x00\x0a\x00\x01\x02\x12\xab';
     const { state, reason } = await heard('sds011', other);
     assert.equal(state, 'failing');
     assert.match(reason ?? '', /^it sends aa cf 05 .*: that is an SDS198/);
   });
 
-  it('is told what comes at another baud rate', async () => {
+  it('shows the bytes that come at another baud rate', async () => {
     const { state, reason } = await heard('sds011', '\x00\xf8\x80\x00\xe6\x1e\x98');
     assert.equal(state, 'failing');
     assert.equal(
@@ -243,7 +243,7 @@ describe('a sensor that sends by itself and otherwise', () => {
     );
   });
 
-  it('is told what the line brings where others are on it', async () => {
+  it('shows the bytes of the line if others are on it', async () => {
     const rig = createRig(sensor({ messages: [{ pattern: '^A(?<x>\\d)', fields: [{ name: 'x' }] }] }), {
       isAlone: () => false,
     });
@@ -301,7 +301,7 @@ describe('a frame of another model with the same length', () => {
     assert.deepEqual({ values, quality }, { values: {}, quality: { count_10: 'invalid' } });
   });
 
-  it('is no cause for doubt where the counts fall, or are the same', async () => {
+  it('is plausible if the counts fall, or are equal', async () => {
     for (const words of [
       [2310, 655, 118, 9, 2, 1],
       [5, 5, 5, 5, 5, 5],

@@ -80,7 +80,7 @@ const device = fc.record({
 });
 
 describe('a silo with a share of the bus', () => {
-  it('has no more in any stretch of time than its share, one swing and one request', () => {
+  it('uses in any period at most its share, one burst and one request', () => {
     fc.assert(
       fc.property(
         fc.array(device, { minLength: 1, maxLength: 8 }),
@@ -105,7 +105,7 @@ describe('a silo with a share of the bus', () => {
     );
   });
 
-  it('that asks without end gets that share, and its neighbour all the rest', () => {
+  it('that always asks gets that share, and its neighbour the rest', () => {
     const flood = { dead: false, requests: 1, costMs: 50, pauseMs: 0 };
     for (const share of [0.05, 0.2, 0.5]) {
       const devices = [
@@ -144,12 +144,12 @@ describe('a silo with a share of the bus', () => {
     );
   });
 
-  it('of the whole bus is not held, however long its requests take', () => {
+  it('of the whole bus is never delayed, for requests of any length', () => {
     const devices = [{ silo: 'south', dead: false, requests: 1, costMs: 30_000, pauseMs: 0 }];
     assert.equal(run(devices, new Map([['south', 1]]), 300_000).length, 10);
   });
 
-  it('ends a poll that has begun, but not without end', () => {
+  it('finishes a poll that has begun, within a bound', () => {
     const share = 0.1;
     let ledger = openLedger(['south'], new Map([['south', share]]), now);
     ledger = charge(ledger, { silo: 'south', dead: false, costMs: 600 }, deadShareMax, now);
@@ -163,7 +163,7 @@ describe('a silo with a share of the bus', () => {
     assert.equal(asks(true), false);
   });
 
-  it('loses no more than half of it to its dead devices', () => {
+  it('loses at most half of it to its dead devices', () => {
     const flood = { silo: 'south', requests: 1, pauseMs: 0 };
     const dead = Array.from({ length: 5 }, () => ({ ...flood, dead: true, costMs: 700 }));
     const asked = run([...dead, { ...flood, dead: false, costMs: 50 }], new Map([['south', 0.2]]), 600_000);
@@ -186,8 +186,8 @@ describe('a silo with a share of the bus', () => {
   });
 });
 
-describe('the neighbours of a silo that is held', () => {
-  it('are asked as if it were not there, living and dead', () => {
+describe('the neighbours of a silo at its limit', () => {
+  it('are asked as if it did not exist, live and dead ones', () => {
     fc.assert(
       fc.property(fc.array(candidate, { minLength: 1, maxLength: 12 }), (candidates) => {
         let ledger = openLedger(silos, new Map([['south', 0.2]]), now);
@@ -206,7 +206,7 @@ describe('the neighbours of a silo that is held', () => {
     );
   });
 
-  it('are not who is said to be held, nor is one that asks for nothing', () => {
+  it('are not reported at a limit, nor is a silo without requests', () => {
     let ledger = openLedger(silos, new Map(silos.map((silo) => [silo, 0.2])), now);
     const base = { deadlineMs: 0, dead: false, begun: false, costMs: 0 };
     for (const silo of ['south', 'west']) {
@@ -224,7 +224,7 @@ describe('the neighbours of a silo that is held', () => {
     assert.deepEqual([...held], [['south', now + 10_000]]);
   });
 
-  it('nor is one whose dead have cost what they may, while it has credit itself', () => {
+  it('nor is a silo whose dead devices have used their part, while it has credit itself', () => {
     let ledger = openLedger(silos, new Map([['south', 0.2]]), now);
     ledger = charge(ledger, { silo: 'south', dead: true, costMs: 700 }, deadShareMax, now);
     const one: Candidate = { ...living, dead: true, readyAtMs: 0, deadlineMs: 0, costMs: 50 };
@@ -234,7 +234,7 @@ describe('the neighbours of a silo that is held', () => {
   });
 });
 
-describe('what is told of a silo that is held', () => {
+describe('the events of a silo at its limit', () => {
   function rig() {
     const clock = new FakeClock();
     const told: string[] = [];
@@ -243,7 +243,7 @@ describe('what is told of a silo that is held', () => {
     return { clock, told, use, held: () => use.status().find(({ silo }) => silo === 'south')!.held };
   }
 
-  it('is one pair of events where it hovers at its limit', () => {
+  it('are one pair if it stays near its limit', () => {
     const { clock, told, use, held } = rig();
     for (let times = 0; times < 100; times += 1) {
       use.hold('south', clock.monotonicMs() + 50);
@@ -257,7 +257,7 @@ describe('what is told of a silo that is held', () => {
     assert.equal(clock.timers, 0);
   });
 
-  it('is nothing while it waits for long', () => {
+  it('are none during a long wait', () => {
     const { clock, told, use } = rig();
     use.hold('south', clock.monotonicMs() + 60_000);
     clock.advance(60_000 + averagedOverMs - 1);
@@ -287,7 +287,7 @@ describe('what is told of a silo that is held', () => {
     assert.deepEqual(told, ['south reached 0.2', 'south cleared 0.4']);
   });
 
-  it('shows who used how much, limited or not', () => {
+  it('shows each silo’s use, limited or not', () => {
     const { clock, use } = rig();
     clock.advance(10_000);
     use.add('south', 1000);

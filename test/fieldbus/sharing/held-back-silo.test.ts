@@ -33,7 +33,7 @@ function intervalsOf(simulation: SimulatedFieldbus, device: string, sinceMs: num
   return times.filter((time) => time >= sinceMs).map((time, index, all) => time - (all[index - 1] ?? time));
 }
 
-describe('a silo that floods a line of which it may have a fifth', () => {
+describe('a silo that floods a line with a share of a fifth', () => {
   const bus = rtuBus('sim', { baudRate: 9600 });
 
   it('has a fifth, and its neighbour keeps its schedule', async (t) => {
@@ -77,7 +77,7 @@ describe('a silo that floods a line of which it may have a fifth', () => {
     await fieldbus.stop();
   });
 
-  it('is let go ten seconds after it asks for less', async () => {
+  it('is no longer limited ten seconds after it asks for less', async () => {
     const simulation = simulateFieldbus(bus, [...flood(), ...meters(3, 20)], { shares: shares(0.2) });
     const { clock, events, fieldbus } = simulation;
     await clock.advanceAsync(60_000);
@@ -124,7 +124,7 @@ describe('a silo that floods a line of which it may have a fifth', () => {
 });
 
 describe('a slow line', () => {
-  it('whose every request takes seconds keeps a share all the same', async () => {
+  it('with requests of seconds still keeps a share', async () => {
     const bus = rtuBus('sim', { baudRate: 1200 });
     const south = meters(3, 120, 1000, { silo: 'south', prefix: 's', firstUnit: 40 });
     const north = meters(1, 10, 10_000);
@@ -144,7 +144,7 @@ describe('a slow line', () => {
 describe('dead devices of a silo with a share', () => {
   const bus = { ...rtuBus('sim', { baudRate: 9600 }), deadShareMax: 0.5 };
 
-  it('cost that share and no more, are tried again, and come back', async () => {
+  it('cost only that share, are tried again, and come back', async () => {
     const south = flood();
     const simulation = simulateFieldbus(bus, [...south, ...meters(3, 20)], { shares: shares(0.1) });
     const { clock, answerMs, fieldbus } = simulation;
@@ -170,7 +170,7 @@ describe('dead devices of a silo with a share', () => {
     await fieldbus.stop();
   });
 
-  it('are asked, although the living of that silo take all that it may have', async () => {
+  it('are asked, although the live devices of that silo use its whole share', async () => {
     const south = flood();
     const simulation = simulateFieldbus(bus, [...south, ...meters(3, 20)], { shares: shares(0.2) });
     const { clock, answerMs, asked, fieldbus } = simulation;
@@ -185,7 +185,7 @@ describe('dead devices of a silo with a share', () => {
 });
 
 describe('a silo on two buses', () => {
-  it('is held when the first one holds it, and no more when none does', async () => {
+  it('is limited from the first bus that limits it until none does', async () => {
     const clock = new FakeClock();
     const buses = ['a', 'b'].map((name) => rtuBus(name, { name, baudRate: 9600 }));
     const lines = new Map(buses.map((bus) => [bus.name, new SimulatedLine(bus, clock)]));

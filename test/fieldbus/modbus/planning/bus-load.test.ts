@@ -30,12 +30,12 @@ describe('the load of a line', () => {
     assert.ok(loadOf(bus, slow) > loadOf(bus, meter('m', 5, 1000)));
   });
 
-  it('that fits is nothing to complain of', () => {
+  it('that fits causes no fault', () => {
     assert.deepEqual(overloads([bus], [meter('a', 100, 1000), meter('b', 100, 1000)]), []);
     assert.deepEqual(overloads([bus], []), []);
   });
 
-  it('that does not fit is refused with the device to slow down, and to what', () => {
+  it('that does not fit is refused, with the device to slow down and its interval', () => {
     const devices = [meter('side', 20, 1000), meter('main-meter', 120, 200)];
     const [fault, ...more] = overloads([bus, tcpBus(502)], devices);
     assert.deepEqual(more, []);
@@ -48,7 +48,7 @@ describe('the load of a line', () => {
     assert.deepEqual(overloads([bus], slowed), []);
   });
 
-  it('of an endpoint is its round trips, as many at once as it takes', () => {
+  it('of an endpoint is its round trips, with its requests in flight', () => {
     const devices = Array.from({ length: 30 }, (_, index) => meter(`m${index}`, 20, 20, 'plant'));
     const [fault] = overloads([tcpBus(502)], devices);
     assert.match(fault!.message, /of what the endpoint can answer/);

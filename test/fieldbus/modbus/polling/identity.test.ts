@@ -113,7 +113,7 @@ const good = '230, 231';
 const doubted = '230 implausible, 231 implausible';
 
 describe('a device that is what its profile is for', () => {
-  it('is confirmed by one question, and nothing is said', async () => {
+  it('is confirmed by one question, without a log line', async () => {
     const { clock, meter, samples, fieldbus, status, logged } = simulate();
     await clock.advanceAsync(5500);
     assert.deepEqual(new Set(told(samples)), new Set([good]));
@@ -141,7 +141,7 @@ describe('a device that is what its profile is for', () => {
     await fieldbus.stop();
   });
 
-  it('is asked again a quarter of an hour later, for it may be exchanged between two polls', async () => {
+  it('is asked again a quarter of an hour later, because it may be exchanged between two polls', async () => {
     const { clock, meter, samples, fieldbus, status } = simulate({
       everyMs: 60_000,
       points: points.map((point) => ({ ...point, everyMs: 60_000 })),
@@ -155,8 +155,8 @@ describe('a device that is what its profile is for', () => {
   });
 });
 
-describe('a device that says that it is another', () => {
-  it('has no value that passes for good, from the first on', async () => {
+describe('a device that contradicts its profile', () => {
+  it('has no good value, from the first poll on', async () => {
     const { clock, meter, samples, fieldbus, status, logged } = simulate();
     meter.code = 71;
     await clock.advanceAsync(5500);
@@ -175,7 +175,7 @@ describe('a device that says that it is another', () => {
     await fieldbus.stop();
   });
 
-  it('keeps what a point had to say against itself', async () => {
+  it('keeps a point’s own quality', async () => {
     const { clock, meter, samples, fieldbus, status } = simulate({
       points: [...points, registerPoint('broken', { table: 'holding', address: 0, type: 'bcd16' })],
     });
@@ -186,7 +186,7 @@ describe('a device that says that it is another', () => {
     await fieldbus.stop();
   });
 
-  it('is believed again once it says what it should', async () => {
+  it('gives good values again once it fits its profile', async () => {
     const { clock, meter, samples, fieldbus, status, logged } = simulate();
     meter.code = 71;
     await clock.advanceAsync(3000);
@@ -202,7 +202,7 @@ describe('a device that says that it is another', () => {
     await fieldbus.stop();
   });
 
-  it('is asked in pauses of up to a minute, and told once', async () => {
+  it('is asked in pauses of up to a minute, and reported once', async () => {
     const { clock, meter, fieldbus, logged } = simulate();
     meter.code = 71;
     await clock.advanceAsync(600_000);
@@ -222,7 +222,7 @@ describe('a device that says that it is another', () => {
     await fieldbus.stop();
   });
 
-  it('is believed where it is not to be asked', async () => {
+  it('gives good values if the check is disabled', async () => {
     const { clock, meter, samples, fieldbus } = simulate({ identify: [] });
     meter.code = 71;
     await clock.advanceAsync(3000);
@@ -232,9 +232,9 @@ describe('a device that says that it is another', () => {
   });
 });
 
-describe('a device that does not say what it is', () => {
+describe('a device that does not identify itself', () => {
   for (const code of [1, 2, 3]) {
-    it(`by exception ${code} is asked once, and believed`, async () => {
+    it(`by exception ${code} is asked once, and gives good values`, async () => {
       const { clock, meter, samples, fieldbus, status, logged } = simulate();
       meter.refusal = code;
       await clock.advanceAsync(60_000);
@@ -258,7 +258,7 @@ describe('a device that does not say what it is', () => {
     await fieldbus.stop();
   });
 
-  it('by silence is believed, and costs one timeout now and then', async () => {
+  it('by silence gives good values, and costs one timeout now and then', async () => {
     const { clock, meter, samples, fieldbus, status } = simulate();
     meter.refusal = null;
     await clock.advanceAsync(600_000);
@@ -269,7 +269,7 @@ describe('a device that does not say what it is', () => {
     await fieldbus.stop();
   });
 
-  it('because the question is wider than its requests may be is not asked, and believed', async () => {
+  it('because the question exceeds its limits is not asked, and gives good values', async () => {
     const limits = { registersMax: 2, bitsMax: 16, requestGapMs: 0 };
     const wide: IdentityCheck = {
       ...codeCheck,
@@ -285,7 +285,7 @@ describe('a device that does not say what it is', () => {
     await fieldbus.stop();
   });
 
-  it('by an empty answer is believed', async () => {
+  it('by an empty answer gives good values', async () => {
     const expects = { oneOf: ['EM24'] };
     const check: IdentityCheck = { ...codeCheck, type: 'string', length: 1, expects };
     const { clock, meter, fieldbus, status } = simulate({ identify: [check] });
@@ -297,7 +297,7 @@ describe('a device that does not say what it is', () => {
 });
 
 describe('a device that comes back', () => {
-  it('is asked before it is believed again', async () => {
+  it('is asked before its values count as good again', async () => {
     const { clock, meter, samples, fieldbus, status } = simulate();
     await clock.advanceAsync(3500);
     meter.isThere = false;
@@ -313,7 +313,7 @@ describe('a device that comes back', () => {
     await fieldbus.stop();
   });
 
-  it('is not asked while it is away, nor before it has answered at all', async () => {
+  it('is not asked while it is dead, nor before its first answer', async () => {
     const { clock, meter, fieldbus } = simulate();
     meter.isThere = false;
     await clock.advanceAsync(60_000);
@@ -355,7 +355,7 @@ async function onSocket(profile: string, unit: ModbusUnit, changes: Partial<Modb
 }
 
 describe('a device behind a real socket', () => {
-  it('that was exchanged while the connection was gone gives no value that passes for good', async () => {
+  it('that was exchanged while the connection was lost gives no good value', async () => {
     const other = new RegisterImage();
     other.define('input', 0, 100);
     other.setInt16('input', 0, 1111);
@@ -398,7 +398,7 @@ describe('a device behind a real socket', () => {
     }
   });
 
-  it('by SunSpec, where it is not to be asked, gives what it has', async () => {
+  it('by SunSpec, with the check disabled, gives its values', async () => {
     const rig = await onSocket('sunspec-inverter', new GoldenImage('sunspec-meter', true), {
       identify: 'off',
     });
@@ -415,7 +415,7 @@ describe('a device behind a real socket', () => {
     }
   });
 
-  it('says its vendor by Read Device Identification, and one of another vendor is another', async () => {
+  it('is checked by its vendor in Read Device Identification, and refused if that differs', async () => {
     for (const [vendor, state] of [
       ['Schneider Electric', 'confirmed'],
       ['ACME', 'contradicted'],
@@ -441,7 +441,7 @@ describe('a device behind a real socket', () => {
     }
   });
 
-  it('that keeps to a pause between requests has it kept before questions, too', async () => {
+  it('with a pause between requests gets it before questions, too', async () => {
     const asked: number[] = [];
     const meter = new GoldenImage('carlo-gavazzi-em24-ethernet', true);
     const slow: ModbusUnit = {

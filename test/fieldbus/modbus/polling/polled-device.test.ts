@@ -130,7 +130,7 @@ describe('a device that refuses', () => {
     );
   });
 
-  it('everything it is asked is reported so, asked again within 15 s, and read as soon as it is there', () => {
+  it('everything is reported, asked again within 15 s, and read as soon as it answers', () => {
     for (const code of [1, 2, 3]) {
       let isThere = false;
       const { device, asked, run } = poller([word(0)], (request) =>
@@ -228,7 +228,7 @@ describe('a device that is away behind exceptions', () => {
     }
   });
 
-  it('and of which the points that fail are due more often than those that live is not taken for dead', () => {
+  it('with failing points due more often than good ones is not taken for dead', () => {
     const rare = { everyMs: 60_000 };
     let isBad = false;
     const { run } = poller([word(0), word(300, rare)], (request) =>
@@ -256,7 +256,7 @@ describe('a device that is away behind exceptions', () => {
     assert.deepEqual(run(5000).at(-1)?.values, { p0: 0, p1: 1, p301: 301 });
   });
 
-  it('silent for what it has not, with a single request for all it is asked, shows what it has', () => {
+  it('silent for absent registers, with a single request for all points, still gives its values', () => {
     const points = [0, 1, 2, 3, 4, 5, 6, 7].map((address) => word(address));
     const { run } = poller(points, (request) => (touches(request, 5) ? timeout : data(request)));
     run(120_000);
@@ -314,7 +314,7 @@ describe('a factor from another register', () => {
 });
 
 describe('the time of a device', () => {
-  it('that was missed is not made up for, and counts as lateness', () => {
+  it('that was missed is not made up for, and counts as late', () => {
     const { device, poll, pass, status } = poller([word(0)], data);
     poll();
     const due = device.dueAtMs;

@@ -24,7 +24,7 @@ class CoarseClock extends FakeClock {
 }
 
 describe('ten devices on one line', () => {
-  it('asked for all they have, use 95 % of what the line allows', async (t) => {
+  it('asked for all their points use 95 % of the line', async (t) => {
     const addresses = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 52, 56, 70, 72, 74, 76, 156, 158];
     const points = addresses.map((address) =>
       registerPoint(`p${address}`, { table: 'holding', address, type: 'float32', everyMs: 1 }),
@@ -189,7 +189,7 @@ describe('a decision', () => {
   });
   const now = 1000;
 
-  it('asks the earliest deadline that is ready, and never one that is not', () => {
+  it('asks the ready device with the earliest deadline, and never one that is not ready', () => {
     fc.assert(
       fc.property(fc.array(candidate, { minLength: 1, maxLength: 12 }), (candidates) => {
         const decision = decide(candidates, openLedger(['north', 'south', 'west'], new Map(), now), 0.1, now);
@@ -208,7 +208,7 @@ describe('a decision', () => {
     );
   });
 
-  it('keeps the dead to their share, however many there are', () => {
+  it('limits dead devices to their share, for any number of them', () => {
     const dead: Candidate = {
       silo: 'north',
       readyAtMs: 0,
@@ -243,8 +243,8 @@ describe('a decision', () => {
   });
 });
 
-describe('a minute', () => {
-  it('forgets what is older, and takes a share only of the time that it saw', () => {
+describe('sliding minute', () => {
+  it('forgets older values, and takes shares only of the time observed', () => {
     const minute = new SlidingMinute(0);
     minute.add(500, 1000);
     assert.equal(minute.share(1000), 0.5);

@@ -86,7 +86,7 @@ describe('a SunSpec device', () => {
     });
   }
 
-  it('says so where there is no SunSpec, and looks again', async () => {
+  it('is reported without SunSpec, and walked again later', async () => {
     const { clock, device, samples, fieldbus, status } = simulate(new RegisterImage());
     await clock.advanceAsync(2000);
     assert.equal(samples.length, 1);
@@ -162,7 +162,7 @@ describe('the walk through a SunSpec map', () => {
     });
   }
 
-  it('takes a point from the first model that has it, and leaves out what no model has', () => {
+  it('takes a point from the first model that has it, and omits points that no model has', () => {
     const point = {
       table: 'holding',
       type: 'int16',

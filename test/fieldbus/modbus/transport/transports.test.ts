@@ -164,7 +164,7 @@ for (const [kind, start] of Object.entries(kinds)) {
       for (const { kind: outcome } of outcomes) assert.match(outcome, /^(fault|offline)$/);
     });
 
-    it('gives an exception as what it is', async (t) => {
+    it('returns an exception with its code', async (t) => {
       const { bus } = await start(t, 'exception', () => [{ body: Buffer.from([1, 0x83, 2]) }]);
       const [outcome] = await readEach(bus, [100]);
       assert.ok(outcome?.kind === 'exception');
@@ -205,7 +205,7 @@ describe('a datagram', () => {
 });
 
 describe('a frame channel', () => {
-  it('lets only function codes through that read', () => {
+  it('sends only reading function codes', () => {
     const sent: number[] = [];
     const transport = Object.assign(new EventEmitter(), {
       write: (frame: Buffer) => void sent.push(frame[1]!),
