@@ -14,14 +14,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { soakBroker } from '../test/support/broker-soak.ts';
 import { type FileSystem, makeDisk, whyNoDisk } from '../test/support/mount.ts';
+import { wholeFrom } from '../test/support/random.ts';
 import { assertAllAccountedFor, Chronicle, writeUntil } from '../test/support/spool-crash.ts';
-import {
-  assertNothingLostUnreported,
-  flip,
-  makeImage,
-  random,
-  survive,
-} from '../test/support/spool-damage.ts';
+import { assertNothingLostUnreported, flip, makeImage, survive } from '../test/support/spool-damage.ts';
 import { soakStorage } from '../test/support/storage-soak.ts';
 
 const { values: settings } = parseArgs({
@@ -34,7 +29,7 @@ const { values: settings } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
-const pick = random(Number(settings.seed));
+const pick = wholeFrom(Number(settings.seed));
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 /** Stands for a test's context: what it is told to do after, it does when the soak is over. */

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { importViolations, mayImport, ownerViolations, wallViolations } from './support/architecture.ts';
+import {
+  chanceViolations,
+  importViolations,
+  mayImport,
+  ownerViolations,
+  wallViolations,
+} from './support/architecture.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -93,6 +99,18 @@ describe('the index of decisions', () => {
       readdirSync(folder).filter((file) => file !== 'README.md'),
     );
     for (const [, shown, number] of listed) assert.equal(Number(shown), Number(number));
+  });
+});
+
+describe('chance in tests', () => {
+  it('has a seed that repeats it', () => {
+    assert.deepEqual(chanceViolations(readTree('test')), []);
+  });
+
+  it('is found out where it has none', () => {
+    const unseeded = ['Math', 'random'].join('.');
+    const seeded = new Map([['test/seeded.test.ts', `const pauseMs = ${unseeded}() * 300;\n`]]);
+    assert.deepEqual(chanceViolations(seeded), ['test/seeded.test.ts:1 draws without a seed']);
   });
 });
 

@@ -270,19 +270,25 @@ describe('audit log after a crash', () => {
 async function appendUntilKilled(count: number): Promise<number> {
   const script = `
     const { AuditLog } = await import(process.argv[1]);
+    const { wholeFrom } = await import(process.argv[3]);
+    const below = wholeFrom(Number(process.argv[4]));
     const clock = { wallMs: () => Date.now() };
     const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
     const limits = { segmentBytesMax: 20_000, segmentsMax: 1000 };
     const log = AuditLog.open(process.argv[2], { origin, clock, limits });
     for (;;) {
-      const { seq } = log.append('stop', { reason: 'x'.repeat(seqLength()) });
+      const { seq } = log.append('stop', { reason: 'x'.repeat(10 + below(300)) });
       process.stdout.write(seq + '\\n');
-    }
-    function seqLength() { return 10 + Math.floor(Math.random() * 300); }`;
+    }`;
   const module = new URL('../../src/audit/audit-log.ts', import.meta.url).href;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, module, directory], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const random = new URL('../support/random.ts', import.meta.url).href;
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', script, module, directory, random, String(count)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   let told = 0;
   let lines = 0;
   for await (const line of createInterface(child.stdout)) {

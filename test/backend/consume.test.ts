@@ -15,6 +15,7 @@ import { runCommand } from '../support/daemon.ts';
 import { Consume, until, type Document } from '../support/consume.ts';
 import { readEvidence } from '../support/evidence.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
+import { freshSeed, wholeFrom } from '../support/random.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -223,7 +224,9 @@ describe('merestone consume, with a real Mosquitto', () => {
     assert.equal(running.notice('summary')!['security'], 1);
   });
 
-  it('loses nothing and doubles nothing when it is killed again and again', async () => {
+  it('loses nothing and doubles nothing when it is killed again and again', async (t) => {
+    const seed = freshSeed(t);
+    const [repeats, pauses] = [wholeFrom(seed), wholeFrom(seed + 1)];
     const kills = 8;
     const stream = freshStream(acme, 5000);
     const [state, output] = [join(folder, 'kill.state'), join(folder, 'kill.ndjson')];
@@ -237,7 +240,7 @@ describe('merestone consume, with a real Mosquitto', () => {
       let seq = 0;
       while (seq < stream.seq && !killed.signal.aborted) {
         await publishBatches(stream, ++seq);
-        if (seq % 3 === 0) await publishBatches(stream, Math.ceil(Math.random() * seq));
+        if (seq % 3 === 0) await publishBatches(stream, 1 + repeats(seq));
         await new Promise((resolve) => setTimeout(resolve, 8));
       }
       return seq;
@@ -245,7 +248,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     for (let kill = 0; kill < kills; kill++) {
       // Every other time also in the midst of its start.
       if (kill % 2 === 0) await running.connected();
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 500));
+      await new Promise((resolve) => setTimeout(resolve, pauses(500)));
       await running.end('SIGKILL');
       running = consume(...words);
     }

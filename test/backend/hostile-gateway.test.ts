@@ -9,6 +9,7 @@ import { StateStore } from '../../src/backend/state-store.ts';
 import { channels } from '../../src/messages/topic.ts';
 import { asideLimits } from '../support/parked-limits.ts';
 import { ConsumerBench } from '../support/consumer-bench.ts';
+import { randomBytesFrom } from '../support/random.ts';
 import { epochs, SealedStream } from '../support/sealed-stream.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -130,11 +131,8 @@ describe('whatever a gateway sends', () => {
   for (const channel of channels) {
     it(`is nothing that the consumer fails of on ${channel}, whatever bytes`, async () => {
       const bench = new ConsumerBench();
-      let seed = 1;
-      const random = (): number => (seed = (seed * 48_271) % 2_147_483_647);
       for (let n = 0; n < 300; n++) {
-        const bytes = Buffer.from(Array.from({ length: random() % 60 }, () => random() % 256));
-        await bench.take(channel, bytes, acme);
+        await bench.take(channel, randomBytesFrom(n, n % 60), acme);
       }
       await bench.take('telemetry', new SealedStream(beta).append(), beta);
       assert.equal(bench.rows.length, 2);

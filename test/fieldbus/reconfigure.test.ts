@@ -6,7 +6,7 @@ import type { ModbusDeviceOptions } from '../../src/fieldbus/options.ts';
 import type { Sample } from '../../src/reading/sample.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { modbusDevice, registerPoint, rtuBus } from '../support/modbus-options.ts';
-import { randomFrom } from '../support/mutation.ts';
+import { randomFrom } from '../support/random.ts';
 import { rtuUnit, SimulatedLine } from '../support/serial-line.ts';
 import {
   contentOf,

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import type { Daemon } from '../support/daemon.ts';
 import { eventually } from '../support/daemon.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
+import { freshSeed, wholeFrom } from '../support/random.ts';
 import type { Isolation } from '../../src/status/status.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
@@ -15,12 +16,13 @@ const killsOf: Record<Isolation, number> = { thread: 20, process: 6 };
 describe('a gateway under load', () => {
   for (const isolation of isolations) {
     const kills = killsOf[isolation];
-    it(`loses and doubles nothing over ${kills} kill -9 and ${kills / 2} broker restarts (${isolation})`, () =>
-      live(isolation, kills));
+    it(`loses and doubles nothing over ${kills} kill -9 and ${kills / 2} broker restarts (${isolation})`, (t) =>
+      live(t, isolation, kills));
   }
 });
 
-async function live(isolation: Isolation, kills: number): Promise<void> {
+async function live(t: TestContext, isolation: Isolation, kills: number): Promise<void> {
+  const pauseMs = wholeFrom(freshSeed(t));
   const authority = await createAuthority('Test CA');
   await using broker = await Mosquitto.start({ authority });
   await using site = await Site.create(authority);
@@ -38,7 +40,7 @@ ${Array.from({ length: units }, (_, index) => plantDevice(`unit-${index + 1}`, i
     await eventually('something stored', async () => (await siloOf(daemon)).samples.stored > 0);
     const takesBroker = round % 2 === 0;
     if (takesBroker) await (round % 4 === 0 ? broker.stop() : broker.kill());
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs(300)));
     await daemon.stop('SIGKILL');
     daemon = site.startDaemon();
     if (takesBroker) await broker.start();

@@ -11,10 +11,10 @@ import {
   flip,
   type Image,
   makeImage,
-  random,
   survive,
   tellsOf,
 } from '../support/spool-damage.ts';
+import { wholeFrom } from '../support/random.ts';
 import { directoryInMemory, openTestSpool, testKeys, testSample } from '../support/spool.ts';
 
 function zero(from: number, to: number): Damage {
@@ -59,7 +59,7 @@ describe('a damaged spool', () => {
 
     it(`loses nothing unreported by a flipped bit in the ${where}, 500 times`, async (t) => {
       const { image, directory, length } = await prepare(t);
-      const pick = random(bytesMax);
+      const pick = wholeFrom(bytesMax);
       for (let round = 0; round < 500; round += 1) {
         const bit = pick(length * 8);
         await survives(image, directory, `bit ${bit}`, flip(bit));

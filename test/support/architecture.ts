@@ -99,3 +99,16 @@ export function ownerViolations(sources: ReadonlyMap<string, string>): string[] 
   }
   return violations;
 }
+
+/** Tests draw from test/support/random.ts, so that a failure can be repeated. */
+export function chanceViolations(sources: ReadonlyMap<string, string>): string[] {
+  return [...sources]
+    .filter(([path]) => path !== 'test/support/random.ts')
+    .flatMap(([path, text]) =>
+      text
+        .split('\n')
+        .flatMap((line, index) =>
+          /\bMath\.random\b/.test(line) ? [`${path}:${index + 1} draws without a seed`] : [],
+        ),
+    );
+}

@@ -1,6 +1,6 @@
 import type { ModbusUnit } from '../../src/simulator/register-image.ts';
 import { readTranscript } from './transcript.ts';
-import { randomFrom } from './mutation.ts';
+import { randomFrom } from './random.ts';
 
 /** What a register that no transcript has is answered with. */
 export type Elsewhere = 'exception' | 'zero' | 'random';

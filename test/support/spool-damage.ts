@@ -131,17 +131,6 @@ export async function survive(
   }
 }
 
-/** A small generator (mulberry32): what fails can be run again. */
-export function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
 export function flip(bit: number): Damage {
   return (file) => {
     const bytes = readFileSync(file);

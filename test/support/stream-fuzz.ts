@@ -1,6 +1,7 @@
 import { zstdCompressSync } from 'node:zlib';
 import type { Channel, Origin } from '../../src/messages/topic.ts';
-import { mutations, randomFrom } from './mutation.ts';
+import { mutations } from './mutation.ts';
+import { randomFrom } from './random.ts';
 import { SealedStream } from './sealed-stream.ts';
 
 export interface FuzzMessage {

@@ -14,7 +14,7 @@ import type { DeviceStatus } from '../../../src/status/status.ts';
 import type { ModbusUnit } from '../../../src/simulator/register-image.ts';
 import { type Elsewhere, GoldenImage } from '../../support/golden-image.ts';
 import { modbusDevice } from '../../support/modbus-options.ts';
-import { randomFrom } from '../../support/mutation.ts';
+import { randomFrom } from '../../support/random.ts';
 import { builtInProfiles } from './built-in.ts';
 
 const profiles = profileNames([builtInProfiles])

@@ -11,7 +11,7 @@ import {
   type Question,
 } from '../../../src/fieldbus/modbus/rtu-frame.ts';
 import { bitwiseCrc, mbapFrame, mutate, rtuFrame } from '../../support/modbus-frames.ts';
-import { randomFrom } from '../../support/mutation.ts';
+import { randomFrom } from '../../support/random.ts';
 
 const mutations = 1_000_000;
 

@@ -6,7 +6,7 @@ import type { Sample } from '../../../src/reading/sample.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { modbusDevice, registerPoint, rtuBus } from '../../support/modbus-options.ts';
 import { mutate, rtuFrame } from '../../support/modbus-frames.ts';
-import { randomFrom } from '../../support/mutation.ts';
+import { randomFrom } from '../../support/random.ts';
 import { type LineDevice, rtuUnit, SimulatedLine } from '../../support/serial-line.ts';
 
 const responseTimeoutMs = 200;

@@ -7,7 +7,8 @@ import { createSerialReader } from '../../../src/fieldbus/serial/serial-reader.t
 import type { SerialLine } from '../../../src/fieldbus/serial/serial-line.ts';
 import type { Sample } from '../../../src/reading/sample.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { mutations, randomFrom } from '../../support/mutation.ts';
+import { mutations } from '../../support/mutation.ts';
+import { randomFrom } from '../../support/random.ts';
 import { readTranscript } from '../../support/transcript.ts';
 import { builtInProfiles } from '../../config/profile/built-in.ts';
 import { unlimited } from './rig.ts';

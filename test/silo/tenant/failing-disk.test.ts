@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../../support/mount.ts';
-import { randomFrom } from '../../support/mutation.ts';
+import { randomFrom } from '../../support/random.ts';
 import { SiloRig } from '../../support/silo-rig.ts';
 import { Site } from '../../support/site.ts';
 

@@ -16,7 +16,7 @@ import { chainNext, chainStart } from '../../../src/messages/hash-chain.ts';
 import type { StreamEvent } from '../../../src/messages/event.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../../support/mount.ts';
-import { random } from '../../support/spool-damage.ts';
+import { wholeFrom } from '../../support/random.ts';
 import { soakStorage } from '../../support/storage-soak.ts';
 import { acme, openTestSpool, temporaryDirectory, testSample } from '../../support/spool.ts';
 
@@ -387,7 +387,7 @@ describe('storage on a small disk', () => {
   it('accounts for every sample while it fills up, turns read-only, and the clock jumps', {
     skip: whyNoDisk('ext4'),
   }, async (t) => {
-    const { samples, batches } = await soakStorage(makeDisk(t, 'ext4'), 600, random(42));
+    const { samples, batches } = await soakStorage(makeDisk(t, 'ext4'), 600, wholeFrom(42));
     assert.ok(samples > 100 && batches > 50, `${samples} samples, ${batches} batches`);
   });
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { DamagedFile } from '../../../src/spool/recovery/damaged-file.ts';
 import { rowsOn } from '../../../src/spool/recovery/page-reader.ts';
+import { randomBytesFrom } from '../../support/random.ts';
 import { directoryInMemory } from '../../support/spool.ts';
 
 describe('rows out of raw pages', () => {
@@ -17,7 +17,7 @@ describe('rows out of raw pages', () => {
       fc.maxSafeInteger(),
       fc.integer({ min: -2, max: 2 }),
       fc.string({ unit: 'grapheme', maxLength: 20 }),
-      fc.integer({ min: 0, max: 20_000 }).map((size) => randomBytes(size)),
+      fc.integer({ min: 0, max: 20_000 }).map((size) => randomBytesFrom(size, size)),
     );
     const rows = fc.array(fc.tuple(column, column), { minLength: 1, maxLength: 30 });
     fc.assert(
