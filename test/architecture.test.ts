@@ -7,7 +7,7 @@ import {
   importViolations,
   mayImport,
   ownerViolations,
-  wallViolations,
+  isolationViolations,
 } from './support/architecture.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -32,7 +32,7 @@ describe('the rooms of src', () => {
   });
 
   it('keep keys and tenants out of the main thread', () => {
-    assert.deepEqual(wallViolations(sources), []);
+    assert.deepEqual(isolationViolations(sources), []);
   });
 
   it('are found out when they do not', () => {
@@ -44,7 +44,7 @@ describe('the rooms of src', () => {
       'src/spool/seeded.ts imports src/uplink/uplink.ts',
       'src/base/seeded.ts imports src/silo/tenant/silo.ts',
     ]);
-    assert.deepEqual(wallViolations(seeded), ['src/gateway/seeded.ts imports src/silo/tenant/silo.ts']);
+    assert.deepEqual(isolationViolations(seeded), ['src/gateway/seeded.ts imports src/silo/tenant/silo.ts']);
   });
 });
 

@@ -186,10 +186,10 @@ export class AuditLog {
       chainBefore: this.#head.chain.toString('hex'),
     });
     const path = segmentPath(this.#directory, number);
-    const draft = `${path}.new`;
+    const temporary = `${path}.new`;
     try {
-      writeFileSync(draft, `${line}\n`, { mode: 0o600, flush: true });
-      renameSync(draft, path);
+      writeFileSync(temporary, `${line}\n`, { mode: 0o600, flush: true });
+      renameSync(temporary, path);
       syncDirectory(this.#directory);
       for (const each of surplus) rmSync(each.path);
     } catch (error) {

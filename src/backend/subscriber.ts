@@ -97,7 +97,7 @@ export class Subscriber {
   readonly #said = new Set<string>();
   /** What the node has to answer next. */
   #step: 'TCP' | 'TLS' | 'CONNECT' | 'SUBSCRIBE' = 'TCP';
-  #cancelPatience = (): void => {};
+  #cancelTimeout = (): void => {};
   #over = false;
 
   constructor(options: SubscriberOptions, events: SubscriberEvents, seams: SubscriberSeams = {}) {
@@ -113,7 +113,7 @@ export class Subscriber {
     this.#client = new MqttClient(() => this.#connect(), clientOptions(options, this.#keepaliveSeconds));
     this.#client.handleMessage = (packet, done) => this.#handle(packet, done);
     this.#client.on('packetreceive', (packet) => {
-      this.#cancelPatience();
+      this.#cancelTimeout();
       if (packet.cmd === 'connack') this.#bound(packet);
     });
     this.#retained = new RetainedFetch({
@@ -123,7 +123,7 @@ export class Subscriber {
     this.#client.on('connect', ({ sessionPresent }) => {
       this.#retained.begin();
       this.#step = 'SUBSCRIBE';
-      this.#beginPatience();
+      this.#beginTimeout();
       // Acknowledgements are small, and the broker sends no more until it has them.
       (this.#client.stream as Partial<Socket>).setNoDelay?.(true);
       this.#subscribe(sessionPresent);
@@ -139,7 +139,7 @@ export class Subscriber {
   /** Takes no more messages, lets `work` with those in hand end and be acknowledged, and disconnects. */
   async close(work: Promise<void>): Promise<void> {
     this.#over = true;
-    this.#cancelPatience();
+    this.#cancelTimeout();
     await within(closeMs, work);
     await within(closeMs, this.#client.endAsync());
     if (!this.#client.disconnected) this.#client.end(true);
@@ -155,7 +155,7 @@ export class Subscriber {
     });
     this.#step = 'TCP';
     stream.once('connect', () => (this.#step = 'TLS')).once('secureConnect', () => (this.#step = 'CONNECT'));
-    this.#beginPatience();
+    this.#beginTimeout();
     return stream;
   }
 
@@ -176,8 +176,8 @@ export class Subscriber {
   }
 
   /** The node has so long to say something. */
-  #beginPatience(): void {
-    this.#cancelPatience();
+  #beginTimeout(): void {
+    this.#cancelTimeout();
     const tell = this.#clock.after(silenceMs, () => {
       this.#say(
         `${this.#brokerChoice.current} does not answer ${this.#step} so far`,
@@ -188,7 +188,7 @@ export class Subscriber {
       this.#leave({ reason: `no answer to ${this.#step} within ${formatDuration(answerMs)}` });
       this.#client.stream.destroy();
     });
-    this.#cancelPatience = () => {
+    this.#cancelTimeout = () => {
       tell();
       give();
     };
@@ -208,7 +208,7 @@ export class Subscriber {
   #leave(fault: NodeFault): void {
     if (this.#over || this.#left === this.#connection) return;
     this.#left = this.#connection;
-    this.#cancelPatience();
+    this.#cancelTimeout();
     const { current, next } = this.#brokerChoice;
     const faults = this.#brokerChoice.leave(fault);
     const lasting = faults === undefined ? undefined : lastingFaultOf(faults);
@@ -281,7 +281,7 @@ export class Subscriber {
       })
       .then((granted) => {
         if (granted === undefined) return;
-        this.#cancelPatience();
+        this.#cancelTimeout();
         this.#rounds = 0;
         this.#said.clear();
         this.#everOnline = true;
@@ -302,7 +302,7 @@ export class Subscriber {
   #fail(error: unknown): void {
     if (this.#over) return;
     this.#over = true;
-    this.#cancelPatience();
+    this.#cancelTimeout();
     this.#client.end(true);
     this.#events.onFailed(error);
   }

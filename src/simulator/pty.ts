@@ -88,18 +88,18 @@ async function openPty(): Promise<Pty> {
   const closed = new Promise((resolve) => output.once('close', resolve));
   try {
     // Without an end of our own, the master would fail whenever no process has the path open.
-    const slave = await openDescriptor(name, O_RDWR | O_NOCTTY);
-    makeRaw(libc, slave);
-    return { path: name, output, input: inputOf(master, output), close: () => end(slave) };
+    const terminal = await openDescriptor(name, O_RDWR | O_NOCTTY);
+    makeRaw(libc, terminal);
+    return { path: name, output, input: inputOf(master, output), close: () => end(terminal) };
   } catch (error) {
     output.destroy();
     throw error;
   }
 
-  async function end(slave: number): Promise<void> {
+  async function end(terminal: number): Promise<void> {
     output.destroy();
     await closed;
-    await closeDescriptor(slave);
+    await closeDescriptor(terminal);
   }
 }
 

@@ -188,7 +188,7 @@ describe('the nodes that a consumer may connect to', () => {
       rotating('127.0.0.8', '127.0.0.9')(host, { all: true }, done);
     };
     const port = await freePort();
-    const dial = new BrokerChoice(
+    const choice = new BrokerChoice(
       [
         { host: 'none.example', port },
         { host: 'cluster.example', port },
@@ -199,10 +199,10 @@ describe('the nodes that a consumer may connect to', () => {
     );
     const tried: string[] = [];
     for (let tries = 1; tries <= 8; tries++) {
-      const socket = dial.connect();
+      const socket = choice.connect();
       await once(socket, 'close').catch(() => {});
-      tried.push(dial.current);
-      const faults = dial.leave({ reason: 'x' });
+      tried.push(choice.current);
+      const faults = choice.leave({ reason: 'x' });
       assert.equal(faults?.length, tries % 4 === 0 ? 4 : undefined);
     }
     const round = [

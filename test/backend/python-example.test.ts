@@ -56,7 +56,7 @@ class Example {
   }
 }
 
-async function stage(t: TestContext) {
+async function setUp(t: TestContext) {
   const authority = await createAuthority('Test CA');
   const acl = [
     'pattern readwrite t/+/%u/#',
@@ -111,7 +111,7 @@ function sorted(rows: readonly Row[]): string[] {
 
 describe('the Python example of docs/backend.md', () => {
   it('has the rows of consume, and finds what consume finds', async (t) => {
-    const { authority, broker, site, consume, python } = await stage(t);
+    const { authority, broker, site, consume, python } = await setUp(t);
     // A real gateway, compressed; its stop signs the head.
     const live = await LiveSilo.start(site.folder, systemClock, {
       uplink: { url: broker.url, compression: 'zstd', noSubscribers: 'keep' },

@@ -1,11 +1,11 @@
 import type { IClientOptions } from 'mqtt';
 import type { Holder } from '../support/pki.ts';
 import { until } from '../support/until.ts';
-import type { Cast } from './tenants.ts';
+import type { Tenants } from './tenants.ts';
 import { Party } from './party.ts';
 
 /** A running broker and everybody who has a certificate. */
-export interface Stage extends Cast {
+export interface Environment extends Tenants {
   port: number;
   ca: string;
   protocolVersion: 4 | 5;
@@ -14,7 +14,7 @@ export interface Stage extends Cast {
 /** One way over the wall; resolves to true where the wall held. */
 interface Trick {
   title: string;
-  held(stage: Stage): Promise<boolean>;
+  held(environment: Environment): Promise<boolean>;
 }
 
 const victimRoot = 't/acme/acme_gw-0001';
@@ -25,34 +25,34 @@ let marks = 0;
 const mark = (): string => `mark-${(marks += 1)}`;
 
 async function enter(
-  stage: Stage,
+  environment: Environment,
   who: Holder,
   clientId: string,
   options: IClientOptions = {},
 ): Promise<Party> {
-  const party = await Party.connect(stage, who, { clientId, ...options });
+  const party = await Party.connect(environment, who, { clientId, ...options });
   if (party === undefined) throw new Error(`${clientId} was not let in`);
   return party;
 }
 
 /** The backend, listening; what reaches it was let through. */
-async function listen(stage: Stage): Promise<Party> {
-  const backend = await enter(stage, stage.backend, 'backend');
+async function listen(environment: Environment): Promise<Party> {
+  const backend = await enter(environment, environment.backend, 'backend');
   if (!(await backend.subscribe('t/+/+/+'))) throw new Error('the backend may not listen');
   return backend;
 }
 
 /** True where what `act` publishes to `topic`, given the payload to use, does not reach the backend. */
 async function keepsOut(
-  stage: Stage,
+  environment: Environment,
   topic: string,
   act: (payload: string, backend: Party) => Promise<void>,
 ): Promise<boolean> {
-  using backend = await listen(stage);
+  using backend = await listen(environment);
   const forged = mark();
   await act(forged, backend);
   // What comes after on the same way shows that nothing is still under way.
-  using highWaterMark = await enter(stage, stage.acme2, 'acme_gw-0002');
+  using highWaterMark = await enter(environment, environment.acme2, 'acme_gw-0002');
   const last = mark();
   await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
   await backend.receives(`t/acme/acme_gw-0002/event ${last}`);
@@ -61,25 +61,25 @@ async function keepsOut(
 
 /** True where the holder cannot publish to `topic`, let in or not. */
 function cannotWrite(
-  stage: Stage,
+  environment: Environment,
   who: Holder,
   topic: string,
   options: IClientOptions = {},
 ): Promise<boolean> {
-  return keepsOut(stage, topic, async (payload) => {
-    using thief = await Party.connect(stage, who, { clientId: 'thief', ...options });
+  return keepsOut(environment, topic, async (payload) => {
+    using thief = await Party.connect(environment, who, { clientId: 'thief', ...options });
     await thief?.publish(topic, payload);
   });
 }
 
 /** True where none of these subscriptions brings globex what acme publishes, retained or not. */
-async function cannotRead(stage: Stage, filters: readonly string[]): Promise<boolean> {
+async function cannotRead(environment: Environment, filters: readonly string[]): Promise<boolean> {
   const [kept, fresh] = [mark(), mark()];
-  using victim = await enter(stage, stage.acme1, victimId);
+  using victim = await enter(environment, environment.acme1, victimId);
   await victim.publish(`${victimRoot}/status`, kept, true);
-  using backend = await listen(stage);
+  using backend = await listen(environment);
   for (const filter of filters) {
-    using thief = await enter(stage, stage.globex1, 'globex_gw-0001');
+    using thief = await enter(environment, environment.globex1, 'globex_gw-0001');
     await thief.subscribe(filter);
     await victim.publish(`${victimRoot}/telemetry`, fresh);
     await backend.receives(`${victimRoot}/telemetry ${fresh}`);
@@ -98,32 +98,33 @@ async function stillHears(thief: Party): Promise<boolean> {
   return !thief.ended;
 }
 
-const isKeptOut = async (stage: Stage, who: Holder): Promise<boolean> => {
-  using thief = await Party.connect(stage, who, { clientId: 'thief' });
+const isKeptOut = async (environment: Environment, who: Holder): Promise<boolean> => {
+  using thief = await Party.connect(environment, who, { clientId: 'thief' });
   return thief === undefined;
 };
 
 /** By the order of the table in docs/brokers.md. */
-export const tricks = {
+export const attacks = {
   anotherTenant: {
     title: "publish to another tenant's topic",
-    held: (stage) => cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`),
   },
   anotherGateway: {
     title: "publish to another gateway's topic of the same tenant",
-    held: (stage) => cannotWrite(stage, stage.acme2, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.acme2, `${victimRoot}/telemetry`),
   },
   ownRootElse: {
     title: 'publish below the own root, but to no topic of ours',
-    held: (stage) => cannotWrite(stage, stage.globex1, `${globexRoot}/command`),
+    held: (environment) => cannotWrite(environment, environment.globex1, `${globexRoot}/command`),
   },
   userName: {
     title: 'claim the user name of another, without a password, with an empty one and with a guessed one',
-    held: async (stage) => {
+    held: async (environment) => {
       for (const username of [victimId, `CN=${victimId},O=acme`]) {
         for (const password of [undefined, '', 'guest']) {
           const claim = password === undefined ? { username } : { username, password };
-          if (!(await cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`, claim))) return false;
+          if (!(await cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`, claim)))
+            return false;
         }
       }
       return true;
@@ -131,13 +132,14 @@ export const tricks = {
   },
   clientIdWrite: {
     title: "publish to another's topic under its client id",
-    held: (stage) => cannotWrite(stage, stage.globex1, `${victimRoot}/telemetry`, { clientId: victimId }),
+    held: (environment) =>
+      cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`, { clientId: victimId }),
   },
   clientIdKick: {
     title: "end another's session by connecting with its client id",
-    held: async (stage) => {
-      using victim = await enter(stage, stage.acme1, victimId);
-      using _thief = await Party.connect(stage, stage.globex1, { clientId: victimId });
+    held: async (environment) => {
+      using victim = await enter(environment, environment.acme1, victimId);
+      using _thief = await Party.connect(environment, environment.globex1, { clientId: victimId });
       // A broker that ends it does so before or right after it lets the thief in.
       for (let tries = 20; tries > 0 && !victim.ended; tries -= 1) {
         await victim.publish(`${victimRoot}/event`, mark());
@@ -148,21 +150,21 @@ export const tricks = {
   },
   clientIdInherit: {
     title: "take over the backend's sleeping session, and read what waits in it",
-    held: async (stage) => {
+    held: async (environment) => {
       const session: IClientOptions = {
         clean: false,
-        ...(stage.protocolVersion === 5 && { properties: { sessionExpiryInterval: 600 } }),
+        ...(environment.protocolVersion === 5 && { properties: { sessionExpiryInterval: 600 } }),
       };
       const clientId = 'backend';
-      const sleeper = await enter(stage, stage.backend, clientId, session);
+      const sleeper = await enter(environment, environment.backend, clientId, session);
       await sleeper.subscribe('t/+/+/telemetry');
       await sleeper.leave();
-      using victim = await enter(stage, stage.acme1, victimId);
+      using victim = await enter(environment, environment.acme1, victimId);
       const waiting = mark();
       await victim.publish(`${victimRoot}/telemetry`, waiting);
       let held = true;
       {
-        using thief = await Party.connect(stage, stage.globex1, { clientId, ...session });
+        using thief = await Party.connect(environment, environment.globex1, { clientId, ...session });
         if (thief !== undefined && (await stillHears(thief))) {
           const fresh = mark();
           await victim.publish(`${victimRoot}/telemetry`, fresh);
@@ -170,14 +172,14 @@ export const tricks = {
         }
         held = !(thief?.arrived ?? []).some((line) => line.startsWith(victimRoot));
       }
-      (await enter(stage, stage.backend, clientId, { clean: true })).client.end(true);
+      (await enter(environment, environment.backend, clientId, { clean: true })).client.end(true);
       return held;
     },
   },
   wildcards: {
     title: "subscribe to another's topics, by name and by wildcards; read what they retain",
-    held: (stage) =>
-      cannotRead(stage, [
+    held: (environment) =>
+      cannotRead(environment, [
         `${victimRoot}/telemetry`,
         `${victimRoot}/status`,
         `${victimRoot}/#`,
@@ -190,13 +192,17 @@ export const tricks = {
   },
   shared: {
     title: "take a share of another's messages ($share)",
-    held: (stage) =>
-      cannotRead(stage, [`$share/thieves/${victimRoot}/telemetry`, '$share/thieves/t/#', '$share/thieves/#']),
+    held: (environment) =>
+      cannotRead(environment, [
+        `$share/thieves/${victimRoot}/telemetry`,
+        '$share/thieves/t/#',
+        '$share/thieves/#',
+      ]),
   },
   inside: {
     title: "look into the broker's own topics",
-    held: (stage) =>
-      cannotRead(stage, [
+    held: (environment) =>
+      cannotRead(environment, [
         '$SYS/#',
         '$MQTT/#',
         '$MQTT/sub/#',
@@ -208,15 +214,15 @@ export const tricks = {
   },
   will: {
     title: "leave a will on another's topic, and vanish",
-    held: (stage) =>
-      keepsOut(stage, `${victimRoot}/status`, async (payload, backend) => {
+    held: (environment) =>
+      keepsOut(environment, `${victimRoot}/status`, async (payload, backend) => {
         const will = {
           topic: `${victimRoot}/status`,
           payload: Buffer.from(payload),
           qos: 1 as const,
           retain: true,
         };
-        using thief = await Party.connect(stage, stage.globex1, { clientId: 'thief', will });
+        using thief = await Party.connect(environment, environment.globex1, { clientId: 'thief', will });
         thief?.cut();
         // Its own will is allowed, and comes the same way; when it is there, the other one would be.
         const last = mark();
@@ -226,22 +232,22 @@ export const tricks = {
           qos: 1 as const,
           retain: true,
         };
-        using second = await enter(stage, stage.globex1, 'globex_gw-0001', { will: ownWill });
+        using second = await enter(environment, environment.globex1, 'globex_gw-0001', { will: ownWill });
         second.cut();
         await backend.receives(`${globexRoot}/status ${last}`);
       }),
   },
   retained: {
     title: "leave a retained message on another's topic",
-    held: async (stage) => {
+    held: async (environment) => {
       const forged = mark();
       {
-        using thief = await Party.connect(stage, stage.globex1, { clientId: 'thief' });
+        using thief = await Party.connect(environment, environment.globex1, { clientId: 'thief' });
         await thief?.publish(`${victimRoot}/meta`, forged, true);
       }
-      using backend = await enter(stage, stage.backend, 'backend');
+      using backend = await enter(environment, environment.backend, 'backend');
       await backend.subscribe(`${victimRoot}/meta`);
-      using victim = await enter(stage, stage.acme1, victimId);
+      using victim = await enter(environment, environment.acme1, victimId);
       const last = mark();
       await victim.publish(`${victimRoot}/meta`, last);
       await backend.receives(`${victimRoot}/meta ${last}`);
@@ -250,12 +256,12 @@ export const tricks = {
   },
   backendWrites: {
     title: "write to a gateway's topic as the backend",
-    held: async (stage) => {
-      using backend = await listen(stage);
+    held: async (environment) => {
+      using backend = await listen(environment);
       const forged = mark();
       await backend.publish(`${victimRoot}/telemetry`, forged);
       if (backend.ended) return true;
-      using highWaterMark = await enter(stage, stage.acme2, 'acme_gw-0002');
+      using highWaterMark = await enter(environment, environment.acme2, 'acme_gw-0002');
       const last = mark();
       await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
       await until(
@@ -267,41 +273,41 @@ export const tricks = {
   },
   unlisted: {
     title: 'come with a good certificate that the policy does not name',
-    held: (stage) => cannotWrite(stage, stage.acmeUnlisted, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.acmeUnlisted, `${victimRoot}/telemetry`),
   },
   sameCommonName: {
     title: "come with another tenant's certificate of the same CN",
-    held: (stage) => cannotWrite(stage, stage.sameCommonName, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.sameCommonName, `${victimRoot}/telemetry`),
   },
   otherUser: {
     title: "come with another's name, by a CA that the broker does not trust",
-    held: (stage) => isKeptOut(stage, stage.otherUser),
+    held: (environment) => isKeptOut(environment, environment.otherUser),
   },
   forged: {
     title: "come with another's name, by one's own tenant's CA, which the broker trusts",
-    held: (stage) => cannotWrite(stage, stage.forged, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.forged, `${victimRoot}/telemetry`),
   },
   forgedConstrained: {
     title: "… by one's own tenant's CA, held to its tenant by name constraints",
-    held: (stage) => cannotWrite(stage, stage.forgedConstrained, `${victimRoot}/telemetry`),
+    held: (environment) => cannotWrite(environment, environment.forgedConstrained, `${victimRoot}/telemetry`),
   },
   expired: {
     title: 'come with a certificate past its time',
-    held: (stage) => isKeptOut(stage, stage.expired),
+    held: (environment) => isKeptOut(environment, environment.expired),
   },
   revoked: {
     title: 'come with a certificate on the revocation list',
-    held: (stage) => isKeptOut(stage, stage.revoked),
+    held: (environment) => isKeptOut(environment, environment.revoked),
   },
 } as const satisfies Record<string, Trick>;
 
-export type TrickName = keyof typeof tricks;
-export const trickNames = Object.keys(tricks) as TrickName[];
+export type AttackName = keyof typeof attacks;
+export const attackNames = Object.keys(attacks) as AttackName[];
 
 /** What has to work for the rest to mean anything: every topic of every gateway arrives, and its canary. */
-export async function reachesOwnTopics(stage: Stage, who: Holder, root: string): Promise<void> {
-  using backend = await listen(stage);
-  using gateway = await enter(stage, who, root.split('/')[2]!);
+export async function reachesOwnTopics(environment: Environment, who: Holder, root: string): Promise<void> {
+  using backend = await listen(environment);
+  using gateway = await enter(environment, who, root.split('/')[2]!);
   if (!(await gateway.subscribe(`${root}/canary`))) throw new Error('it may not listen to its own canary');
   for (const channel of ['telemetry', 'status', 'meta', 'event', 'checkpoint', 'canary']) {
     const payload = mark();

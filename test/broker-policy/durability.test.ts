@@ -8,7 +8,7 @@ import { rabbitmq } from '../../src/broker-policy/rabbitmq.ts';
 import { until } from '../support/until.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
 import { Party } from './party.ts';
-import { makeCast, type Cast } from './tenants.ts';
+import { makeTenants, type Tenants } from './tenants.ts';
 
 interface Way {
   kind: BrokerKind;
@@ -20,9 +20,9 @@ interface Way {
 const topic = 't/acme/acme_gw-0001/telemetry';
 const arrivalMs = 30_000;
 
-let cast: Cast;
+let tenants: Tenants;
 before(async () => {
-  cast = await makeCast();
+  tenants = await makeTenants();
 });
 
 /** The policy without its lines on durability: what a broker is that was held apart, and no more. */
@@ -36,10 +36,14 @@ const withoutDurability: PolicyWriter = (roster, directory) => {
 
 /** The backend is away, `count` batches are acknowledged, the broker is killed: which the backend gets afterwards. */
 async function survivors({ kind, write, protocolVersion, count }: Way): Promise<Set<string>> {
-  await using broker = await RunningBroker.start(kind, (folder) => write(cast.roster, folder), cast.material);
-  const stage = { port: broker.port, ca: cast.brokerCa, protocolVersion };
-  const enter = async (who: Cast['acme1'], clientId: string, options: IClientOptions = {}) => {
-    const party = await Party.connect(stage, who, { clientId, ...options });
+  await using broker = await RunningBroker.start(
+    kind,
+    (folder) => write(tenants.roster, folder),
+    tenants.material,
+  );
+  const environment = { port: broker.port, ca: tenants.brokerCa, protocolVersion };
+  const enter = async (who: Tenants['acme1'], clientId: string, options: IClientOptions = {}) => {
+    const party = await Party.connect(environment, who, { clientId, ...options });
     assert.ok(party, `${clientId} was not let in`);
     return party;
   };
@@ -47,11 +51,11 @@ async function survivors({ kind, write, protocolVersion, count }: Way): Promise<
     clean: false,
     ...(protocolVersion === 5 && { properties: { sessionExpiryInterval: 3600 } }),
   };
-  const backend = await enter(cast.backend, 'backend', session);
+  const backend = await enter(tenants.backend, 'backend', session);
   assert.ok(await backend.subscribe('t/#'));
   await backend.leave();
 
-  using gateway = await enter(cast.acme1, 'acme_gw-0001');
+  using gateway = await enter(tenants.acme1, 'acme_gw-0001');
   const publish = (payload: string) => gateway.client.publishAsync(topic, payload, { qos: 1 });
   const batches = Array.from({ length: count }, (_, index) => `batch-${index + 1}`);
   await Promise.all(batches.map(publish));
@@ -60,8 +64,8 @@ async function survivors({ kind, write, protocolVersion, count }: Way): Promise<
   await broker.kill();
 
   await broker.start();
-  using returned = await comesBack(() => enter(cast.backend, 'backend', session));
-  using highWaterMark = await enter(cast.acme1, 'acme_gw-0001');
+  using returned = await comesBack(() => enter(tenants.backend, 'backend', session));
+  using highWaterMark = await enter(tenants.acme1, 'acme_gw-0001');
   await highWaterMark.publish(topic, 'after');
   const payloads = () => new Set(returned.arrived.map((line) => line.slice(topic.length + 1)));
   await until(() => payloads().has('after'), 'what is sent after the restart', arrivalMs);

@@ -7,10 +7,10 @@ import { nats } from '../../src/broker-policy/nats.ts';
 import type { BrokerPolicy, PolicyWriter } from '../../src/broker-policy/policy-file.ts';
 import { rabbitmq } from '../../src/broker-policy/rabbitmq.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
-import { makeCast, type Cast } from './tenants.ts';
+import { makeTenants, type Tenants } from './tenants.ts';
 import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
 import { unitsOfNewcomer } from './newcomer.ts';
-import { reachesOwnTopics, trickNames, tricks, type Stage, type TrickName } from './attacks.ts';
+import { reachesOwnTopics, attackNames, attacks, type Environment, type AttackName } from './attacks.ts';
 
 const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
   mosquitto: { kind: mosquittoBroker, write: mosquitto('cn'), protocolVersion: 5 },
@@ -19,34 +19,34 @@ const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolV
   nats: { kind: natsBroker, write: nats, protocolVersion: 4 },
 };
 
-let cast: Cast;
+let tenants: Tenants;
 before(async () => {
-  cast = await makeCast();
+  tenants = await makeTenants();
 });
 
 for (const column of Object.keys(columns) as Column[]) {
   describe(`the wall of ${columns[column]}`, () => {
     let broker: RunningBroker;
-    let stage: Stage;
+    let environment: Environment;
     before(async () => {
       const { kind, write, protocolVersion } = brokers[column];
-      broker = await RunningBroker.start(kind, (folder) => write(cast.roster, folder), cast.material);
-      stage = { ...cast, port: broker.port, ca: cast.brokerCa, protocolVersion };
+      broker = await RunningBroker.start(kind, (folder) => write(tenants.roster, folder), tenants.material);
+      environment = { ...tenants, port: broker.port, ca: tenants.brokerCa, protocolVersion };
     });
     after(() => broker?.[Symbol.asyncDispose]());
 
     it('lets each gateway reach its own topics, and the backend read them', async () => {
-      await reachesOwnTopics(stage, cast.acme1, 't/acme/acme_gw-0001');
-      await reachesOwnTopics(stage, cast.acme2, 't/acme/acme_gw-0002');
-      await reachesOwnTopics(stage, cast.globex1, 't/globex/globex_gw-0001');
-      const constrained = reachesOwnTopics(stage, cast.initech1, 't/initech/initech_gw-0001');
+      await reachesOwnTopics(environment, tenants.acme1, 't/acme/acme_gw-0001');
+      await reachesOwnTopics(environment, tenants.acme2, 't/acme/acme_gw-0002');
+      await reachesOwnTopics(environment, tenants.globex1, 't/globex/globex_gw-0001');
+      const constrained = reachesOwnTopics(environment, tenants.initech1, 't/initech/initech_gw-0001');
       // Go refuses every certificate below a critical constraint on directory names, which it does not know.
       if (column === 'nats') await assert.rejects(constrained, /was not let in/);
       else await constrained;
     });
 
     it('gives a consumer that comes later the units and the status of a gateway', async () => {
-      const { units, kinds } = await unitsOfNewcomer(stage);
+      const { units, kinds } = await unitsOfNewcomer(environment);
       assert.equal(units.length, 40);
       const without = units.filter((unit) => unit === null).length;
       if (column === 'rabbitmq') {
@@ -59,10 +59,10 @@ for (const column of Object.keys(columns) as Column[]) {
       assert.ok(!kinds.includes('no-meta'));
     });
 
-    for (const attack of trickNames) {
+    for (const attack of attackNames) {
       const held = shouldHold(column, attack);
-      it(`${held ? 'holds' : 'does not hold'}: ${tricks[attack].title}`, async () => {
-        assert.equal(await tricks[attack].held(stage), held);
+      it(`${held ? 'holds' : 'does not hold'}: ${attacks[attack].title}`, async () => {
+        assert.equal(await attacks[attack].held(environment), held);
       });
     }
   });
@@ -70,7 +70,7 @@ for (const column of Object.keys(columns) as Column[]) {
 
 describe('without a policy', () => {
   /** What TLS holds by itself, and the broker's own topics, where Mosquitto keeps nothing of anybody's. */
-  const held = new Set<TrickName>(['inside', 'otherUser', 'forgedConstrained', 'expired', 'revoked']);
+  const held = new Set<AttackName>(['inside', 'otherUser', 'forgedConstrained', 'expired', 'revoked']);
   const noPolicy: BrokerPolicy = {
     settings: { name: 'mosquitto.conf', text: 'require_certificate true\nallow_anonymous true\n' },
     files: [],
@@ -78,9 +78,15 @@ describe('without a policy', () => {
   };
 
   it('every other trick works, so that it is the policy that stops it', async () => {
-    await using broker = await RunningBroker.start(mosquittoBroker, () => noPolicy, cast.material);
-    const stage: Stage = { ...cast, port: broker.port, ca: cast.brokerCa, protocolVersion: 5 };
-    for (const attack of trickNames) assert.equal(await tricks[attack].held(stage), held.has(attack), attack);
+    await using broker = await RunningBroker.start(mosquittoBroker, () => noPolicy, tenants.material);
+    const environment: Environment = {
+      ...tenants,
+      port: broker.port,
+      ca: tenants.brokerCa,
+      protocolVersion: 5,
+    };
+    for (const attack of attackNames)
+      assert.equal(await attacks[attack].held(environment), held.has(attack), attack);
   });
 });
 

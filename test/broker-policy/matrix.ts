@@ -1,4 +1,4 @@
-import { tricks, trickNames, type TrickName } from './attacks.ts';
+import { attacks, attackNames, type AttackName } from './attacks.ts';
 
 /** The brokers that are really run, by the heading of their column. */
 export const columns = {
@@ -11,14 +11,14 @@ export const columns = {
 export type Column = keyof typeof columns;
 
 /** Where a wall does not hold, by broker; everywhere else it does. docs/brokers.md says what to do about each. */
-const open: Record<Column, readonly TrickName[]> = {
+const open: Record<Column, readonly AttackName[]> = {
   mosquitto: ['sameCommonName', 'forged'],
   mosquittoSubject: ['forged'],
   rabbitmq: ['clientIdKick', 'forged'],
   nats: ['clientIdKick', 'forged', 'revoked'],
 };
 
-export function shouldHold(column: Column, attack: TrickName): boolean {
+export function shouldHold(column: Column, attack: AttackName): boolean {
   return !open[column].includes(attack);
 }
 
@@ -29,9 +29,9 @@ export function matrixTable(): string {
   return [
     row(['trick', ...names.map((name) => columns[name])]),
     row(['---', ...names.map(() => '---')]),
-    ...trickNames.map((attack) =>
+    ...attackNames.map((attack) =>
       row([
-        tricks[attack].title,
+        attacks[attack].title,
         ...names.map((name) => (shouldHold(name, attack) ? 'held' : '**not held**')),
       ]),
     ),

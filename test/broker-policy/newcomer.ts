@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Consume, until } from '../support/consume.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
-import type { Stage } from './attacks.ts';
+import type { Environment } from './attacks.ts';
 import { Party } from './party.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
@@ -30,22 +30,24 @@ const status = {
  * The gateway is online long before `consume` comes, as its `meta` and `status` are retained: which units its rows have,
  * from the first batch on, and what `consume` says.
  */
-export async function unitsOfNewcomer(stage: Stage): Promise<{ units: unknown[]; kinds: string[] }> {
+export async function unitsOfNewcomer(
+  environment: Environment,
+): Promise<{ units: unknown[]; kinds: string[] }> {
   const folder = mkdtempSync(join(tmpdir(), 'merestone-newcomer-'));
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
   const stream = new SealedStream(origin).appendMany(40);
-  using gateway = (await Party.connect(stage, stage.acme1, { clientId: origin.gateway }))!;
+  using gateway = (await Party.connect(environment, environment.acme1, { clientId: origin.gateway }))!;
   await gateway.publish(`${root}/meta`, JSON.stringify(meta), true);
   await gateway.publish(`${root}/status`, JSON.stringify(status), true);
   const words = {
-    url: `mqtts://localhost:${stage.port}`,
-    ca: file('ca.crt', stage.ca),
-    certificate: file('backend.crt', stage.backend.certificatePem),
-    'private-key': file('backend.key', stage.backend.privateKeyPem),
-    protocol: stage.protocolVersion === 5 ? '5' : '3.1.1',
+    url: `mqtts://localhost:${environment.port}`,
+    ca: file('ca.crt', environment.ca),
+    certificate: file('backend.crt', environment.backend.certificatePem),
+    'private-key': file('backend.key', environment.backend.privateKeyPem),
+    protocol: environment.protocolVersion === 5 ? '5' : '3.1.1',
   };
   const consume = new Consume(Object.entries(words).flatMap(([name, value]) => [`--${name}`, value]));
   try {
@@ -60,7 +62,7 @@ export async function unitsOfNewcomer(stage: Stage): Promise<{ units: unknown[];
     return { units, kinds: consume.kinds() };
   } finally {
     if (consume.child.exitCode === null) await consume.end('SIGKILL');
-    // Nothing is left for the tricks that are played afterwards.
+    // Nothing is left for the attacks that are played afterwards.
     await gateway.publish(`${root}/meta`, '', true);
     await gateway.publish(`${root}/status`, '', true);
     rmSync(folder, { recursive: true, force: true });

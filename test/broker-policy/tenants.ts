@@ -34,7 +34,7 @@ const dayMs = 86_400_000;
  * Two tenants, each with a CA of its own that the broker trusts, and those who would climb the wall. The CA of a
  * third, initech, stands below the operator's, and may name nobody outside its tenant (name constraints).
  */
-export interface Cast {
+export interface Tenants {
   acme1: Holder;
   acme2: Holder;
   globex1: Holder;
@@ -57,7 +57,7 @@ export interface Cast {
   roster: Roster;
 }
 
-export async function makeCast(): Promise<Cast> {
+export async function makeTenants(): Promise<Tenants> {
   const authority = (commonName: string, shape: Shape = {}, issuer?: Holder): Promise<Holder> =>
     makeAuthority(
       { subject: name({ CN: commonName }), keyUsages: keyCertSign | KeyUsageFlags.cRLSign, ...shape },

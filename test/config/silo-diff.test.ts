@@ -3,13 +3,13 @@ import { it } from 'node:test';
 import type { ModbusPointOptions } from '../../src/fieldbus/options.ts';
 import { digestOf } from '../../src/config/silo-diff.ts';
 import { modbusDevice, registerPoint } from '../support/modbus-options.ts';
-import { siloBirth } from '../support/silo-options.ts';
+import { siloStartMessage } from '../support/silo-options.ts';
 
 it('the digest of a configuration tells integers beyond 2^53 apart', () => {
   const digest = (more: Partial<ModbusPointOptions>): string => {
     const point = registerPoint('p', { table: 'holding', address: 0, type: 'uint64', ...more });
     const device = modbusDevice('d', { bus: 'b', unitId: 1, points: [point] });
-    return digestOf({ silo: siloBirth('/nowhere').options, devices: [device] });
+    return digestOf({ silo: siloStartMessage('/nowhere').options, devices: [device] });
   };
   const digests = [
     digest({ max: 2n ** 64n - 1n }),

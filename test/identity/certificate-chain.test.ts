@@ -119,9 +119,9 @@ describe('a chain to the trusted CA is accepted', () => {
     'within constraints on names that it has none of': () =>
       twoSteps({ extensions: [nameConstraints([dns('example.org')], [])] }),
   };
-  for (const [title, makeScene] of Object.entries(accepted)) {
+  for (const [title, makeModel] of Object.entries(accepted)) {
     it(title, async () => {
-      const model = await makeScene();
+      const model = await makeModel();
       const options = write(model);
       assert.equal(loadIdentity(options, Date.now()).identity.tenantId, 'acme');
       assert.ok(opensslAccepts(model, options), 'OpenSSL refuses what was accepted');
@@ -288,9 +288,9 @@ describe('an invalid chain is refused with the reason', () => {
       /neither trusted nor|another key/,
     ],
   };
-  for (const [title, [makeScene, reason, code = 'IdentityUntrusted']] of Object.entries(refused)) {
+  for (const [title, [makeModel, reason, code = 'IdentityUntrusted']] of Object.entries(refused)) {
     it(title, async () => {
-      const options = write(await makeScene());
+      const options = write(await makeModel());
       assert.throws(
         () => loadIdentity(options, Date.now()),
         (error: unknown) => {

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const escape = '\u001b';
 /** Three demos side by side on two busy cores are twelve starts of Node. */
-const patienceMs = 100_000;
+const waitMsMax = 100_000;
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 
 /** A system that gives no pseudo-terminals, and the demo in it. */
@@ -53,7 +53,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
       return until(
         () => isWanted(stdout) || (hasEnded() && assert.fail(`ended too early: ${said()}`)),
         'output',
-        patienceMs,
+        waitMsMax,
       );
     };
     const run = { process: child, folder, stdout: () => stdout, stderr: () => stderr, says, exited };
@@ -102,7 +102,7 @@ describe('merestone demo', { concurrency: 3 }, () => {
 
   it('cleans up if it is stopped before it has begun', async () => {
     const run = start(process.execPath, [program, 'demo', '--json']);
-    await until(() => readdirSync(run.folder).length > 0, 'a folder', patienceMs);
+    await until(() => readdirSync(run.folder).length > 0, 'a folder', waitMsMax);
     run.process.kill('SIGINT');
     const [code] = await run.exited;
     assert.equal(code, 69);
@@ -160,8 +160,8 @@ describe('merestone demo', { concurrency: 3 }, () => {
     const run = start('script', ['-qfec', `${process.execPath} ${program} demo`, '/dev/null']);
     await run.says((output) => /live/.test(screenOf(output)));
     run.process.kill('SIGKILL');
-    await until(() => readdirSync(run.folder).length === 0, 'an empty folder', patienceMs);
-    await until(() => traces(run.folder).length === 0, 'the end of every process', patienceMs);
+    await until(() => readdirSync(run.folder).length === 0, 'an empty folder', waitMsMax);
+    await until(() => traces(run.folder).length === 0, 'the end of every process', waitMsMax);
   });
 });
 

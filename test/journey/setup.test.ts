@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 /** What README promises of a user's set-up; all of it is 450. */
 const runMegabytesMax = 300;
 /** Three installations on two busy cores. */
-const patienceMs = 150_000;
+const waitMsMax = 150_000;
 
 describe('the first command in a fresh clone', { skip: whyNoNpm(), concurrency: 2 }, () => {
   const systems: StockSystem[] = [];
@@ -40,7 +40,7 @@ describe('the first command in a fresh clone', { skip: whyNoNpm(), concurrency: 
     const modules = join(system.checkout, 'node_modules');
     for (const [signal, exitCode] of [['SIGINT', 130] as const, ['SIGKILL', null] as const]) {
       const { kill, ended } = system.start(['./scripts/demo', '--seconds', '5']);
-      await until(() => isUnpacking(modules), 'packages', patienceMs);
+      await until(() => isUnpacking(modules), 'packages', waitMsMax);
       kill(signal);
       const result = await ended;
       assert.equal(result.exitCode, exitCode, result.stderr);
@@ -66,7 +66,7 @@ describe('the first command in a fresh clone', { skip: whyNoNpm(), concurrency: 
   });
 
   async function demoWorks(system: StockSystem): Promise<void> {
-    const options = { timeoutMs: patienceMs };
+    const options = { timeoutMs: waitMsMax };
     const demo = await system.run(['./scripts/demo', '--seconds', '5', '--json'], options);
     assert.equal(demo.exitCode, 0, demo.stderr);
     assert.equal((JSON.parse(demo.stdout) as Summary).ok, true);

@@ -50,7 +50,7 @@ export function importViolations(sources: ReadonlyMap<string, string>): string[]
  * What would give the main thread a tenant's key: files of `gateway`, `fieldbus`, `admin` and what stands outside
  * a silo's isolate that import code (not types) of the silo's rooms, other than `silo/host` and `silo/process`.
  */
-export function wallViolations(sources: ReadonlyMap<string, string>): string[] {
+export function isolationViolations(sources: ReadonlyMap<string, string>): string[] {
   const isOutside = (path: string): boolean =>
     /^src\/silo\/(host|process)\//.test(path) || path === 'src/silo/loss-count.ts';
   const codeImport = /\bimport\s+(?!type\b)[^;]*?\bfrom\s+'(\.[^']+)'/g;

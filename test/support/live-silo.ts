@@ -3,7 +3,7 @@ import type { LogRecord } from '../../src/base/logger.ts';
 import type { SiloStatus } from '../../src/status/status.ts';
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import { Silo } from '../../src/silo/tenant/silo.ts';
-import { siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
+import { siloStartMessage, type SiloChanges, siloSamples } from './silo-options.ts';
 import { until } from './until.ts';
 
 /** A silo in this process with a real spool and a real broker, by a clock that may run faster. */
@@ -31,7 +31,7 @@ export class LiveSilo implements AsyncDisposable {
       close: () => {},
     };
     const time = { clock, bootId: 'boot', synchronized: () => true, setFromHardware: true };
-    this.#silo = new Silo(siloBirth(folder, changes), channel, clock, time);
+    this.#silo = new Silo(siloStartMessage(folder, changes), channel, clock, time);
   }
 
   get status(): SiloStatus {

@@ -17,7 +17,10 @@ export interface SiloChanges extends Partial<Omit<SiloOptions, 'spool' | 'uplink
 }
 
 /** A silo whose files and certificates are in `folder`, as Site writes them. */
-export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloChanges = {}): StartMessage {
+export function siloStartMessage(
+  folder: string,
+  { spool, uplink, ...changes }: SiloChanges = {},
+): StartMessage {
   const path = (name: string): string => join(folder, name);
   const options: SiloOptions = {
     name: 'north',
@@ -55,7 +58,7 @@ export function siloBirth(folder: string, { spool, uplink, ...changes }: SiloCha
 
 /** Options of a silo that needs none of its files. */
 export function siloOptions(name: string, changes: SiloChanges = {}): SiloOptions {
-  return siloBirth('/none', { name, ...changes }).options;
+  return siloStartMessage('/none', { name, ...changes }).options;
 }
 
 export function siloSamples(

@@ -12,7 +12,7 @@ import { Silo } from '../../src/silo/tenant/silo.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import type { StreamEvent } from '../../src/messages/event.ts';
 import { FakeClock } from './fake-clock.ts';
-import { nextNoon, siloBirth, type SiloChanges, siloSamples } from './silo-options.ts';
+import { nextNoon, siloStartMessage, type SiloChanges, siloSamples } from './silo-options.ts';
 import { acme } from './spool.ts';
 import { drain, type Drained } from './spool-damage.ts';
 
@@ -43,7 +43,7 @@ export class SiloRig {
     { wallMs = nextNoon(), synchronized = true }: RigClock,
   ) {
     this.clock = new FakeClock(wallMs);
-    const startMessage = siloBirth(folder, changes);
+    const startMessage = siloStartMessage(folder, changes);
     this.#options = startMessage.options;
     this.#directory = startMessage.options.spool.directory;
     const channel = {

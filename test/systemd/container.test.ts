@@ -392,9 +392,9 @@ describe('in a booted Debian', { skip: whyNot }, () => {
     assert.equal(byRoot.exitCode, 77, byRoot.stderr);
     assert.match(byRoot.stderr, /belongs to user \d+, and you are root; .* scripts\/as-unit UNIT spool/);
     const otherUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const byStranger = await container.run(...otherUser, merestone, 'spool', 'verify', '--silo', silo);
-    assert.equal(byStranger.exitCode, 77, byStranger.stderr);
-    assert.match(byStranger.stderr, /you may not look into this folder \(EACCES\); .* scripts\/as-unit/);
+    const byOtherUser = await container.run(...otherUser, merestone, 'spool', 'verify', '--silo', silo);
+    assert.equal(byOtherUser.exitCode, 77, byOtherUser.stderr);
+    assert.match(byOtherUser.stderr, /you may not look into this folder \(EACCES\); .* scripts\/as-unit/);
     const left = await container.expect(
       'sh',
       '-c',

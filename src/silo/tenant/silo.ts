@@ -26,7 +26,7 @@ const identityCheckTicks = 10;
 const journalSignTicks = 60;
 
 /** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
-const lockedPatienceMs = 8000;
+const lockedTimeoutMs = 8000;
 const lockedRetryMs = 100;
 
 type State =
@@ -136,7 +136,7 @@ export class Silo {
 
   /** Waits for whoever still holds the spool: what comes in meanwhile waits at the door. */
   async #open(identity: LoadedIdentity): Promise<TenantSession> {
-    const untilMs = this.#clock.monotonicMs() + lockedPatienceMs;
+    const untilMs = this.#clock.monotonicMs() + lockedTimeoutMs;
     for (;;) {
       try {
         return await TenantSession.open({

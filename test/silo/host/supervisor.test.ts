@@ -23,12 +23,12 @@ describe('a silo seen from the gateway', () => {
   let clock: FakeClock;
   let isolates: ScriptedIsolate[];
   let open: OpenIsolate;
-  let seat: Supervisor;
+  let supervisor: Supervisor;
   /** What the log says was given up. */
   let given: LogFields[];
   const last = (): ScriptedIsolate => isolates.at(-1)!;
   const deliver = (count: number): void =>
-    seat.deliver(
+    supervisor.deliver(
       Array.from(
         { length: count },
         (_, at): Sample => ({
@@ -41,7 +41,7 @@ describe('a silo seen from the gateway', () => {
     );
   /** What was given up, in the status or told to the isolate, which would count it from then on. */
   const dropped = (): Record<string, number> => {
-    const total = { ...seat.status().samples.dropped };
+    const total = { ...supervisor.status().samples.dropped };
     for (const { reason, samples } of isolates.flatMap((isolate) => isolate.toldOf('lost'))) {
       total[reason] = (total[reason] ?? 0) + samples;
     }
@@ -52,18 +52,18 @@ describe('a silo seen from the gateway', () => {
     clock = new FakeClock();
     const scripted = scriptedIsolates();
     ({ isolates, open } = scripted);
-    const openHost: OpenHost = (own, handover) =>
-      new SiloHost(own, handover, { clock, logger: silentLogger, openIsolate: (...words) => open(...words) });
+    const openHost: OpenHost = (own, queue) =>
+      new SiloHost(own, queue, { clock, logger: silentLogger, openIsolate: (...words) => open(...words) });
     given = [];
     const logger = createLogger(({ fields }) => given.push(fields), 'warn');
-    seat = new Supervisor(startMessage, openHost, clock, logger);
-    seat.start();
+    supervisor = new Supervisor(startMessage, openHost, clock, logger);
+    supervisor.start();
   });
 
   /** Another host, up to the moment when the old one is gone and the new one started. */
   async function replace(meanwhile: () => void = () => {}): Promise<void> {
     const previous = last();
-    const done = seat.replace(startMessage, act, stopMs);
+    const done = supervisor.replace(startMessage, act, stopMs);
     meanwhile();
     previous.goes('left');
     await done;
@@ -153,8 +153,8 @@ describe('a silo seen from the gateway', () => {
       thief.says({ type: 'log', level: 'info', event: 'hello', fields: {} });
       thief.runs('borealis');
       assert.deepEqual([thief.samples, thief.isEnded], [0, true]);
-      assert.match(seat.status().reason!, /another tenant/);
-      assert.equal(seat.status().tenant, 'acme');
+      assert.match(supervisor.status().reason!, /another tenant/);
+      assert.equal(supervisor.status().tenant, 'acme');
     });
 
     it('where the same tenant comes as another gateway', () => {
@@ -227,7 +227,7 @@ describe('a silo seen from the gateway', () => {
       deliver(2);
       last().says({ type: 'credit', readings: 3 });
       assert.ok(last().isEnded);
-      assert.match(seat.status().reason!, /credit that is none/);
+      assert.match(supervisor.status().reason!, /credit that is none/);
     });
   });
 
@@ -240,8 +240,8 @@ describe('a silo seen from the gateway', () => {
       last().goes('crashed');
       clock.advance(longMs);
       assert.equal(isolates.length, 1);
-      assert.match(seat.status().reason!, /no descriptors left/);
-      assert.equal(seat.status().state, 'restarting');
+      assert.match(supervisor.status().reason!, /no descriptors left/);
+      assert.equal(supervisor.status().state, 'restarting');
       open = working;
       clock.advance(longMs);
       assert.equal(isolates.length, 2);
@@ -250,12 +250,12 @@ describe('a silo seen from the gateway', () => {
     it('is told of other devices while it runs, and starts with them after a crash', () => {
       last().runs('acme');
       const devices = [{ name: 'annexe', points: [] }];
-      seat.describe({ devices, configSha256: 'b' });
+      supervisor.describe({ devices, configSha256: 'b' });
       assert.equal(isolates.length, 1);
       assert.deepEqual(last().toldOf('devices'), [{ type: 'devices', devices, configSha256: 'b' }]);
-      assert.deepEqual(seat.devices, devices);
+      assert.deepEqual(supervisor.devices, devices);
       last().goes('crashed');
-      seat.describe({ devices: [], configSha256: 'c' });
+      supervisor.describe({ devices: [], configSha256: 'c' });
       clock.advance(longMs);
       assert.equal(isolates.length, 2);
       const [start] = last().toldOf('start');
@@ -265,24 +265,24 @@ describe('a silo seen from the gateway', () => {
 
     it('answers a retry with what the silo did, and says so where it did nothing', async () => {
       last().runs('acme');
-      const asked = seat.retryQuarantined('ada');
+      const asked = supervisor.retryQuarantined('ada');
       const { id, ...request } = last().toldOf('request').at(-1)!;
       assert.deepEqual(request, { type: 'request', method: 'retry', by: 'ada' });
       last().says({ type: 'reply', id, batches: 3, fault: null });
       assert.equal(await asked, 3);
 
-      const refused = assert.rejects(seat.retryQuarantined('ada'), { message: 'its disk is full' });
+      const refused = assert.rejects(supervisor.retryQuarantined('ada'), { message: 'its disk is full' });
       last().says({ type: 'reply', id: id + 1, batches: 0, fault: 'its disk is full' });
       await refused;
 
-      const silent = assert.rejects(seat.retryQuarantined('ada'), /it is running and does not answer/);
+      const silent = assert.rejects(supervisor.retryQuarantined('ada'), /it is running and does not answer/);
       clock.advance(longMs);
       await silent;
 
-      const crashes = assert.rejects(seat.retryQuarantined('ada'), { code: 'SiloCrashed' });
+      const crashes = assert.rejects(supervisor.retryQuarantined('ada'), { code: 'SiloCrashed' });
       last().goes('crashed');
       await crashes;
-      await assert.rejects(seat.retryQuarantined('ada'), /it is restarting and does not answer/);
+      await assert.rejects(supervisor.retryQuarantined('ada'), /it is restarting and does not answer/);
       clock.advance(longMs);
       assert.deepEqual(last().toldOf('request'), [], 'nothing is carried out that was told to have failed');
     });
@@ -294,11 +294,11 @@ describe('a silo seen from the gateway', () => {
         last().goes('crashed');
         if (crash < 5) clock.advance(longMs);
       }
-      assert.equal(seat.status().state, 'quarantined');
+      assert.equal(supervisor.status().state, 'quarantined');
       deliver(10);
       assert.equal(dropped()['crash'], 15);
-      assert.equal(seat.status().uplink?.state ?? 'closed', 'closed');
-      void seat.checkAgain();
+      assert.equal(supervisor.status().uplink?.state ?? 'closed', 'closed');
+      void supervisor.checkAgain();
       last().runs('acme');
       deliver(2);
       assert.equal(last().samples, 2);
@@ -313,11 +313,11 @@ describe('a silo seen from the gateway', () => {
           last().goes('crashed');
           if (crash < 5) clock.advance(longMs);
         }
-        assert.equal(seat.status().state, 'quarantined');
+        assert.equal(supervisor.status().state, 'quarantined');
       };
       for (const minutes of [10, 20, 40, 80, 160, 240, 240]) {
         crashes();
-        assert.match(seat.status().reason!, /it is tried again after .*, or by 'merestone reload'/);
+        assert.match(supervisor.status().reason!, /it is tried again after .*, or by 'merestone reload'/);
         const before = isolates.length;
         clock.advance(minutes * minuteMs * 0.9 - 1);
         assert.equal(isolates.length, before, `${minutes}`);
@@ -325,7 +325,7 @@ describe('a silo seen from the gateway', () => {
         assert.equal(isolates.length, before + 1, `${minutes}`);
       }
       last().runs('acme');
-      assert.equal(seat.status().state, 'running');
+      assert.equal(supervisor.status().state, 'running');
       deliver(2);
       assert.equal(last().samples, 2);
     });
@@ -336,14 +336,14 @@ describe('a silo seen from the gateway', () => {
         last().goes('left');
         if (life < 5) clock.advance(longMs);
       }
-      assert.equal(seat.status().state, 'quarantined');
+      assert.equal(supervisor.status().state, 'quarantined');
     });
 
     it('is told at its return of quotas that are reached and of acts', () => {
       last().runs('acme');
-      seat.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
+      supervisor.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
       last().goes('crashed');
-      seat.record(act);
+      supervisor.record(act);
       clock.advance(longMs);
       assert.deepEqual(last().toldOf('quota'), []);
       last().runs('acme');
@@ -354,7 +354,7 @@ describe('a silo seen from the gateway', () => {
           .map((message) => message.act),
         [act],
       );
-      seat.quota({ quota: 'bus-share', limit: 0.2, state: 'cleared' });
+      supervisor.quota({ quota: 'bus-share', limit: 0.2, state: 'cleared' });
       last().goes('crashed');
       clock.advance(longMs);
       last().runs('acme');
@@ -364,7 +364,7 @@ describe('a silo seen from the gateway', () => {
 
   it('is told that it is held at a quota after a reload, too', async () => {
     last().runs('acme');
-    seat.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
+    supervisor.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
     await replace();
     last().runs('acme');
     assert.deepEqual(
@@ -382,19 +382,19 @@ describe('a silo seen from the gateway', () => {
     last().runs('acme');
     assert.equal(last().toldOf('record').length, 0);
     last().goes('crashed');
-    await seat.replace(startMessage, act, stopMs);
+    await supervisor.replace(startMessage, act, stopMs);
     last().runs('acme');
     assert.equal(last().toldOf('record').length, 1);
   });
 
   it('stops once, however often it is asked, and by force after its time', async () => {
     last().runs('acme');
-    const stops = [seat.stop(stopMs), seat.stop(stopMs)];
+    const stops = [supervisor.stop(stopMs), supervisor.stop(stopMs)];
     assert.equal(last().isEnded, false);
     clock.advance(stopMs);
     await Promise.all(stops);
     assert.ok(last().isEnded);
-    assert.equal(seat.status().state, 'stopped');
+    assert.equal(supervisor.status().state, 'stopped');
     assert.equal(isolates.length, 1);
   });
 });

@@ -18,16 +18,16 @@ const otherUid = 61_201;
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
 const startMessage = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
 
-interface Knock {
+interface PeerSocket {
   socket: Socket;
   heard: string;
   open: boolean;
 }
 
 /** One who stays as long as he can, trickling: his end stays open when the other one is shut. */
-function knock(test: TestContext, path: string): Knock {
+function connectPeer(test: TestContext, path: string): PeerSocket {
   const socket = connect({ path, allowHalfOpen: true });
-  const one: Knock = { socket, heard: '', open: true };
+  const one: PeerSocket = { socket, heard: '', open: true };
   const trickle = setInterval(() => socket.writable && socket.write('x'), 50);
   socket.on('data', (bytes) => (one.heard += bytes.toString()));
   socket.on('error', () => {});
@@ -46,7 +46,7 @@ describe('strangers at a silo’s door', () => {
   it('are gone soon, whatever they do, and few are held at once', async (test) => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
-    const crowd = Array.from({ length: 100 }, () => knock(test, silo.socket));
+    const crowd = Array.from({ length: 100 }, () => connectPeer(test, silo.socket));
     await until(() => crowd.every(({ open }) => !open), 'all gone');
     const told = crowd.filter(({ heard }) => heard.includes('"away"'));
     assert.ok(told.length >= 1 && told.length <= 8, `${told.length} were told why`);
@@ -56,7 +56,7 @@ describe('strangers at a silo’s door', () => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     for (let round = 0; round < 3; round += 1) {
-      const crowd = Array.from({ length: 20 }, () => knock(test, silo.socket));
+      const crowd = Array.from({ length: 20 }, () => connectPeer(test, silo.socket));
       await until(() => crowd.every(({ open }) => !open), 'all gone');
     }
     assert.equal(refused(silo), 5);
@@ -97,7 +97,7 @@ describe('strangers at a silo’s door', () => {
   it('do not hold up its end', async (test) => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
-    const otherUser = knock(test, silo.socket);
+    const otherUser = connectPeer(test, silo.socket);
     await until(() => otherUser.heard !== '', 'it is turned away');
     await silo.stop('SIGTERM');
     await until(() => !otherUser.open, 'it is gone');
@@ -133,7 +133,7 @@ describe('strangers at a silo’s door', () => {
     });
   });
 
-  it('who knock without end are told of once a minute, and kept within a bound', async () => {
+  it('who connectPeer without end are told of once a minute, and kept within a bound', async () => {
     const clock = new FakeClock();
     const log: LogRecord[] = [];
     const noted: { times?: number }[] = [];

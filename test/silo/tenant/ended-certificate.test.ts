@@ -12,7 +12,7 @@ import { BorneIdentity } from '../../../src/silo/tenant/current-identity.ts';
 import { type Authority, createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../../src/messages/telemetry.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { nextNoon, siloBirth } from '../../support/silo-options.ts';
+import { nextNoon, siloStartMessage } from '../../support/silo-options.ts';
 import { type Holder, makeAuthority, makeCertificate, name, type Shape } from '../../support/pki.ts';
 import { SiloRig } from '../../support/silo-rig.ts';
 import { Site } from '../../support/site.ts';
@@ -150,7 +150,7 @@ async function writeChain(site: Site, ends: { intermediate?: number; root?: numb
 
 /** What is wrong with the tenant's audit log, as the site's CA vouches for its signers. */
 async function auditFindings(site: Site, nowMs: number): Promise<unknown[]> {
-  const { directory } = siloBirth(site.folder, {}).options.spool;
+  const { directory } = siloStartMessage(site.folder, {}).options.spool;
   const log = auditDirectory(join(directory, acme.tenant, acme.gateway));
   const anchors = readAnchors(site.path('ca.crt'));
   const { findings, signatures } = await verifyAudit(log, anchors, { mustBe: true, nowMs });

@@ -7,21 +7,21 @@ import { FakeClock } from '../../support/fake-clock.ts';
 describe('what leaves a silo', () => {
   it('is one credit for all that was settled in one go, in its place', async () => {
     const sent: FromSilo[] = [];
-    const outgoing = new MessageCoalescer((message) => sent.push(message), new FakeClock());
-    for (let batch = 0; batch < 20_000; batch += 1) outgoing.post({ type: 'credit', readings: 5 });
+    const coalescer = new MessageCoalescer((message) => sent.push(message), new FakeClock());
+    for (let batch = 0; batch < 20_000; batch += 1) coalescer.post({ type: 'credit', readings: 5 });
     await Promise.resolve();
     assert.deepEqual(sent, [{ type: 'credit', readings: 100_000 }]);
-    outgoing.post({ type: 'credit', readings: 3 });
-    outgoing.post({ type: 'stopped' });
+    coalescer.post({ type: 'credit', readings: 3 });
+    coalescer.post({ type: 'stopped' });
     await Promise.resolve();
     assert.deepEqual(sent.slice(1), [{ type: 'credit', readings: 3 }, { type: 'stopped' }]);
   });
 
   it('is no flood of log lines', () => {
     const sent: FromSilo[] = [];
-    const outgoing = new MessageCoalescer((message) => sent.push(message), new FakeClock());
+    const coalescer = new MessageCoalescer((message) => sent.push(message), new FakeClock());
     for (let line = 0; line < 100_000; line += 1) {
-      outgoing.post({ type: 'log', level: 'info', event: 'again', fields: {} });
+      coalescer.post({ type: 'log', level: 'info', event: 'again', fields: {} });
     }
     assert.equal(sent.length, 400);
   });

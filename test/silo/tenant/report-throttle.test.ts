@@ -6,8 +6,10 @@ const dayTicks = 86_400;
 
 /** Seconds at which something was told. */
 function toldAt(ticks: number, hasNews: (tick: number) => boolean): number[] {
-  const pace = new ReportThrottle();
-  return Array.from({ length: ticks }, (_, index) => index + 1).filter((tick) => pace.isDue(hasNews(tick)));
+  const throttle = new ReportThrottle();
+  return Array.from({ length: ticks }, (_, index) => index + 1).filter((tick) =>
+    throttle.isDue(hasNews(tick)),
+  );
 }
 
 describe('losses', () => {

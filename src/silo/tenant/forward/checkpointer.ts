@@ -3,7 +3,7 @@ import type { Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import type { BorneIdentity } from '../current-identity.ts';
 import type { CheckpointOptions } from '../../options.ts';
-import { CheckpointPace, type SentBytes } from './checkpoint-pace.ts';
+import { CheckpointSchedule, type SentBytes } from './checkpoint-schedule.ts';
 import type { Sender } from './metered-uplink.ts';
 
 export interface CheckpointerDependencies {
@@ -23,11 +23,11 @@ export interface CheckpointerDependencies {
 /** Signs the head of a chain from time to time and keeps the newest signature retained at the broker. */
 export class Checkpointer {
   readonly #dependencies: CheckpointerDependencies;
-  readonly #pace: CheckpointPace;
+  readonly #schedule: CheckpointSchedule;
 
   constructor(dependencies: CheckpointerDependencies) {
     this.#dependencies = dependencies;
-    this.#pace = new CheckpointPace(dependencies.options);
+    this.#schedule = new CheckpointSchedule(dependencies.options);
   }
 
   /**
@@ -40,8 +40,8 @@ export class Checkpointer {
     const claims = spool.checkpointDue();
     if (claims === undefined || signing === undefined) return;
     const nowMs = clock.monotonicMs();
-    if (!force && !this.#pace.isDue(nowMs, claims.seq, sent)) return;
-    this.#pace.signed(nowMs, claims.seq, sent);
+    if (!force && !this.#schedule.isDue(nowMs, claims.seq, sent)) return;
+    this.#schedule.signed(nowMs, claims.seq, sent);
     const jws = await signing.sign({ ...claims, at: signing.at });
     spool.saveCheckpoint(jws, claims.seq);
     await this.publish();

@@ -4,25 +4,25 @@ import { type CpuLevel, govern, windowMs } from '../../../../src/silo/tenant/quo
 
 const max = 0.2;
 
-/** Feeds one measurement a second; the stages, one for each. */
-function stages(shares: readonly number[], from: CpuLevel = { at: 'free' }, fromMs = 0): CpuLevel[] {
-  let stage = from;
-  return shares.map((share, index) => (stage = govern(stage, share, max, fromMs + index * 1000)));
+/** Feeds one measurement a second; the levels, one for each. */
+function levels(shares: readonly number[], from: CpuLevel = { at: 'free' }, fromMs = 0): CpuLevel[] {
+  let level = from;
+  return shares.map((share, index) => (level = govern(level, share, max, fromMs + index * 1000)));
 }
 
 /** What an isolate would take, as a mean over ten seconds: so much for each sample, and for the backlog. */
 class Isolate {
-  stage: CpuLevel = { at: 'free' };
+  level: CpuLevel = { at: 'free' };
   #seconds: number[] = [];
   #nowMs = 0;
 
   run(seconds: number, demand: number, backlog: number, base = 0.01): void {
     for (let second = 0; second < seconds; second += 1) {
-      const admit = this.stage.at === 'thinning' ? this.stage.admit : 1;
-      const took = base + demand * admit + (this.stage.at === 'free' ? backlog : 0);
+      const admit = this.level.at === 'thinning' ? this.level.admit : 1;
+      const took = base + demand * admit + (this.level.at === 'free' ? backlog : 0);
       this.#seconds = [...this.#seconds, took].slice(-10);
       this.#nowMs += 1000;
-      this.stage = govern(this.stage, this.share, max, this.#nowMs);
+      this.level = govern(this.level, this.share, max, this.#nowMs);
     }
   }
 
@@ -33,11 +33,11 @@ class Isolate {
 
 describe('share of the CPU', () => {
   it('is nothing to act on while it is under the limit', () => {
-    for (const stage of stages(Array<number>(100).fill(0.199))) assert.deepEqual(stage, { at: 'free' });
+    for (const level of levels(Array<number>(100).fill(0.199))) assert.deepEqual(level, { at: 'free' });
   });
 
   it('has the backlog wait at the limit, and samples dropped no sooner than a window later', () => {
-    const seen = stages([0.1, 0.2, ...Array<number>(10).fill(0.4)]).map(({ at }) => at);
+    const seen = levels([0.1, 0.2, ...Array<number>(10).fill(0.4)]).map(({ at }) => at);
     assert.deepEqual(seen, ['free', ...Array<string>(10).fill('backlog-waits'), 'thinning']);
   });
 
@@ -46,16 +46,16 @@ describe('share of the CPU', () => {
     isolate.run(60, 0.1, 0.6);
     for (let minute = 0; minute < 30; minute += 1) {
       isolate.run(1, 0.1, 0.6);
-      assert.notEqual(isolate.stage.at, 'thinning');
+      assert.notEqual(isolate.level.at, 'thinning');
     }
   });
 
   it('lets the backlog go again when it was well below for a window, and not before', () => {
     const waiting: CpuLevel = { at: 'backlog-waits', sinceMs: 0, quietSinceMs: undefined };
     const quiet = Array<number>(11).fill(0.1);
-    assert.deepEqual(stages(quiet, waiting).at(-1), { at: 'free' });
-    assert.equal(stages(quiet.slice(1), waiting).at(-1)!.at, 'backlog-waits');
-    assert.equal(stages([...quiet.slice(1), 0.18, ...quiet.slice(1)], waiting).at(-1)!.at, 'backlog-waits');
+    assert.deepEqual(levels(quiet, waiting).at(-1), { at: 'free' });
+    assert.equal(levels(quiet.slice(1), waiting).at(-1)!.at, 'backlog-waits');
+    assert.equal(levels([...quiet.slice(1), 0.18, ...quiet.slice(1)], waiting).at(-1)!.at, 'backlog-waits');
   });
 
   for (const times of [1.2, 2, 5, 20, 60]) {
@@ -66,7 +66,7 @@ describe('share of the CPU', () => {
         isolate.run(1, max * times, 0.3);
         assert.ok(isolate.share < max * 1.05 && isolate.share > max * 0.5, `${isolate.share}`);
       }
-      assert.equal(isolate.stage.at, 'thinning', 'it does not swing');
+      assert.equal(isolate.level.at, 'thinning', 'it does not swing');
     });
   }
 
@@ -76,26 +76,26 @@ describe('share of the CPU', () => {
     const seen: string[] = [];
     for (let second = 0; second < 300; second += 1) {
       isolate.run(1, 0.05, 0.05);
-      if (isolate.stage.at !== seen.at(-1)) seen.push(isolate.stage.at);
+      if (isolate.level.at !== seen.at(-1)) seen.push(isolate.level.at);
     }
     assert.deepEqual(seen, ['thinning', 'backlog-waits', 'free']);
   });
 
   it('lets one sample in a hundred pass whatever happens', () => {
-    let stage: CpuLevel = { at: 'thinning', sinceMs: 0, admit: 0.02 };
-    for (let at = 0; at < 100 * windowMs; at += 1000) stage = govern(stage, 50, max, at);
-    assert.ok(stage.at === 'thinning' && stage.admit === 0.01);
+    let level: CpuLevel = { at: 'thinning', sinceMs: 0, admit: 0.02 };
+    for (let at = 0; at < 100 * windowMs; at += 1000) level = govern(level, 50, max, at);
+    assert.ok(level.at === 'thinning' && level.admit === 0.01);
   });
 
   it('lets the backlog go after a spike, though the live load alone is near the limit', () => {
     const isolate = new Isolate();
     isolate.run(60, max * 0.8, 0);
     isolate.run(20, max * 3, 0);
-    assert.notEqual(isolate.stage.at, 'free');
+    assert.notEqual(isolate.level.at, 'free');
     isolate.run(300, max * 0.8, 0);
     for (let second = 0; second < 3600; second += 1) {
       isolate.run(1, max * 0.8, 0);
-      assert.equal(isolate.stage.at, 'free');
+      assert.equal(isolate.level.at, 'free');
     }
   });
 
@@ -105,8 +105,8 @@ describe('share of the CPU', () => {
       let free = 0;
       for (let second = 0; second < 1800; second += 1) {
         isolate.run(1, max * 0.8, 0.3);
-        assert.notEqual(isolate.stage.at, 'thinning');
-        if (isolate.stage.at === 'free') free += 1;
+        assert.notEqual(isolate.level.at, 'thinning');
+        if (isolate.level.at === 'free') free += 1;
       }
       return free;
     });
@@ -121,9 +121,9 @@ describe('share of the CPU', () => {
     const isolate = new Isolate();
     const base = max * 0.85;
     isolate.run(30, max * 4, 0, base);
-    assert.equal(isolate.stage.at, 'thinning');
+    assert.equal(isolate.level.at, 'thinning');
     isolate.run(1800, max * 0.1, 0, base);
-    assert.equal(isolate.stage.at, 'free');
+    assert.equal(isolate.level.at, 'free');
   });
 
   it('begins anew with short pauses after a try that stood', () => {

@@ -7,7 +7,7 @@ const midnight = Date.UTC(2026, 10, 22);
 const today = midnight / 86_400_000;
 const at = (hour: number): number => midnight + hour * hourMs;
 
-function allowance(spent = 0, hour = 0): DailyBytes {
+function dailyBytes(spent = 0, hour = 0): DailyBytes {
   const day = new DailyBytes(1000, { day: today, bytes: spent });
   day.turn(at(hour), true);
   return day;
@@ -40,14 +40,14 @@ describe('the day’s allowance', () => {
       [23.99, 1000, 'none'],
       [3, 999, 'live'],
     ] as const) {
-      assert.equal(allowance(spent, hour).reach(), reach, `${spent} at ${hour} h`);
+      assert.equal(dailyBytes(spent, hour).reach(), reach, `${spent} at ${hour} h`);
     }
   });
 
   it('lets evidence go on for a tenth more, and no further', () => {
-    assert.equal(allowance(1000).takesEvidence(), true);
-    assert.equal(allowance(1099).takesEvidence(), true);
-    assert.equal(allowance(1100).takesEvidence(), false);
+    assert.equal(dailyBytes(1000).takesEvidence(), true);
+    assert.equal(dailyBytes(1099).takesEvidence(), true);
+    assert.equal(dailyBytes(1100).takesEvidence(), false);
     assert.equal(new DailyBytes(1000, undefined).takesEvidence(), true);
   });
 
@@ -65,7 +65,7 @@ describe('the day’s allowance', () => {
   });
 
   it('goes on after a restart where it was', () => {
-    const day = allowance(1000, 12);
+    const day = dailyBytes(1000, 12);
     assert.equal(day.reach(), 'none');
     assert.deepEqual(day.count, { day: today, bytes: 1000 });
   });

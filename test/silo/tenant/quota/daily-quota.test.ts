@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { createAuthority } from '../../../../src/simulator/certificate-authority.ts';
 import { Mosquitto } from '../../../support/mosquitto.ts';
-import { nextNoon, siloBirth } from '../../../support/silo-options.ts';
+import { nextNoon, siloStartMessage } from '../../../support/silo-options.ts';
 import { KillableSilo } from '../../../support/killable-silo.ts';
 import { Site } from '../../../support/site.ts';
 import { acme } from '../../../support/spool.ts';
@@ -11,9 +11,9 @@ import { Subscriber } from '../../../support/subscriber.ts';
 import { until } from '../../../support/until.ts';
 
 const name = 'uplink-bytes-per-day';
-const allowance = 400_000;
+const dailyBytesMax = 400_000;
 /** What a kill may make the count forget: docs/configuration.md. */
-const forgottenMax = allowance / 100;
+const forgottenMax = dailyBytesMax / 100;
 /** JSON of one batch of the test, and of its packet. */
 const batchBytes = 4000;
 const dayMs = 86_400_000;
@@ -21,7 +21,7 @@ const dayMs = 86_400_000;
 const noise = (): Record<string, string> => ({ noise: randomBytes(2700).toString('base64') });
 
 /** A broker, a listener, and silos that share one spool, one after the other. */
-async function stage(t: TestContext) {
+async function setUp(t: TestContext) {
   const authority = await createAuthority('Test CA');
   const broker = await Mosquitto.start({ authority });
   t.after(() => broker.close());
@@ -31,11 +31,11 @@ async function stage(t: TestContext) {
   await site.issueBackend();
   const heard = await Subscriber.open(site, broker.url);
   site.cleanUp(() => heard.close());
-  const startMessage = siloBirth(site.folder, {
+  const startMessage = siloStartMessage(site.folder, {
     uplink: { url: broker.url, noSubscribers: 'keep' },
     // A batch for each sample.
     batch: { lingerMs: 50, samplesMax: 1, bytesMax: 120_000 },
-    quota: { uplinkBytesPerDay: allowance },
+    quota: { uplinkBytesPerDay: dailyBytesMax },
   });
   const start = async (wallMs: number): Promise<KillableSilo> => {
     const silo = new KillableSilo(startMessage, wallMs);
@@ -48,7 +48,7 @@ async function stage(t: TestContext) {
 
 describe('bytes sent a day', () => {
   it('are counted over kills and stops: no life gets a fresh allowance', async (t) => {
-    const { heard, start } = await stage(t);
+    const { heard, start } = await setUp(t);
     const noon = nextNoon();
     let usedBefore = 0;
     for (let life = 0; life < 3; life += 1) {
@@ -80,13 +80,16 @@ describe('bytes sent a day', () => {
       });
     }
     const atLimit = silo.quota(name)!;
-    assert.equal(atLimit.limit, allowance);
-    assert.ok(atLimit.used >= allowance && atLimit.used < allowance + 3 * batchBytes, `${atLimit.used}`);
+    assert.equal(atLimit.limit, dailyBytesMax);
+    assert.ok(
+      atLimit.used >= dailyBytesMax && atLimit.used < dailyBytesMax + 3 * batchBytes,
+      `${atLimit.used}`,
+    );
     await until(() => heard.events.some(({ kind }) => kind === 'quota'), 'the event, though the day is over');
     const told = heard.events.find((event) => event.kind === 'quota');
-    assert.partialDeepStrictEqual(told, { quota: name, limit: allowance, state: 'reached' });
+    assert.partialDeepStrictEqual(told, { quota: name, limit: dailyBytesMax, state: 'reached' });
     assert.ok(
-      heard.bytes <= allowance + 4 * (forgottenMax + batchBytes) + 20_000,
+      heard.bytes <= dailyBytesMax + 4 * (forgottenMax + batchBytes) + 20_000,
       `${heard.bytes} bytes reached the broker`,
     );
     await silo.kill();
@@ -109,7 +112,7 @@ describe('bytes sent a day', () => {
   });
 
   it('leave half of the allowance to live batches, whatever the backlog', async (t) => {
-    const { broker, heard, start } = await stage(t);
+    const { broker, heard, start } = await setUp(t);
     const night = nextNoon() - dayMs / 2 + 600_000;
     let silo = await start(night);
     await broker.stop();
@@ -120,9 +123,9 @@ describe('bytes sent a day', () => {
     await broker.start();
 
     silo = await start(night);
-    await silo.shows('half of the day is used', () => silo.quota(name)!.used >= allowance / 2);
+    await silo.shows('half of the day is used', () => silo.quota(name)!.used >= dailyBytesMax / 2);
     const used = silo.quota(name)!.used;
-    assert.ok(used < allowance / 2 + 3 * batchBytes, `${used} of ${allowance}`);
+    assert.ok(used < dailyBytesMax / 2 + 3 * batchBytes, `${used} of ${dailyBytesMax}`);
     await silo.shows('nothing in flight', ({ uplink }) => uplink?.inflight === 0);
     const backlog = silo.status!.spool!.batches;
     assert.ok(backlog > 60, `${backlog} batches of the backlog are left`);

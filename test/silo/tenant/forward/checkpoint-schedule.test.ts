@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CheckpointOptions } from '../../../../src/silo/options.ts';
-import { CheckpointPace, type SentBytes } from '../../../../src/silo/tenant/forward/checkpoint-pace.ts';
+import {
+  CheckpointSchedule,
+  type SentBytes,
+} from '../../../../src/silo/tenant/forward/checkpoint-schedule.ts';
 
 const defaults: CheckpointOptions = { everyMs: 3_600_000, shareMax: 0.1 };
 const checkpointBytes = 1600;
@@ -20,7 +23,7 @@ interface Flow {
 
 /** Checks once a second, as a silo does, and returns the seconds and the numbers that were signed. */
 function sign({ everyS, count = 1, bytes, seconds, isOnline = true, options = defaults }: Flow) {
-  const pace = new CheckpointPace(options);
+  const schedule = new CheckpointSchedule(options);
   const sent: SentBytes = { telemetry: 0, checkpoint: 0 };
   const signed: { second: number; seq: number }[] = [];
   let seq = 0;
@@ -29,8 +32,8 @@ function sign({ everyS, count = 1, bytes, seconds, isOnline = true, options = de
       seq += count;
       if (isOnline) sent.telemetry += bytes;
     }
-    if (seq === signed.at(-1)?.seq || !pace.isDue(second * 1000, seq, sent)) continue;
-    pace.signed(second * 1000, seq, sent);
+    if (seq === signed.at(-1)?.seq || !schedule.isDue(second * 1000, seq, sent)) continue;
+    schedule.signed(second * 1000, seq, sent);
     signed.push({ second, seq });
     if (isOnline) sent.checkpoint += checkpointBytes;
   }
@@ -42,7 +45,7 @@ function longestPause(signed: readonly { second: number }[], end: number): numbe
   return Math.max(...seconds.slice(1).map((second, index) => second - seconds[index]!));
 }
 
-describe('the pace of checkpoints', () => {
+describe('the schedule of checkpoints', () => {
   it('signs the first head at once', () => {
     assert.deepEqual(sign({ everyS: 60, bytes: 600, seconds: 1 }).signed, [{ second: 0, seq: 1 }]);
   });

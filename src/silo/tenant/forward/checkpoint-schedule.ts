@@ -12,7 +12,7 @@ const intervalMinMs = 60_000;
 const batchesMax = 500;
 
 /** Decides when a head is signed: in proportion to what was sent, and at the latest after a fixed time. */
-export class CheckpointPace {
+export class CheckpointSchedule {
   readonly #options: CheckpointOptions;
   #signedAtMs = -Infinity;
   #signedSeq = 0;
