@@ -128,190 +128,238 @@ const reopenPause = { initialMs: 250, maxMs: 5000, jitter: 0.2 };
 const nothing = new Uint8Array(0);
 
 export function createPort(openChannel: OpenChannel, dependencies: PortDependencies): Port {
-  const { clock, logger, idleCloseMs = () => 0, random = Math.random } = dependencies;
-  const { connectDelayMs = 0, isConnection = false } = dependencies;
-  const listeners = new Set<(state: PortState) => void>();
-  const aborter = new AbortController();
-  const log = new PortLog(logger, clock, isConnection);
-  const session = new OpenPeriod(isConnection, connectDelayMs);
-  let state: PortState = { kind: 'opening' };
-  let channel: Channel | null = null;
-  let failures = 0;
-  let cancelRetry: Cancel = () => {};
-  let cancelIdle: Cancel = () => {};
-  let waiting: (() => void) | null = null;
-  let usedAt = 0;
-  let suspicion: string | null = null;
-  let dropped = Promise.resolve();
+  return new ReopeningPort(openChannel, dependencies);
+}
 
-  const enter = (event: PortEvent): void => {
-    const before = state;
-    state = nextPortState(before, event);
+class ReopeningPort implements Port {
+  readonly #openChannel: OpenChannel;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #idleCloseMs: () => number;
+  readonly #random: () => number;
+  readonly #isConnection: boolean;
+  readonly #log: PortLog;
+  readonly #session: OpenPeriod;
+  readonly #listeners = new Set<(state: PortState) => void>();
+  readonly #aborter = new AbortController();
+  #state: PortState = { kind: 'opening' };
+  #channel: Channel | null = null;
+  #failures = 0;
+  #cancelRetry: Cancel = () => {};
+  #cancelIdle: Cancel = () => {};
+  #waiting: (() => void) | null = null;
+  #usedAt = 0;
+  #suspicion: string | null = null;
+  #dropped = Promise.resolve();
+
+  constructor(openChannel: OpenChannel, dependencies: PortDependencies) {
+    const { clock, logger, connectDelayMs = 0, isConnection = false } = dependencies;
+    this.#openChannel = openChannel;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#idleCloseMs = dependencies.idleCloseMs ?? (() => 0);
+    this.#random = dependencies.random ?? Math.random;
+    this.#isConnection = isConnection;
+    this.#log = new PortLog(logger, clock, isConnection);
+    this.#session = new OpenPeriod(isConnection, connectDelayMs);
+    this.#beginToOpen();
+  }
+
+  get state(): PortState {
+    return this.#state;
+  }
+
+  get uselessConnections(): number {
+    return this.#session.useless;
+  }
+
+  onState(listener: (state: PortState) => void): Cancel {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#channel === null || this.#state.kind !== 'open') {
+      throw new MerestoneError('PortUnavailable', offlineReason(this.#state), { retryable: true });
+    }
+    this.#usedAt = this.#clock.monotonicMs();
+    this.#session.asked();
+    try {
+      this.#channel.write(bytes);
+    } catch (error) {
+      const reason = describeError(error);
+      this.#end(reason);
+      throw new MerestoneError('PortUnavailable', reason, { retryable: true, cause: error });
+    }
+  }
+
+  read(): Uint8Array {
+    return this.#channel?.read() ?? nothing;
+  }
+
+  onReadable(callback: () => void): Cancel {
+    this.#waiting = callback;
+    this.#channel?.watch();
+    return () => {
+      if (this.#waiting === callback) this.#waiting = null;
+    };
+  }
+
+  async setBaudRate(baudRate: number): Promise<void> {
+    await this.#channel?.setBaudRate(baudRate);
+  }
+
+  wake(): void {
+    this.#enter({ kind: 'wanted' });
+  }
+
+  proveUseful(): void {
+    if (this.#state.kind !== 'open') return;
+    const isNew = !this.#session.isUseful;
+    this.#session.proved();
+    if (!isNew) return;
+    this.#worked();
+    this.#log.opened();
+  }
+
+  endTurn(): void {
+    if (this.#session.isOneShot && this.#session.isUseful) this.#enter({ kind: 'idled', byPeer: true });
+  }
+
+  async findSharer(): Promise<string | null> {
+    const holder = await this.#channel?.findSharer?.().catch(() => null);
+    return holder ? `process ${holder.pid} (${holder.command}) has the port open as well` : null;
+  }
+
+  suspect(reason: string | null): void {
+    this.#suspicion = reason;
+  }
+
+  renew(reason: string): void {
+    this.#logger.debug('port renewed', { reason });
+    this.#enter({ kind: 'renewed' });
+  }
+
+  reset(reason: string): void {
+    this.#enter({ kind: 'failed', reason });
+  }
+
+  async close(): Promise<void> {
+    this.#aborter.abort();
+    this.#enter({ kind: 'closed' });
+    this.#listeners.clear();
+    await this.#dropped;
+  }
+
+  #enter(event: PortEvent): void {
+    const before = this.#state;
+    const state = nextPortState(before, event);
+    this.#state = state;
     if (state === before) return;
-    cancelRetry();
-    cancelIdle();
-    if (state.kind !== 'open' && channel !== null) {
-      if (session.ended(clock.monotonicMs())) work();
-      dropped = dropChannel();
+    this.#cancelRetry();
+    this.#cancelIdle();
+    if (state.kind !== 'open' && this.#channel !== null) {
+      if (this.#session.ended(this.#clock.monotonicMs())) this.#worked();
+      this.#dropped = this.#dropChannel();
     }
-    if (state.kind === 'opening') beginToOpen();
-    if (state.kind === 'lost') {
-      log.lost(state.reason);
-      failures += 1;
-      const pause = backoffMs(failures, reopenPause, random());
-      cancelRetry = clock.after(pause, () => enter({ kind: 'retried' }));
-    }
-    if (state.kind === 'open') {
-      log.opened();
-      inBackground(tellSharer(), (error) => logger.debug('port sharer', { reason: describeError(error) }));
-      watchIdle();
-      if (waiting) channel?.watch();
-    }
-    for (const listener of listeners) listener(state);
-  };
+    if (state.kind === 'opening') this.#beginToOpen();
+    if (state.kind === 'lost') this.#retryLater(state.reason);
+    if (state.kind === 'open') this.#entered();
+    for (const listener of this.#listeners) listener(this.#state);
+  }
 
-  const work = (): void => {
-    failures = 0;
-    log.worked();
-  };
+  #retryLater(reason: string): void {
+    this.#log.lost(reason);
+    this.#failures += 1;
+    const pause = backoffMs(this.#failures, reopenPause, this.#random());
+    this.#cancelRetry = this.#clock.after(pause, () => this.#enter({ kind: 'retried' }));
+  }
+
+  #entered(): void {
+    this.#log.opened();
+    inBackground(this.#reportSharer(), (error) =>
+      this.#logger.debug('port sharer', { reason: describeError(error) }),
+    );
+    this.#watchIdle();
+    if (this.#waiting) this.#channel?.watch();
+  }
+
+  #worked(): void {
+    this.#failures = 0;
+    this.#log.worked();
+  }
 
   /** The channel has ended by itself. */
-  const end = (reason: string): void =>
-    enter(
-      isConnection && session.isUseful
+  #end(reason: string): void {
+    this.#enter(
+      this.#isConnection && this.#session.isUseful
         ? { kind: 'idled', byPeer: true }
-        : { kind: 'failed', reason: suspicion ?? reason },
+        : { kind: 'failed', reason: this.#suspicion ?? reason },
     );
+  }
 
-  const findSharer = async (): Promise<string | null> => {
-    const holder = await channel?.findSharer?.().catch(() => null);
-    return holder ? `process ${holder.pid} (${holder.command}) has the port open as well` : null;
-  };
+  async #reportSharer(): Promise<void> {
+    const sharer = await this.findSharer();
+    if (sharer !== null) this.#log.shared(sharer);
+  }
 
-  const tellSharer = async (): Promise<void> => {
-    const sharer = await findSharer();
-    if (sharer !== null) log.shared(sharer);
-  };
-
-  const dropChannel = async (): Promise<void> => {
-    const ended = channel;
-    channel = null;
+  async #dropChannel(): Promise<void> {
+    const ended = this.#channel;
+    this.#channel = null;
     await ended?.close().catch((error: unknown) => {
-      logger.debug('port close', { reason: describeError(error) });
+      this.#logger.debug('port close', { reason: describeError(error) });
     });
-  };
+  }
 
-  const open = async (): Promise<void> => {
+  #beginToOpen(): void {
+    inBackground(this.#open(), (error) => this.#enter({ kind: 'failed', reason: describeError(error) }));
+  }
+
+  async #open(): Promise<void> {
     let ended: string | null = null;
     let opened: Channel | null = null;
     const events: ChannelEvents = {
       readable: () => {
-        if (opened === null || opened !== channel) return;
-        const callback = waiting;
-        waiting = null;
-        callback?.();
+        if (opened !== null && opened === this.#channel) this.#wakeReader();
       },
       ended: (reason) => {
         ended ??= reason;
-        if (opened !== null && opened === channel) end(reason);
+        if (opened !== null && opened === this.#channel) this.#end(reason);
       },
     };
     try {
-      await dropped;
-      opened = await openChannel(events, aborter.signal);
-      if (session.delayMs > 0) await sleep(clock, session.delayMs, aborter.signal);
+      await this.#dropped;
+      opened = await this.#openChannel(events, this.#aborter.signal);
+      const { delayMs } = this.#session;
+      if (delayMs > 0) await sleep(this.#clock, delayMs, this.#aborter.signal);
     } catch (error) {
-      enter({ kind: 'failed', reason: describeError(error) });
+      this.#enter({ kind: 'failed', reason: describeError(error) });
       return;
     }
-    if (state.kind !== 'opening') {
+    if (this.#state.kind !== 'opening') {
       await opened.close().catch(() => {});
       return;
     }
-    channel = opened;
-    suspicion = null;
-    usedAt = clock.monotonicMs();
-    session.opened(usedAt);
-    enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
-  };
+    this.#channel = opened;
+    this.#suspicion = null;
+    this.#usedAt = this.#clock.monotonicMs();
+    this.#session.opened(this.#usedAt);
+    this.#enter(ended === null ? { kind: 'opened' } : { kind: 'failed', reason: ended });
+  }
 
-  const beginToOpen = (): void => {
-    inBackground(open(), (error) => enter({ kind: 'failed', reason: describeError(error) }));
-  };
+  #wakeReader(): void {
+    const callback = this.#waiting;
+    this.#waiting = null;
+    callback?.();
+  }
 
-  const watchIdle = (): void => {
-    const idleMs = idleCloseMs();
+  #watchIdle(): void {
+    const idleMs = this.#idleCloseMs();
     if (idleMs === 0) return;
-    const left = usedAt + idleMs - clock.monotonicMs();
-    cancelIdle = clock.after(Math.max(left, 1), () => {
-      if (clock.monotonicMs() >= usedAt + idleCloseMs()) enter({ kind: 'idled' });
-      else watchIdle();
+    const left = this.#usedAt + idleMs - this.#clock.monotonicMs();
+    this.#cancelIdle = this.#clock.after(Math.max(left, 1), () => {
+      if (this.#clock.monotonicMs() >= this.#usedAt + this.#idleCloseMs()) this.#enter({ kind: 'idled' });
+      else this.#watchIdle();
     });
-  };
-
-  beginToOpen();
-  return {
-    get state() {
-      return state;
-    },
-    onState: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    write: (bytes) => {
-      if (channel === null || state.kind !== 'open') {
-        throw new MerestoneError('PortUnavailable', offlineReason(state), { retryable: true });
-      }
-      usedAt = clock.monotonicMs();
-      session.asked();
-      try {
-        channel.write(bytes);
-      } catch (error) {
-        const reason = describeError(error);
-        end(reason);
-        throw new MerestoneError('PortUnavailable', reason, { retryable: true, cause: error });
-      }
-    },
-    read: () => channel?.read() ?? nothing,
-    onReadable: (callback) => {
-      waiting = callback;
-      channel?.watch();
-      return () => {
-        if (waiting === callback) waiting = null;
-      };
-    },
-    setBaudRate: async (baudRate) => {
-      await channel?.setBaudRate(baudRate);
-    },
-    wake: () => enter({ kind: 'wanted' }),
-    proveUseful: () => {
-      if (state.kind !== 'open') return;
-      const isNew = !session.isUseful;
-      session.proved();
-      if (!isNew) return;
-      work();
-      log.opened();
-    },
-    endTurn: () => {
-      if (session.isOneShot && session.isUseful) enter({ kind: 'idled', byPeer: true });
-    },
-    get uselessConnections() {
-      return session.useless;
-    },
-    findSharer,
-    suspect: (reason) => {
-      suspicion = reason;
-    },
-    renew: (reason) => {
-      logger.debug('port renewed', { reason });
-      enter({ kind: 'renewed' });
-    },
-    reset: (reason) => enter({ kind: 'failed', reason }),
-    close: async () => {
-      aborter.abort();
-      enter({ kind: 'closed' });
-      listeners.clear();
-      await dropped;
-    },
-  };
+  }
 }

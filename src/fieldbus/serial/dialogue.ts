@@ -82,217 +82,269 @@ interface DialogueLimits {
   measureMaxMs?: number;
 }
 
-/** `messages` must be compiled from the same protocol. Throws ProfileInvalid for a bad pattern. */
+type PolledProtocol = SerialProtocol & { request: readonly SerialRequestStep[] };
+
+/** What a dialogue is made of. `messages` must be compiled from the same protocol. */
+export interface DialogueParts {
+  messages: MessageReader;
+  unread: Unread;
+  line: SerialLine;
+  clock: Clock;
+}
+
+/** Throws ProfileInvalid for a bad pattern. */
 export function createDialogue(
-  protocol: SerialProtocol & { request: readonly SerialRequestStep[] },
-  messages: MessageReader,
-  unread: Unread,
-  line: SerialLine,
-  clock: Clock,
-  { responseTimeoutMs, measureMaxMs = measureMaxMsDefault }: DialogueLimits,
+  protocol: PolledProtocol,
+  parts: DialogueParts,
+  limits: DialogueLimits,
 ): Dialogue {
-  const steps: Step[] = protocol.request.map((step) => ({
-    ...step,
-    expect: step.expect === undefined ? null : compilePattern(step.expect),
-  }));
-  let deframer: Deframer | null = null;
-  let cancelFlush: Cancel = () => {};
-  let silenceMs: number | null = null;
-  let arrived: Frame[] = [];
-  let receivedAt = 0;
-  let wake: () => void = () => {};
-  let ending: 'no' | 'with the answer' | 'at once' = 'no';
-  const sharing = new MeasurementSharing();
-  let measuring: Measuring | null = null;
+  return new SerialDialogue(protocol, parts, limits);
+}
+
+class SerialDialogue implements Dialogue {
+  readonly #protocol: PolledProtocol;
+  readonly #messages: MessageReader;
+  readonly #unread: Unread;
+  readonly #line: SerialLine;
+  readonly #clock: Clock;
+  readonly #responseTimeoutMs: number;
+  readonly #measureMaxMs: number;
+  readonly #steps: readonly Step[];
+  readonly #sharing = new MeasurementSharing();
+  #deframer: Deframer | null = null;
+  #cancelFlush: Cancel = () => {};
+  #silenceMs: number | null = null;
+  #arrived: Frame[] = [];
+  #receivedAt = 0;
+  #wake: () => void = () => {};
+  #ending: 'no' | 'with the answer' | 'at once' = 'no';
+  #measuring: Measuring | null = null;
   /** Bytes that come while it measures may belong to other dialogues. */
-  let isLineFree = false;
+  #isLineFree = false;
   /** The bytes that an adapter with an echo would return. */
-  let echo = '';
+  #echo = '';
+
+  constructor(
+    protocol: PolledProtocol,
+    { messages, unread, line, clock }: DialogueParts,
+    { responseTimeoutMs, measureMaxMs = measureMaxMsDefault }: DialogueLimits,
+  ) {
+    this.#protocol = protocol;
+    this.#messages = messages;
+    this.#unread = unread;
+    this.#line = line;
+    this.#clock = clock;
+    this.#responseTimeoutMs = responseTimeoutMs;
+    this.#measureMaxMs = measureMaxMs;
+    this.#steps = protocol.request.map((step) => ({
+      ...step,
+      expect: step.expect === undefined ? null : compilePattern(step.expect),
+    }));
+  }
+
+  async run(turn: Turn): Promise<DialogueResult> {
+    const held = new Held(turn);
+    this.#ending = 'no';
+    this.#unread.clear();
+    try {
+      for (const step of this.#steps) {
+        const ended = await this.#take(step, held);
+        if (ended !== null) return ended;
+      }
+      if (held.others !== null) this.#sharing.bore(held.others);
+      return held.result;
+    } catch {
+      return { ...held.result, outcome: 'offline' }; // the port refused the bytes or the rate
+    } finally {
+      this.#deframer = null;
+      this.#cancelFlush();
+      // A lost port reopens at the line's own rate.
+      if (held.rate !== null) await this.#line.setBaudRate(this.#line.baudRate).catch(() => {});
+    }
+  }
+
+  receive(bytes: Uint8Array): void {
+    const deframer = this.#deframer;
+    if (deframer === null) return; // unrequested: a late answer, or noise
+    this.#receivedAt = this.#clock.monotonicMs();
+    this.#hear(deframer.push(bytes));
+    if (this.#silenceMs === null) return;
+    this.#cancelFlush();
+    this.#cancelFlush = this.#clock.after(this.#silenceMs, () => this.#hear(deframer.flush()));
+  }
+
+  abort(): void {
+    this.#ending = 'at once';
+    this.#wake();
+  }
+
+  finish(): void {
+    this.#ending = 'with the answer';
+    this.#wake();
+  }
+
+  measuring(): Measuring | null {
+    return this.#measuring;
+  }
+
+  /** One step. The result of the dialogue where it ends with this one; null where it goes on. */
+  async #take(step: Step, held: Held): Promise<DialogueResult | null> {
+    const { result } = held;
+    if (this.#ending !== 'no') return { ...result, outcome: 'offline' };
+    const announcedMs = announcedBy(step, held.groups);
+    const isTooLong = announcedMs !== null && announcedMs > this.#measureMaxMs;
+    // A measurement that ends earlier than announced is still received.
+    const waitMs = isTooLong ? this.#responseTimeoutMs : announcedMs;
+    const isMeasuring = announcedMs !== null && announcedMs > 0;
+    this.#listen(step);
+    const sentAt = await this.#send(step, held);
+    const wait = (): Promise<Outcome> => this.#answer(step, held, waitMs);
+    const outcome = isMeasuring ? await this.#measure(step, held, announcedMs, wait) : await wait();
+    if (isTooLong && (outcome === 'timeout' || outcome === 'crc'))
+      return { ...result, outcome: 'timeout', reason: tooLong(announcedMs, this.#measureMaxMs) };
+    result.isNoisy ||= !isMeasuring && this.#deframer!.noiseBytes > 0;
+    if (outcome === 'good') {
+      this.#unread.clear();
+      result.answerMs = Math.max(0, this.#clock.monotonicMs() - sentAt);
+      return null;
+    }
+    return step.optional && outcome !== 'offline' ? null : this.#failed(held, outcome);
+  }
 
   /** A step that sends nothing continues with the bytes after the previous answer. */
-  const listen = (step: Step): void => {
-    if (deframer !== null && step.send === undefined && !step.framing && !step.checksum) return;
-    const framing = step.framing ?? protocol.framing;
-    const checksum = step.checksum ?? protocol.checksum;
-    deframer = createDeframer(framing, (frame) => checksumHolds(frame, checksum));
-    silenceMs = framing.by === 'silence' ? framing.silenceMs : null;
-    arrived = [];
-  };
+  #listen(step: Step): void {
+    if (this.#deframer !== null && step.send === undefined && !step.framing && !step.checksum) return;
+    const framing = step.framing ?? this.#protocol.framing;
+    const checksum = step.checksum ?? this.#protocol.checksum;
+    this.#deframer = createDeframer(framing, (frame) => checksumHolds(frame, checksum));
+    this.#silenceMs = framing.by === 'silence' ? framing.silenceMs : null;
+    this.#arrived = [];
+  }
 
-  const hear = (frames: readonly Frame[]): void => {
+  #hear(frames: readonly Frame[]): void {
     if (frames.length === 0) return;
-    arrived.push(...frames);
-    wake();
-  };
+    this.#arrived.push(...frames);
+    this.#wake();
+  }
 
   /** The next frame, or silence for `timeoutMs` after the last byte, at `until` at the latest. */
-  const next = async (timeoutMs: number, until: number): Promise<Happening> => {
+  async #next(timeoutMs: number, until: number): Promise<Happening> {
     for (;;) {
-      if (ending === 'at once' || (ending !== 'no' && measuring !== null)) return { kind: 'aborted' };
-      const frame = arrived.shift();
+      const mayWait =
+        this.#ending === 'no' || (this.#ending === 'with the answer' && this.#measuring === null);
+      if (!mayWait) return { kind: 'aborted' };
+      const frame = this.#arrived.shift();
       if (frame !== undefined) return { kind: 'frame', frame };
-      const left = Math.min(receivedAt + timeoutMs, until) - clock.monotonicMs();
+      const left = Math.min(this.#receivedAt + timeoutMs, until) - this.#clock.monotonicMs();
       if (left <= 0) return { kind: 'silence' };
       await new Promise<void>((resolve) => {
-        const cancel = clock.after(left, resolve);
-        wake = () => {
+        const cancel = this.#clock.after(left, resolve);
+        this.#wake = () => {
           cancel();
           resolve();
         };
       });
     }
-  };
-
-  const run = async (turn: Turn): Promise<DialogueResult> => {
-    const held = new Held(turn);
-    const { result } = held;
-    ending = 'no';
-    unread.clear();
-    try {
-      for (const step of steps) {
-        if (ending !== 'no') return { ...result, outcome: 'offline' };
-        const announcedMs = announcedBy(step, held.groups);
-        const isTooLong = announcedMs !== null && announcedMs > measureMaxMs;
-        // A measurement that ends earlier than announced is still received.
-        const waitMs = isTooLong ? responseTimeoutMs : announcedMs;
-        const isMeasuring = announcedMs !== null && announcedMs > 0;
-        listen(step);
-        const sentAt = await send(step, held);
-        const wait = (): Promise<Outcome> => answer(step, held, waitMs);
-        const outcome = isMeasuring ? await measure(step, held, announcedMs, wait) : await wait();
-        if (isTooLong && (outcome === 'timeout' || outcome === 'crc'))
-          return { ...result, outcome: 'timeout', reason: tooLong(announcedMs, measureMaxMs) };
-        result.isNoisy ||= !isMeasuring && deframer!.noiseBytes > 0;
-        if (outcome === 'good') unread.clear();
-        if (outcome === 'good') result.answerMs = Math.max(0, clock.monotonicMs() - sentAt);
-        else if (!step.optional || outcome === 'offline') return failed(held, outcome);
-      }
-      if (held.others !== null) sharing.bore(held.others);
-      return result;
-    } catch {
-      return { ...result, outcome: 'offline' }; // the port refused the bytes or the rate
-    } finally {
-      deframer = null;
-      cancelFlush();
-      if (held.rate !== null) await line.setBaudRate(line.baudRate).catch(() => {}); // a lost port reopens at its own
-    }
-  };
+  }
 
   /** Resolves with when the bytes have left. */
-  const send = async (step: Step, held: Held): Promise<number> => {
+  async #send(step: Step, held: Held): Promise<number> {
+    const line = this.#line;
     const bytes = fill(step.send ?? [], held.groups);
     if (bytes.length > 0) line.write(bytes);
-    const sentAt = clock.monotonicMs() + (bytes.length * line.bitsPerCharacter * 1000) / line.baudRate;
-    receivedAt = sentAt;
+    const sentAt = this.#clock.monotonicMs() + (bytes.length * line.bitsPerCharacter * 1000) / line.baudRate;
+    this.#receivedAt = sentAt;
     const rate = rateAfter(step, held.groups);
     if (rate !== null) {
-      await sleep(clock, sentAt + sendMarginMs - clock.monotonicMs());
+      await sleep(this.#clock, sentAt + sendMarginMs - this.#clock.monotonicMs());
       await line.setBaudRate(rate);
       held.rate = rate;
-      receivedAt = clock.monotonicMs();
+      this.#receivedAt = this.#clock.monotonicMs();
     }
-    echo = Buffer.from(bytes).toString('latin1').trim();
+    this.#echo = Buffer.from(bytes).toString('latin1').trim();
     return sentAt;
-  };
+  }
 
   /** Waits while the device measures: without the line, where it only has to be heard at the line's own rate. */
-  const measure = async (
+  async #measure(
     step: Step,
     held: Held,
     announcedMs: number,
     wait: () => Promise<Outcome>,
-  ): Promise<Outcome> => {
-    const sinceMs = clock.monotonicMs();
-    measuring = { announcedMs, sinceMs };
-    isLineFree = step.send === undefined && held.rate === null && !sharing.isAlone;
+  ): Promise<Outcome> {
+    const sinceMs = this.#clock.monotonicMs();
+    this.#measuring = { announcedMs, sinceMs };
+    this.#isLineFree = step.send === undefined && held.rate === null && !this.#sharing.isAlone;
     let outcome: Outcome = 'timeout';
     const work = async (): Promise<void> => {
       outcome = await wait();
-      measuring = null;
+      this.#measuring = null;
     };
     try {
-      held.others = isLineFree && (await held.turn.leaveFor(work()));
-      if (!isLineFree) await work();
+      held.others = this.#isLineFree && (await held.turn.leaveFor(work()));
+      if (!this.#isLineFree) await work();
     } finally {
-      measuring = null;
+      this.#measuring = null;
     }
-    if (held.others) await line.quiet();
-    if (!isLineFree) held.result.heldMs += clock.monotonicMs() - sinceMs;
-    isLineFree = false;
+    if (held.others) await this.#line.quiet();
+    if (!this.#isLineFree) held.result.heldMs += this.#clock.monotonicMs() - sinceMs;
+    this.#isLineFree = false;
     return outcome;
-  };
+  }
 
-  const failed = ({ result, others }: Held, outcome: Outcome): DialogueResult => {
+  #failed({ result, others }: Held, outcome: Outcome): DialogueResult {
     if (others === null || outcome === 'offline') return { ...result, outcome };
     // A sensor whose measurement was aborted still answers, but without values (SDI-12 1.4, send data).
-    const isEmpty = outcome === 'timeout' && unread.kind === 'unknown';
-    if (isEmpty || !others) sharing.lost(others);
+    const isEmpty = outcome === 'timeout' && this.#unread.kind === 'unknown';
+    if (isEmpty || !others) this.#sharing.lost(others);
     return { ...result, outcome, ...(isEmpty && others && { reason: lostToOthers }) };
-  };
+  }
 
-  const answer = async (step: Step, held: Held, measuringMs: number | null): Promise<Outcome> => {
-    const { groups, result } = held;
-    const framing = step.framing ?? protocol.framing;
+  async #answer(step: Step, held: Held, measuringMs: number | null): Promise<Outcome> {
+    const framing = step.framing ?? this.#protocol.framing;
     // Bytes of other sensors while it measures prove nothing about this one.
-    const timeoutMs = measuringMs === null ? timeoutOf(step, responseTimeoutMs) : Infinity;
-    const frameMs = longestFrameMs(framing, held.rate ?? line.baudRate, line);
-    const until = receivedAt + (measuringMs ?? timeoutMs + frameMs);
+    const timeoutMs = measuringMs === null ? timeoutOf(step, this.#responseTimeoutMs) : Infinity;
+    const frameMs = longestFrameMs(framing, held.rate ?? this.#line.baudRate, this.#line);
+    const until = this.#receivedAt + (measuringMs ?? timeoutMs + frameMs);
     for (;;) {
-      const happening = await next(timeoutMs, until);
+      const happening = await this.#next(timeoutMs, until);
       if (happening.kind === 'aborted') return 'offline';
-      if (happening.kind === 'silence') return isLineFree ? 'timeout' : unanswered(deframer!);
-      const { bytes, sound } = happening.frame;
-      const checksum = step.checksum ?? protocol.checksum;
-      if (!sound) {
-        if (!isLineFree) unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
-        continue;
-      }
-      const content = contentOf(bytes, checksum);
-      const match = step.expect?.match(content) ?? null;
-      if (isLineFree && step.expect !== null && match === null) continue;
-      const telegram = messages.read(content);
-      if (step.expect === null ? telegram === null : match === null) {
-        if (latin1(content).trim() !== echo) unread.take('unknown', content);
-        continue;
-      }
-      for (const name of step.expect?.groups ?? []) {
-        const text = name === null ? undefined : match?.group(name);
-        if (name !== null && text !== undefined) groups.set(name, text);
-      }
-      if (telegram !== null) addTelegram(result, telegram);
-      return 'good';
+      if (happening.kind === 'silence') return this.#isLineFree ? 'timeout' : this.#unanswered();
+      if (this.#isAnswer(step, held, happening.frame)) return 'good';
     }
-  };
+  }
+
+  /** Whether the frame ends the step; what it holds is then in the result. */
+  #isAnswer(step: Step, { groups, result }: Held, { bytes, sound }: Frame): boolean {
+    const checksum = step.checksum ?? this.#protocol.checksum;
+    if (!sound) {
+      if (!this.#isLineFree) this.#unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
+      return false;
+    }
+    const content = contentOf(bytes, checksum);
+    const match = step.expect?.match(content) ?? null;
+    if (this.#isLineFree && step.expect !== null && match === null) return false;
+    const telegram = this.#messages.read(content);
+    if (step.expect === null ? telegram === null : match === null) {
+      if (latin1(content).trim() !== this.#echo) this.#unread.take('unknown', content);
+      return false;
+    }
+    for (const name of step.expect?.groups ?? []) {
+      const text = name === null ? undefined : match?.group(name);
+      if (name !== null && text !== undefined) groups.set(name, text);
+    }
+    if (telegram !== null) addTelegram(result, telegram);
+    return true;
+  }
 
   /** Names the fault of a missing or invalid answer. */
-  const unanswered = ({ noise, pending }: Deframer): 'timeout' | 'crc' => {
+  #unanswered(): 'timeout' | 'crc' {
+    const { noise, pending } = this.#deframer!;
     // The search goes on in the rest of a damaged frame, which becomes noise.
-    if (unread.kind !== 'damaged') {
-      if (pending.length > 0) unread.take('unfinished', pending);
-      if (noise.length > 0) unread.take('noise', noise);
+    if (this.#unread.kind !== 'damaged') {
+      if (pending.length > 0) this.#unread.take('unfinished', pending);
+      if (noise.length > 0) this.#unread.take('noise', noise);
     }
-    return unread.kind === 'unchecked' || unread.kind === 'damaged' ? 'crc' : 'timeout';
-  };
-
-  return {
-    run,
-    receive: (bytes) => {
-      if (deframer === null) return; // unrequested: a late answer, or noise
-      receivedAt = clock.monotonicMs();
-      const current = deframer;
-      hear(current.push(bytes));
-      if (silenceMs === null) return;
-      cancelFlush();
-      cancelFlush = clock.after(silenceMs, () => hear(current.flush()));
-    },
-    abort: () => {
-      ending = 'at once';
-      wake();
-    },
-    finish: () => {
-      ending = 'with the answer';
-      wake();
-    },
-    measuring: () => measuring,
-  };
+    return this.#unread.kind === 'unchecked' || this.#unread.kind === 'damaged' ? 'crc' : 'timeout';
+  }
 }

@@ -1,18 +1,19 @@
-import type { Cancel } from '../../base/clock.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
 import type { Sample } from '../../reading/sample.ts';
+import type { DeviceStatus } from '../../status/status.ts';
 import type { SerialDeviceOptions } from '../options.ts';
-import { createDeviceStatistics, someOf } from './device-statistics.ts';
+import { createDeviceStatistics, type DeviceStatistics, someOf } from './device-statistics.ts';
 import { checksumHolds, contentOf, isUnchecked } from './checksum.ts';
 import { createDeframer } from './framing.ts';
-import type { Frame } from './framing.ts';
-import { createFreshness } from './freshness.ts';
-import { createSampler } from './sampler.ts';
-import { identifiedMessages } from './identified-messages.ts';
+import type { Deframer, Frame } from './framing.ts';
+import { createFreshness, type Freshness } from './freshness.ts';
+import { createSampler, type Sampler } from './sampler.ts';
+import { type IdentifiedMessages, identifiedMessages } from './identified-messages.ts';
 import { compileMessages } from './message-reader.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { Unread } from './unread-frames.ts';
-import { createAbsenceCheck } from './absence-check.ts';
+import { type AbsenceCheck, createAbsenceCheck } from './absence-check.ts';
 
 /** A frame that was under way when the port opened goes on at once; what begins later is whole. */
 const midFrameMs = 50;
@@ -21,125 +22,163 @@ const betweenTelegramsMs = 50;
 
 /** Reads a sensor that sends by itself. */
 export function createListener(device: SerialDeviceOptions, outlets: ReaderOutlets): SerialReader {
-  const { protocol, everyMs } = device;
-  const { clock, deliver } = outlets;
-  const messages = identifiedMessages(
-    compileMessages(protocol.messages),
-    device.identify,
-    outlets.onIdentity,
-  );
-  const statistics = createDeviceStatistics(device, clock);
-  const freshness = createFreshness(protocol, everyMs);
-  const deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
-  let cancelFlush: Cancel = () => {};
-  const unread = new Unread(device, outlets.isAlone);
-  let openedAt: number | null = null;
-  let receivedAt = -Infinity;
+  return new Listener(device, outlets);
+}
+
+class Listener implements SerialReader {
+  readonly #device: SerialDeviceOptions;
+  readonly #clock: Clock;
+  readonly #deliver: ReaderOutlets['deliver'];
+  readonly #messages: IdentifiedMessages;
+  readonly #statistics: DeviceStatistics;
+  readonly #freshness: Freshness;
+  readonly #deframer: Deframer;
+  readonly #unread: Unread;
+  readonly #sampler: Sampler;
+  readonly #absence: AbsenceCheck;
+  #cancelFlush: Cancel = () => {};
+  #openedAt: number | null = null;
+  #receivedAt = -Infinity;
   /** Nothing has come since the port opened. */
-  let isFresh = true;
+  #isFresh = true;
 
-  const give = (sample: Omit<Sample, 'device'>): void => {
-    statistics.gave(sample);
-    deliver({ device: device.name, ...sample });
-  };
-  const sampler = createSampler(everyMs, protocol.messages.length > 1, clock, give);
+  constructor(device: SerialDeviceOptions, outlets: ReaderOutlets) {
+    const { protocol, everyMs } = device;
+    const { clock } = outlets;
+    this.#device = device;
+    this.#clock = clock;
+    this.#deliver = outlets.deliver;
+    this.#messages = identifiedMessages(
+      compileMessages(protocol.messages),
+      device.identify,
+      outlets.onIdentity,
+    );
+    this.#statistics = createDeviceStatistics(device, clock);
+    this.#freshness = createFreshness(protocol, everyMs);
+    this.#deframer = createDeframer(protocol.framing, (frame) => checksumHolds(frame, protocol.checksum));
+    this.#unread = new Unread(device, outlets.isAlone);
+    const hasSeveral = protocol.messages.length > 1;
+    this.#sampler = createSampler(everyMs, hasSeveral, clock, (sample) => this.#give(sample));
+    this.#absence = createAbsenceCheck(clock, everyMs, () => this.#reportAbsence());
+  }
 
-  const takeFrame = ({ bytes, sound }: Frame): void => {
-    const content = contentOf(bytes, protocol.checksum);
-    if (!sound) return takeDamaged(bytes, content);
-    const telegram = messages.read(content);
+  opened(): void {
+    this.#openedAt = this.#clock.monotonicMs();
+    this.#isFresh = true;
+    this.#messages.suspect();
+    this.#freshness.begin(this.#openedAt);
+    this.#absence.begin(this.#device.everyMs);
+  }
+
+  lost(): void {
+    this.#sampler.end();
+    this.#cancelFlush();
+    this.#openedAt = null;
+    this.#absence.begin(0);
+  }
+
+  receive(bytes: Uint8Array): void {
+    if (this.#openedAt === null) return;
+    const { framing, checksum } = this.#device.protocol;
+    const now = this.#clock.monotonicMs();
+    if (this.#isFresh) {
+      this.#isFresh = false;
+      this.#deframer.reset(checksum.kind === 'none' && now - this.#openedAt < midFrameMs);
+    }
+    if (now - this.#receivedAt >= betweenTelegramsMs) this.#deframer.forgetNoise();
+    this.#receivedAt = now;
+    this.#take(() => this.#deframer.push(bytes));
+    if (framing.by !== 'silence') return;
+    this.#cancelFlush();
+    this.#cancelFlush = this.#clock.after(framing.silenceMs, () => this.#take(() => this.#deframer.flush()));
+  }
+
+  stop(): void {
+    this.#openedAt = null;
+    this.#cancelFlush();
+    this.#absence.stop();
+    this.#sampler.cancel();
+  }
+
+  retire(): void {
+    this.stop();
+  }
+
+  demand(): number {
+    return 0;
+  }
+
+  status(): DeviceStatus {
+    return { ...this.#statistics.snapshot(), identity: this.#messages.identity };
+  }
+
+  #give(sample: Omit<Sample, 'device'>): void {
+    this.#statistics.gave(sample);
+    this.#deliver({ device: this.#device.name, ...sample });
+  }
+
+  /** Takes the frames that `deframe` finds, and counts the other bytes. */
+  #take(deframe: () => Frame[]): void {
+    const { noiseBytes } = this.#deframer;
+    for (const frame of deframe()) this.#takeFrame(frame);
+    if (this.#deframer.noiseBytes === noiseBytes) return;
+    this.#unread.take('noise', this.#deframer.noise);
+    this.#statistics.met('noise');
+  }
+
+  #takeFrame({ bytes, sound }: Frame): void {
+    const content = contentOf(bytes, this.#device.protocol.checksum);
+    if (!sound) return this.#takeDamaged(bytes, content);
+    const telegram = this.#messages.read(content);
     if (telegram === null) {
-      unread.take('unknown', content);
-      return statistics.met('unknown');
+      this.#unread.take('unknown', content);
+      return this.#statistics.met('unknown');
     }
     const names = [...Object.keys(telegram.values), ...Object.keys(telegram.quality)];
     if (names.length === 0) return;
-    freshness.saw(names, clock.monotonicMs());
-    unread.clear();
-    statistics.took(telegram);
-    sampler.add(telegram, true);
-  };
+    this.#freshness.saw(names, this.#clock.monotonicMs());
+    this.#unread.clear();
+    this.#statistics.took(telegram);
+    this.#sampler.add(telegram, true);
+  }
 
-  const takeDamaged = (bytes: Uint8Array, content: Uint8Array): void => {
-    unread.take(isUnchecked(bytes, protocol.checksum) ? 'unchecked' : 'damaged', bytes);
-    statistics.failed('crc', unread.describe()!);
-    const damaged = messages.readDamaged(content);
+  #takeDamaged(bytes: Uint8Array, content: Uint8Array): void {
+    const { checksum } = this.#device.protocol;
+    this.#unread.take(isUnchecked(bytes, checksum) ? 'unchecked' : 'damaged', bytes);
+    this.#statistics.failed('crc', this.#unread.describe()!);
+    const damaged = this.#messages.readDamaged(content);
     if (damaged === null) return;
-    const owed = new Set(freshness.owed());
-    const quality = Object.entries(damaged.quality).filter(([name]) => owed.has(name));
-    if (quality.length > 0) sampler.add({ values: {}, quality: Object.fromEntries(quality) }, false);
-  };
+    const missing = new Set(this.#freshness.owed());
+    const quality = Object.entries(damaged.quality).filter(([name]) => missing.has(name));
+    if (quality.length > 0) this.#sampler.add({ values: {}, quality: Object.fromEntries(quality) }, false);
+  }
 
-  const report = (names: readonly string[], why: Quality & ('stale' | 'offline')): void => {
-    statistics.failed(why, why === 'offline' ? 'the port is not there' : whySilent(names));
-    const quality = Object.fromEntries(names.map((name) => [name, why]));
-    give({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), values: {}, quality });
-  };
-
-  const whySilent = (names: readonly string[]): string => {
-    if (unread.kind === undefined && deframer.pending.length > 0) unread.take('unfinished', deframer.pending);
-    const why = unread.describe() ?? `silent: ${someOf(names)}`;
-    unread.clear();
-    return why;
-  };
-
-  const watch = createAbsenceCheck(clock, everyMs, () => {
-    const isOffline = openedAt === null;
-    const names = isOffline ? freshness.owed() : freshness.stale(clock.monotonicMs());
+  #reportAbsence(): boolean {
+    const isOffline = this.#openedAt === null;
+    const names = isOffline ? this.#freshness.owed() : this.#freshness.stale(this.#clock.monotonicMs());
     if (names.length > 0) {
-      messages.suspect();
-      report(names, isOffline ? 'offline' : 'stale');
+      this.#messages.suspect();
+      this.#report(names, isOffline ? 'offline' : 'stale');
     }
     return names.length > 0;
-  });
+  }
 
-  /** Takes the frames that `deframe` finds, and counts the other bytes. */
-  const take = (deframe: () => Frame[]): void => {
-    const noiseBytes = deframer.noiseBytes;
-    for (const frame of deframe()) takeFrame(frame);
-    if (deframer.noiseBytes === noiseBytes) return;
-    unread.take('noise', deframer.noise);
-    statistics.met('noise');
-  };
+  #report(names: readonly string[], why: Quality & ('stale' | 'offline')): void {
+    this.#statistics.failed(why, why === 'offline' ? 'the port is not there' : this.#whySilent(names));
+    const quality = Object.fromEntries(names.map((name) => [name, why]));
+    this.#give({
+      wallMs: this.#clock.wallMs(),
+      monotonicMs: this.#clock.monotonicMs(),
+      values: {},
+      quality,
+    });
+  }
 
-  const end = (): void => {
-    openedAt = null;
-    cancelFlush();
-    watch.stop();
-    sampler.cancel();
-  };
-
-  return {
-    opened: () => {
-      openedAt = clock.monotonicMs();
-      isFresh = true;
-      messages.suspect();
-      freshness.begin(openedAt);
-      watch.begin(everyMs);
-    },
-    lost: () => {
-      sampler.end();
-      cancelFlush();
-      openedAt = null;
-      watch.begin(0);
-    },
-    receive: (bytes) => {
-      if (openedAt === null) return;
-      if (isFresh) {
-        isFresh = false;
-        const isChecked = protocol.checksum.kind !== 'none';
-        deframer.reset(!isChecked && clock.monotonicMs() - openedAt < midFrameMs);
-      }
-      if (clock.monotonicMs() - receivedAt >= betweenTelegramsMs) deframer.forgetNoise();
-      receivedAt = clock.monotonicMs();
-      take(() => deframer.push(bytes));
-      if (protocol.framing.by !== 'silence') return;
-      cancelFlush();
-      cancelFlush = clock.after(protocol.framing.silenceMs, () => take(() => deframer.flush()));
-    },
-    stop: end,
-    retire: end,
-    demand: () => 0,
-    status: () => ({ ...statistics.snapshot(), identity: messages.identity }),
-  };
+  #whySilent(names: readonly string[]): string {
+    const { pending } = this.#deframer;
+    if (this.#unread.kind === undefined && pending.length > 0) this.#unread.take('unfinished', pending);
+    const why = this.#unread.describe() ?? `silent: ${someOf(names)}`;
+    this.#unread.clear();
+    return why;
+  }
 }

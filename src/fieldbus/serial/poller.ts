@@ -1,21 +1,22 @@
 import { describeError } from '../../base/error.ts';
 import { inBackground } from '../../base/background.ts';
 import { backoffMs } from '../../base/backoff.ts';
-import type { Cancel } from '../../base/clock.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Quality } from '../../reading/quality.ts';
+import type { DeviceStatus } from '../../status/status.ts';
 import type { SerialDeviceOptions, SerialProtocol } from '../options.ts';
 import { SlidingMinute } from '../sharing/sliding-minute.ts';
-import { createDeviceStatistics } from './device-statistics.ts';
+import { createDeviceStatistics, type DeviceStatistics } from './device-statistics.ts';
 import { createDialogue } from './dialogue.ts';
-import type { DialogueResult } from './dialogue.ts';
-import { createFreshness } from './freshness.ts';
-import { identifiedMessages } from './identified-messages.ts';
+import type { Dialogue, DialogueResult } from './dialogue.ts';
+import { createFreshness, type Freshness } from './freshness.ts';
+import { type IdentifiedMessages, identifiedMessages } from './identified-messages.ts';
 import { describeMeasuring } from './measurement.ts';
 import { compileMessages } from './message-reader.ts';
 import type { Turn } from './serial-line.ts';
 import type { ReaderOutlets, SerialReader } from './serial-reader.ts';
 import { Unread } from './unread-frames.ts';
-import { createAbsenceCheck } from './absence-check.ts';
+import { type AbsenceCheck, createAbsenceCheck } from './absence-check.ts';
 
 type Polled = SerialProtocol & { request: NonNullable<SerialProtocol['request']> };
 
@@ -25,186 +26,218 @@ const retryMaxMs = 10_000;
 /** Share of the latest answer time in the smoothed one. */
 const smoothing = 0.2;
 
+const portGone = 'the port is not there';
+
+type PolledDevice = SerialDeviceOptions & { protocol: Polled };
+
 /** Reads a sensor that must be polled: one dialogue, one sample, on a fixed grid of its interval. */
-export function createPoller(
-  device: SerialDeviceOptions & { protocol: Polled },
-  outlets: ReaderOutlets,
-): SerialReader {
-  const { protocol, everyMs } = device;
-  const { line, clock, siloTime, deliver } = outlets;
-  const statistics = createDeviceStatistics(device, clock);
-  const freshness = createFreshness(protocol, everyMs);
-  const unread = new Unread(device, outlets.isAlone);
-  const messages = identifiedMessages(
-    compileMessages(protocol.messages),
-    device.identify,
-    outlets.onIdentity,
-  );
-  const dialogue = createDialogue(protocol, messages, unread, line, clock, device);
-  const lateness = new SlidingMinute(clock.monotonicMs());
-  const busTime = new SlidingMinute(clock.monotonicMs());
+export function createPoller(device: PolledDevice, outlets: ReaderOutlets): SerialReader {
+  return new Poller(device, outlets);
+}
+
+class Poller implements SerialReader {
+  readonly #device: PolledDevice;
+  readonly #outlets: ReaderOutlets;
+  readonly #clock: Clock;
+  readonly #statistics: DeviceStatistics;
+  readonly #freshness: Freshness;
+  readonly #unread: Unread;
+  readonly #messages: IdentifiedMessages;
+  readonly #dialogue: Dialogue;
+  readonly #absence: AbsenceCheck;
+  readonly #lateness: SlidingMinute;
+  readonly #busTime: SlidingMinute;
   /** Time that its dialogues would have taken if none had been skipped. */
-  const demand = new SlidingMinute(clock.monotonicMs());
-  let cancelNext: Cancel = () => {};
+  readonly #demand: SlidingMinute;
+  #cancelNext: Cancel = () => {};
   /** Counts openings and losses of the port, so that results of an earlier one are recognised and dropped. */
-  let life = 0;
-  let dueAt = 0;
+  #opening = 0;
+  #dueAt = 0;
   /** When the next dialogue was first due: a skipped one counts as late, too. */
-  let owedAt = 0;
-  let failures = 0;
+  #firstDueAt = 0;
+  #failures = 0;
   /** Line time of the latest dialogue. */
-  let spentMs = 0;
+  #spentMs = 0;
   /** How long others waited while it measured; they get the line first for as long. */
-  let restMs = 0;
+  #restMs = 0;
 
-  const charge = (ms: number): void => {
+  constructor(device: PolledDevice, outlets: ReaderOutlets) {
+    const { protocol, everyMs } = device;
+    const { line, clock } = outlets;
+    this.#device = device;
+    this.#outlets = outlets;
+    this.#clock = clock;
+    this.#statistics = createDeviceStatistics(device, clock);
+    this.#freshness = createFreshness(protocol, everyMs);
+    this.#unread = new Unread(device, outlets.isAlone);
+    this.#messages = identifiedMessages(
+      compileMessages(protocol.messages),
+      device.identify,
+      outlets.onIdentity,
+    );
+    const parts = { messages: this.#messages, unread: this.#unread, line, clock };
+    this.#dialogue = createDialogue(protocol, parts, device);
     const now = clock.monotonicMs();
-    busTime.add(ms, now);
-    demand.add(ms, now);
-    siloTime.spent(ms);
-    spentMs += ms;
-  };
+    [this.#lateness, this.#busTime] = [new SlidingMinute(now), new SlidingMinute(now)];
+    this.#demand = new SlidingMinute(now);
+    this.#absence = createAbsenceCheck(clock, everyMs, () => this.#reportAbsence());
+  }
 
-  const give = ({ values, quality, outcome, ...rest }: DialogueResult): void => {
-    const owed = freshness.owed().filter((name) => !(name in values) && !(name in quality));
+  opened(): void {
+    this.stop();
+    this.#failures = 0;
+    this.#restMs = 0;
+    this.#firstDueAt = this.#clock.monotonicMs();
+    this.#pollAt(this.#firstDueAt);
+  }
+
+  lost(): void {
+    this.stop();
+    this.#absence.begin(0);
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#dialogue.receive(bytes);
+  }
+
+  stop(): void {
+    this.#endPolling();
+    this.#dialogue.abort();
+  }
+
+  retire(): void {
+    this.#endPolling();
+    this.#dialogue.finish();
+  }
+
+  demand(): number {
+    this.#outlets.line.settle();
+    return this.#demand.ratio(this.#clock.monotonicMs());
+  }
+
+  status(): DeviceStatus {
+    this.#outlets.line.settle();
+    const now = this.#clock.monotonicMs();
+    const measuring = this.#dialogue.measuring();
+    const status = this.#statistics.snapshot();
+    return {
+      ...status,
+      ...(status.state === 'starting' &&
+        measuring !== null && { state: 'measuring', reason: describeMeasuring(measuring, now) }),
+      identity: this.#messages.identity,
+      latenessMs: Math.round(this.#lateness.max(now)),
+      usualLatenessMs: Math.round(this.#lateness.mean(now)),
+      busShare: this.#busTime.share(now),
+    };
+  }
+
+  #endPolling(): void {
+    this.#opening += 1;
+    this.#absence.stop();
+    this.#cancelNext();
+  }
+
+  #reportAbsence(): boolean {
+    this.#statistics.failed('offline', portGone);
+    const nothing = { values: {}, quality: {}, answerMs: null, isNoisy: false, heldMs: 0 };
+    this.#give({ outcome: 'offline', ...nothing });
+    return true;
+  }
+
+  #charge(ms: number): void {
+    const now = this.#clock.monotonicMs();
+    this.#busTime.add(ms, now);
+    this.#demand.add(ms, now);
+    this.#outlets.siloTime.spent(ms);
+    this.#spentMs += ms;
+  }
+
+  #give({ values, quality, outcome, ...rest }: DialogueResult): void {
+    const missing = this.#freshness.owed().filter((name) => !(name in values) && !(name in quality));
     const why: Quality = outcome === 'good' ? 'invalid' : outcome;
-    const all = { ...quality, ...Object.fromEntries(owed.map((name) => [name, why])) };
+    const all = { ...quality, ...Object.fromEntries(missing.map((name) => [name, why])) };
     const isPartial = Object.keys(all).length > 0;
-    if (outcome === 'good') statistics.took({ ...rest, values, quality: all });
-    const stamp = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
+    if (outcome === 'good') this.#statistics.took({ ...rest, values, quality: all });
+    const stamp = { wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() };
     const sample = { ...stamp, values, ...(isPartial && { quality: all }) };
-    statistics.gave(sample);
-    deliver({ device: device.name, ...sample });
-  };
+    this.#statistics.gave(sample);
+    this.#outlets.deliver({ device: this.#device.name, ...sample });
+  }
 
-  const settle = (result: DialogueResult): void => {
+  #settle(result: DialogueResult): void {
     const { outcome, answerMs, isNoisy, reason } = result;
-    if (isNoisy) statistics.met('noise');
-    if (unread.kind === 'unknown') statistics.met('unknown');
+    const { status } = this.#statistics;
+    if (isNoisy) this.#statistics.met('noise');
+    if (this.#unread.kind === 'unknown') this.#statistics.met('unknown');
     if (answerMs !== null) {
-      const before = statistics.status.answerMs ?? answerMs;
-      statistics.status.answerMs = before + smoothing * (answerMs - before);
+      const before = status.answerMs ?? answerMs;
+      status.answerMs = before + smoothing * (answerMs - before);
     }
     if (outcome === 'good') {
-      failures = 0;
-      freshness.saw([...Object.keys(result.values), ...Object.keys(result.quality)], clock.monotonicMs());
+      this.#failures = 0;
+      const names = [...Object.keys(result.values), ...Object.keys(result.quality)];
+      this.#freshness.saw(names, this.#clock.monotonicMs());
     } else {
-      failures += 1;
-      messages.suspect();
-      const why = reason ?? unread.describe() ?? 'no answer in time';
-      statistics.failed(outcome, outcome === 'offline' ? portGone : why);
+      this.#failures += 1;
+      this.#messages.suspect();
+      const why = reason ?? this.#unread.describe() ?? 'no answer in time';
+      this.#statistics.failed(outcome, outcome === 'offline' ? portGone : why);
     }
-    give(result);
-  };
+    this.#give(result);
+  }
 
   /** When to try again, if the silo's share does not allow it now. */
-  const poll = async (own: number, turn: Turn): Promise<number | null> => {
-    if (own !== life) return null;
+  async #poll(opening: number, turn: Turn): Promise<number | null> {
+    const { line, siloTime, isAlone } = this.#outlets;
+    if (opening !== this.#opening) return null;
     const overShareUntilMs = siloTime.overShareUntilMs();
     if (overShareUntilMs !== null) return overShareUntilMs;
     await line.quiet();
-    if (own !== life) return null;
-    spentMs = 0;
-    turn.begin(charge);
-    const begunAt = clock.monotonicMs();
-    lateness.add(begunAt - owedAt, begunAt);
-    statistics.status.requests += 1;
-    const result = await dialogue.run(turn);
-    restMs = outlets.isAlone() ? 0 : result.heldMs;
-    if (own === life) settle(result);
+    if (opening !== this.#opening) return null;
+    this.#spentMs = 0;
+    turn.begin((ms) => this.#charge(ms));
+    const begunAt = this.#clock.monotonicMs();
+    this.#lateness.add(begunAt - this.#firstDueAt, begunAt);
+    this.#statistics.status.requests += 1;
+    const result = await this.#dialogue.run(turn);
+    this.#restMs = isAlone() ? 0 : result.heldMs;
+    if (opening === this.#opening) this.#settle(result);
     return null;
-  };
+  }
 
-  const pollAt = (at: number): void => {
-    dueAt = at;
-    tryAt(Math.max(at, clock.monotonicMs() + restMs));
-  };
+  #pollAt(at: number): void {
+    this.#dueAt = at;
+    this.#tryAt(Math.max(at, this.#clock.monotonicMs() + this.#restMs));
+  }
 
-  const tryAt = (at: number): void => {
-    const own = life;
-    cancelNext = clock.after(at - clock.monotonicMs(), () => {
-      const polled = line
-        .turn((turn) => poll(own, turn))
+  #tryAt(at: number): void {
+    const opening = this.#opening;
+    this.#cancelNext = this.#clock.after(at - this.#clock.monotonicMs(), () => {
+      const polled = this.#outlets.line
+        .turn((turn) => this.#poll(opening, turn))
         .then((overShareUntilMs) => {
-          if (own !== life) return;
-          if (overShareUntilMs === null) pollAt(nextDueAt());
-          else tryAt(overShareUntilMs);
+          if (opening !== this.#opening) return;
+          if (overShareUntilMs === null) this.#pollAt(this.#nextDueAt());
+          else this.#tryAt(overShareUntilMs);
         });
       // The port was lost during the dialogue, or an internal fault: the next poll comes anyway.
       inBackground(polled, (error) => {
-        failures += 1;
-        statistics.failed('offline', describeError(error));
-        if (own === life) pollAt(nextDueAt());
+        this.#failures += 1;
+        this.#statistics.failed('offline', describeError(error));
+        if (opening === this.#opening) this.#pollAt(this.#nextDueAt());
       });
     });
-  };
+  }
 
   /** The next place on the grid of its interval, or after a growing pause where it keeps failing. */
-  const nextDueAt = (): number => {
-    const now = clock.monotonicMs();
+  #nextDueAt(): number {
+    const { everyMs } = this.#device;
+    const now = this.#clock.monotonicMs();
     const pause = { initialMs: everyMs, maxMs: Math.max(everyMs, retryMaxMs), jitter: 0 };
-    if (failures > 1) return (owedAt = now + backoffMs(failures, pause, 0));
-    const missed = Math.floor((now - dueAt) / everyMs);
-    owedAt = dueAt + everyMs;
-    demand.add(missed * spentMs, now);
-    return dueAt + (missed + 1) * everyMs;
-  };
-
-  const watch = createAbsenceCheck(clock, everyMs, () => {
-    statistics.failed('offline', portGone);
-    give({ outcome: 'offline', values: {}, quality: {}, answerMs: null, isNoisy: false, heldMs: 0 });
-    return true;
-  });
-
-  const retire = (): void => {
-    life += 1;
-    watch.stop();
-    cancelNext();
-  };
-
-  const end = (): void => {
-    retire();
-    dialogue.abort();
-  };
-
-  return {
-    opened: () => {
-      end();
-      failures = 0;
-      restMs = 0;
-      owedAt = clock.monotonicMs();
-      pollAt(owedAt);
-    },
-    lost: () => {
-      end();
-      watch.begin(0);
-    },
-    receive: (bytes) => dialogue.receive(bytes),
-    stop: end,
-    retire: () => {
-      retire();
-      dialogue.finish();
-    },
-    demand: () => {
-      line.settle();
-      return demand.ratio(clock.monotonicMs());
-    },
-    status: () => {
-      line.settle();
-      const now = clock.monotonicMs();
-      const measuring = dialogue.measuring();
-      const status = statistics.snapshot();
-      return {
-        ...status,
-        ...(status.state === 'starting' &&
-          measuring !== null && { state: 'measuring', reason: describeMeasuring(measuring, now) }),
-        identity: messages.identity,
-        latenessMs: Math.round(lateness.max(now)),
-        usualLatenessMs: Math.round(lateness.mean(now)),
-        busShare: busTime.share(now),
-      };
-    },
-  };
+    if (this.#failures > 1) return (this.#firstDueAt = now + backoffMs(this.#failures, pause, 0));
+    const missed = Math.floor((now - this.#dueAt) / everyMs);
+    this.#firstDueAt = this.#dueAt + everyMs;
+    this.#demand.add(missed * this.#spentMs, now);
+    return this.#dueAt + (missed + 1) * everyMs;
+  }
 }
-
-const portGone = 'the port is not there';

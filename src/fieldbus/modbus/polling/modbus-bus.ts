@@ -3,22 +3,23 @@ import type { Cancel } from '../../../base/clock.ts';
 import { describeError } from '../../../base/error.ts';
 import { isSameDevice } from '../../device-equality.ts';
 import { identityNotes } from '../../identity-notes.ts';
-import type { Outcome, StrayListener, Transaction } from '../modbus-client.ts';
+import type { DeviceStatus, BusSiloStatus } from '../../../status/status.ts';
+import type { ModbusClient, Outcome, StrayKind, Transaction } from '../modbus-client.ts';
 import { createClient } from '../modbus-endpoint.ts';
 import { withoutPlaces } from '../modbus-device.ts';
 import type { DrivenBus, DriverDependencies } from '../../driver.ts';
-import type { ModbusBusOptions, ModbusDeviceOptions } from '../../options.ts';
+import type { BusShares, ModbusBusOptions, ModbusDeviceOptions } from '../../options.ts';
 import { timingOf } from '../planning/request-cost.ts';
 import type { PortState } from '../../port/port.ts';
 import { deadShareOf } from '../../sharing/bus-share.ts';
 import type { BusDevice } from './bus-device.ts';
-import { charge, decide, silosOverShare, openLedger } from './scheduler.ts';
+import { charge, decide, type Ledger, openLedger, silosOverShare } from './scheduler.ts';
 import { deadShareEach } from './device-health.ts';
 import { SharedPort } from '../../port/shared-port.ts';
 import { IdentifiedDevice } from './identified-device.ts';
 import { loadWith, SlidingMinute } from '../../sharing/sliding-minute.ts';
 import { PolledDevice } from './polled-device.ts';
-import { createSiloUse } from '../../sharing/silo-use.ts';
+import { createSiloUse, type SiloUse } from '../../sharing/silo-use.ts';
 import { DeviceLog } from './device-log.ts';
 import { SunSpecDevice } from './sunspec-device.ts';
 
@@ -34,117 +35,213 @@ function costOf({ queuedMs = 0, ...outcome }: Outcome, tookMs: number): number {
 /** Polls the devices of one bus: `decide` chooses the device, the client sends. It starts without devices. */
 export function createModbusBus(
   bus: ModbusBusOptions,
-  { port, clock, logger, lateAnswers, deliver, onShare, onIdentity }: DriverDependencies,
+  dependencies: DriverDependencies,
 ): DrivenBus<ModbusDeviceOptions> {
-  const startedAt = clock.monotonicMs();
-  const busy = new SlidingMinute(startedAt);
-  const use = createSiloUse(clock, onShare);
-  let devices: BusDevice[] = [];
-  let logs = new Map<BusDevice, DeviceLog>();
-  let ledger = openLedger([], new Map(), startedAt);
-  let inFlight = 0;
+  return new ModbusBus(bus, dependencies);
+}
+
+class ModbusBus implements DrivenBus<ModbusDeviceOptions> {
+  readonly #bus: ModbusBusOptions;
+  readonly #dependencies: DriverDependencies;
+  readonly #client: ModbusClient;
+  readonly #sharing: SharedPort;
+  readonly #busy: SlidingMinute;
+  readonly #use: SiloUse;
+  #devices: BusDevice[] = [];
+  #logs = new Map<BusDevice, DeviceLog>();
+  #ledger: Ledger;
+  #inFlight = 0;
   /** Why the port was lost, until it has been opened again. */
-  let lostReason: string | null = null;
-  let wasIdle = false;
-  let stopped = false;
-  let cancelTimer: Cancel = () => {};
-  let tellFinished: () => void = () => {};
+  #lostReason: string | null = null;
+  #wasIdle = false;
+  #stopped = false;
+  #cancelTimer: Cancel = () => {};
+  readonly #cancelState: Cancel;
+  #finished: () => void = () => {};
 
-  const onStray: StrayListener = (unitId, kind) => {
-    for (const device of devices) if (device.options.unitId === unitId) device.countStray(kind);
+  constructor(bus: ModbusBusOptions, dependencies: DriverDependencies) {
+    const { port, clock, lateAnswers, onShare } = dependencies;
+    const startedAt = clock.monotonicMs();
+    this.#bus = bus;
+    this.#dependencies = dependencies;
+    this.#busy = new SlidingMinute(startedAt);
+    this.#use = createSiloUse(clock, onShare);
+    this.#ledger = openLedger([], new Map(), startedAt);
+    this.#client = createClient(bus, port, {
+      clock,
+      lateAnswers,
+      onStray: (unitId, kind) => this.#strayed(unitId, kind),
+      onAlive: (unitId) => this.#alive(unitId),
+    });
+    this.#sharing = new SharedPort(port);
+    this.#cancelState = port.onState((state) => this.#follow(state));
+    this.#noteState(port.state);
+  }
+
+  assign(wanted: readonly ModbusDeviceOptions[], shares: BusShares): void {
+    const before = this.#devices;
+    const silos = [...new Set(wanted.map(({ silo }) => silo))];
+    this.#devices = wanted.map(
+      (each) =>
+        before.find(({ options }) => isSameDevice(options, each, withoutPlaces)) ?? this.#deviceOf(each),
+    );
+    this.#logs = new Map(
+      this.#devices.map((device) => [device, this.#logs.get(device) ?? this.#logOf(device)]),
+    );
+    this.#ledger = openLedger(silos, shares, this.#nowMs(), this.#ledger);
+    this.#use.assign(silos, shares);
+    this.#pump();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelState();
+    this.#cancelTimer();
+    this.#use.stop();
+  }
+
+  finish(): Promise<void> {
+    this.#use.assign([], new Map());
+    this.stop();
+    return new Promise((resolve) => {
+      this.#finished = resolve;
+      if (this.#inFlight === 0) resolve();
+    });
+  }
+
+  devices(): DeviceStatus[] {
+    return this.#devices.map((device) => device.status(this.#nowMs()));
+  }
+
+  silos(): BusSiloStatus[] {
+    return this.#use.status();
+  }
+
+  load(): number {
+    const now = this.#nowMs();
+    return loadWith(
+      this.#busy.share(now),
+      this.#devices.map((device) => device.demand(now)),
+    );
+  }
+
+  #nowMs(): number {
+    return this.#dependencies.clock.monotonicMs();
+  }
+
+  #strayed(unitId: number, kind: StrayKind): void {
+    for (const device of this.#devices) if (device.options.unitId === unitId) device.countStray(kind);
     // Devices that waited for the port may go on.
-    if (kind === 'late') pump();
-  };
-  const onAlive = (unitId: number): void => {
-    for (const device of devices) if (device.options.unitId === unitId) device.endAbsence();
-    pump();
-  };
-  const client = createClient(bus, port, { clock, onStray, onAlive, lateAnswers });
+    if (kind === 'late') this.#pump();
+  }
 
-  const sharing = new SharedPort(port);
+  #alive(unitId: number): void {
+    for (const device of this.#devices) if (device.options.unitId === unitId) device.endAbsence();
+    this.#pump();
+  }
 
-  const deviceOf = (options: ModbusDeviceOptions): BusDevice => {
+  #deviceOf(options: ModbusDeviceOptions): BusDevice {
+    const bus = this.#bus;
     const pipeline = bus.kind === 'modbus-tcp' ? bus.pipeline : 1;
     const { discover } = options;
-    const now = clock.monotonicMs();
-    const notes = identityNotes(options, { clock, logger, onIdentity });
+    const now = this.#nowMs();
+    const notes = identityNotes(options, this.#dependencies);
     if (discover !== undefined)
       return new SunSpecDevice({ ...options, discover }, timingOf(bus), pipeline, now, notes);
     const device = new PolledDevice(options, timingOf(bus), pipeline, now);
     if (options.identify === undefined || options.identify === 'off') return device;
     return new IdentifiedDevice(device, options.identify, now, notes);
-  };
+  }
 
-  const logOf = ({ options: { name, silo } }: BusDevice): DeviceLog =>
-    new DeviceLog(logger.with({ device: name, silo }), clock.monotonicMs());
+  #logOf({ options: { name, silo } }: BusDevice): DeviceLog {
+    return new DeviceLog(this.#dependencies.logger.with({ device: name, silo }), this.#nowMs());
+  }
 
-  const pump = (): void => {
-    cancelTimer();
-    if (stopped || devices.length === 0) return;
-    reportOffline();
-    let untilMs = Math.min(...devices.filter(isUnreachable).map(({ reportAtMs }) => reportAtMs));
-    while ((port.state.kind === 'open' || port.state.kind === 'idle') && inFlight < client.concurrency) {
-      const now = clock.monotonicMs();
-      const shareOf = deadShares();
-      const askable = devices.flatMap((device) => {
-        const share = shareOf(device);
-        const candidate = device.candidate(share, client.holdMs);
-        if (candidate === null) return [];
-        const readyAtMs = Math.max(candidate.readyAtMs, client.againAtMs(device.options.unitId));
-        return [{ device, share, candidate: { ...candidate, readyAtMs } }];
-      });
-      const candidates = askable.map(({ candidate }) => candidate);
-      for (const [silo, overShareUntilMs] of silosOverShare(candidates, ledger, now))
-        use.hold(silo, overShareUntilMs);
-      const decision = decide(candidates, ledger, bus.deadShareMax, now);
-      if (decision.kind === 'wait') {
-        untilMs = Math.min(untilMs, decision.untilMs);
+  #pump(): void {
+    const { port, clock } = this.#dependencies;
+    this.#cancelTimer();
+    if (this.#stopped || this.#devices.length === 0) return;
+    this.#reportOffline();
+    const unreachable = this.#devices.filter((device) => this.#isUnreachable(device));
+    let untilMs = Math.min(...unreachable.map(({ reportAtMs }) => reportAtMs));
+    while (this.#isAskable && this.#inFlight < this.#client.concurrency) {
+      const next = this.#choose();
+      if (next.kind === 'wait') {
+        untilMs = Math.min(untilMs, next.untilMs);
         break;
       }
       if (port.state.kind === 'idle') return port.wake();
-      const { device, share } = askable[decision.index]!;
-      inBackground(ask(device, share), surprised);
+      inBackground(this.#ask(next.device, next.share), (error) => this.#surprised(error));
     }
-    if (untilMs < Infinity) cancelTimer = clock.after(untilMs - clock.monotonicMs(), pump);
-  };
+    if (untilMs < Infinity)
+      this.#cancelTimer = clock.after(untilMs - clock.monotonicMs(), () => this.#pump());
+  }
+
+  get #isAskable(): boolean {
+    const { kind } = this.#dependencies.port.state;
+    return kind === 'open' || kind === 'idle';
+  }
+
+  /** The device whose turn it is, or how long none has one. */
+  #choose(): { kind: 'wait'; untilMs: number } | { kind: 'ask'; device: BusDevice; share: number } {
+    const now = this.#nowMs();
+    const shareOf = this.#deadShares();
+    const askable = this.#devices.flatMap((device) => {
+      const share = shareOf(device);
+      const candidate = device.candidate(share, this.#client.holdMs);
+      if (candidate === null) return [];
+      const readyAtMs = Math.max(candidate.readyAtMs, this.#client.againAtMs(device.options.unitId));
+      return [{ device, share, candidate: { ...candidate, readyAtMs } }];
+    });
+    const candidates = askable.map(({ candidate }) => candidate);
+    for (const [silo, untilMs] of silosOverShare(candidates, this.#ledger, now)) {
+      this.#use.hold(silo, untilMs);
+    }
+    const decision = decide(candidates, this.#ledger, this.#bus.deadShareMax, now);
+    if (decision.kind === 'wait') return decision;
+    const { device, share } = askable[decision.index]!;
+    return { kind: 'ask', device, share };
+  }
 
   /** Bus time of each dead device in one longest pause: its part of the limit for all, and of its silo's. */
-  const deadShares = (): ((device: BusDevice) => number) => {
-    const { deadShareMax } = bus;
-    const dead = devices.filter(({ isDead }) => isDead);
+  #deadShares(): (device: BusDevice) => number {
+    const { deadShareMax } = this.#bus;
+    const dead = this.#devices.filter(({ isDead }) => isDead);
     const each = deadShareEach(deadShareMax, dead.length);
-    if (dead.length === 0 || ledger.budget.size === 0) return () => each;
+    const { budget } = this.#ledger;
+    if (dead.length === 0 || budget.size === 0) return () => each;
     return ({ options: { silo } }) => {
       const ofSilo = dead.filter(({ options }) => options.silo === silo).length;
-      return Math.min(each, deadShareEach(deadShareOf(ledger.budget, silo, deadShareMax), ofSilo));
+      return Math.min(each, deadShareEach(deadShareOf(budget, silo, deadShareMax), ofSilo));
     };
-  };
+  }
 
-  const isUnreachable = (device: BusDevice): boolean => {
-    const { kind } = port.state;
-    return kind === 'open' || kind === 'idle' ? device.isDead : lostReason !== null;
-  };
+  #isUnreachable(device: BusDevice): boolean {
+    return this.#isAskable ? device.isDead : this.#lostReason !== null;
+  }
 
   /** Reports the due points of devices that can't be asked, on time. */
-  const reportOffline = (): void => {
-    for (const device of devices.filter(isUnreachable)) {
-      const sample = device.offlineSample(lostReason, clock.monotonicMs(), clock.wallMs());
+  #reportOffline(): void {
+    const { clock, deliver } = this.#dependencies;
+    for (const device of this.#devices.filter((each) => this.#isUnreachable(each))) {
+      const sample = device.offlineSample(this.#lostReason, clock.monotonicMs(), clock.wallMs());
       if (sample) deliver(device.options.silo, sample);
     }
-  };
+  }
 
   /** Reopens a connection that the peer closed after use, for a request that was just sent. */
-  const transact = async (transaction: Transaction): Promise<Outcome> => {
-    const outcome = await client.transact(transaction);
-    if (outcome.kind !== 'offline' || port.state.kind !== 'idle' || stopped) {
-      return sharing.explain(outcome, clock.monotonicMs());
+  async #transact(transaction: Transaction): Promise<Outcome> {
+    const outcome = await this.#client.transact(transaction);
+    if (outcome.kind !== 'offline' || this.#dependencies.port.state.kind !== 'idle' || this.#stopped) {
+      return this.#sharing.explain(outcome, this.#nowMs());
     }
-    await reopened();
-    return client.transact(transaction);
-  };
+    await this.#reopened();
+    return this.#client.transact(transaction);
+  }
 
-  const reopened = (): Promise<void> =>
-    new Promise((resolve) => {
+  #reopened(): Promise<void> {
+    const { port } = this.#dependencies;
+    return new Promise((resolve) => {
       const cancel = port.onState(({ kind }) => {
         if (kind === 'opening') return;
         cancel();
@@ -152,93 +249,61 @@ export function createModbusBus(
       });
       port.wake();
     });
+  }
 
-  const ask = async (device: BusDevice, share: number): Promise<void> => {
+  async #ask(device: BusDevice, share: number): Promise<void> {
+    const { clock, deliver, port } = this.#dependencies;
     const { silo } = device.options;
     const next = device.next(share, clock.monotonicMs(), clock.wallMs());
     if (next.kind === 'tell') return deliver(silo, next.sample);
     const { transaction, request, dead } = next;
     const askedAt = clock.monotonicMs();
-    inFlight += 1;
-    const outcome = await transact(transaction).finally(() => {
-      inFlight -= 1;
+    this.#inFlight += 1;
+    const outcome = await this.#transact(transaction).finally(() => {
+      this.#inFlight -= 1;
     });
-    if (inFlight === 0) port.endTurn();
+    if (this.#inFlight === 0) port.endTurn();
     const now = clock.monotonicMs();
-    const costMs = costOf(outcome, now - askedAt) / client.concurrency;
-    busy.add(costMs, now);
-    use.add(silo, costMs);
-    ledger = charge(ledger, { silo, dead, costMs }, bus.deadShareMax, now);
+    const costMs = costOf(outcome, now - askedAt) / this.#client.concurrency;
+    this.#charge(silo, dead, costMs, now);
     const sample = device.take(request, outcome, costMs, now, clock.wallMs());
-    if (stopped) return inFlight === 0 ? tellFinished() : undefined;
-    if (devices.includes(device)) {
+    if (this.#stopped) return this.#inFlight === 0 ? this.#finished() : undefined;
+    if (this.#devices.includes(device)) {
       if (sample) deliver(silo, sample);
       // If the port is lost, its own log line covers all devices.
       if (port.state.kind === 'open')
-        logs.get(device)?.note(device.state, () => device.status(now).reason, now);
+        this.#logs.get(device)?.note(device.state, () => device.status(now).reason, now);
     }
-    pump();
-  };
+    this.#pump();
+  }
+
+  #charge(silo: string, dead: boolean, costMs: number, now: number): void {
+    this.#busy.add(costMs, now);
+    this.#use.add(silo, costMs);
+    this.#ledger = charge(this.#ledger, { silo, dead, costMs }, this.#bus.deadShareMax, now);
+  }
 
   /** An internal fault costs one poll; the bus goes on a second later. */
-  const surprised = (error: unknown): void => {
+  #surprised(error: unknown): void {
+    const { clock, logger } = this.#dependencies;
     logger.error('a poll failed by a fault of our own', { reason: describeError(error) });
-    cancelTimer();
-    if (!stopped) cancelTimer = clock.after(surpriseMs, pump);
-    else if (inFlight === 0) tellFinished();
-  };
+    this.#cancelTimer();
+    if (!this.#stopped) this.#cancelTimer = clock.after(surpriseMs, () => this.#pump());
+    else if (this.#inFlight === 0) this.#finished();
+  }
 
-  const noteState = (state: PortState): void => {
-    if (state.kind === 'open') lostReason = null;
-    if (state.kind === 'lost') lostReason = state.reason;
-  };
-  const cancelState = port.onState((state) => {
+  #noteState(state: PortState): void {
+    if (state.kind === 'open') this.#lostReason = null;
+    if (state.kind === 'lost') this.#lostReason = state.reason;
+  }
+
+  #follow(state: PortState): void {
     const isBroken = state.kind === 'lost' || (state.kind === 'idle' && state.byPeer === true);
-    if (isBroken) for (const device of devices) device.lost?.();
+    if (isBroken) for (const device of this.#devices) device.lost?.();
     // A connection that was closed when idle, or after each answer, was not lost.
-    if (state.kind === 'open' && !wasIdle) for (const device of devices) device.endPause();
-    if (state.kind !== 'opening') wasIdle = state.kind === 'idle';
-    noteState(state);
-    pump();
-  });
-  noteState(port.state);
-
-  const stop = (): void => {
-    stopped = true;
-    cancelState();
-    cancelTimer();
-    use.stop();
-  };
-
-  return {
-    assign: (wanted, shares) => {
-      const before = devices;
-      const silos = [...new Set(wanted.map(({ silo }) => silo))];
-      devices = wanted.map(
-        (each) => before.find(({ options }) => isSameDevice(options, each, withoutPlaces)) ?? deviceOf(each),
-      );
-      logs = new Map(devices.map((device) => [device, logs.get(device) ?? logOf(device)]));
-      ledger = openLedger(silos, shares, clock.monotonicMs(), ledger);
-      use.assign(silos, shares);
-      pump();
-    },
-    stop,
-    finish: () => {
-      use.assign([], new Map());
-      stop();
-      return new Promise((resolve) => {
-        tellFinished = resolve;
-        if (inFlight === 0) resolve();
-      });
-    },
-    devices: () => devices.map((device) => device.status(clock.monotonicMs())),
-    silos: () => use.status(),
-    load: () => {
-      const now = clock.monotonicMs();
-      return loadWith(
-        busy.share(now),
-        devices.map((device) => device.demand(now)),
-      );
-    },
-  };
+    if (state.kind === 'open' && !this.#wasIdle) for (const device of this.#devices) device.endPause();
+    if (state.kind !== 'opening') this.#wasIdle = state.kind === 'idle';
+    this.#noteState(state);
+    this.#pump();
+  }
 }
