@@ -1,5 +1,5 @@
 /**
- * What the fieldbus makes of a line, and what it costs: `node scripts/bench-fieldbus.ts [seconds per measurement]`.
+ * Throughput and cost of the fieldbus: `node scripts/bench-fieldbus.ts [seconds per measurement]`.
  * Serial throughput is measured on a simulated line that keeps to its baud rate, beside what the line allows;
  * transactions over TCP and a PTY against a libmodbus server in a process of its own, beside bare modbus-serial.
  */
@@ -31,7 +31,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Where a three-phase meter keeps what one wants of it: floats in clusters with gaps between. */
+/** Useful registers of a three-phase meter: floats in clusters with gaps between. */
 const clusters = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 52, 56, 70, 72, 74, 76, 156, 158];
 
 function meter(index: number): ModbusDeviceOptions {
@@ -84,7 +84,7 @@ async function measureLine(): Promise<void> {
   if (line.collisions > 0) print(`  ${line.collisions} frames without silence before them`);
 }
 
-/** Waits; gives the seconds that it really was. */
+/** Waits; returns the seconds that really passed. */
 async function elapsed(durationS: number): Promise<number> {
   const from = performance.now();
   await new Promise((resolve) => setTimeout(resolve, durationS * 1000));

@@ -7,7 +7,7 @@
  *
  * A tick is one second of a plant of 100 devices with 100 points each: one batch of 10,000 readings, one
  * commit with synchronous=FULL. What the medium writes is counted on a loop device, which needs root; what
- * is stored, by the length of the files. The exit code says nothing about the figures.
+ * is stored, by the length of the files. The exit code does not depend on the figures.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -29,7 +29,7 @@ const { values: settings } = parseArgs({
     gigabytes: { type: 'string', default: '1' },
     millions: { type: 'string', default: '10' },
     directory: { type: 'string', default: tmpdir() },
-    /** What this script has its children do: `fill` a spool in the directory and die, or `backlog`. */
+    /** Task of a child process: `fill` a spool in the directory and die, or `backlog`. */
     child: { type: 'string' },
   },
 });
@@ -39,7 +39,7 @@ const points = 100;
 const readings = ticks * devices * points;
 const bytesMax = 4_000_000_000;
 
-/** A minute of the plant, told again and again: making it is no part of what is measured. */
+/** A minute of the plant, repeated: making it is not measured. */
 interface PlantSample extends EncodedSample {
   device: string;
   values: Record<string, number>;
@@ -159,7 +159,7 @@ const diskBytes = 2_000_000_000;
 async function measure(candidate: Candidate, drains: boolean): Promise<void> {
   using disk = makeBenchDisk();
   const store = await candidate.open(disk.directory);
-  for (const samples of minute) store.put(samples); // what it does but once is no part of it
+  for (const samples of minute) store.put(samples); // one-time work is not measured
   if (drains) for (const _ of minute) store.take();
   const payloadBefore = store.payloadBytes();
   const written = disk.bytesWritten();
@@ -192,7 +192,7 @@ interface Ground extends Disposable {
   bytesStored(): number;
 }
 
-/** A disk of its own where that can be had, so that each byte that reaches the medium is counted. */
+/** A disk of its own if possible, so that each byte that reaches the medium is counted. */
 function makeBenchDisk(): Ground {
   const cleanUps: (() => void)[] = [];
   const context = { after: (done: () => void): number => cleanUps.push(done) };

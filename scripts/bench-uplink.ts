@@ -4,7 +4,7 @@
  *   node scripts/bench-uplink.ts [--seconds 10] [--bytes 20000]
  *
  * One line for each protocol and round trip: batches a second, the window it settled at, CPU per batch (the uplink's
- * process, which carries the network as well). The exit code says nothing about the figures.
+ * process, which carries the network as well). The exit code does not depend on the figures.
  */
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';

@@ -1,11 +1,11 @@
 /**
- * Measures the whole walk of a reading: a Modbus TCP plant → the daemon → Mosquitto → a subscriber.
+ * Measures the whole path of a reading: a Modbus TCP plant → the daemon → Mosquitto → a subscriber.
  *
  *   node scripts/bench.ts [--seconds 30] [--units 80] [--compression zstd] [--linger 1s]
  *
  * Each unit has 125 registers and is read once a second: 80 units are 10,000 readings a second. The daemon,
  * the plant and the broker are processes of their own; CPU, memory and disk are the daemon's alone, read from
- * /proc. Prints one figure a line beside its target. The exit code says nothing about the figures.
+ * /proc. Prints one figure a line beside its target. The exit code does not depend on the figures.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,15 +1,15 @@
 /**
  * What a hostile tenant costs the others of a shared backend: `merestone consume` behind a real Mosquitto, one tenant
- * whose batches flow, and one that sends a million messages which know the format and go against it.
+ * whose batches flow, and one that sends a million messages in the right format with hostile content.
  *
  *   node scripts/soak-backend.ts [--messages 1000000] [--rounds 20] [--minutes 120] [--bytes-max 1000000]
  *     [--per-turn 4] [--seed N]
  *
  * Sends `--per-turn` times 50 a second, so that a million take 84 minutes; ends after the round in which the minutes
- * are over. Most of these are set aside or let go, as refused messages have a fiftieth of the consumer's time;
+ * are over. Most of these are set aside or dropped, because refused messages get a fiftieth of the consumer's time;
  * `soak-consumer.ts` sends no more than it takes.
  *
- * Prints for each round the honest tenant's latency from publish to row, what of it was lost, and the consumer's
+ * Prints for each round the honest tenant's latency from publish to row, losses, and the consumer's
  * memory. Exits with 1 where a batch was lost, the consumer ended, the 99th percentile of all rounds' median is more
  * than twice what it was without the other and more than 10 ms, or memory grew from the first half to the second.
  */
@@ -32,7 +32,7 @@ const endsAt = Date.now() + Number(settings.minutes) * 60_000;
 const perRound = Math.ceil(Number(settings.messages) / rounds);
 const everyMs = 20;
 const ratioMax = 2;
-/** Below this a machine's own noise decides. */
+/** Below this the machine's own noise dominates. */
 const noiseMs = 10;
 const growthMax = 1.25;
 const roundMs = 3_600_000;

@@ -1,6 +1,6 @@
 /**
  * The consumer under a flow of nonsense that it has the time to take in full: each message is parsed, refused or
- * written, none is let go. It runs in this process, and messages come at times of its own CPU clock, so that what
+ * written, none is dropped. It runs in this process, and messages come at times of its own CPU clock, so that what
  * else runs on the machine changes no figure and waiting costs nothing.
  *
  *   node scripts/soak-consumer.ts [--messages 1000000] [--minutes 60] [--bytes-max 50000] [--per-batch 4] [--seed N]

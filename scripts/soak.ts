@@ -1,12 +1,12 @@
 /**
  * What the spool must survive, in full numbers: kill -9 under load, power cuts on ext4 and xfs, flipped bits, a disk
  * that fills up and turns read-only while the clock jumps and the silo is restarted; and a broker whose limits of size
- * change under load. After each, everything stored must be there, acknowledged or told of.
+ * change under load. After each, everything stored must be there, acknowledged or reported.
  *
  *   scripts/soak [--kills 200] [--power-cuts 30] [--flips 10000] [--disk-steps 20000]
  *     [--broker-steps 4000] [--seed N]
  *
- * Power cuts need root and loop devices; where they cannot be had, it says so. Exit 1 where anything was lost.
+ * Power cuts need root and loop devices; if they are missing, it reports that. Exit 1 where anything was lost.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ const { values: settings } = parseArgs({
 const pick = wholeFrom(Number(settings.seed));
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
-/** Stands for a test's context: what it is told to do after, it does when the soak is over. */
+/** Replaces a test's context: runs its `after` callbacks when the soak is over. */
 const cleanUps: (() => void)[] = [];
 const context = { after: (done: () => void): number => cleanUps.push(done) };
 

@@ -12,12 +12,12 @@ export const rulesFile: string = join(import.meta.dirname, '../../config/prometh
 /** By series, its values from minute to minute as promtool writes them: `1x5 0x10`, `0+60x90`, `_x5`, `stale`. */
 export type Course = Map<string, string>;
 
-/** Series that take another course than on a good day. Labels that are left out are any. */
+/** Series whose values differ from a good day's. Missing labels match any. */
 export type Change = Record<string, string>;
 
 const instance = 'gw-1';
 const busyPerMinute = 60;
-/** Counters that grow on a good day; the others stand still. */
+/** Counters that grow on a good day; the others are constant. */
 const busy =
   /^merestone_(samples_(received|stored|published)|batches_(published|accepted)|uplink_bytes_sent|spool_bytes_written|device_(samples|requests))_total$/;
 /** Promtool's time begins at 0. */
@@ -44,7 +44,7 @@ export async function goodDay(minutes: number): Promise<Course> {
   return course;
 }
 
-/** The course with these changes; a change that no series fits is a series of its own. */
+/** The values with these changes; a change that matches no series becomes a new series. */
 export function changed(course: Course, change: Change): Course {
   const result = new Map(course);
   for (const [selector, values] of Object.entries(change)) {
@@ -63,7 +63,7 @@ export function changed(course: Course, change: Change): Course {
   return result;
 }
 
-/** The course in which series whose text holds `part` are gone from `minute` on; at 0 they never were. */
+/** The values in which series whose text holds `part` are absent from `minute` on; at 0 they never exist. */
 export function ended(course: Course, part: string, minute: number): Course {
   const result = new Map(course);
   for (const [key, values] of course) {
@@ -74,11 +74,11 @@ export function ended(course: Course, part: string, minute: number): Course {
   return result;
 }
 
-/** What fires at a minute, as `Name{severity="…",tenant="…",…}`; all of it, and nothing else may. */
+/** The alerts that must fire at a minute, as `Name{severity="…",tenant="…",…}`; no other may. */
 export type Expectation = [minute: number, firing: string[]];
 
 /**
- * Has promtool play this course and compare; resolves with what it says where it is not as expected, '' where it is.
+ * Lets promtool evaluate these values and compare; resolves with its output if a result differs, '' if none does.
  * With `pending`, an alert that is about to fire counts, too.
  */
 export async function rehearse(

@@ -21,13 +21,13 @@ export const mayImport: Record<string, readonly string[]> = {
   demo: ['base', 'reading', 'status', 'messages', 'admin', 'backend', 'simulator'],
 };
 
-/** Rooms where a running silo lives. */
+/** Rooms whose code runs in a silo's isolate. */
 const siloRooms = new Set(['identity', 'audit', 'spool', 'uplink', 'silo']);
 
 const importPattern = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)'(\.[^']+)'/g;
 
 /**
- * Imports against the direction of the house, as `src/a/x.ts imports src/b/y.ts`. `sources` maps paths
+ * Imports against the allowed direction, as `src/a/x.ts imports src/b/y.ts`. `sources` maps paths
  * (from the project's root, `src/…`) to texts. `cli` may import every room, and no room may import it.
  */
 export function importViolations(sources: ReadonlyMap<string, string>): string[] {
@@ -47,8 +47,8 @@ export function importViolations(sources: ReadonlyMap<string, string>): string[]
 }
 
 /**
- * What would give the main thread a tenant's key: files of `gateway`, `fieldbus`, `admin` and what stands outside
- * a silo's isolate that import code (not types) of the silo's rooms, other than `silo/host` and `silo/process`.
+ * Imports that would give the main thread a tenant's key: files of `gateway`, `fieldbus`, `admin` and of `silo` outside
+ * of the isolate that import code (not types) of the silo's rooms, other than `silo/host` and `silo/process`.
  */
 export function isolationViolations(sources: ReadonlyMap<string, string>): string[] {
   const isOutside = (path: string): boolean =>
@@ -69,7 +69,7 @@ function roomOf(path: string): string {
   return path.split('/')[1] ?? '';
 }
 
-/** Where timers may be set without the clock: the clock itself, and what runs for a person and not for weeks. */
+/** Where timers may be set without the clock: the clock itself, and commands that do not run for weeks. */
 const timersAllowed = [
   'src/base/clock.ts',
   'src/base/socket-probe.ts',
@@ -81,7 +81,7 @@ const timersAllowed = [
   'src/uplink/canary.ts',
 ];
 
-/** Promises that are thrown away by the `void` operator, and timers whose callback has no owner. */
+/** Promises that the `void` operator discards, and timers whose callback has no error handler. */
 export function ownerViolations(sources: ReadonlyMap<string, string>): string[] {
   const violations: string[] = [];
   for (const [path, text] of sources) {

@@ -17,16 +17,16 @@ import {
 } from './scripted-units.ts';
 import type { Site } from './site.ts';
 
-/** Words before a program's that make root a user like others: it may not open everything, nor look into root's processes. */
+/** Command prefix that takes root's privileges away: it may not open everything, nor read root's processes. */
 export const serviceUser = ['setpriv', '--bounding-set=-dac_override,-dac_read_search,-sys_ptrace'];
 
-/** One thing that a technician did wrong, or that broke: what stands in the configuration, and who is named for it. */
+/** One mistake or fault in the field: its part of the configuration, and the bus or device that is named for it. */
 export interface BrokenSetUp {
-  /** As docs/symptoms.md has it. */
+  /** Title in docs/symptoms.md. */
   title: string;
   /** Bus or device, as the verdict names it. */
   who: string;
-  /** Where it is told: in the verdict where left out. */
+  /** Where it is reported: in the verdict by default. */
   where?: 'check';
   buses: string[];
   devices: string[];
@@ -45,7 +45,7 @@ const unit = (name: string, bus: string, more = `points: [${flow}]`, unitId = 1)
 const sensor = (name: string, profile: string, more = ''): string =>
   `{ name: ${name}, bus: ${name}-line, profile: ${profile}, every: 1s${more} }`;
 
-/** All of them, each made for real; what serves them ends with the site. */
+/** All of them, each made for real; their servers end with the site. */
 export async function brokenField(site: Site): Promise<BrokenSetUp[]> {
   return [
     ...(await brokenEndpoints(site)),
@@ -177,7 +177,7 @@ async function strangeAnswers(site: Site): Promise<BrokenSetUp[]> {
   ];
 }
 
-/** The paths of serial lines that cannot be opened, or not alone. */
+/** Paths of serial lines that cannot be opened, or that another program has open. */
 async function brokenPorts(site: Site): Promise<BrokenSetUp[]> {
   const line = async (name: string): Promise<string> => {
     const pair = await openPtyPair(site.folder, name);
@@ -212,7 +212,7 @@ async function holdOpen(site: Site, path: string, first: string): Promise<void> 
   await once(holder.stdout, 'data');
 }
 
-/** Lines that bring nothing, or no frames. */
+/** Lines without bytes, or without frames. */
 async function brokenLines(site: Site): Promise<BrokenSetUp[]> {
   const off = await playLine(site, 'off', () => {});
   const others = await playLine(site, 'others', (write, onRequest) =>

@@ -15,7 +15,7 @@ import { owned } from './owned-origin.ts';
 
 /** One thing that is wrong with a silo's uplink or identity. */
 export interface BrokenSilo {
-  /** As docs/symptoms.md has it. */
+  /** Title in docs/symptoms.md. */
   title: string;
   /** The silo's and its tenant's name. */
   name: string;
@@ -113,7 +113,7 @@ async function brokenNetwork(site: Site): Promise<BrokenSilo[]> {
   ];
 }
 
-/** Certificates that are good here and not there. */
+/** Certificates that the gateway accepts and the broker refuses. */
 async function refusedByBroker(site: Site): Promise<BrokenSilo[]> {
   const otherUsers = await createAuthority('Other users CA');
   const foreign = await brokerOf(site, { clientCa: otherUsers.certificatePem });
@@ -171,7 +171,7 @@ async function brokenIdentities(site: Site, url: string): Promise<BrokenSilo[]> 
   return Object.entries(titles).map(([tenant, title]) => ({ title, name: tenant, url }));
 }
 
-/** As a certificate did that was valid then. */
+/** Makes the spool that a certificate, valid at the time, began. */
 async function beginSpool(site: Site, tenant: string): Promise<void> {
   const origin = owned({ tenant, gateway: `${tenant}_gw-0001` });
   const directory = site.path(`state/silos/${tenant}/${tenant}/${origin.gateway}`);

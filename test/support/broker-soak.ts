@@ -9,7 +9,7 @@ import { Site } from './site.ts';
 import { Subscriber } from './subscriber.ts';
 import { until } from './until.ts';
 
-/** What an operator does to a broker under load, and what else happens meanwhile, at random. */
+/** Random changes of an operator to a broker under load, and other events meanwhile. */
 const steps = ['feed', 'feed', 'feed', 'feed', 'wait', 'wait', 'check'] as const;
 const changes = [
   'lower',
@@ -44,9 +44,9 @@ export interface BrokerSoak {
 }
 
 /**
- * Lives through `count` steps with a real Mosquitto whose limits of size are lowered, raised and lifted by rewriting
- * its configuration, under load. Throws where a batch leaves the spool that did not arrive, a sample is lost or comes
- * under two numbers, or a number is missing that no event tells of.
+ * Runs `count` steps with a real Mosquitto whose limits of size are lowered, raised and lifted by rewriting
+ * its configuration, under load. Throws if a batch leaves the spool without having arrived, a sample is lost or
+ * arrives under two numbers, or a number is missing without an event.
  */
 export async function soakBroker(protocol: '5' | '3.1.1', count: number, pick: Pick): Promise<BrokerSoak> {
   const authority = await createAuthority('Test CA');
@@ -98,7 +98,7 @@ class BrokerLife {
         protocol,
         noSubscribers: 'keep' as const,
       },
-      // Nothing is given up for want of room.
+      // The spool is large enough to drop nothing.
       spool: { directory, bytesMax: 100_000_000 },
       batch: { lingerMs: 1000, samplesMax: 500, bytesMax: 60_000 },
     };

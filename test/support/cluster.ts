@@ -5,7 +5,7 @@ import { type Authority, createAuthority } from '../../src/simulator/certificate
 import { freePort } from './free-port.ts';
 import { type Script, ScriptedBroker } from './scripted-broker.ts';
 
-/** A node that takes TCP and says nothing, one whose certificate another CA issued, or one that answers. */
+/** A node that accepts TCP and sends nothing, one whose certificate another CA issued, or one that answers. */
 export type NodeKind = 'silent' | 'strange' | Script;
 
 /** Nodes of `cluster.example`: on one port, each at an address of its own of this machine. */

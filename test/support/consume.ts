@@ -7,7 +7,7 @@ import type { Row } from '../../src/backend/row.ts';
 
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 
-/** A condition holds within a minute on the busiest machine, or never. */
+/** Enough for every condition, also on a busy machine. */
 export async function until(what: string | (() => string), condition: () => unknown): Promise<void> {
   for (const end = Date.now() + 60_000; Date.now() < end; ) {
     if (await condition()) return;

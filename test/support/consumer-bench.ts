@@ -7,7 +7,7 @@ import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts'
 import { asideLimits } from './parked-limits.ts';
 import { FakeClock } from './fake-clock.ts';
 
-/** A consumer whose rows and notices a test can look at. */
+/** A consumer with rows and notices for a test to check. */
 export class ConsumerBench {
   readonly rows: Row[] = [];
   readonly notices: Notice[] = [];

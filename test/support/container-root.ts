@@ -11,11 +11,11 @@ const packages = ['systemd', 'systemd-sysv', 'libstdc++6'];
 const unread = ['doc', 'man', 'locale', 'info'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`);
 const options = ['--quiet', '--variant=essential', `--include=${packages.join(',')}`, ...unread, suite];
 /**
- * mmdebstrap mounts /proc, /sys and parts of /dev below the folder, and minds no SIGTERM. In namespaces of its own it
+ * mmdebstrap mounts /proc, /sys and parts of /dev below the folder, and ignores SIGTERM. In namespaces of its own it
  * is gone at once with the process that started it, its mounts with it: removing the folder removes nothing else.
  */
 const alone = 'setpriv --pdeathsig=KILL unshare --mount --mount-proc --pid --fork --kill-child'.split(' ');
-/** 25 s here; a slow mirror is no reason to wait for ever. */
+/** It takes 25 s here; the limit is for a slow mirror. */
 const buildMsMax = 150_000;
 const partialMsMax = 3_600_000;
 
@@ -44,7 +44,7 @@ export function debianRoot(): string {
       },
     );
     if (status !== 0) throw new Error(`mmdebstrap: ${error?.message ?? stderr.trim().split('\n').at(-1)}`);
-    // Another run may have been quicker; one is as good as the other.
+    // Another run may have been quicker; its folder is equal.
     if (!existsSync(root)) renameSync(made, root);
     return root;
   } finally {

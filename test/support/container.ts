@@ -22,7 +22,7 @@ export class Container {
   readonly #keeper: ChildProcess;
   /** Its PID 1, as this machine counts. */
   #init = 0;
-  /** What the keeper, nspawn and the console said. */
+  /** Output of the keeper, nspawn and the console. */
   #log = '';
 
   private constructor(keeper: ChildProcess) {
@@ -32,7 +32,7 @@ export class Container {
     });
   }
 
-  /** Tries it. Where this machine can't, says why. */
+  /** Tries to start one; returns why this machine can't. */
   static async boot(): Promise<{ container: Container } | { whyNot: string }> {
     if (process.getuid?.() !== 0) return { whyNot: 'a container needs root' };
     let container: Container | undefined;
@@ -57,7 +57,7 @@ export class Container {
     return this.#enter(words, '');
   }
 
-  /** As `run`, for what has to go well: its standard output. */
+  /** As `run`, for commands that must succeed: their standard output. */
   async expect(...words: string[]): Promise<string> {
     const { exitCode, stdout, stderr } = await this.run(...words);
     if (exitCode !== 0) throw new Error(`${words.join(' ')}: exit ${exitCode}: ${stderr}${stdout}`);
@@ -83,7 +83,7 @@ export class Container {
     return this.run(...files, ...rights, 'sh', '-c', line);
   }
 
-  /** Writes a file, root's alone where nothing else is said; its folder is made, root's alone too. */
+  /** Writes a file that by default only root can read, and its folder likewise. */
   async write(path: string, text: string, mode = '600'): Promise<void> {
     const script = `mkdir -p -m 700 "$(dirname "$1")" && cat >"$1" && chmod ${mode} "$1"`;
     const { exitCode, stderr } = await this.#enter(['sh', '-c', script, 'sh', path], text);
@@ -140,7 +140,7 @@ function startKeeper(root: string): ChildProcess {
   process.env['TMPDIR'] = folder;
   const modules = realpathSync(join(checkout, 'node_modules'));
   const binds = [`--bind-ro=${checkout}:/opt/merestone`];
-  // A link that leads out of the checkout leads to the same place in the container.
+  // A link out of the checkout has the same target in the container.
   if (!modules.startsWith(realpathSync(checkout))) binds.push(`--bind-ro=${modules}`);
   return spawn(
     join(import.meta.dirname, 'container'),

@@ -10,7 +10,7 @@ interface Instance {
   exports: { memory: { buffer: ArrayBuffer } };
 }
 
-/** Of the language's own, which TypeScript knows from browsers alone. */
+/** WebAssembly of the language, which TypeScript types only for browsers. */
 const { WebAssembly } = globalThis as unknown as {
   WebAssembly: { instantiate(module: Uint8Array): Promise<{ instance: Instance }> };
 };
@@ -23,7 +23,9 @@ const { clock_time_get: readClock } = wasi.wasiImport as {
 };
 const view = new DataView(instance.exports.memory.buffer);
 
-/** CPU time that this thread has used, ms. To the nanosecond; `process.threadCpuUsage()` moves with the kernel's tick. */
+/**
+ * CPU time that this thread has used, ms. To the nanosecond; `process.threadCpuUsage()` moves with the kernel's tick.
+ */
 export function threadCpuMs(): number {
   readClock(threadCpuTime, 1n, 0);
   return Number(view.getBigUint64(0, true)) / 1e6;

@@ -34,7 +34,7 @@ export class Daemon {
   /** The daemon's log so far, one parsed JSON object a line. */
   readonly log: Record<string, unknown>[] = [];
 
-  /** `prefix`: words before the program's, such as those that take root's rights from it. */
+  /** `prefix`: command words before the program's, such as those that drop root's privileges. */
   constructor(config: string, prefix: readonly string[] = []) {
     this.config = config;
     const words = [...prefix, process.execPath, program, 'run', '--config', config];

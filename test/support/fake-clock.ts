@@ -5,7 +5,7 @@ interface Timer {
   callback: () => void;
 }
 
-/** A clock whose hands a test turns. Timers run in the order of their time, each at its own instant. */
+/** A clock that a test sets. Timers run in the order of their time, each at its own instant. */
 export class FakeClock implements Clock {
   #wallMs: number;
   #monotonicMs: number;
@@ -30,7 +30,7 @@ export class FakeClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets time pass, with everything that falls due in it. */
+  /** Lets time pass, and runs the timers that fall due. */
   advance(ms: number): void {
     const endMs = this.#monotonicMs + ms;
     for (let next = this.#next(endMs); next !== undefined; next = this.#next(endMs)) {
@@ -41,7 +41,7 @@ export class FakeClock implements Clock {
     this.#moveTo(endMs);
   }
 
-  /** As `advance`, giving promises their turn after each timer. */
+  /** As `advance`, and runs pending promises after each timer. */
   async advanceAsync(ms: number): Promise<void> {
     const endMs = this.#monotonicMs + ms;
     await settle();
@@ -55,7 +55,7 @@ export class FakeClock implements Clock {
     await settle();
   }
 
-  /** Sets the wall clock, as NTP does; the monotonic clock goes on as if nothing had happened. */
+  /** Sets the wall clock, as NTP does; the monotonic clock is not affected. */
   setWall(wallMs: number): void {
     this.#wallMs = wallMs;
   }

@@ -16,7 +16,7 @@ export async function everyMetric(): Promise<Family[]> {
   return [...families.values()];
 }
 
-/** Two tenants on one bus, all being well. */
+/** Two tenants on one bus, all good. */
 export function buildingStatus(): GatewayStatus {
   return gatewayStatus({
     silos: [siloStatus('north'), siloStatus('south', { tenant: 'globex', gateway: 'globex_gw-0001' })],

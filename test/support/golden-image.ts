@@ -2,12 +2,12 @@ import type { ModbusUnit } from '../../src/simulator/register-image.ts';
 import { readTranscript } from './transcript.ts';
 import { randomFrom } from './random.ts';
 
-/** What a register that no transcript has is answered with. */
+/** The answer for a register that no transcript has. */
 export type Elsewhere = 'exception' | 'zero' | 'random';
 
 /**
- * The registers of a built-in profile's device as its golden transcript has them. What was read alone is answered
- * to such a read only: it may be another register than among its neighbours.
+ * The registers of a built-in profile's device as its golden transcript has them. A register that was read alone is
+ * answered only to such a read: the device may answer differently in a larger read.
  */
 export class GoldenImage implements ModbusUnit {
   readonly #registers = new Map<string, number>();

@@ -2,7 +2,7 @@ import type { IsolateEnd, IsolateListener } from '../../src/silo/host/isolate.ts
 import type { FromSilo } from '../../src/silo/protocol.ts';
 import type { SiloUsage } from '../../src/status/status.ts';
 
-/** Keeps what is heard of an isolate. */
+/** Records the messages of an isolate. */
 export class HeardIsolate implements IsolateListener {
   readonly messages: FromSilo[] = [];
   readonly usages: SiloUsage[] = [];

@@ -113,7 +113,7 @@ export class Installation implements AsyncDisposable {
     return all.filter((place) => !seen.has(place));
   }
 
-  /** What `systemd-analyze security` says of the unit as it runs; 10 is no sandbox at all. */
+  /** The exposure of the running unit by `systemd-analyze security`; 10 is no sandbox at all. */
   async exposure(unit: string): Promise<number> {
     const said = await this.container.expect('systemd-analyze', 'security', '--no-pager', unit);
     return Number(/exposure level for .+: ([\d.]+)/.exec(said)?.[1]);

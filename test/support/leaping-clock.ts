@@ -36,7 +36,7 @@ export class LeapingClock implements Clock {
     const nowMs = this.monotonicMs();
     const ordered = [...this.#timers].toSorted((a, b) => a.dueMs - b.dueMs);
     for (const timer of ordered) {
-      // One that fell due before it may have cancelled it.
+      // An earlier timer may have cancelled it.
       if (!this.#timers.has(timer)) continue;
       timer.cancel();
       if (timer.dueMs <= nowMs) this.#run(timer);

@@ -39,7 +39,7 @@ export class LiveSilo implements AsyncDisposable {
     return this.#status;
   }
 
-  /** Batches that the broker has taken, as far as it has said. */
+  /** Batches that the broker has acknowledged. */
   get accepted(): number {
     return this.#status?.uplink?.batches.accepted ?? 0;
   }
@@ -62,7 +62,7 @@ export class LiveSilo implements AsyncDisposable {
     });
   }
 
-  /** A person asks for the quarantined batches to be sent once more. */
+  /** Requests, as an operator does, that the quarantined batches are sent once more. */
   retry(by: string): Promise<void> {
     return this.#silo.handle({ type: 'request', id: 1, method: 'retry', by });
   }

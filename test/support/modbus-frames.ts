@@ -22,7 +22,7 @@ export function mbapFrame(transactionId: number, unitId: number, ...pdu: number[
   return Uint8Array.of(...header, ...pdu);
 }
 
-/** Does one to three of the things that lines, adapters and bad gateways do to a frame. */
+/** Applies one to three of the faults that lines, adapters and bad gateways cause in a frame. */
 export function mutate(frame: Uint8Array, random: () => number): Uint8Array {
   let bytes = [...frame];
   const below = (count: number): number => Math.floor(random() * count);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A Modbus server that others wrote, as a process of its own. */
+/** An independent Modbus server, as a process of its own. */
 export interface ForeignServer {
   /** Of a TCP server, where it listens on 127.0.0.1. */
   port: number;

@@ -125,12 +125,12 @@ export class Mosquitto implements AsyncDisposable {
     return this.#end('SIGKILL');
   }
 
-  /** It is there, takes connections and bytes, and answers nothing any more. */
+  /** It still accepts connections and bytes, and answers nothing any more. */
   freeze(): void {
     this.#child?.kill('SIGSTOP');
   }
 
-  /** Another ACL, under the running broker; resolves when it is in force. */
+  /** Replaces the ACL of the running broker; resolves when it is in force. */
   async setAcl(lines: readonly string[]): Promise<void> {
     await this.#writeAcl(lines);
     await this.#reload();
@@ -221,7 +221,7 @@ export class Mosquitto implements AsyncDisposable {
       `user ${userInfo().username}`,
       'persistence true',
       `persistence_location ${this.#folder}/`,
-      // A subscriber that is away misses nothing, however much there is.
+      // An absent subscriber misses nothing, for any number of messages.
       'max_queued_messages 0',
       'log_dest stderr',
       'log_type error',

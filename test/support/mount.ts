@@ -17,15 +17,15 @@ import { join } from 'node:path';
 
 export type FileSystem = 'tmpfs' | 'ext4' | 'xfs';
 
-/** A small disk of a test's own: `cutPower` is what a pulled plug is to a real one. */
+/** A small disk of a test's own; `cutPower` acts like a power cut. */
 export interface Disk {
   readonly path: string;
-  /** That it was made to write so far, the file system's own included; not for tmpfs. */
+  /** Bytes written to it so far, the file system's own included; not for tmpfs. */
   bytesWritten(): number;
-  /** What was not flushed is gone; the file system refuses everything until it is mounted again. */
+  /** Unflushed data is lost; the file system refuses everything until it is mounted again. */
   cutPower(): void;
   remount(): void;
-  /** As the kernel does after a fault, and a person when it is mended. */
+  /** Remounts it, as the kernel does after a fault, and an administrator after the repair. */
   setReadOnly(isReadOnly: boolean): void;
 }
 
@@ -83,7 +83,7 @@ export function makeDisk(
   };
 }
 
-/** Another program takes all that is left on the disk of `file`. */
+/** Fills the rest of the disk of `file`, as another program would. */
 export function fillDisk(file: string): void {
   const descriptor = openSync(file, 'a');
   try {

@@ -14,7 +14,7 @@ export function makeSiteDisk(site: Site): Disk {
   return makeDisk({ after: (done) => site.cleanUp(done) }, 'ext4', 32e6);
 }
 
-/** Another program takes all of it, and takes again what becomes free. */
+/** Fills the disk as another program would, and again whenever space becomes free. */
 export function keepFull(site: Site, disk: Disk): void {
   let count = 0;
   const fill = (): void => fillDisk(`${disk.path}/other-${(count += 1)}`);

@@ -300,7 +300,7 @@ ${bus === 'shared' ? '    responseTimeout: 3s # on a machine that is too busy\n'
   const many = (count: number, make: (unitId: number) => string): string =>
     Array.from({ length: count }, (_, index) => make(index + 1)).join('');
   const stateDir = disk === undefined ? '' : `    stateDir: ${disk}/silo\n`;
-  // On 3.1.1 nothing tells the broker what is too large to send.
+  // On 3.1.1 a client can't tell the broker its largest packet.
   const noisy = silo(noisySilo, noisyUrl, "'3.1.1'", `    spool: { bytesMax: 1MB }\n${stateDir}${socket}`);
   return `silos:
 ${noisy}${silo(quietSilo, quietUrl, '5', '')}buses:
@@ -318,8 +318,8 @@ ${many(8, (unit) => device(`hostile-${unit}`, noisySilo, 'hostile', unit, '10ms'
 }
 
 /**
- * Answers every other request rightly, so that it is asked on and on, and says all kinds of things besides, as fast
- * as it is read: noise, headers of others, endless answers.
+ * Answers every other request correctly, so that it is polled on, and sends all kinds of other bytes as fast as they
+ * are read: noise, headers of other answers, endless answers.
  */
 function createHostileDevice(): Server {
   let requests = 0;

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { Judgement } from '../../src/status/verdict/verdict.ts';
 import { runCommand } from './daemon.ts';
 
-/** What everything that tells the verdict of one daemon says of it. */
+/** The verdict of one daemon at every place that shows it. */
 export interface Outlets {
   code: number;
   health: { verdict: string; healthy: boolean; reasons: string[] };
@@ -21,7 +21,7 @@ export interface Outlets {
 const flags =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --virtual-time-budget=3000 --dump-dom';
 
-/** Asks until all say the same: what they tell may change while one after the other is asked. */
+/** Asks until all agree: the verdict may change while one after the other is asked. */
 export async function askAlike(config: string, base: string): Promise<Outlets> {
   for (let triesLeft = 4; ; triesLeft -= 1) {
     const outlets = await askEverywhere(config, base);
@@ -53,7 +53,7 @@ async function askEverywhere(config: string, base: string): Promise<Outlets> {
   };
 }
 
-/** All of them say the same: the same verdict, for the same reasons. */
+/** All of them agree: the same verdict, for the same reasons. */
 function assertAlike({ code, health, exitCode, json, text, page, metrics }: Outlets): void {
   const number = ['good', 'degraded', 'failing'].indexOf(health.verdict);
   assert.equal(code, number === 2 ? 503 : 200);
@@ -73,7 +73,10 @@ function assertAlike({ code, health, exitCode, json, text, page, metrics }: Outl
   }
 }
 
-/** Ages and figures go on while everything is asked, and of devices that share a bus alike, now one is busiest, now another. */
+/**
+ * Ages and figures go on while everything is asked, and of devices that share a bus alike, now one is busiest, now
+ * another.
+ */
 function ageless(text: string): string {
   return text
     .replace(/\d[\d.,]*/g, 'N')
@@ -81,7 +84,7 @@ function ageless(text: string): string {
     .replace(/\bread '[^']+' less often/g, "read 'D' less often");
 }
 
-/** What a person reads on the page, after its first look at the gateway. */
+/** The text of the page after its first refresh. */
 async function textOfPage(base: string): Promise<string> {
   const profile = await mkdtemp(join(tmpdir(), 'merestone-chromium-'));
   try {

@@ -52,7 +52,7 @@ export class Postgres implements AsyncDisposable {
     });
   }
 
-  /** As a crash does: immediate shutdown, without a word to its clients and with a recovery at the next start. */
+  /** As a crash does: immediate shutdown, without notice to its clients and with a recovery at the next start. */
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;

@@ -72,7 +72,7 @@ export class Prometheus implements AsyncDisposable {
     return prometheus;
   }
 
-  /** The instant vector that `expr` gives now. Throws with Prometheus's own words where it does not take it. */
+  /** The instant vector of `expr` now. Throws with Prometheus's own message if it refuses the expression. */
   async query(expr: string): Promise<Found[]> {
     const data = await this.get(`query?${new URLSearchParams({ query: expr }).toString()}`);
     return (data as { result: Found[] }).result;

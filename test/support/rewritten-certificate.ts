@@ -13,7 +13,7 @@ export const Part = {
   Extensions: 7,
 };
 
-/** The certificate with the parts of its inside changed, and signed again by `signer`, who doesn't look. */
+/** The certificate with the parts of its inside changed, and signed again by `signer` without any check. */
 export function rewrite(original: Buffer, signer: Holder, change: (parts: Buffer[]) => Buffer[]): Buffer {
   const [tbs, algorithm] = readElements(readElement(original, Tag.Sequence).content);
   const parts = readElements(tbs!.content).map(({ encoding }) => encoding);

@@ -41,7 +41,7 @@ const faults: Record<string, () => void> = {
     while (process.threadCpuUsage(before).user < 25_000) kept.length = 0;
     status({});
   },
-  // As a fault of its own in a loop would.
+  // As an internal fault in a loop would.
   'endless-log': () => {
     const line = { type: 'log', level: 'info', event: 'again', fields: { reason: 'x'.repeat(1000) } };
     for (;;) port.postMessage(line);

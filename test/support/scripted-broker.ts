@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Authority, IssuedCertificate } from '../../src/simulator/certificate-authority.ts';
 
-/** One MQTT packet as it stood on the wire. */
+/** One MQTT packet as it was received. */
 export interface RawPacket {
   /** MQTT control packet type, 1 to 15 [MQTT5 2.1.2]. */
   type: number;
@@ -24,7 +24,7 @@ export interface Peer {
 /** What the broker does with each packet. */
 export type Script = (packet: RawPacket, peer: Peer) => void;
 
-/** A TLS server that answers MQTT packets as a test wants it: for brokers that are not to be had here. */
+/** A TLS server that answers MQTT packets as a test wants it: for brokers that can't be installed here. */
 export class ScriptedBroker implements AsyncDisposable {
   script: Script;
   /** Asked for each TCP connection; a refused one is closed before there is any TLS. */

@@ -4,7 +4,7 @@ import type { Isolate, IsolateEnd, IsolateListener } from '../../src/silo/host/i
 import type { FromSilo, ToSilo } from '../../src/silo/protocol.ts';
 import { siloStatus } from './status.ts';
 
-/** An isolate that says what the test wants and keeps what it was told. */
+/** An isolate that sends what the test scripts and records what it receives. */
 export class ScriptedIsolate implements Isolate {
   readonly told: ToSilo[] = [];
   isCongested = false;
@@ -61,7 +61,7 @@ export class ScriptedIsolate implements Isolate {
   }
 }
 
-/** Keeps the isolates that it opened, the last one last. */
+/** Records the isolates that it opened, the newest last. */
 export function scriptedIsolates(): { open: OpenIsolate; isolates: ScriptedIsolate[] } {
   const isolates: ScriptedIsolate[] = [];
   const open: OpenIsolate = (_startMessage, _clock, _logger, listener) => {

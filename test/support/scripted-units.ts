@@ -4,7 +4,7 @@ import { SerialPort } from 'serialport';
 import { openPtyPair } from '../../src/simulator/pty.ts';
 import type { Site } from './site.ts';
 
-/** A server on 127.0.0.1 that treats its connections as a test wants, until the site ends. Resolves with its port. */
+/** A server on 127.0.0.1 whose connections a test scripts, until the site ends. Resolves with its port. */
 export async function listenFor(site: Site, serve: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {

@@ -10,7 +10,7 @@ import { FakeClock } from './fake-clock.ts';
 
 /** An SDI-12 sensor as its address on a simulated line. */
 export interface Sdi12Sensor {
-  /** What it announces; by a value that changes it may change its mind. */
+  /** The seconds that it announces; may change during a test. */
   seconds: number;
   /** How long it really takes; Infinity: it never has values. */
   takesSeconds: number;
@@ -36,7 +36,7 @@ export class Sdi12Line {
     this.#breaks = breaks;
   }
 
-  /** Its sensors say nothing more. */
+  /** Silences its sensors. */
   stop(): void {
     for (const cancel of this.#cancels) cancel();
   }

@@ -5,7 +5,9 @@ import { openPtyPair } from '../../src/simulator/pty.ts';
 export interface Sdi12Sensors extends AsyncDisposable {
   /** Path for the gateway. */
   port: string;
-  /** What sensor 0 announces from now on; it never has values then. Sensor 1 is quick and counts its measurements. */
+  /**
+   * Sets what sensor 0 announces from now on; it never has values then. Sensor 1 is quick and counts its measurements.
+   */
   announce(seconds: number): void;
 }
 

@@ -6,7 +6,7 @@ import { bitwiseCrc } from './modbus-frames.ts';
 
 type LineSettings = Pick<SerialLineOptions, 'baudRate' | 'dataBits' | 'parity' | 'stopBits'>;
 
-/** Hears every frame on the line; answers some, so long after the frame's last bit. */
+/** Gets every frame on the line; answers some, with a delay after the frame's last bit. */
 export type LineDevice = (frame: Uint8Array) => { bytes: Uint8Array; afterMs: number } | null;
 
 interface Transmission {
@@ -32,7 +32,7 @@ export class SimulatedLine {
   readonly #devices: LineDevice[] = [];
   readonly #gateways = new Set<(transmission: Transmission) => void>();
   #frame: Transmission[] = [];
-  /** Frames that ran into each other for want of silence, or of turns. */
+  /** Frames that collided, without silence or turns between them. */
   collisions = 0;
   /** Time that bytes were on the line. */
   busyMs = 0;
@@ -49,7 +49,7 @@ export class SimulatedLine {
     this.#devices.push(device);
   }
 
-  /** A gateway's end, which hears and says what its own settings make of it. */
+  /** A gateway's end, which sends and receives by its own settings. */
   openChannel(settings: LineSettings = this.#settings): OpenChannel {
     const fits = JSON.stringify(pick(settings)) === JSON.stringify(pick(this.#settings));
     return (events) => {

@@ -21,10 +21,10 @@ const honest = { tenant: 'beta', gateway: 'beta_gw-0001' };
 /** How a row of it begins. */
 const ownRow = `{"tenant":"${honest.tenant}"`;
 
-/** The sender is asked no faster than it sends. */
+/** The sender gets requests no faster than it sends. */
 const askedMax = 100;
 
-/** Latencies of the honest tenant's rows over a while, ms, and what of it never came. */
+/** Latencies of the honest tenant's rows over a while, ms, and how many never arrived. */
 export interface Measured {
   p50: number;
   p99: number;
@@ -107,7 +107,7 @@ export class SharedBackend implements AsyncDisposable {
     return shared;
   }
 
-  /** Publishes the honest tenant's batches for so long, `hostilePerTurn` messages of the hostile one with each. */
+  /** Publishes the honest tenant's batches for `ms`, `hostilePerTurn` messages of the hostile one with each. */
   async measure(
     ms: number,
     everyMs: number,

@@ -16,13 +16,13 @@ import { nextNoon, siloStartMessage, type SiloChanges, siloSamples } from './sil
 import { acme } from './spool.ts';
 import { drain, type Drained } from './spool-damage.ts';
 
-/** What the box knows of the time; noon and synchronized where nothing is said. */
+/** The box's clock state; by default noon and synchronized. */
 export interface RigClock {
   wallMs?: number;
   synchronized?: boolean;
 }
 
-/** A silo in this process, with a real spool and audit log, no broker, and a clock that the test turns. */
+/** A silo in this process, with a real spool and audit log, no broker, and a clock that the test sets. */
 export class SiloRig {
   readonly clock: FakeClock;
   readonly posted: FromSilo[] = [];

@@ -29,7 +29,7 @@ export interface EndpointConnection {
 /** Plays the device: called for each request. */
 export type EndpointBehaviour = (request: HeardRequest, connection: EndpointConnection) => void;
 
-/** A TCP endpoint on a clock that the test turns; bytes arrive as they are sent, in one piece each. */
+/** A TCP endpoint on a clock that the test sets; bytes arrive as they are sent, in one piece each. */
 export class SimulatedEndpoint {
   readonly #clock: FakeClock;
   behaviour: EndpointBehaviour;
@@ -116,11 +116,11 @@ export function exceptionTo(request: HeardRequest, exceptionCode: number): Uint8
   return mbapFrame(request.transactionId, request.unitId, request.pdu[0]! | 0x80, exceptionCode);
 }
 
-/** What a gateway with one queue makes of a request once it is its turn. */
+/** A queueing gateway's handling of a request once it is its turn. */
 export interface Turn {
   /** How long the line behind it is taken. */
   busyMs: number;
-  /** Null: it says nothing. */
+  /** Null: no answer. */
   answer: Uint8Array | null;
 }
 

@@ -11,7 +11,7 @@ import { rtuUnit, SimulatedLine } from './serial-line.ts';
 
 type RtuBus = BusOptions & { kind: 'modbus-rtu' };
 
-/** A bus of simulated units on a line of its baud rate, on a clock that the test turns. */
+/** A bus of simulated units on a line of its baud rate, on a clock that the test sets. */
 export interface SimulatedFieldbus {
   clock: FakeClock;
   line: SimulatedLine;
@@ -106,7 +106,7 @@ export function simulateFieldbus(
 }
 
 /**
- * What the 200 registers of a unit hold: no register of another unit holds the same, so a value that went astray shows.
+ * What the 200 registers of a unit hold: no register of another unit holds the same, so a misassigned value shows.
  */
 export function contentOf(unitId: number, address: number): number {
   return unitId * 1000 + address;

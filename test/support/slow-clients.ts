@@ -8,10 +8,10 @@ export interface Slowness {
 }
 
 const dripMs = 100;
-/** Who is thrown out comes back, but not in a busy loop of this test's own process. */
+/** Disconnected clients come back, but not in a busy loop of this test's own process. */
 const returnMs = 500;
 
-/** Clients that are slow on and on: one that is thrown out comes back. */
+/** Clients that stay slow: a disconnected one comes back. */
 export class SlowClients {
   readonly #target: NetConnectOpts;
   readonly #slowness: Slowness;

@@ -8,7 +8,7 @@ import { drain, tellsOf } from './spool-damage.ts';
 
 const writer = fileURLToPath(new URL('./spool-writer.ts', import.meta.url));
 
-/** What writers said over several lives of one spool. */
+/** What writers reported over several runs on one spool. */
 export class Chronicle {
   /** `epoch/seq` → SHA-256 of the payload. */
   readonly stored = new Map<string, string>();
@@ -28,7 +28,7 @@ export class Chronicle {
   }
 }
 
-/** Lets a writer work for a while after its first batch, ends its world by `end`, and hears it out. */
+/** Lets a writer work for a while after its first batch, ends it by `end`, and reads the rest of its output. */
 export async function writeUntil(
   chronicle: Chronicle,
   directory: string,
@@ -59,7 +59,7 @@ export async function writeUntil(
   await exited;
 }
 
-/** Opens what is left: all that was stored is there as it was, or was acknowledged, or is told of. */
+/** Opens what is left: all that was stored is there as it was, or was acknowledged, or is reported by an event. */
 export async function assertAllAccountedFor(chronicle: Chronicle, directory: string): Promise<void> {
   const spool = await openTestSpool(directory, { bytesMax: 4_000_000 });
   const { delivered, events } = drain(spool);

@@ -5,7 +5,7 @@ import type { Spool } from '../../src/spool/spool.ts';
 import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
 import { directoryInMemory, openTestSpool, testSample } from './spool.ts';
 
-/** A spool's files, and what they owe: to be delivered as it was, or to be told of. */
+/** A spool's files, and the batches that must be delivered unchanged or reported by an event. */
 export interface Image {
   directory: string;
   bytesMax: number;
@@ -81,7 +81,7 @@ export function drain(spool: Spool): Drained {
   return { delivered, events };
 }
 
-/** Every batch that the image owes is delivered as it was or told of, and so is every event. */
+/** Every batch of the image is delivered unchanged or reported, and so is every event. */
 export function assertNothingLostUnreported(
   { epoch, owed, noted }: Image,
   { delivered, events }: Drained,

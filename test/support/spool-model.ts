@@ -2,7 +2,7 @@ import { encodeBatch } from '../../src/messages/telemetry.ts';
 import type { EncodedSample } from '../../src/spool/spool.ts';
 import { acme } from './spool.ts';
 
-/** What a spool is meant to be, without disk, crypto or pages: the order of batches and where each went. */
+/** The reference model of a spool, without disk, crypto or pages: the order of batches and the fate of each. */
 export class ModelSpool {
   epoch = '';
   seq = 0;

@@ -1,4 +1,4 @@
-// A process that works a spool as fast as it can and says what it did, until it is killed:
+// A process that uses a spool as fast as it can and prints what it did, until it is killed:
 // `S epoch seq sha256` when a batch is stored, `A epoch seq` when one was acknowledged.
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';

@@ -9,7 +9,7 @@ import { type EncodedSample, type KeyWrapper, Spool, type SpoolDependencies } fr
 import type { PublishedSample } from '../../src/messages/telemetry.ts';
 import { owned } from './owned-origin.ts';
 
-/** Stands for identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
+/** Replaces identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
 export function testKeys(secret: string): KeyWrapper {
   const key = createHash('sha256').update(secret).digest();
   return {

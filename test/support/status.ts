@@ -119,7 +119,7 @@ export function gatewayStatus(more: Partial<GatewayStatus> = {}): GatewayStatus 
   };
 }
 
-/** A building on a bad day: what a status must be able to say. */
+/** A building with many faults: everything that a status must be able to show. */
 export function troubledStatus(): GatewayStatus {
   const north = siloStatus('north');
   const south = siloStatus('south', {

@@ -17,7 +17,7 @@ import { basename, join } from 'node:path';
 import type { CommandResult } from './daemon.ts';
 
 const root = join(import.meta.dirname, '../..');
-/** What a system may or may not have; each test puts its own there. */
+/** Parts that a system may lack; each test adds its own. */
 const ofEachTest = /^(node|nodejs|npm|npx|corepack|sudo|apt-get|dpkg-query)$/;
 
 export interface RunOptions {

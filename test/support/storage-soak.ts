@@ -9,13 +9,13 @@ import { FakeClock } from './fake-clock.ts';
 import { type Disk, fillDisk } from './mount.ts';
 import { acme, openTestSpool, testSample } from './spool.ts';
 
-/** What a life of a silo on a small disk does and suffers, at random. */
+/** Random actions and faults of a silo on a small disk. */
 const steps = ['store', 'store', 'store', 'send', 'answer', 'lose session', 'wait'] as const;
 const faults = ['full', 'room', 'read-only', 'writable', 'clock ahead', 'clock behind', 'restart'] as const;
 
 /**
- * Lives through `count` steps on `disk`, which fills up, turns read-only and back, while the clock jumps and the silo
- * is restarted. Throws where a sample is lost and not counted, comes twice under two numbers, or a number is missing.
+ * Runs `count` steps on `disk`, which fills up, turns read-only and back, while the clock jumps and the silo
+ * is restarted. Throws where a sample is lost and not counted, arrives under two numbers, or a number is missing.
  */
 export async function soakStorage(
   disk: Disk,
@@ -41,7 +41,7 @@ export async function soakStorage(
       4_000_000,
     );
   let storage = await open();
-  /** By number: what arrived, and what an event told of. */
+  /** By number: batches that arrived, and batches that an event reported. */
   const arrived = new Map<string, number[]>();
   const told = new Set<string>();
   let inFlight: LeasedBatch[] = [];

@@ -5,13 +5,13 @@ import { randomFrom } from './random.ts';
 import { SealedStream } from './sealed-stream.ts';
 
 export interface FuzzMessage {
-  /** What it tries. */
+  /** The attack. */
   kind: string;
   channel: Channel;
   payload: Buffer;
 }
 
-/** Messages that know the format and go against it: deep, wide, long, many, compressed, signed. */
+/** Messages in the right format with hostile content: deep, wide, long, many, compressed, signed. */
 export class StreamFuzz {
   readonly #origin: Origin;
   readonly #sign: (claims: object) => Promise<string>;

@@ -4,7 +4,7 @@ import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import type { StreamEvent } from '../../src/messages/event.ts';
 import type { Site } from './site.ts';
 
-/** Hears everything that a broker is sent, with the site's backend certificate. */
+/** Receives all that is published to a broker, with the site's backend certificate. */
 export class Subscriber implements AsyncDisposable {
   readonly batches: TelemetryBatch[] = [];
   readonly events: StreamEvent[] = [];

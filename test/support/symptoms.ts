@@ -6,7 +6,7 @@ import type { Site } from './site.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/symptoms.md'), 'utf8');
 
-/** What the page says of a set-up, and where it is told. */
+/** The page's text for a symptom, and where it is shown. */
 export interface Row {
   title: string;
   where: string;
@@ -26,7 +26,7 @@ export function rowsOf(heading: string): Map<string, Row> {
   );
 }
 
-/** Waits until the verdict says of each of these what the page has; then it is in the command's text as well. */
+/** Waits until the verdict has the page's text for each of these; then the command's text has it as well. */
 export async function assertTold(
   site: Site,
   daemon: Daemon,

@@ -33,12 +33,12 @@ export class TcpProxy implements AsyncDisposable {
     return this.#sockets.size / 2;
   }
 
-  /** Half-open: nothing passes any more, in either direction, and neither side is told. */
+  /** Half-open: nothing passes any more, in either direction, without notice to either side. */
   freeze(): void {
     this.#frozen = true;
   }
 
-  /** What comes from now on passes again; what was swallowed is lost, as its connection is. */
+  /** Passes bytes again from now on; swallowed bytes are lost, and so is their connection. */
   thaw(): void {
     this.#frozen = false;
   }

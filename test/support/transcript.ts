@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
  *
  *     >> 01 03 00 0A 00 02 E4 09     what Merestone must send, byte for byte
  *     << 01 03 04 "AB" 00 01 0B C4   what the device sends: hex, or text in quotes as in JSON
- *     << +250ms 01 03                the same, so much later than the step before
+ *     << +250ms 01 03                the same, that much later than the step before
  *     == {"values":{"a":1}}          what must come of it
  *
  * The replaying side plays the device; `expected` is for the test to compare.
@@ -66,7 +66,7 @@ export function readTranscript(name: string): Transcript {
 }
 
 /**
- * Plays the device on one end of a wire. Resolves when every step has been played; rejects where something
+ * Plays the device on one end of a line. Resolves when every step has been played; rejects where something
  * else was sent than the transcript has, or nothing within `withinMs`.
  */
 export async function replay(

@@ -1,7 +1,7 @@
 /** A machine with two busy cores gets this long for what takes milliseconds on an idle one. */
 const timeoutMsDefault = 30_000;
 
-/** Waits until `condition` holds; throws, saying `what` did not come to be, after `timeoutMs`. */
+/** Waits until `condition` holds; throws after `timeoutMs`, naming `what`. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
