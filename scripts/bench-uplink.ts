@@ -51,7 +51,7 @@ async function measure(broker: Mosquitto, protocol: '5' | '3.1.1', roundTripMs: 
     },
     origin,
     credentials,
-    { startMessage: () => statusOf(true), will: () => statusOf(false) },
+    { birth: () => statusOf(true), will: () => statusOf(false) },
     {
       onReady: (limits) => {
         window = openWindow(limits.inflightMax, systemClock.monotonicMs());

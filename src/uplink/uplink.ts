@@ -84,7 +84,7 @@ export interface UplinkDependencies {
 
 /** What the uplink says of itself at the edges of a session. */
 export interface UplinkDocuments {
-  startMessage(): PublishRequest;
+  birth(): PublishRequest;
   will(): PublishRequest;
 }
 
@@ -218,7 +218,7 @@ class MqttUplink implements Uplink {
   }
 
   async #announce(online: boolean, send: (message: Message) => Promise<ConnectResult>): Promise<boolean> {
-    const request = online ? this.#documents.startMessage() : this.#documents.will();
+    const request = online ? this.#documents.birth() : this.#documents.will();
     const verdict = await send(messageOf(request, this.#origin, this.#options.protocol));
     return this.#conclude(request, verdict).kind !== 'unsettled';
   }

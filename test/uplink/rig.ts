@@ -47,7 +47,7 @@ export class Rig implements AsyncDisposable {
       },
       origin,
       credentials,
-      { startMessage: () => statusOf(true), will: () => statusOf(false) },
+      { birth: () => statusOf(true), will: () => statusOf(false) },
       {
         onReady: (limits) => this.limits.push(limits),
         onLost: () => {

@@ -32,47 +32,84 @@ export interface RtuLine {
 
 const nothing = new Uint8Array(0);
 
-export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clock: Clock): RtuLine {
-  let quietAtMs = 0;
+export function createRtuLine(port: Port, timing: LineTiming, clock: Clock): RtuLine {
+  return new TimedRtuLine(port, timing, clock);
+}
+
+class TimedRtuLine implements RtuLine {
+  readonly #port: Port;
+  readonly #timing: LineTiming;
+  readonly #clock: Clock;
+  #quietAtMs = 0;
+
+  constructor(port: Port, timing: LineTiming, clock: Clock) {
+    this.#port = port;
+    this.#timing = timing;
+    this.#clock = clock;
+  }
+
+  async drain(): Promise<Uint8Array> {
+    const untilMs = this.#clock.monotonicMs() + drainMsMax;
+    let drained = this.#port.read();
+    while (this.#port.state.kind === 'open' && this.#clock.monotonicMs() < untilMs) {
+      await sleep(this.#clock, Math.max(quietMs, this.#timing.silenceMs));
+      const more = this.#port.read();
+      if (more.length === 0) break;
+      drained = join(drained, more);
+    }
+    this.#quietAtMs = this.#clock.monotonicMs();
+    return drained;
+  }
+
+  async quiet(): Promise<Uint8Array> {
+    const clock = this.#clock;
+    // Timers count whole milliseconds and may run early by a part of one, which would violate t3.5.
+    for (let now = clock.monotonicMs(); now < this.#quietAtMs; now = clock.monotonicMs()) {
+      await sleep(clock, Math.ceil(this.#quietAtMs - now));
+    }
+    const stray = this.#port.read();
+    return stray.length === 0 ? stray : join(stray, await this.drain());
+  }
+
+  async ask(question: Question, timeoutMs: number): Promise<Heard> {
+    const { charMs } = this.#timing;
+    try {
+      this.#port.write(question.adu);
+    } catch {
+      return { kind: 'offline', isSent: false };
+    }
+    const sentAtMs = this.#clock.monotonicMs() + question.adu.length * charMs;
+    const answerChars = expectedLength(question.request) + rtuOverhead;
+    return this.#receive(question, sentAtMs, sentAtMs + timeoutMs + answerChars * charMs);
+  }
 
   /** Resolves when there is something to read, or after `ms`. */
-  const readable = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
+  #readable(ms: number): Promise<void> {
+    return new Promise((resolve) => {
       const finish = (): void => {
         cancelTimer();
         cancelRead();
         cancelState();
         resolve();
       };
-      const cancelTimer = clock.after(ms, finish);
-      const cancelRead = port.onReadable(finish);
-      const cancelState = port.onState(finish);
+      const cancelTimer = this.#clock.after(ms, finish);
+      const cancelRead = this.#port.onReadable(finish);
+      const cancelState = this.#port.onState(finish);
     });
-
-  const drain = async (): Promise<Uint8Array> => {
-    const untilMs = clock.monotonicMs() + drainMsMax;
-    let drained = port.read();
-    while (port.state.kind === 'open' && clock.monotonicMs() < untilMs) {
-      await sleep(clock, Math.max(quietMs, silenceMs));
-      const more = port.read();
-      if (more.length === 0) break;
-      drained = join(drained, more);
-    }
-    quietAtMs = clock.monotonicMs();
-    return drained;
-  };
+  }
 
   /** Reads when the answer must be complete by the line's timing, not byte by byte. */
-  const receive = async (question: Question, sentAtMs: number, deadlineMs: number): Promise<Heard> => {
+  async #receive(question: Question, sentAtMs: number, deadlineMs: number): Promise<Heard> {
+    const { charMs, silenceMs } = this.#timing;
     const whole = expectedLength(question.request) + rtuOverhead;
     let received: Uint8Array = nothing;
     let firstAtMs = 0;
     let lastAtMs = 0;
-    let wait = readable(deadlineMs - clock.monotonicMs());
+    let wait = this.#readable(deadlineMs - this.#clock.monotonicMs());
     while (true) {
       await wait;
-      const chunk = port.read();
-      const now = clock.monotonicMs();
+      const chunk = this.#port.read();
+      const now = this.#clock.monotonicMs();
       if (chunk.length > 0) {
         if (received.length === 0) firstAtMs = now;
         lastAtMs = now;
@@ -83,48 +120,21 @@ export function createRtuLine(port: Port, { charMs, silenceMs }: LineTiming, clo
         const { answer, start, end } = found;
         // Timers run late: if nothing came before the answer, its end follows from the time of its first byte.
         const endMs = start > 0 ? lastAtMs : Math.min(lastAtMs, firstAtMs + received.length * charMs);
-        quietAtMs = endMs + silenceMs;
+        this.#quietAtMs = endMs + silenceMs;
         const answerMs = Math.max(0, endMs - (end - start) * charMs - sentAtMs);
-        return {
-          kind: 'answer',
-          answer,
-          answerMs,
-          before: received.subarray(0, start),
-          after: received.subarray(end),
-        };
+        const [before, after] = [received.subarray(0, start), received.subarray(end)];
+        return { kind: 'answer', answer, answerMs, before, after };
       }
-      if (port.state.kind !== 'open') return { kind: 'offline', isSent: true };
+      if (this.#port.state.kind !== 'open') return { kind: 'offline', isSent: true };
       const damaged = withoutEchoes(received, question.adu).length >= whole;
       const isOver = now >= deadlineMs || (damaged && now - lastAtMs >= damagedQuietMs);
       if (isOver || received.length > receivedBytesMax) return { kind: 'nothing', received };
       const leftMs = deadlineMs - now;
       const lineMs = received.length > 0 ? found.missing * charMs : 0;
-      if (chunk.length > 0 && lineMs >= 1) wait = sleep(clock, Math.min(lineMs, leftMs));
-      else wait = readable(damaged ? Math.min(leftMs, damagedQuietMs) : leftMs);
+      if (chunk.length > 0 && lineMs >= 1) wait = sleep(this.#clock, Math.min(lineMs, leftMs));
+      else wait = this.#readable(damaged ? Math.min(leftMs, damagedQuietMs) : leftMs);
     }
-  };
-
-  return {
-    drain,
-    quiet: async () => {
-      // Timers count whole milliseconds and may run early by a part of one, which would violate t3.5.
-      for (let now = clock.monotonicMs(); now < quietAtMs; now = clock.monotonicMs()) {
-        await sleep(clock, Math.ceil(quietAtMs - now));
-      }
-      const stray = port.read();
-      return stray.length === 0 ? stray : join(stray, await drain());
-    },
-    ask: async (question, timeoutMs) => {
-      try {
-        port.write(question.adu);
-      } catch {
-        return { kind: 'offline', isSent: false };
-      }
-      const sentAtMs = clock.monotonicMs() + question.adu.length * charMs;
-      const answerChars = expectedLength(question.request) + rtuOverhead;
-      return receive(question, sentAtMs, sentAtMs + timeoutMs + answerChars * charMs);
-    },
-  };
+  }
 }
 
 function join(a: Uint8Array, b: Uint8Array): Uint8Array {

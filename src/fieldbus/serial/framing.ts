@@ -44,111 +44,129 @@ const [lineFeed, carriageReturn] = [10, 13];
 const rescansMax = 16;
 
 export function createDeframer(framing: Framing, isSound: (frame: Uint8Array) => boolean): Deframer {
-  const buffer = new Uint8Array(bytesMax(framing));
-  const isText = framing.by === 'line' || framing.by === 'delimiter';
-  let [from, to] = [0, 0];
-  let noiseBytes = 0;
-  let noise: Uint8Array = new Uint8Array(0);
+  return new BufferedDeframer(framing, isSound);
+}
+
+class BufferedDeframer implements Deframer {
+  readonly #framing: Framing;
+  readonly #isSound: (frame: Uint8Array) => boolean;
+  readonly #isText: boolean;
+  readonly #buffer: Uint8Array;
+  #from = 0;
+  #to = 0;
+  #noiseBytes = 0;
+  #noise: Uint8Array = new Uint8Array(0);
   /** Damaged frames in a row that the search went on within. */
-  let rescans = 0;
+  #rescans = 0;
   /** Bytes up to the next end mark belong to a frame whose beginning was missed or did not fit. */
-  let skipping = false;
+  #skipping = false;
 
-  /** Drops this many bytes at the front. */
-  const drop = (count: number): void => {
-    const dropped = buffer.subarray(from, from + count);
-    const counted = framing.by === 'start-end' ? dropped.filter((byte) => !isLineEnd(byte)) : dropped;
-    noiseBytes += counted.length;
-    if (noise.length < noiseKeptMax && counted.length > 0) {
-      noise = Buffer.concat([noise, dropped]).subarray(0, noiseKeptMax);
-    }
-    from += count;
-  };
+  constructor(framing: Framing, isSound: (frame: Uint8Array) => boolean) {
+    this.#framing = framing;
+    this.#isSound = isSound;
+    this.#isText = framing.by === 'line' || framing.by === 'delimiter';
+    this.#buffer = new Uint8Array(bytesMax(framing));
+  }
 
-  const take = (): Frame[] => {
+  get noiseBytes(): number {
+    return this.#noiseBytes;
+  }
+
+  get noise(): Uint8Array {
+    return this.#noise;
+  }
+
+  get pending(): Uint8Array {
+    return this.#buffer.slice(this.#from, this.#to);
+  }
+
+  forgetNoise(): void {
+    this.#noise = new Uint8Array(0);
+  }
+
+  push(bytes: Uint8Array): Frame[] {
     const frames: Frame[] = [];
-    while (from < to) {
-      const finding = find(framing, buffer.subarray(from, to));
-      if (finding.kind === 'unfinished') break;
-      if (finding.kind === 'noise') {
-        drop(finding.bytes);
-        continue;
+    let rest = bytes;
+    while (rest.length > 0) {
+      const count = Math.min(rest.length, this.#buffer.length - this.#to);
+      this.#buffer.set(rest.subarray(0, count), this.#to);
+      this.#to += count;
+      rest = rest.subarray(count);
+      frames.push(...this.#take());
+      while (this.#to === this.#buffer.length) {
+        this.#makeRoom();
+        frames.push(...this.#take());
       }
-      if (skipping) {
-        skipping = false;
-        drop(finding.consumed);
-        continue;
-      }
-      const bytes = buffer.slice(from + finding.from, from + finding.to);
-      if (isText && bytes.length === 0) {
-        from += finding.consumed;
-        continue;
-      }
-      const sound = isSound(bytes);
-      frames.push({ bytes, sound });
-      rescans = sound || isText || rescans === rescansMax ? 0 : rescans + 1;
-      from += rescans === 0 ? finding.consumed : 1;
     }
     return frames;
-  };
+  }
 
-  const makeRoom = (): void => {
-    if (from > 0) {
-      buffer.copyWithin(0, from, to);
-      [from, to] = [0, to - from];
+  flush(): Frame[] {
+    if (this.#framing.by !== 'silence') return [];
+    if (this.#skipping) {
+      this.#drop(this.#to - this.#from);
+      this.#skipping = false;
+    }
+    const bytes = this.pending;
+    [this.#from, this.#to] = [0, 0];
+    return bytes.length === 0 ? [] : [{ bytes, sound: this.#isSound(bytes) }];
+  }
+
+  reset(midFrame: boolean): void {
+    this.#drop(this.#to - this.#from);
+    [this.#from, this.#to] = [0, 0];
+    this.#skipping = midFrame && (this.#isText || this.#framing.by === 'silence');
+  }
+
+  /** Drops this many bytes at the front. */
+  #drop(count: number): void {
+    const dropped = this.#buffer.subarray(this.#from, this.#from + count);
+    const counted = this.#framing.by === 'start-end' ? dropped.filter((byte) => !isLineEnd(byte)) : dropped;
+    this.#noiseBytes += counted.length;
+    if (this.#noise.length < noiseKeptMax && counted.length > 0) {
+      this.#noise = Buffer.concat([this.#noise, dropped]).subarray(0, noiseKeptMax);
+    }
+    this.#from += count;
+  }
+
+  #take(): Frame[] {
+    const frames: Frame[] = [];
+    while (this.#from < this.#to) {
+      const finding = find(this.#framing, this.#buffer.subarray(this.#from, this.#to));
+      if (finding.kind === 'unfinished') break;
+      if (finding.kind === 'noise') {
+        this.#drop(finding.bytes);
+        continue;
+      }
+      if (this.#skipping) {
+        this.#skipping = false;
+        this.#drop(finding.consumed);
+        continue;
+      }
+      const bytes = this.#buffer.slice(this.#from + finding.from, this.#from + finding.to);
+      if (this.#isText && bytes.length === 0) {
+        this.#from += finding.consumed;
+        continue;
+      }
+      const sound = this.#isSound(bytes);
+      frames.push({ bytes, sound });
+      this.#rescans = sound || this.#isText || this.#rescans === rescansMax ? 0 : this.#rescans + 1;
+      this.#from += this.#rescans === 0 ? finding.consumed : 1;
+    }
+    return frames;
+  }
+
+  #makeRoom(): void {
+    if (this.#from > 0) {
+      this.#buffer.copyWithin(0, this.#from, this.#to);
+      [this.#from, this.#to] = [0, this.#to - this.#from];
       return;
     }
     // A full buffer without a frame: text is dropped up to its end mark; in other bytes the search goes on.
-    const dropped = isText || framing.by === 'silence' ? to : 1;
-    if (dropped === to) skipping = true;
-    drop(dropped);
-  };
-
-  return {
-    push: (bytes) => {
-      const frames: Frame[] = [];
-      let rest = bytes;
-      while (rest.length > 0) {
-        const count = Math.min(rest.length, buffer.length - to);
-        buffer.set(rest.subarray(0, count), to);
-        to += count;
-        rest = rest.subarray(count);
-        frames.push(...take());
-        while (to === buffer.length) {
-          makeRoom();
-          frames.push(...take());
-        }
-      }
-      return frames;
-    },
-    flush: () => {
-      if (framing.by !== 'silence') return [];
-      if (skipping) {
-        drop(to - from);
-        skipping = false;
-      }
-      const bytes = buffer.slice(from, to);
-      [from, to] = [0, 0];
-      return bytes.length === 0 ? [] : [{ bytes, sound: isSound(bytes) }];
-    },
-    reset: (midFrame) => {
-      drop(to - from);
-      [from, to] = [0, 0];
-      skipping = midFrame && (isText || framing.by === 'silence');
-    },
-    get noiseBytes() {
-      return noiseBytes;
-    },
-    get noise() {
-      return noise;
-    },
-    forgetNoise: () => {
-      noise = new Uint8Array(0);
-    },
-    get pending() {
-      return buffer.slice(from, to);
-    },
-  };
+    const dropped = this.#isText || this.#framing.by === 'silence' ? this.#to : 1;
+    if (dropped === this.#to) this.#skipping = true;
+    this.#drop(dropped);
+  }
 }
 
 function bytesMax(framing: Framing): number {

@@ -5,11 +5,12 @@ import type { Sample } from '../../reading/sample.ts';
 import { isSameDevice, withoutPlace } from '../device-equality.ts';
 import type { DrivenBus, DriverDependencies } from '../driver.ts';
 import { identityNotes } from '../identity-notes.ts';
-import type { SerialDeviceOptions, SerialLineOptions } from '../options.ts';
-import { allowedAtMs, openBusBudget, spend } from '../sharing/bus-share.ts';
+import type { BusSiloStatus, DeviceStatus } from '../../status/status.ts';
+import type { BusShares, SerialDeviceOptions, SerialLineOptions } from '../options.ts';
+import { allowedAtMs, type BusBudget, openBusBudget, spend } from '../sharing/bus-share.ts';
 import { loadWith } from '../sharing/sliding-minute.ts';
-import { createSiloUse } from '../sharing/silo-use.ts';
-import { createSerialLine } from './serial-line.ts';
+import { createSiloUse, type SiloUse } from '../sharing/silo-use.ts';
+import { createSerialLine, type SerialLine } from './serial-line.ts';
 import { createSerialReader, type SerialReader, type SiloTime } from './serial-reader.ts';
 
 interface Sensor {
@@ -23,116 +24,143 @@ interface Sensor {
  */
 export function createSerialBus(
   line: SerialLineOptions,
-  { port, clock, logger, deliver, onShare, onIdentity }: DriverDependencies,
+  dependencies: DriverDependencies,
 ): DrivenBus<SerialDeviceOptions> {
-  const serialLine = createSerialLine(line, port, clock);
-  const use = createSiloUse(clock, onShare);
-  let budget = openBusBudget([], new Map(), clock.monotonicMs());
-  let sensors: Sensor[] = [];
+  return new SerialBus(line, dependencies);
+}
+
+class SerialBus implements DrivenBus<SerialDeviceOptions> {
+  readonly #dependencies: DriverDependencies;
+  readonly #line: SerialLine;
+  readonly #use: SiloUse;
+  #budget: BusBudget;
+  #sensors: Sensor[] = [];
   /** Removed readers whose dialogue is still running. */
-  const leaving = new Set<SerialReader>();
-  let cancelRead: Cancel = () => {};
+  readonly #leaving = new Set<SerialReader>();
+  /** The port's states as readers must know them; a lost port that is being reopened is still lost. */
+  #known: 'open' | 'lost' | null = null;
+  readonly #cancelFollow: Cancel;
+  #cancelRead: Cancel;
 
-  const siloTimeOf = (silo: string): SiloTime => ({
-    overShareUntilMs: () => {
-      serialLine.settle();
-      const now = clock.monotonicMs();
-      const allowedMs = allowedAtMs(budget, { silo, begun: false, dead: false }, now);
-      if (allowedMs <= now) return null;
-      use.hold(silo, allowedMs);
-      return allowedMs;
-    },
-    spent: (ms) => {
-      use.add(silo, ms);
-      budget = spend(budget, { silo, dead: false, costMs: ms }, clock.monotonicMs());
-    },
-  });
+  constructor(line: SerialLineOptions, dependencies: DriverDependencies) {
+    const { port, clock, onShare } = dependencies;
+    this.#dependencies = dependencies;
+    this.#line = createSerialLine(line, port, clock);
+    this.#use = createSiloUse(clock, onShare);
+    this.#budget = openBusBudget([], new Map(), clock.monotonicMs());
+    this.#cancelFollow = port.onState(() => this.#follow());
+    this.#follow();
+    this.#cancelRead = port.onReadable(() => this.#pump());
+  }
 
-  const sensorOf = (options: SerialDeviceOptions): Sensor => {
-    const own = (sample: Sample): void => deliver(options.silo, sample);
+  assign(devices: readonly SerialDeviceOptions[], shares: BusShares): void {
+    const { clock, logger } = this.#dependencies;
+    const before = this.#sensors;
+    const silos = [...new Set(devices.map(({ silo }) => silo))];
+    this.#sensors = devices.map(
+      (each) =>
+        before.find(({ options }) => isSameDevice(options, each, withoutPlace)) ?? this.#sensorOf(each),
+    );
+    this.#budget = openBusBudget(silos, shares, clock.monotonicMs(), this.#budget);
+    this.#use.assign(silos, shares);
+    const gone = before.filter((sensor) => !this.#sensors.includes(sensor));
+    inBackground(this.#retire(gone), (error) => {
+      logger.error('a sensor did not retire', { reason: describeError(error) });
+    });
+    for (const sensor of this.#sensors) if (!before.includes(sensor)) this.#enter(sensor.reader);
+  }
+
+  stop(): void {
+    this.#cancelFollow();
+    this.#cancelRead();
+    this.#use.stop();
+    for (const { reader } of this.#sensors) reader.stop();
+    for (const reader of this.#leaving) reader.stop();
+  }
+
+  finish(): Promise<void> {
+    this.#use.assign([], new Map());
+    return this.#retire(this.#sensors);
+  }
+
+  devices(): DeviceStatus[] {
+    return this.#sensors.map(({ reader }) => reader.status());
+  }
+
+  silos(): BusSiloStatus[] {
+    this.#line.settle();
+    return this.#use.status();
+  }
+
+  load(): number {
+    const talking = this.#sensors.reduce((sum, { reader }) => sum + reader.status().busShare, 0);
+    return loadWith(
+      Math.min(1, Math.max(this.#line.load(), talking)),
+      this.#sensors.map(({ reader }) => reader.demand()),
+    );
+  }
+
+  #siloTimeOf(silo: string): SiloTime {
+    const { clock } = this.#dependencies;
+    return {
+      overShareUntilMs: () => {
+        this.#line.settle();
+        const now = clock.monotonicMs();
+        const allowedMs = allowedAtMs(this.#budget, { silo, begun: false, dead: false }, now);
+        if (allowedMs <= now) return null;
+        this.#use.hold(silo, allowedMs);
+        return allowedMs;
+      },
+      spent: (ms) => {
+        this.#use.add(silo, ms);
+        this.#budget = spend(this.#budget, { silo, dead: false, costMs: ms }, clock.monotonicMs());
+      },
+    };
+  }
+
+  #sensorOf(options: SerialDeviceOptions): Sensor {
+    const { clock, deliver } = this.#dependencies;
     const outlets = {
-      line: serialLine,
+      line: this.#line,
       clock,
-      siloTime: siloTimeOf(options.silo),
-      isAlone: () => sensors.length < 2,
-      deliver: own,
-      onIdentity: identityNotes(options, { clock, logger, onIdentity }),
+      siloTime: this.#siloTimeOf(options.silo),
+      isAlone: () => this.#sensors.length < 2,
+      deliver: (sample: Sample) => deliver(options.silo, sample),
+      onIdentity: identityNotes(options, this.#dependencies),
     };
     return { options, reader: createSerialReader(options, outlets) };
-  };
+  }
 
-  const retire = async (gone: readonly Sensor[]): Promise<void> => {
+  async #retire(gone: readonly Sensor[]): Promise<void> {
     for (const { reader } of gone) {
       reader.retire();
-      leaving.add(reader);
+      this.#leaving.add(reader);
     }
-    await serialLine.turn(() => Promise.resolve());
-    for (const { reader } of gone) leaving.delete(reader);
-  };
+    await this.#line.turn(() => Promise.resolve());
+    for (const { reader } of gone) this.#leaving.delete(reader);
+  }
 
-  const pump = (): void => {
+  #pump(): void {
+    const { port } = this.#dependencies;
     const bytes = port.read();
     if (bytes.length > 0) {
-      serialLine.heard(bytes.length);
-      for (const { reader } of sensors) reader.receive(bytes);
-      for (const reader of leaving) reader.receive(bytes);
+      this.#line.heard(bytes.length);
+      for (const { reader } of this.#sensors) reader.receive(bytes);
+      for (const reader of this.#leaving) reader.receive(bytes);
     }
-    cancelRead = port.onReadable(pump);
-  };
+    this.#cancelRead = port.onReadable(() => this.#pump());
+  }
 
-  /** Reduces the port's states to the two that readers must know; a lost port that is being reopened is still lost. */
-  let known: 'open' | 'lost' | null = null;
-  const enter = (reader: SerialReader): void => {
-    if (known !== null) reader[known === 'open' ? 'opened' : 'lost']();
-  };
-  const follow = (): void => {
-    const { kind } = port.state;
-    if ((kind !== 'open' && kind !== 'lost') || kind === known) return;
-    known = kind;
-    for (const { reader } of sensors) enter(reader);
-    if (kind === 'lost') for (const reader of leaving) reader.stop();
-  };
-  const cancelFollow = port.onState(follow);
-  follow();
-  cancelRead = port.onReadable(pump);
+  #enter(reader: SerialReader): void {
+    if (this.#known === 'open') reader.opened();
+    if (this.#known === 'lost') reader.lost();
+  }
 
-  return {
-    assign: (devices, shares) => {
-      const before = sensors;
-      const silos = [...new Set(devices.map(({ silo }) => silo))];
-      sensors = devices.map(
-        (each) => before.find(({ options }) => isSameDevice(options, each, withoutPlace)) ?? sensorOf(each),
-      );
-      budget = openBusBudget(silos, shares, clock.monotonicMs(), budget);
-      use.assign(silos, shares);
-      const gone = before.filter((sensor) => !sensors.includes(sensor));
-      inBackground(retire(gone), (error) => {
-        logger.error('a sensor did not retire', { reason: describeError(error) });
-      });
-      for (const sensor of sensors) if (!before.includes(sensor)) enter(sensor.reader);
-    },
-    stop: () => {
-      cancelFollow();
-      cancelRead();
-      use.stop();
-      for (const { reader } of sensors) reader.stop();
-      for (const reader of leaving) reader.stop();
-    },
-    finish: () => {
-      use.assign([], new Map());
-      return retire(sensors);
-    },
-    devices: () => sensors.map(({ reader }) => reader.status()),
-    silos: () => {
-      serialLine.settle();
-      return use.status();
-    },
-    load: () => {
-      const talking = sensors.reduce((sum, { reader }) => sum + reader.status().busShare, 0);
-      return loadWith(
-        Math.min(1, Math.max(serialLine.load(), talking)),
-        sensors.map(({ reader }) => reader.demand()),
-      );
-    },
-  };
+  #follow(): void {
+    const { kind } = this.#dependencies.port.state;
+    if ((kind !== 'open' && kind !== 'lost') || kind === this.#known) return;
+    this.#known = kind;
+    for (const { reader } of this.#sensors) this.#enter(reader);
+    if (kind === 'lost') for (const reader of this.#leaving) reader.stop();
+  }
 }

@@ -108,7 +108,7 @@ export class TenantSession {
       uplinkOptions,
       origin,
       identity,
-      { startMessage: () => encoder.birth(session()), will: () => encoder.will(session()) },
+      { birth: () => encoder.birth(session()), will: () => encoder.will(session()) },
       {
         onReady: ({ inflightMax }) => this.#sessionReady(inflightMax),
         onSizeLimit: (limits) => this.#limitSize(limits),
