@@ -6,6 +6,15 @@ import type { Isolate } from '../host/isolate.ts';
 import { inwardBytesMax, LineChannel } from '../host/line-channel.ts';
 import { ThreadIsolate, type ThreadIsolateOptions } from '../host/thread-isolate.ts';
 import { limitsOf } from '../host/watchdog.ts';
+import {
+  type ConnectionAction,
+  type ConnectionEvent,
+  type ConnectionState,
+  takesRecords,
+  transition,
+} from './connection-state.ts';
+
+type Start = Extract<ToSilo, { type: 'start' }>;
 
 /** Long enough to store what came and take leave of the broker; systemd's TimeoutStopSec is longer. */
 const leaveMs = 4500;
@@ -31,10 +40,7 @@ export class Connection {
   readonly #clock: Clock;
   readonly #dependencies: ConnectionDependencies;
   #isolate: Isolate | undefined;
-  #connected = true;
-  #leaving = false;
-  /** The isolate has been told to stop: what comes after that reaches nobody. */
-  #stopped = false;
+  #state: ConnectionState = 'waiting';
   #cancelHere: Cancel;
   #deadlines: Cancel[] = [];
 
@@ -53,22 +59,13 @@ export class Connection {
 
   /** Lets the silo store what it has and take leave; `ended` follows. */
   leave(): void {
-    if (this.#leaving) return;
-    this.#leaving = true;
-    this.#say({ type: 'leaving' });
-    if (this.#isolate === undefined) {
-      this.#say({ type: 'stopped' });
-      return this.#finish();
-    }
-    if (this.#connected) this.#deadlines.push(this.#clock.after(lastMessageMs, () => this.#stop()));
-    else this.#stop();
-    this.#deadlines.push(this.#clock.after(leaveMs, () => this.#isolate?.end()));
+    this.#on('leave');
   }
 
   /** For the silo's audit log; false where nobody is there to note it. */
   post(message: Extract<ToSilo, { type: 'record' }>): boolean {
-    if (this.#isolate === undefined || this.#stopped) return false;
-    this.#isolate.post(message);
+    if (!takesRecords(this.#state)) return false;
+    this.#isolate!.post(message);
     return true;
   }
 
@@ -84,19 +81,52 @@ export class Connection {
   }
 
   #receive(message: ToSilo): void {
-    if (message.type === 'stop') return this.#stop();
-    if (message.type !== 'start') return this.#isolate?.post(message);
-    if (this.#isolate !== undefined || this.#leaving) return;
-    this.#begin(message);
-    this.#isolate!.post(message);
-    this.#dependencies.begun?.();
+    if (message.type === 'stop') this.#on('stop');
+    else if (message.type === 'start') this.#on('start', message);
+    else this.#isolate?.post(message);
   }
 
-  #begin({ startMessage }: Extract<ToSilo, { type: 'start' }>): void {
-    const { name } = startMessage.options;
+  /** An action may itself bring the next event: what was left to do is then of no use. */
+  #on(event: ConnectionEvent, start?: Start): void {
+    const [state, ...actions] = transition(this.#state, event);
+    this.#state = state;
+    for (const action of actions) {
+      if (this.#state === state) this.#act(action, start);
+    }
+  }
+
+  #act(action: ConnectionAction, start?: Start): void {
+    switch (action) {
+      case 'begin':
+        return this.#begin(start!);
+      case 'say-leaving':
+        return this.#say({ type: 'leaving' });
+      case 'say-stopped':
+        return this.#say({ type: 'stopped' });
+      case 'await-stop':
+        return this.#after(lastMessageMs, () => this.#on('silence'));
+      case 'stop':
+        return this.#isolate!.post({ type: 'stop' });
+      case 'limit':
+        return this.#after(leaveMs, () => this.#isolate?.end());
+      case 'finish':
+        this.#channel.finish();
+        return this.#after(finishMs, () => this.#channel.destroy());
+      case 'report-end':
+        for (const cancel of this.#deadlines) cancel();
+        return this.#dependencies.ended();
+    }
+  }
+
+  #after(ms: number, act: () => void): void {
+    this.#deadlines.push(this.#clock.after(ms, act));
+  }
+
+  #begin(start: Start): void {
+    const { options } = start.startMessage;
     const { rogue } = this.#dependencies;
     this.#isolate = new ThreadIsolate(
-      { name, limits: limitsOf(startMessage.options), clock: this.#clock, ...(rogue && { rogue }) },
+      { name: options.name, limits: limitsOf(options), clock: this.#clock, ...(rogue && { rogue }) },
       {
         message: (said) => this.#say(said),
         usage: (usage) => this.#say({ type: 'usage', usage }),
@@ -105,35 +135,17 @@ export class Connection {
         ended: () => this.#isolateEnded(),
       },
     );
-  }
-
-  #stop(): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    this.#isolate?.post({ type: 'stop' });
-  }
-
-  #finish(): void {
-    this.#channel.finish();
-    this.#deadlines.push(this.#clock.after(finishMs, () => this.#channel.destroy()));
+    this.#isolate.post(start);
+    this.#dependencies.begun?.();
   }
 
   #disconnected(): void {
-    this.#connected = false;
     this.#cancelHere();
-    if (this.#isolate === undefined) return this.#over();
-    this.leave();
-    this.#stop();
+    this.#on('disconnected');
   }
 
   #isolateEnded(): void {
     this.#isolate = undefined;
-    if (this.#connected) this.#finish();
-    else this.#over();
-  }
-
-  #over(): void {
-    for (const cancel of this.#deadlines) cancel();
-    this.#dependencies.ended();
+    this.#on('isolate-ended');
   }
 }
