@@ -23,7 +23,7 @@ const good = [
   `${'a'.repeat(63)}.example`,
 ];
 
-/** What is refused, a part of what is said is wrong, and the whole of what to do. */
+/** A refused host, a part of the message, and the whole remedy. */
 const bad: [host: string, wrong: string, remedy: string][] = [
   ['192.168.001.010', 'leading zeros', 'write 192.168.1.10'],
   ['10.0.0.010', 'octal', 'write 10.0.0.10'],

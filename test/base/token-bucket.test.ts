@@ -64,12 +64,12 @@ describe('token bucket', () => {
         let sent = 0;
         for (const size of sizes) {
           nowMs += bucket.waitMs(nowMs);
-          // What went before fits the rate, plus one second's burst.
+          // The messages before it fit the rate, plus one second's burst.
           assert.ok(sent <= (bytesPerSecond * (nowMs + 1000)) / 1000 + 1);
           bucket.spend(size, nowMs);
           sent += size;
         }
-        // The last one left when those before it were paid for, give or take the rounding of each wait.
+        // The last one left when the debt of those before it was paid, up to the rounding of each wait.
         const paidMs = ((sent - sizes.at(-1)!) / bytesPerSecond - 1) * 1000;
         const roundingMs = 1000 / bytesPerSecond + 1;
         assert.ok(nowMs <= Math.max(0, paidMs) + sizes.length * roundingMs, `${nowMs} ms, paid at ${paidMs}`);

@@ -28,7 +28,7 @@ describe('check of the box that the daemon is to run on', () => {
   });
   after(() => site[Symbol.asyncDispose]());
 
-  /** What `check` says beside the key's place; it finds no fault in the file. */
+  /** The warnings of `check` with the key's place; it finds no fault in the file. */
   async function warnings(http?: string): Promise<string> {
     const head = http === undefined ? '' : `http: { listen: '${http}' }\n`;
     await site.configure(`${head}silos:\n${siloEntry('north', 'mqtts://127.0.0.1:8883')}`);

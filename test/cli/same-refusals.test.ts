@@ -12,7 +12,7 @@ devices:
   - { name: meter, bus: rs485, unitId: 1, every: 1s, points: [{ name: p, table: holding, address: 0, type: int16 }] }
 `;
 
-/** What the file alone shows to be wrong, of each kind that `check` knows. */
+/** One fault of the file of each kind that `check` knows. */
 const faulty: [string, string, RegExp][] = [
   ['an unknown key', sound.replace('every', 'evry'), /unknown key 'evry'/],
   ['a host with two readings', sound.replace(line, 'kind: modbus-tcp, host: 10.0.0.010'), /octal/],

@@ -181,7 +181,7 @@ describe('status and tail of a running daemon', () => {
   before(async () => {
     folder = mkdtempSync(path.join(tmpdir(), 'merestone-cli-'));
     config = path.join(folder, 'merestone.yaml');
-    // Broken on purpose: a daemon that runs on the file as it was can still be asked.
+    // Faulty on purpose: a daemon that runs with the earlier file can still be asked.
     writeFileSync(config, 'control: { socket: ./control.sock }\nsilos: soon\n');
     const handlers = {
       status: gatewayStatus,

@@ -29,7 +29,7 @@ function possess<T>(value: T): T {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, possess(inner)])) as T;
 }
 
-/** It has no more lines than it would have without, and none can do anything to a terminal. */
+/** It has as many lines as without the attack, and no control character. */
 function assertHarmless(text: string, linesMax: number): void {
   const told = text.replace(/\n$/, '').split('\n');
   for (const line of told) assert.doesNotMatch(line, obeyed);

@@ -59,7 +59,9 @@ interface JsonSchema {
   default?: unknown;
 }
 
-/** Every key of the schema with its default as text, '' where it has none; protocols are told in docs/profiles.md. */
+/**
+ * Every key of the schema with its default as text, '' where it has none; protocols are described in docs/profiles.md.
+ */
 function* keysOf({
   properties = {},
   items,

@@ -7,7 +7,7 @@ import { parseConfig } from '../../src/config/load-config.ts';
 import { exampleFolder, exampleNames } from '../support/examples.ts';
 import { mutations } from '../support/mutation.ts';
 
-/** Profiles have a fuzz of their own; small ones stand in for them here, for speed. */
+/** Profiles have a fuzz of their own; small ones replace them here, for speed. */
 const profiles = mkdtempSync(path.join(tmpdir(), 'merestone-profiles-'));
 const profile = (name: string, kind: string, rest: string): void =>
   writeFileSync(
@@ -25,7 +25,7 @@ after(() => rmSync(profiles, { recursive: true }));
 const file = '/etc/merestone/merestone.yaml';
 const mutantsPerExample = 600;
 
-/** Either sound options or faults, each with a place inside the text and words on one line. */
+/** Either valid options or faults, each with a place inside the text and words on one line. */
 function judge(text: string): 'sound' | 'faulty' {
   const result = parseConfig(file, text, [profiles]);
   if ('options' in result) {

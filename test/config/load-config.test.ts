@@ -301,7 +301,7 @@ devices:
   });
 });
 
-/** All that there are, those of one maker first. */
+/** All profile names, those of one maker first. */
 function profilesBy(vendor: string): string {
   const names = profileNames([builtInProfiles]);
   const isOf = (name: string): boolean => name.startsWith(`${vendor}-`);

@@ -22,7 +22,7 @@ function parse(device: string): { device: DeviceOptions } | { faults: string } {
   return { device: result.options.devices[0]! };
 }
 
-/** The points of a device as its owner is told of them. */
+/** The points of a device as described to its owner. */
 function pointsOf(device: string): Record<string, PointDescription> {
   const parsed = parse(device);
   if ('faults' in parsed) assert.fail(parsed.faults);

@@ -35,7 +35,7 @@ function optionsOf(text: string): GatewayOptions {
   return result.options;
 }
 
-/** What is touched, and why, where `from` in the configuration is replaced by `to`. */
+/** What is touched, and why, if `from` in the configuration is replaced by `to`. */
 function touched(from: string, to: string): string[] {
   assert.ok(base.includes(from), from);
   const { silos, buses } = planReload(optionsOf(base), optionsOf(base.replace(from, to)));

@@ -5,7 +5,7 @@ import { parseConfig } from '../../src/config/load-config.ts';
 
 const file = '/etc/merestone/merestone.yaml';
 
-/** Two silos; what `north` and `south` say more stands in lines 4 and on, and right behind `name: south`. */
+/** Two silos; further keys of `north` begin in line 4, and those of `south` after `name: south`. */
 function configOf({ north = [], south = [], head = '' }: Record<string, string[] | string>): string {
   const silo = (name: string, more: string[] | string): string =>
     [

@@ -199,7 +199,7 @@ describe('YAML that looks odd but is valid', () => {
     assert.deepEqual(faultsOf(text), []);
     assert.match(faultsOf(text.replace('x-note', 'note'))[0]!, /unknown key 'note'/);
     assert.match(faultsOf(device('    x-note: 1\n'))[0]!, /unknown key 'x-note'/);
-    // Faults behind an alias stand where the value does.
+    // Faults behind an alias have the place of the value.
     assert.match(faultsOf(text.replace('port: 502', 'port: 0'))[0]!, /^2:39: 0 is out of range/);
   });
 });

@@ -11,7 +11,7 @@ import { blankDevice } from '../../src/status/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { modbusDevice, rtuBus } from '../support/modbus-options.ts';
 
-/** A protocol of one byte a value: the smallest driver that there can be. */
+/** A protocol of one byte a value: the smallest possible driver. */
 type ByteDevice = Omit<ModbusDeviceOptions, 'kind'> & { kind: 'byte' };
 
 const byteDriver = {
@@ -25,7 +25,7 @@ const byteDriver = {
   load: () => 0,
 } as unknown as Driver;
 
-/** A line that brings what the test puts on it. */
+/** A line with the bytes that the test puts on it. */
 const byteLine = {
   events: undefined as ChannelEvents | undefined,
   pending: new Uint8Array(0),

@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
 const folder = mkdtempSync(join(tmpdir(), 'merestone-faults-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-// As long as the slowest that a busy machine passes bytes on, and shorter than the pauses of the late answers.
+// Longer than a busy machine delays bytes, and shorter than the pauses of the late answers.
 const responseTimeoutMs = 1000;
 const everyMs = 100;
 
@@ -36,7 +36,7 @@ const pointsOf: Record<string, ModbusPointOptions[]> = {
   ),
 };
 
-/** Polls as the transcript has it, and compares samples and counters with its `==` lines. */
+/** Polls by the transcript, and compares samples and counters with its `==` lines. */
 async function check(
   name: string,
   transcript: Transcript,

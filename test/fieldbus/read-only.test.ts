@@ -13,7 +13,7 @@ import { modbusDevice, registerPoint, tcpBus } from '../support/modbus-options.t
 import { runFieldbus } from '../support/running-fieldbus.ts';
 import { until } from '../support/until.ts';
 
-/** Modbus V1.1b3 §6: all that exist but the four that read data and the two that identify. */
+/** Modbus V1.1b3 §6: all function codes but the four that read data and the two that identify. */
 const others = Array.from({ length: 128 }, (_, code) => code).filter(
   (code) => ![1, 2, 3, 4, 17, 43].includes(code),
 );
@@ -34,7 +34,7 @@ describe('Merestone only reads', () => {
     const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) =>
       file.endsWith('.ts'),
     );
-    // Of modbus-serial, transports alone: they send what they are given, and a frame channel gives them reads only.
+    // Of modbus-serial only transports are used: they send what they get, and a frame channel gives them only reads.
     const modules = files.flatMap((file) =>
       [...readFileSync(join(root, file), 'utf8').matchAll(/'(modbus-serial[^']*)'/g)].map(
         ([, module]) => `${file} ${module}`,

@@ -19,7 +19,7 @@ const bus = rtuBus('sim');
 const north = meters(3, 20);
 const south = meters(3, 20, 500, { silo: 'south', prefix: 's', firstUnit: 40 });
 
-/** Every sample was on time and whole, from the first to the last, and every one was counted. */
+/** Every sample was on time and complete, and every one was counted. */
 function assertUndisturbed({ of, status, clock }: SimulatedFieldbus, name: string): void {
   const samples = of(name);
   const times = samples.map(({ monotonicMs }) => monotonicMs);
@@ -34,7 +34,7 @@ function assertUndisturbed({ of, status, clock }: SimulatedFieldbus, name: strin
   assert.equal(status(name).samples, samples.length, `${name}: counters go on`);
 }
 
-/** Lets time pass until `done`. */
+/** Advances the clock until `done`. */
 async function passing(clock: FakeClock, done: Promise<void>): Promise<void> {
   const state = { isDone: false };
   const end = done.finally(() => (state.isDone = true));

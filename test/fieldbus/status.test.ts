@@ -96,7 +96,7 @@ describe('what a device’s status says of its values', () => {
   });
 });
 
-/** A line that is there or not, as the test has it, on a clock that the test turns. */
+/** A line that the test connects and disconnects, on a clock that the test sets. */
 function breakable(idleCloseMs = 0) {
   const clock = new FakeClock();
   const line = { isThere: true, tries: 0, end: (_reason: string): void => {} };

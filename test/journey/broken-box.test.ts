@@ -12,7 +12,7 @@ import { assertTold, rowsOf } from '../support/symptoms.ts';
 const rows = rowsOf('The box and its configuration');
 const needsRoot = process.getuid?.() === 0 ? false : 'needs root';
 
-/** What is written in place of what is right. */
+/** The faulty text in place of the right one. */
 const typos: Readonly<Record<string, readonly [right: string, wrong: string]>> = {
   'Configuration: a key is misspelt': ['privateKey', 'privatKey'],
   'Configuration: a name is not there': ['silo: north', 'silo: nort'],
@@ -32,7 +32,7 @@ describe('the verdict on a faulty box', () => {
     return rows.get(title)!;
   };
 
-  /** One meter, one silo, and a broker that is away. */
+  /** One meter, one silo, and an unreachable broker. */
   async function createSite(): Promise<Site> {
     const site = await Site.create(await authority);
     await site.issueGateway('north', 'acme');

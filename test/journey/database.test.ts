@@ -50,10 +50,10 @@ ${tenants.map((tenant, index) => plantDevice(`unit-${index}`, index + 1, tenant)
     const published = (tenant: string): number =>
       broker.log.split(`Received PUBLISH from ${tenant}_gw`).length - 1;
     const slower = (): number => Math.min(...tenants.map(published));
-    /** The gateways go on, and the broker hears nothing from us meanwhile. */
+    /** The gateways go on, and the consumer sends the broker nothing meanwhile. */
     const heldBack = async (round: number): Promise<void> => {
       await eventually('it is told', () => notices('database-away').length === round);
-      // What was written before has its line in the broker's log before those that come now.
+      // Earlier packets are in the broker's log before the ones that follow.
       const told = slower();
       await eventually('the broker goes on', () => slower() > told + 4);
       const before = pubacks();

@@ -55,7 +55,7 @@ describe('V8’s inspector', () => {
     });
 
     for (const option of ['--inspect=0', '--inspect-brk=0', '--inspect-wait=0']) {
-      // By Node itself the program comes too late: it waits for a debugger first.
+      // Started by Node itself, the program comes too late: Node waits for a debugger first.
       if (option !== '--inspect=0' && words.length > 1) continue;
       it(`is refused in NODE_OPTIONS as ${option}, by ${way}`, () => {
         const [command, ...rest] = [...words, 'run', '--config', site.config];
@@ -118,13 +118,13 @@ describe('V8’s inspector', () => {
     return { pid: child.pid!, output: () => output, stop };
   }
 
-  /** The signal came: nothing listens that did not before, and the process lives. */
+  /** The signal came: no new listener exists, and the process is alive. */
   async function assertShut(pid: number): Promise<void> {
     const before = listenersOf(pid);
     process.kill(pid, SIGUSR1);
-    // With --disable-sigusr1 Node blocks it for good; without, our handler takes it.
+    // With --disable-sigusr1 Node blocks it; without, our handler takes it.
     if (!has(pid, 'SigBlk')) await eventually('the signal is taken', () => !has(pid, 'ShdPnd'));
-    // What it would start, it starts on a thread of its own.
+    // Node would start the inspector on a thread of its own.
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.deepEqual(listenersOf(pid), before);
   }

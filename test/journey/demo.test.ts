@@ -13,7 +13,7 @@ const escape = '\u001b';
 const waitMsMax = 100_000;
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
 
-/** A system that gives no pseudo-terminals, and the demo in it. */
+/** A system without pseudo-terminals, and the demo in it. */
 const withoutTerminals =
   'mount -t tmpfs none /dev/pts && mount --bind /dev/null /dev/ptmx && exec "$0" "$1" demo --seconds 5';
 
@@ -21,10 +21,10 @@ const withoutTerminals =
 interface Run {
   process: ChildProcess;
   folder: string;
-  /** All that it wrote so far. */
+  /** All its output so far. */
   stdout: () => string;
   stderr: () => string;
-  /** Resolves once what it wrote on standard output is as wanted. */
+  /** Resolves once its standard output matches. */
   says: (isWanted: (output: string) => boolean) => Promise<void>;
   exited: Promise<[code: number | null, signal: NodeJS.Signals | null]>;
 }
@@ -188,7 +188,7 @@ function readProcFile(path: string): string {
   }
 }
 
-/** What stands on the screen after `output`, which places whole lines and colours what is in them. */
+/** The text on the screen after `output`, which places whole lines with colours. */
 function screenOf(output: string): string {
   const rows: string[] = [];
   let row = 0;

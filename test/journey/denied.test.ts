@@ -39,7 +39,7 @@ ${plantDevice('unit-1', 1, 'plant')}`);
 
       await broker.setAcl(mosquittoAcl);
       // A denied client pauses for up to a minute; reconnecting ends the pause, as it would after any outage.
-      // Stopped and not killed: on 3.1.1 nothing would tell that the broker forgot who had subscribed.
+      // Stopped, not killed: on 3.1.1 nothing would show that the broker forgot its subscribers.
       await broker.stop();
       await broker.start();
       await eventually(

@@ -8,7 +8,7 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
-/** The first of these that a busy machine takes up before it is over. */
+/** Lifetimes to try, ms: the first in which a busy machine loads the certificate is used. */
 const lives = [3000, 8000, 20_000, 60_000];
 
 async function issue(site: Site, notAfter: number): Promise<void> {
@@ -42,7 +42,7 @@ async function takeUpShortLived(site: Site, daemon: Daemon): Promise<void> {
   assert.fail('no certificate was taken up before it ended');
 }
 
-/** It stores, holds its uplink, and says so wherever a verdict stands. */
+/** It stores, pauses its uplink, and reports that at every place with a verdict. */
 async function assertStoresOnly(site: Site, daemon: Daemon): Promise<void> {
   const held = await untilSilo(daemon, 'the uplink held', ({ uplink }) => uplink?.state === 'held');
   assert.match(held.uplink!.reason!, /its certificate ended on .*; renew it: 'merestone identity request'/);

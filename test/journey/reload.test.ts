@@ -13,7 +13,7 @@ import { Mosquitto } from '../support/mosquitto.ts';
 import { plantBus, plantDevice, startPlantProcess } from '../support/plant.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
-/** What of the building's configuration a test changes. */
+/** The parts of the building's configuration that a test changes. */
 interface Building {
   /** The tenant beside borealis, in the south. */
   silo: 'north' | 'west';
@@ -35,7 +35,7 @@ const asBuilt: Omit<Building, 'certificate'> = {
 const by = userInfo().username;
 const isRoot = userInfo().uid === 0;
 
-/** Two tenants on one bus, and how to change what the configuration says of one of them. */
+/** Two tenants on one bus, and how to change one's part of the configuration. */
 async function building(broker: Mosquitto, isolation: Isolation = 'thread') {
   const site = await Site.create(broker.authority);
   const port = await startPlantProcess(site, 4);

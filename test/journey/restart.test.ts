@@ -10,7 +10,7 @@ import type { Isolation } from '../../src/status/status.ts';
 import { isolations, Site, siloEntry } from '../support/site.ts';
 
 const units = 10;
-/** A silo's process outlives its gateway's death by the time that it needs to take leave. */
+/** A silo's process outlives its gateway by the time that it needs to stop. */
 const killsOf: Record<Isolation, number> = { thread: 20, process: 6 };
 
 describe('a gateway under load', () => {
@@ -73,7 +73,7 @@ ${Array.from({ length: units }, (_, index) => plantDevice(`unit-${index + 1}`, i
   assert.doesNotMatch(consumer.stderr, /"severity":"security"|"kind":"gap"/);
 }
 
-/** Each unit counts the requests that it answered: a count that comes twice or goes back was mixed up on the way. */
+/** Each unit counts the requests that it answered: a repeated or decreasing count shows a fault on the way. */
 function assertCountersGrow(rows: readonly { device: string; ts: number; value: unknown }[]): void {
   const byDevice = Map.groupBy(rows, (row) => row.device);
   assert.equal(byDevice.size, units);

@@ -30,7 +30,7 @@ ${plantDevice('unit-1', 1, 'plant')}`);
     const before = (await siloOf(daemon)).spool!;
     assert.equal(await daemon.stop(), 0);
 
-    // The card's image is written back: the folder agrees with itself.
+    // The card's image is restored: the folder is consistent in itself.
     await rm(site.path('state'), { recursive: true });
     await cp(site.path('image'), site.path('state'), { recursive: true });
     await broker.stop();

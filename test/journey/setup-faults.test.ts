@@ -16,7 +16,7 @@ const asNobody = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear
 const oldNode = '#!/bin/sh\necho Node 24 or newer is needed, this is 18.19.0; exit 69\n';
 const demo = ['./scripts/demo', '--seconds', '1'];
 
-/** Each sentence names what is wrong and ends in what to do; npm's own words stay in a log. */
+/** Each message names what is wrong and ends with what to do; npm's own output stays in a log. */
 describe('fault messages of an installation', () => {
   let system: StockSystem;
   before(() => {
@@ -266,7 +266,7 @@ describe('fault messages of an installation', () => {
     ];
     const apt = (...lines: string[]): void => {
       system.program('dpkg-query', '#!/bin/sh\nexit 1\n');
-      // Nothing of this machine is touched: what sudo would do is done by these lines.
+      // Nothing of this machine is changed: these lines replace sudo.
       system.program('sudo', '#!/bin/sh\n[ "$1" = env ] || exit 0\nshift 2; exec "$@"\n');
       system.program(
         'apt-get',

@@ -6,7 +6,7 @@ import type { Summary } from '../../src/demo/demo-summary.ts';
 import { StockSystem, whyNoNpm } from '../support/stock-system.ts';
 import { until } from '../support/until.ts';
 
-/** What README promises of a user's set-up; all of it is 450. */
+/** README's limit for a user's installation; the full one is 450. */
 const runMegabytesMax = 300;
 /** Three installations on two busy cores. */
 const waitMsMax = 150_000;

@@ -56,7 +56,7 @@ async function assertNothingCrossed(site: Site): Promise<void> {
   }
 }
 
-/** What waits in the spools of a daemon that is stopped, by tenant. */
+/** The batches in the spools of a stopped daemon, by tenant. */
 async function waitingAtRest(site: Site): Promise<Map<string, TelemetryBatch[]>> {
   const { stdout, stderr, exitCode } = await runCommand(['spool', 'export', '--config', site.config]);
   assert.equal(exitCode, 0, stderr);
@@ -69,7 +69,7 @@ async function waitingAtRest(site: Site): Promise<Map<string, TelemetryBatch[]>>
 
 /**
  * The consumer may still write rows of what the broker had before it ended: of batches that had left the spool, and of
- * those that were in flight. Every other row came out of a swapped spool.
+ * those that were in flight. Every other row came from a swapped spool.
  */
 function assertKnownBefore(
   rows: readonly Row[],

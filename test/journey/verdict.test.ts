@@ -17,7 +17,7 @@ import { Site, siloEntry } from '../support/site.ts';
 import { Subscriber } from '../support/subscriber.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
-/** As RabbitMQ does: what is denied gets no answer, and the connection ends. */
+/** As RabbitMQ does: a denied packet gets no answer, and the connection ends. */
 function hangUpOnTelemetry(packet: RawPacket, peer: Peer): void {
   if (packet.type === packetType.connect) peer.send([0x20, 3, 0, 0, 0]);
   if (packet.type !== packetType.publish) return;
@@ -77,7 +77,7 @@ describe('the verdict is the same on page, healthz, status and metrics', { concu
     for (const close of closed) await close();
   });
 
-  /** A gateway of these silos, each one's tenant named as itself; `body` has its buses and devices. */
+  /** A gateway of these silos, each with a tenant of the same name; `body` has its buses and devices. */
   async function start(
     site: Site,
     silos: string[],

@@ -54,7 +54,7 @@ const specimens: readonly Specimen[] = [
 const orders: readonly Order[] = ['big', 'little'];
 
 interface RegisterMap {
-  /** From `mapFrom` on, without a hole. */
+  /** From `mapFrom` on, without a gap. */
   registers: Buffer;
   points: string[];
   expected: Record<string, Specimen['expected']>;
@@ -239,7 +239,7 @@ ${points}      - { name: coil_on, table: coil, address: 10, type: bool }
   assert.equal(unitOf('wind', 'wind_speed'), 'm/s');
 }
 
-/** Each point of the device that was read has its one right value, and each was read. */
+/** Each point of the device was read, and has its one right value. */
 function assertValues(rows: readonly Row[], device: string, expected: Record<string, Row['value']>): void {
   const good = rows.filter((row) => row.device === device && row.quality === 'good');
   for (const row of good) assert.deepEqual(row.value, expected[row.point], `${device} ${row.point}`);
@@ -247,7 +247,7 @@ function assertValues(rows: readonly Row[], device: string, expected: Record<str
   for (const point of Object.keys(expected)) assert.ok(read.has(point), `${device} ${point} was never read`);
 }
 
-/** A scale and a wind sensor that send by themselves, with damaged lines among the sound ones. */
+/** A free-running scale and wind sensor, with damaged lines among the valid ones. */
 async function startTalkers(site: Site): Promise<() => Promise<void>> {
   const lines = await Promise.all([openPtyPair(site.folder, 'weigh'), openPtyPair(site.folder, 'mast')]);
   const [scale, mast] = lines.map((line) => createWriteStream(line.deviceEnd));

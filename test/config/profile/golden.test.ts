@@ -55,7 +55,7 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true }));
 
-/** Both ends of a pseudo-terminal: a port for the real code, a wire for the transcript. */
+/** Both ends of a pseudo-terminal: a port for the real code, a line for the transcript. */
 async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; close: () => Promise<void> }> {
   const pty = await openPtyPair(directory, name);
   const wire = new SerialPort({ path: pty.deviceEnd, baudRate: line.baudRate, autoOpen: false });
@@ -96,14 +96,14 @@ async function openSocket(): Promise<{ port: Port; wire: Duplex; close: () => Pr
   };
 }
 
-/** A read of a transcript as its frame has it, whichever transport it is for. */
+/** A read of a transcript from its frame, for any transport. */
 interface Read {
   table: 'input' | 'holding';
   address: number;
   quantity: number;
 }
 
-/** The reads of a Modbus transcript. The check sums of what the device says must hold as well. */
+/** The reads of a Modbus transcript. The check sums of the device's frames must be right as well. */
 function readsOf({ steps }: Transcript, isTcp: boolean): Read[] {
   const answers = new Map<number, Buffer>();
   let asked = -1;
@@ -122,14 +122,14 @@ function readsOf({ steps }: Transcript, isTcp: boolean): Read[] {
   });
 }
 
-/** What the reads brought, by their place; register by register for points, whole for what identifies. */
+/** The read registers by address; one by one for points, whole for identity checks. */
 class Answers {
   readonly #whole = new Map<string, Uint8Array>();
   readonly #registers = new Map<string, Uint8Array>();
 
   add({ table, address, quantity }: Read, data: Uint8Array): void {
     this.#whole.set(`${table} ${address} ${quantity}`, data);
-    if (quantity === 1) return; // read alone it may be another register than among its neighbours
+    if (quantity === 1) return; // the device may answer differently in a larger read
     for (let index = 0; index < quantity; index++) {
       this.#registers.set(`${table} ${address + index}`, data.subarray(2 * index, 2 * index + 2));
     }
@@ -232,7 +232,7 @@ async function replayModbus(
   return decode(resolveSunSpec(expansion.discover.points, walk.kind === 'found' ? walk.models : []), answers);
 }
 
-/** A frame of the device, from wherever it begins, is one that only its kind sends. */
+/** A frame of the device, from any offset, is one that only its kind sends. */
 function assertRecognised({ shape }: Profile, { steps }: Transcript): void {
   const identity = frameIdentity(shape, defaultSettings(shape));
   assert.ok(identity !== undefined);

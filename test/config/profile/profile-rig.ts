@@ -19,7 +19,7 @@ export function profileRig(name: string, settings: DeviceSettings = {}) {
   const { reader, clock, samples, say } = rig;
   return {
     ...rig,
-    /** What a free-running sensor's telegram comes to. */
+    /** The sample of a free-running sensor's telegram. */
     hear: async (telegram: string) => {
       reader.opened();
       await clock.advanceAsync(500);

@@ -48,7 +48,7 @@ sources:
   - { title: Data sheet }
 `;
 
-/** The error that the text is refused with, described. */
+/** The description of the error for the text. */
 function refusal(text: string, name = 'meter'): string {
   try {
     parseProfile(`/profiles/${name}.yaml`, text);

@@ -38,7 +38,7 @@ function deviceOf(name: string, identify: 'on' | 'off'): BusDevice {
   return checks === undefined || checks === 'off' ? device : new IdentifiedDevice(device, checks, 0, ignore);
 }
 
-/** The first sample of a device with this profile, when the unit is what answers. */
+/** The first sample of a device with this profile, if the unit answers. */
 function firstSample(
   profile: string,
   unit: ModbusUnit,

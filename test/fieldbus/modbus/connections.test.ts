@@ -27,7 +27,7 @@ function start(
   return simulateEndpoint({ ...tcpBus(502), ...bus } as BusOptions, [device(everyMs)], () => behaviour);
 }
 
-/** Where it was asked too early, for the whole connection. */
+/** If it was asked too early, for the whole connection. */
 function early(neededMs: number, otherwise: EndpointBehaviour): EndpointBehaviour {
   const spoiled = new WeakSet();
   return (request, connection) => {

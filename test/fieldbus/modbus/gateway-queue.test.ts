@@ -34,7 +34,7 @@ function units(count: number, everyMs = 1000): ModbusDeviceOptions[] {
 interface Fault {
   /** How long the gateway waits for a silent unit. */
   gatewayMs: number;
-  /** What it says then; null: nothing. */
+  /** Its answer then; null: none. */
   exceptionCode: number | null;
   isDead: (unitId: number) => boolean;
 }

@@ -12,14 +12,14 @@ import { type LineDevice, rtuUnit, SimulatedLine } from '../../support/serial-li
 const responseTimeoutMs = 200;
 const addresses = [0, 100, 200, 300];
 
-/** Each register of each unit holds something that no other does: a value that went astray shows. */
+/** Each register of each unit has a unique content: a misassigned value shows. */
 function content(unitId: number, address: number): number {
   return unitId * 10_000 + address;
 }
 
 /**
- * A unit as bad as they come: slow beyond the timeout now and then, its answers cut, damaged, wrapped in noise or
- * under another address. It answers one request after another, as every device with one receiver does.
+ * A unit with every fault: sometimes slower than the timeout, its answers cut, damaged, wrapped in noise or under
+ * another address. It answers one request after another, as every device with one receiver does.
  */
 function hostileUnit(unitId: number, now: () => number, random: () => number): LineDevice {
   let busyUntilMs = 0;

@@ -114,7 +114,7 @@ function bits(table: 'coil' | 'discrete', start: number): { cells: Cell[]; bits:
   return { cells, bits: values };
 }
 
-// Places apart, so that a wrong function code or a shifted address would be refused or read something else.
+// Addresses apart, so that a wrong function code or a shifted address would be refused or read something else.
 const starts: Record<ModbusTable, number> = { coil: 20, discrete: 130, holding: 100, input: 3000 };
 const holding = registers('holding', starts.holding);
 const input = registers('input', starts.input);

@@ -11,7 +11,7 @@ import { type LineDevice, rtuUnit, SimulatedLine } from '../../support/serial-li
 
 const responseTimeoutMs = 1000;
 
-/** What no two registers share, so that a value that went astray shows. */
+/** A unique content for each register, so that a misassigned value shows. */
 const content = (address: number): number => 1000 + 7 * address;
 
 /** A device that reads floats whole only: an odd count, or an odd address, is exception 2. */

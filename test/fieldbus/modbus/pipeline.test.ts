@@ -13,7 +13,7 @@ interface Endpoint extends AsyncDisposable {
   mostInFlight: number;
 }
 
-/** Answers with each register's own address, the last question first, once `together` have come or none more does. */
+/** Answers with each register's own address, the last request first, once `together` have come or no more come. */
 async function startEndpoint(together: number): Promise<Endpoint> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {

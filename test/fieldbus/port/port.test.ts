@@ -386,7 +386,7 @@ describe('a TCP endpoint', () => {
     const sockets: Socket[] = [];
     const server: Server = createServer((socket) => {
       sockets.push(socket.on('error', () => {}));
-      // The first connection goes dead after one answer, the second works.
+      // The first connection falls silent after one answer, the second works.
       const answers = sockets.length === 1 ? 1 : Infinity;
       let count = 0;
       socket.on('data', (request: Buffer) => {

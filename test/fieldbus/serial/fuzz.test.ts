@@ -13,7 +13,7 @@ import { readTranscript } from '../../support/transcript.ts';
 import { builtInProfiles } from '../../config/profile/built-in.ts';
 import { unlimited } from './rig.ts';
 
-/** Each kind of check by other code than the program's: what a frame must satisfy to be believed. */
+/** Each kind of check by other code than the program's: what a frame must satisfy to count. */
 const checks: Record<string, { start: number; believed: (bytes: Uint8Array) => boolean }> = {
   'nmea-0183': {
     start: 0x24,
@@ -51,7 +51,7 @@ const checks: Record<string, { start: number; believed: (bytes: Uint8Array) => b
 
 const noLine = {} as SerialLine; // a sensor that sends by itself is never written to
 
-/** A reader whose port is closed and opened again for each stream, so that nothing is left of the one before. */
+/** A reader whose port is closed and opened again for each stream, so that nothing of the previous one is left. */
 class Ear {
   readonly #clock = new FakeClock();
   readonly #samples: Sample[] = [];
@@ -78,7 +78,7 @@ class Ear {
     });
   }
 
-  /** The values, as text, that come of the pieces. */
+  /** The values, as text, that the pieces give. */
   hear(pieces: Iterable<Uint8Array>): string[] {
     this.#reader.opened();
     this.#clock.advance(0.5);
@@ -99,7 +99,7 @@ class Ear {
   }
 }
 
-/** Values of every frame within the stream that is believed, as a reader for that frame alone gives them. */
+/** Values of every valid frame within the stream, as a reader for that frame alone gives them. */
 function believable(name: string, stream: Uint8Array, ear: Ear): Set<string> {
   const found = new Set<string>();
   const { start, believed } = checks[name]!;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { FrameIdentity, SerialDeviceOptions } from '../../../src/fieldbus/options.ts';
 import { createRig, sensor } from './rig.ts';
 
-/** Of a maker who sends `V1 21.5` from one model and `V2 70.7`, in another unit, from the next. */
+/** A maker's models: one sends `V1 21.5`, the next `V2 70.7` in another unit. */
 const identify: FrameIdentity = {
   pattern: '^V1 ',
   others: [
@@ -18,7 +18,7 @@ function thermometer(request?: string, own: SerialDeviceOptions['identify'] = id
   return { ...sensor(protocol), identify: own };
 }
 
-/** A sensor that sends by itself, on an open port. */
+/** A free-running sensor on an open port. */
 function listen(own: SerialDeviceOptions['identify'] = identify) {
   const rig = createRig(thermometer(undefined, own));
   rig.reader.opened();

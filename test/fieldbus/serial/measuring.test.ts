@@ -160,7 +160,7 @@ describe('while a sensor measures', () => {
         devices,
         { breaks },
       );
-      // The second one of a sensor that needs the line has it to itself.
+      // The second measurement of a sensor that needs the line has exclusive use.
       await clock.advanceAsync(80_000);
       const { atMs } = line.asked.findLast(({ what }) => what[0] === '0')!;
       assert.ok(clock.monotonicMs() - atMs > 15_000, 'it is measuring');

@@ -24,7 +24,7 @@ export const text = (content: string): Uint8Array => Buffer.from(content, 'latin
 /** Of a silo without a share of its own. */
 export const unlimited: SiloTime = { overShareUntilMs: () => null, spent: () => {} };
 
-/** A reader on a line that the test plays, under a clock that the test turns. */
+/** A reader on a simulated line, with a clock that the test sets. */
 export function createRig(device: SerialDeviceOptions, { isAlone = (): boolean => true } = {}) {
   const clock = new FakeClock();
   const samples: Sample[] = [];
@@ -60,7 +60,7 @@ export function createRig(device: SerialDeviceOptions, { isAlone = (): boolean =
     sent,
     rates,
     say: (content: string) => reader.receive(text(content)),
-    /** What the sensor says to what it was sent, so much later. */
+    /** The sensor's answers to requests, and their delays. */
     answerWith: (find: (sent: string) => string | undefined, afterMs = 200) => {
       answer = (said) => {
         const reply = find(said);

@@ -19,14 +19,14 @@ const bus: BusOptions & { kind: 'serial' } = {
   deadShareMax: 0.1,
 };
 
-/** A sensor whose answer does not say whose it is. */
+/** A sensor whose answer does not identify it. */
 function probe(address: number, options: Partial<SerialDeviceOptions> = {}): SerialDeviceOptions {
   const messages = [{ pattern: '^(?<level>[+-][\\d.]+)', fields: [{ name: 'level' }] }];
   const device = sensor({ request: `${address}R0!`, messages }, 1000, 1000);
   return { ...device, name: `probe-${address}`, silo: address < 5 ? 'north' : 'south', ...options };
 }
 
-/** Several sensors on a line; `probe-N` says `+N.5` when it is asked, `answerMs` later. */
+/** Several sensors on a line; `probe-N` answers `+N.5`, `answerMs` later. */
 function simulate(first: Omit<FieldbusOptions, 'buses'>, answerMs = 100) {
   const clock = new FakeClock();
   const asked: { what: string; atMs: number }[] = [];

@@ -90,7 +90,7 @@ describe('a silo with a share of the bus', () => {
             ({ silo }) => silo === 'south',
           );
           const longest = Math.max(0, ...asked.map(({ startMs, endMs }) => endMs - startMs));
-          // Of all stretches that end with a request, the one that holds most beyond the share.
+          // Of all periods that end with a request, the one that exceeds the share most.
           let spentMs = 0;
           let leastMs = Infinity;
           for (const { startMs, endMs } of asked) {

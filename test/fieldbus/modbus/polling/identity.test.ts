@@ -29,7 +29,7 @@ const codeCheck: IdentityCheck = {
 /** A meter of two values at input 0 and 1, its code at input 11. */
 class Meter {
   code = 1648;
-  /** How the question is answered where not by the code: an exception, or null for silence. */
+  /** The answer to the question if not the code: an exception, or null for silence. */
   refusal: number | null | undefined = undefined;
   isThere = true;
   asked = 0;
@@ -94,13 +94,13 @@ function simulate(changes: Partial<ModbusDeviceOptions> = {}) {
     samples,
     fieldbus,
     status: () => fieldbus.status()[0]!.devices[0]!,
-    /** What was said of its identity. */
+    /** The reported identity changes. */
     logged: () =>
       logged.filter(({ event }) => /another/.test(event)).map(({ level, event }) => `${level} ${event}`),
   };
 }
 
-/** By sample: its values, and whether each is believed. */
+/** By sample: its values, and whether each is good. */
 function told(samples: readonly Sample[]): string[] {
   return samples.map(({ values, quality }) =>
     points

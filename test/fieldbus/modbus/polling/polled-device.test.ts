@@ -34,7 +34,7 @@ function poller(points: ModbusPointOptions[], answer: Answer, options: Partial<M
     now,
   );
   const asked: PlannedRequest[] = [];
-  /** Asks until the sample of the next poll is there. */
+  /** Sends requests until the next poll has its sample. */
   const poll = (): Sample => {
     for (let steps = 0; steps < 500; steps += 1) {
       const candidate = device.candidate(100)!;
@@ -48,7 +48,7 @@ function poller(points: ModbusPointOptions[], answer: Answer, options: Partial<M
     }
     throw new Error('the poll has no end');
   };
-  /** As the bus does for so long: asks when it is time, and reports what is due of a dead device. */
+  /** Acts as the bus for a time: asks when due, and reports the due points of a dead device. */
   const run = (ms: number): Sample[] => {
     const untilMs = now + ms;
     const samples: Sample[] = [];

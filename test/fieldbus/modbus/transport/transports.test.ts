@@ -16,10 +16,10 @@ import { openPtyPair } from '../../../../src/simulator/pty.ts';
 const folder = mkdtempSync(join(tmpdir(), 'merestone-transports-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a unit sends for the nth request, whose sound answer is given: unit id and PDU, and when. */
+/** What a unit sends for the nth request, given its right answer: unit id and PDU, and when. */
 type Answer = (sound: Buffer, nth: number) => { body: Buffer; afterMs?: number }[];
 
-/** The sound answer to a request (unit id and PDU): each register holds its own address. */
+/** The right answer to a request (unit id and PDU): each register holds its own address. */
 function soundAnswer(request: Buffer): Buffer {
   const [address, quantity] = [request.readUInt16BE(2), request.readUInt16BE(4)];
   const body = Buffer.from([request[0]!, request[1]!, 2 * quantity, ...Buffer.alloc(2 * quantity)]);
@@ -73,7 +73,7 @@ function framed(body: Buffer, transactionId: number, length = body.length): Buff
   return Buffer.concat([header, body]);
 }
 
-/** A unit that speaks ASCII behind a PTY. */
+/** A Modbus ASCII unit behind a PTY. */
 async function asciiUnit(t: TestContext, name: string, answer: Answer): Promise<Unit> {
   const pair = await openPtyPair(folder, name);
   t.after(() => pair.close());
