@@ -180,7 +180,7 @@ async function main(): Promise<void> {
       ((after.diskBytes - before.diskBytes) / readings).toFixed(1),
       'target 40',
     );
-    figure('bytes on the wire a reading', (sent / readings).toFixed(2), 'target 6 (zstd)');
+    figure('bytes sent per reading', (sent / readings).toFixed(2), 'target 6 (zstd)');
     figure('p50 answer to subscriber, ms', percentile(latencies, 0.5).toFixed(0), '');
     figure(
       'p99 answer to subscriber, ms',

@@ -6,7 +6,7 @@ export const spoolKeyPlaces = ['credential', 'other-disk', 'same-disk', 'spool-f
 
 export type SpoolKeyPlace = (typeof spoolKeyPlaces)[number];
 
-/** What it means, and what to do; undefined where there is nothing to be done. */
+/** What it means, and what to do; undefined if nothing needs to be done. */
 export function meaningOfKeyPlace(place: SpoolKeyPlace): string | undefined {
   switch (place) {
     case 'spool-folder':

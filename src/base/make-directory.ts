@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Makes a folder for its owner alone, with those above it. Throws what the system says of the first it cannot make. */
+/** Makes a folder for its owner alone, with those above it. Throws the system's error for the first it can't make. */
 export function makeDirectory(path: string): void {
   const options = { mode: 0o700 };
   try {

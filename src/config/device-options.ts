@@ -13,7 +13,7 @@ const bitsMaxDefault = 2000;
 
 export interface DeviceSurroundings {
   silo: string;
-  /** What the device's profile says; undefined where it has none. */
+  /** Options from the device's profile; undefined if it has none. */
   expansion: Expansion | undefined;
   /** `FILE:LINE:COLUMN` of the device, or of one of its points. */
   placeOf: (point?: number) => string;

@@ -94,7 +94,7 @@ const uplink = z
     backlogBytesPerSecond: size(
       '1kB',
       '1GB',
-      'what the backlog may use of the link; as much as it can where absent',
+      'what the backlog may use of the connection; as much as it can if absent',
     ).optional(),
     keepalive: duration('5s', '1h', 'how soon a dead connection is noticed').prefault('30s'),
     checkpoint,

@@ -7,7 +7,7 @@ import { showValue } from './value-text.ts';
 export function panel(tenant: TenantModel, width: number, rows: number): Line[] {
   const inner = width - 4;
   const content = [
-    link(tenant, inner),
+    brokerConnection(tenant, inner),
     flow(tenant, inner),
     batches(tenant, inner),
     spool(tenant, inner),
@@ -33,7 +33,7 @@ function top(tenant: TenantModel, width: number): Line {
   ];
 }
 
-function link(tenant: TenantModel, width: number): Line {
+function brokerConnection(tenant: TenantModel, width: number): Line {
   const uplink = tenant.status?.uplink;
   const online = uplink?.state === 'online';
   const left = [span('● ', online ? ansi.good : ansi.warn), span(stateOf(tenant))];

@@ -76,12 +76,14 @@ describe('each fault on a serial line, over a PTY', () => {
     it(name.slice(6, -4).replaceAll('-', ' '), async () => {
       const transcript = readTranscript(name);
       const pair = await openPtyPair(folder, name.slice(0, -4));
-      const wire = new SerialPort({ path: pair.deviceEnd, baudRate: 19_200, autoOpen: false });
-      await new Promise<void>((resolve, reject) => wire.open((error) => (error ? reject(error) : resolve())));
+      const farEnd = new SerialPort({ path: pair.deviceEnd, baudRate: 19_200, autoOpen: false });
+      await new Promise<void>((resolve, reject) =>
+        farEnd.open((error) => (error ? reject(error) : resolve())),
+      );
       try {
-        await check(name, transcript, rtuBus(pair.gatewayEnd), replay(transcript, wire));
+        await check(name, transcript, rtuBus(pair.gatewayEnd), replay(transcript, farEnd));
       } finally {
-        await new Promise<void>((resolve) => wire.close(() => resolve()));
+        await new Promise<void>((resolve) => farEnd.close(() => resolve()));
         await pair.close();
       }
     });

@@ -45,11 +45,11 @@ ${plantDevice('unit-1', 1, 'plant')}`);
     daemon = site.startDaemon();
     await liveValues(daemon, heard);
     rmSync(other);
-    const mended = await eventually('a disk that works', async () => {
+    const recovered = await eventually('a disk that works', async () => {
       const silo = await siloOf(daemon);
       return silo.spool?.disk.state === 'good' && silo;
     });
-    assert.deepEqual(mended.samples.dropped, {});
+    assert.deepEqual(recovered.samples.dropped, {});
     await eventually('batches from the disk', () => epochsOf(heard, true).length > 0);
     assert.equal(await daemon.stop(), 0);
     const states = heard.events.flatMap((event) => (event.kind === 'storage-failed' ? event.state : []));

@@ -13,9 +13,9 @@ export interface Sdi12Sensors extends AsyncDisposable {
 
 export async function startSdi12Sensors(directory: string): Promise<Sdi12Sensors> {
   const pair = await openPtyPair(directory, 'sdi-12');
-  const wire = new SerialPort({ path: pair.deviceEnd, baudRate: 9600, autoOpen: false });
-  await new Promise<void>((resolve, reject) => wire.open((error) => (error ? reject(error) : resolve())));
-  wire.on('error', () => {});
+  const farEnd = new SerialPort({ path: pair.deviceEnd, baudRate: 9600, autoOpen: false });
+  await new Promise<void>((resolve, reject) => farEnd.open((error) => (error ? reject(error) : resolve())));
+  farEnd.on('error', () => {});
   let announced = 0;
   let requests = 0;
   const answers: Record<string, () => string> = {
@@ -28,12 +28,12 @@ export async function startSdi12Sensors(directory: string): Promise<Sdi12Sensors
     '1D0': () => `1+${requests}+2.5`,
   };
   let heard = '';
-  wire.on('data', (bytes: Buffer) => {
+  farEnd.on('data', (bytes: Buffer) => {
     const commands = (heard + bytes.toString('latin1')).split('!');
     heard = commands.pop()!;
     for (const command of commands) {
       const answer = Object.hasOwn(answers, command) ? answers[command]!() : undefined;
-      if (answer !== undefined) wire.write(`${answer}\r\n`);
+      if (answer !== undefined) farEnd.write(`${answer}\r\n`);
     }
   });
   return {
@@ -42,7 +42,7 @@ export async function startSdi12Sensors(directory: string): Promise<Sdi12Sensors
       announced = seconds;
     },
     [Symbol.asyncDispose]: async () => {
-      await new Promise<void>((resolve) => (wire.isOpen ? wire.close(() => resolve()) : resolve()));
+      await new Promise<void>((resolve) => (farEnd.isOpen ? farEnd.close(() => resolve()) : resolve()));
       await pair.close();
     },
   };

@@ -71,7 +71,7 @@ export function readTranscript(name: string): Transcript {
  */
 export async function replay(
   { steps }: Pick<Transcript, 'steps'>,
-  wire: Duplex,
+  farEnd: Duplex,
   withinMs = 10_000,
 ): Promise<void> {
   let heard = Buffer.alloc(0);
@@ -80,12 +80,12 @@ export async function replay(
     heard = Buffer.concat([heard, chunk]);
     wake();
   };
-  wire.on('data', listen);
+  farEnd.on('data', listen);
   try {
     for (const step of steps) {
       if (step.afterMs > 0) await pause(step.afterMs);
       if (step.kind === 'send') {
-        wire.write(step.bytes);
+        farEnd.write(step.bytes);
         continue;
       }
       const deadline = Date.now() + withinMs;
@@ -109,7 +109,7 @@ export async function replay(
       heard = heard.subarray(step.bytes.length);
     }
   } finally {
-    wire.off('data', listen);
+    farEnd.off('data', listen);
   }
 }
 

@@ -96,7 +96,7 @@ function treeLine({ gateway, lines, signed, removed }: TreeReport): string {
   return `${gateway}: ${signed} of ${lines} lines${gone}; no head that fits covers the last ${lines - signed}`;
 }
 
-/** As many as are listed are those that matter: nobody pushes them off the page by what is in order. */
+/** The listed entries are the important ones: entries without a fault can't push them off the page. */
 function leftOf({ signed, verified, declared }: EpochSum): number {
   return signed - verified - declared;
 }

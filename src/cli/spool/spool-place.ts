@@ -121,7 +121,7 @@ function requireOwner(directory: string): void {
   });
 }
 
-/** Throws FileUnreadable where this user may not see what is in the folder. */
+/** Throws FileUnreadable if this user may not read the folder. */
 function requireReadable(directory: string): void {
   try {
     readdirSync(directory);

@@ -7,7 +7,7 @@ import { compilePattern } from '../../fieldbus/serial/pattern.ts';
 
 type Refuse = (path: (string | number)[], message: string) => void;
 
-/** A rule over a whole value, asked only where every part of it is sound by itself. */
+/** A rule over a whole value, checked only if every part of it is valid by itself. */
 export function rule<Value>(check: (value: Value, refuse: Refuse) => void) {
   return (value: Value, context: z.core.$RefinementCtx<Value>): void => {
     if (context.issues.length > 0) return;

@@ -7,7 +7,7 @@ import { rangeFaults, rangeKeys } from './range-schema.ts';
 import { label } from '../yaml/scalars.ts';
 import { duration, pattern, patternFault, rule } from './profile-scalars.ts';
 
-/** Types of a field, with the type that the value has outside and, where it is narrower, its bytes. */
+/** Types of a field, with the value's public type and, if that is wider, the field's bytes. */
 const fieldTypes = {
   bool: ['bool'],
   int8: ['int16', 1],

@@ -63,7 +63,7 @@ export class AdapterLocator {
     this.#roots = roots;
   }
 
-  /** Throws PortUnavailable where the adapter is not there. */
+  /** Throws PortUnavailable if the adapter is absent. */
   locate(): string {
     const known = this.#known;
     const present = existsSync(this.#port);

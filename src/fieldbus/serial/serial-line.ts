@@ -9,7 +9,7 @@ import { type Charge, LineTime } from './line-time.ts';
 export interface Turn {
   /** Charges the line's time to the caller from now on. */
   begin(charge: Charge): void;
-  /** While `wait` goes on, the line is free for others. Then it waits for its turn again; true where others had one. */
+  /** While `wait` goes on, the line is free for others. Then it waits for its turn again; true if others had one. */
   leaveFor(wait: Promise<void>): Promise<boolean>;
 }
 

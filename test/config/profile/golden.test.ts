@@ -56,10 +56,10 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 /** Both ends of a pseudo-terminal: a port for the real code, a line for the transcript. */
-async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; close: () => Promise<void> }> {
+async function openSerial(name: string): Promise<{ port: Port; farEnd: Duplex; close: () => Promise<void> }> {
   const pty = await openPtyPair(directory, name);
-  const wire = new SerialPort({ path: pty.deviceEnd, baudRate: line.baudRate, autoOpen: false });
-  await new Promise<void>((resolve, reject) => wire.open((error) => (error ? reject(error) : resolve())));
+  const farEnd = new SerialPort({ path: pty.deviceEnd, baudRate: line.baudRate, autoOpen: false });
+  await new Promise<void>((resolve, reject) => farEnd.open((error) => (error ? reject(error) : resolve())));
   const port = createPort(serialChannel({ ...line, port: pty.gatewayEnd }), {
     clock: systemClock,
     logger: silentLogger,
@@ -67,30 +67,30 @@ async function openSerial(name: string): Promise<{ port: Port; wire: Duplex; clo
   await until(() => port.state.kind === 'open', 'the port is open');
   return {
     port,
-    wire,
+    farEnd,
     close: async () => {
       await port.close();
-      await new Promise((resolve) => wire.close(resolve));
+      await new Promise((resolve) => farEnd.close(resolve));
       await pty.close();
     },
   };
 }
 
-async function openSocket(): Promise<{ port: Port; wire: Duplex; close: () => Promise<void> }> {
+async function openSocket(): Promise<{ port: Port; farEnd: Duplex; close: () => Promise<void> }> {
   const server = createServer().listen(0, '127.0.0.1');
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
   await new Promise((resolve) => server.once('listening', resolve));
   const endpoint = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
   const channel = socketChannel({ ...endpoint, connectTimeoutMs: 10_000, idleCloseMs: 0, pipeline: 1 });
   const port = createPort(channel, { clock: systemClock, logger: silentLogger });
-  const wire = await accepted;
+  const farEnd = await accepted;
   await until(() => port.state.kind === 'open', 'the port is open');
   return {
     port,
-    wire,
+    farEnd,
     close: async () => {
       await port.close();
-      wire.destroy();
+      farEnd.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -199,7 +199,7 @@ async function replayModbus(
   transcript: Transcript,
 ): Promise<Reading> {
   const isTcp = profile.shape.interface !== 'modbus-rtu';
-  const { port, wire, close } = isTcp ? await openSocket() : await openSerial(profile.name);
+  const { port, farEnd, close } = isTcp ? await openSocket() : await openSerial(profile.name);
   const dependencies = { clock: systemClock, onStray: () => {} };
   const client = isTcp
     ? createTcpClient(port, 1, dependencies)
@@ -207,7 +207,7 @@ async function replayModbus(
   const answers = new Answers();
   let walk = startSunSpecWalk(expansion.discover?.bases ?? []);
   try {
-    const playing = replay(transcript, wire, 60_000);
+    const playing = replay(transcript, farEnd, 60_000);
     for (const read of readsOf(transcript, isTcp)) {
       const data = await transact(client, read);
       if (walk.kind === 'read') {
@@ -249,7 +249,7 @@ async function replaySerial(
   expansion: Expansion & { kind: 'serial' },
   transcript: Transcript,
 ): Promise<Reading[]> {
-  const { port, wire, close } = await openSerial(profile.name);
+  const { port, farEnd, close } = await openSerial(profile.name);
   const samples: Sample[] = [];
   const device: SerialDeviceOptions = {
     name: profile.name,
@@ -260,7 +260,7 @@ async function replaySerial(
   };
   const options: SerialLineOptions = { ...line, port: '' };
   const deliver = (_silo: string, sample: Sample): number => samples.push(sample);
-  const playing = replay(transcript, wire, 60_000);
+  const playing = replay(transcript, farEnd, 60_000);
   const bus = createSerialBus(options, {
     port,
     clock: systemClock,

@@ -10,22 +10,22 @@ const text = (content: string): Uint8Array => Buffer.from(content, 'latin1');
 const shown = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 const always = (): boolean => true;
 
-const framings: Record<string, { framing: Framing; frames: string[]; onTheWire: (frame: string) => string }> =
+const framings: Record<string, { framing: Framing; frames: string[]; onTheLine: (frame: string) => string }> =
   {
     line: {
       framing: { by: 'line', bytesMax: 20 },
       frames: ['+0012.5 kg', 'second', 'x'],
-      onTheWire: (frame) => `${frame}\r\n`,
+      onTheLine: (frame) => `${frame}\r\n`,
     },
     delimiter: {
       framing: { by: 'delimiter', delimiter: text('#;'), bytesMax: 20 },
       frames: ['a#b', 'c;d', 'e'],
-      onTheWire: (frame) => `${frame}#;`,
+      onTheLine: (frame) => `${frame}#;`,
     },
     'fixed length': {
       framing: { by: 'fixed-length', start: hex('AAC0'), length: 6 },
       frames: ['\xaa\xc01234', '\xaa\xc0\xaa\xc0\xaa\xc0'],
-      onTheWire: (frame) => frame,
+      onTheLine: (frame) => frame,
     },
     'length field': {
       framing: {
@@ -38,12 +38,12 @@ const framings: Record<string, { framing: Framing; frames: string[]; onTheWire: 
         bytesMax: 20,
       },
       frames: ['BM\0\x03abc', 'BM\0\x00', 'BM\0\x0cBM\0\x01BM\0\x02BM\0\x03'],
-      onTheWire: (frame) => frame,
+      onTheLine: (frame) => frame,
     },
     'start and end': {
       framing: { by: 'start-end', start: text('/'), end: text('!'), trailer: 2, bytesMax: 20 },
       frames: ['/abc!12', '/!!!', '/a/b/c!!!'],
-      onTheWire: (frame) => frame,
+      onTheLine: (frame) => frame,
     },
   };
 
@@ -53,13 +53,13 @@ function chunked(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
 }
 
 describe('framing', () => {
-  for (const [name, { framing, frames, onTheWire }] of Object.entries(framings)) {
+  for (const [name, { framing, frames, onTheLine }] of Object.entries(framings)) {
     it(`finds frames by ${name} in any pieces`, () => {
-      const wire = text(frames.map(onTheWire).join(''));
+      const sent = text(frames.map(onTheLine).join(''));
       fc.assert(
         fc.property(fc.array(fc.nat(), { maxLength: 12 }), (cuts) => {
           const deframer = createDeframer(framing, always);
-          const found = chunked(wire, cuts).flatMap((chunk) => deframer.push(chunk));
+          const found = chunked(sent, cuts).flatMap((chunk) => deframer.push(chunk));
           assert.deepEqual(
             found.map(({ bytes }) => shown(bytes)),
             frames,
@@ -72,8 +72,8 @@ describe('framing', () => {
     it(`finds the next frame by ${name} after noise and after a frame that was too long`, () => {
       const deframer = createDeframer(framing, always);
       deframer.push(text('%'.repeat(500)));
-      deframer.push(text(onTheWire('')));
-      const found = deframer.push(text(frames.map(onTheWire).join('')));
+      deframer.push(text(onTheLine('')));
+      const found = deframer.push(text(frames.map(onTheLine).join('')));
       assert.deepEqual(
         found.slice(-frames.length).map(({ bytes }) => shown(bytes)),
         frames,

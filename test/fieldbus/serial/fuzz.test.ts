@@ -139,10 +139,10 @@ describe('a sensor that sends anything', () => {
   ] as const) {
     it(`${name}: takes values only from a frame whose check holds, for any pieces and damage`, () => {
       const random = randomFrom(name.length);
-      const wire = Buffer.concat(readTranscript(`${name}.txt`).steps.map(({ bytes }) => bytes));
+      const recorded = Buffer.concat(readTranscript(`${name}.txt`).steps.map(({ bytes }) => bytes));
       const [ear, judge] = [new Ear(name), new Ear(name)];
       let [chunks, given] = [0, 0];
-      for (const stream of mutations(wire, rounds, name.length)) {
+      for (const stream of mutations(recorded, rounds, name.length)) {
         const pieces = [...cut(stream, random)];
         chunks += pieces.length;
         const values = ear.hear(pieces);

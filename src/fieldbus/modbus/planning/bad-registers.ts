@@ -38,8 +38,8 @@ const statePausesMs = [12_000];
 const barrierMs = 3_600_000;
 
 /**
- * The device refused this request for what it asks (not for its own state). One item alone is bad; more
- * are halved, so that k bad ones among n are found in about k × log2 n further requests.
+ * The device refused this request because of its content (not because of the device's state). One item alone is bad;
+ * more are halved, so that k bad ones among n are found in about k × log2 n further requests.
  */
 export function refuse(
   refusals: BadRegisters,

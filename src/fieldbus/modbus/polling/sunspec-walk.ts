@@ -29,7 +29,7 @@ export function startSunSpecWalk(bases: readonly number[]): SunSpecWalk {
   return { kind: 'read', address: first, quantity: 2, bases, models: [] };
 }
 
-/** `answer`: the two registers as four bytes, or null where the device refused or did not answer. */
+/** `answer`: the two registers as four bytes, or null if the device refused or did not answer. */
 export function stepSunSpecWalk(walk: SunSpecWalk, answer: Uint8Array | null): SunSpecWalk {
   if (walk.kind !== 'read') return walk;
   const { address, bases, models } = walk;

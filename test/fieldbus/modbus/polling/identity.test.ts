@@ -94,7 +94,7 @@ function simulate(changes: Partial<ModbusDeviceOptions> = {}) {
     samples,
     fieldbus,
     status: () => fieldbus.status()[0]!.devices[0]!,
-    /** The reported identity changes. */
+    /** Log lines about its identity. */
     logged: () =>
       logged.filter(({ event }) => /another/.test(event)).map(({ level, event }) => `${level} ${event}`),
   };
