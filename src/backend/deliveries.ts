@@ -32,8 +32,6 @@ export interface DeliveriesParts {
 /** Messages in memory that are not acknowledged: as many as are asked of the broker, and no more bytes than this. */
 export const windowMax = 256;
 const windowBytesMax = 32 * 1024 * 1024;
-/** Room aside of a tenant beyond its own, for what came while all waited: four times as much as was in memory then. */
-const heldRoomBytes = 4 * windowBytesMax;
 
 /**
  * Of one tenant, where others are heard too: a part of what the broker was seen to have in flight (some have no more
@@ -269,8 +267,7 @@ export class Deliveries {
   #parkMessage(delivery: Delivery): void {
     const { parked, clock } = this.#parts;
     const { origin, arrival } = delivery;
-    const extraBytes = delivery.wasHeld ? heldRoomBytes : 0;
-    const kept = parked?.keepWaiting(origin, arrival, clock.wallMs(), extraBytes) === true;
+    const kept = parked?.keepWaiting(origin, arrival, clock.wallMs(), delivery.wasHeld) === true;
     // Where older ones lie aside it would stay here until all of these were taken, and keep everybody out.
     if (!kept && delivery.wasHeld && !this.#isBehind(origin)) return;
     delivery.state = 'safe';

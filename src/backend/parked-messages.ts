@@ -6,6 +6,8 @@ import type { Arrival } from './arrival.ts';
 export interface ParkedLimits {
   /** Messages that wait for their turn. */
   waitingBytesMax: number;
+  /** Room beyond that for those that came while nobody's turns moved on: four times what is in memory then. */
+  heldBytesMax: number;
   /** Refused messages, of one gateway and of the whole tenant. */
   refusedBytesMax: number;
   tenantRefusedBytesMax: number;
@@ -75,10 +77,10 @@ export class ParkedMessages {
     return this.#statements.waiting.all();
   }
 
-  /** False where the tenant has no room for it; `extraBytes` are room beyond what it has. */
-  keepWaiting(origin: Origin, arrival: Arrival, at: number, extraBytes = 0): boolean {
+  /** False where the tenant has no room for it; `wasHeld`: it came while nobody's turns moved on. */
+  keepWaiting(origin: Origin, arrival: Arrival, at: number, wasHeld = false): boolean {
     const bytes = sizeOf(arrival);
-    const bytesMax = this.#limits.waitingBytesMax + extraBytes;
+    const bytesMax = this.#limits.waitingBytesMax + (wasHeld ? this.#limits.heldBytesMax : 0);
     if ((this.#waitingBytes.get(origin.tenant) ?? 0) + bytes > bytesMax) return false;
     add(this.#waitingBytes, origin.tenant, bytes);
     this.#put(origin, arrival, at, null);

@@ -26,7 +26,12 @@ import { StreamFuzz } from './stream-fuzz.ts';
 export const hostile = { tenant: 'acme', gateway: 'acme_gw-0001' };
 export const honest = { tenant: 'beta', gateway: 'beta_gw-0001' };
 
-const limits = { waitingBytesMax: 64e6, refusedBytesMax: 16e6, tenantRefusedBytesMax: 32e6 };
+const limits = {
+  waitingBytesMax: 64e6,
+  heldBytesMax: 128e6,
+  refusedBytesMax: 16e6,
+  tenantRefusedBytesMax: 32e6,
+};
 
 /** After this many idle turns of the event loop, all work is done. */
 const idleTurns = 4;

@@ -13,7 +13,7 @@ interface RefusedArguments {
 }
 
 /** Nothing is added: only what is there is shown. */
-const noRoom = { waitingBytesMax: 0, refusedBytesMax: 0, tenantRefusedBytesMax: 0 };
+const noRoom = { waitingBytesMax: 0, heldBytesMax: 0, refusedBytesMax: 0, tenantRefusedBytesMax: 0 };
 
 const refused: Command<RefusedArguments> = {
   command: 'refused',

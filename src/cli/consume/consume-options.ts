@@ -85,6 +85,7 @@ export interface Limits {
 /** Refused messages that are kept: a day of a small gateway's batches, for a version that can read them. */
 const refusedBytesMax = 16e6;
 const tenantRefusedBytesMax = 256e6;
+const heldBytesMax = 128e6;
 /** Without a state file, waiting messages are in memory. */
 const memoryBytesMax = 16e6;
 
@@ -111,6 +112,7 @@ export function limitsOf(args: ConsumeArguments): Limits {
     gapGraceMs: duration(args, 'gap-after'),
     parked: {
       waitingBytesMax: args.state === undefined ? memoryBytesMax : size(args.backlog),
+      heldBytesMax: args.state === undefined ? memoryBytesMax : heldBytesMax,
       refusedBytesMax,
       tenantRefusedBytesMax,
     },
