@@ -4,24 +4,25 @@ import { until } from '../support/until.ts';
 import type { Tenants } from './tenants.ts';
 import { Party } from './party.ts';
 
-/** A running broker and everybody who has a certificate. */
+/** A running broker and the holder of every certificate. */
 export interface Environment extends Tenants {
   port: number;
   ca: string;
   protocolVersion: 4 | 5;
 }
 
-/** One way over the wall; resolves to true where the wall held. */
-interface Trick {
+/** One way to another tenant’s data or connection. */
+interface Attack {
   title: string;
-  held(environment: Environment): Promise<boolean>;
+  /** True if the broker stopped it. */
+  isRefused(environment: Environment): Promise<boolean>;
 }
 
 const victimRoot = 't/acme/acme_gw-0001';
 const globexRoot = 't/globex/globex_gw-0001';
 const victimId = 'acme_gw-0001';
 let marks = 0;
-/** A payload that nobody else has sent. */
+/** A payload that no one else has sent. */
 const mark = (): string => `mark-${(marks += 1)}`;
 
 async function enter(
@@ -35,14 +36,14 @@ async function enter(
   return party;
 }
 
-/** The backend, listening; what reaches it was let through. */
+/** The backend, subscribed to all topics: the broker let through what reaches it. */
 async function listen(environment: Environment): Promise<Party> {
   const backend = await enter(environment, environment.backend, 'backend');
   if (!(await backend.subscribe('t/+/+/+'))) throw new Error('the backend may not listen');
   return backend;
 }
 
-/** True where what `act` publishes to `topic`, given the payload to use, does not reach the backend. */
+/** True if what `act` publishes to `topic`, given the payload to use, does not reach the backend. */
 async function keepsOut(
   environment: Environment,
   topic: string,
@@ -51,15 +52,15 @@ async function keepsOut(
   using backend = await listen(environment);
   const forged = mark();
   await act(forged, backend);
-  // What comes after on the same way shows that nothing is still under way.
-  using highWaterMark = await enter(environment, environment.acme2, 'acme_gw-0002');
+  // A later message on the same path shows that the forged one is not still under way.
+  using follower = await enter(environment, environment.acme2, 'acme_gw-0002');
   const last = mark();
-  await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
+  await follower.publish('t/acme/acme_gw-0002/event', last);
   await backend.receives(`t/acme/acme_gw-0002/event ${last}`);
   return !backend.arrived.includes(`${topic} ${forged}`);
 }
 
-/** True where the holder cannot publish to `topic`, let in or not. */
+/** True if the holder cannot publish to `topic`, connected or not. */
 function cannotWrite(
   environment: Environment,
   who: Holder,
@@ -72,7 +73,7 @@ function cannotWrite(
   });
 }
 
-/** True where none of these subscriptions brings globex what acme publishes, retained or not. */
+/** True if none of these subscriptions brings globex what acme publishes, retained or not. */
 async function cannotRead(environment: Environment, filters: readonly string[]): Promise<boolean> {
   const [kept, fresh] = [mark(), mark()];
   using victim = await enter(environment, environment.acme1, victimId);
@@ -89,7 +90,7 @@ async function cannotRead(environment: Environment, filters: readonly string[]):
   return true;
 }
 
-/** Waits for its own canary to come back, behind which nothing older can be; false where it was thrown out. */
+/** Waits for its own canary to come back, behind which nothing older can be; false if the broker ended its connection. */
 async function stillHears(thief: Party): Promise<boolean> {
   if (thief.ended || !(await thief.subscribe(`${globexRoot}/canary`))) return false;
   const last = mark();
@@ -107,19 +108,19 @@ const isKeptOut = async (environment: Environment, who: Holder): Promise<boolean
 export const attacks = {
   anotherTenant: {
     title: "publish to another tenant's topic",
-    held: (environment) => cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`),
+    isRefused: (environment) => cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`),
   },
   anotherGateway: {
     title: "publish to another gateway's topic of the same tenant",
-    held: (environment) => cannotWrite(environment, environment.acme2, `${victimRoot}/telemetry`),
+    isRefused: (environment) => cannotWrite(environment, environment.acme2, `${victimRoot}/telemetry`),
   },
   ownRootElse: {
     title: 'publish below the own root, but to no topic of ours',
-    held: (environment) => cannotWrite(environment, environment.globex1, `${globexRoot}/command`),
+    isRefused: (environment) => cannotWrite(environment, environment.globex1, `${globexRoot}/command`),
   },
   userName: {
     title: 'claim the user name of another, without a password, with an empty one and with a guessed one',
-    held: async (environment) => {
+    isRefused: async (environment) => {
       for (const username of [victimId, `CN=${victimId},O=acme`]) {
         for (const password of [undefined, '', 'guest']) {
           const claim = password === undefined ? { username } : { username, password };
@@ -132,12 +133,12 @@ export const attacks = {
   },
   clientIdWrite: {
     title: "publish to another's topic under its client id",
-    held: (environment) =>
+    isRefused: (environment) =>
       cannotWrite(environment, environment.globex1, `${victimRoot}/telemetry`, { clientId: victimId }),
   },
   clientIdKick: {
     title: "end another's session by connecting with its client id",
-    held: async (environment) => {
+    isRefused: async (environment) => {
       using victim = await enter(environment, environment.acme1, victimId);
       using _thief = await Party.connect(environment, environment.globex1, { clientId: victimId });
       // A broker that ends it does so before or right after it lets the thief in.
@@ -150,7 +151,7 @@ export const attacks = {
   },
   clientIdInherit: {
     title: "take over the backend's sleeping session, and read what waits in it",
-    held: async (environment) => {
+    isRefused: async (environment) => {
       const session: IClientOptions = {
         clean: false,
         ...(environment.protocolVersion === 5 && { properties: { sessionExpiryInterval: 600 } }),
@@ -162,7 +163,7 @@ export const attacks = {
       using victim = await enter(environment, environment.acme1, victimId);
       const waiting = mark();
       await victim.publish(`${victimRoot}/telemetry`, waiting);
-      let held = true;
+      let refused = true;
       {
         using thief = await Party.connect(environment, environment.globex1, { clientId, ...session });
         if (thief !== undefined && (await stillHears(thief))) {
@@ -170,15 +171,15 @@ export const attacks = {
           await victim.publish(`${victimRoot}/telemetry`, fresh);
           await stillHears(thief);
         }
-        held = !(thief?.arrived ?? []).some((line) => line.startsWith(victimRoot));
+        refused = !(thief?.arrived ?? []).some((line) => line.startsWith(victimRoot));
       }
       (await enter(environment, environment.backend, clientId, { clean: true })).client.end(true);
-      return held;
+      return refused;
     },
   },
   wildcards: {
     title: "subscribe to another's topics, by name and by wildcards; read what they retain",
-    held: (environment) =>
+    isRefused: (environment) =>
       cannotRead(environment, [
         `${victimRoot}/telemetry`,
         `${victimRoot}/status`,
@@ -192,7 +193,7 @@ export const attacks = {
   },
   shared: {
     title: "take a share of another's messages ($share)",
-    held: (environment) =>
+    isRefused: (environment) =>
       cannotRead(environment, [
         `$share/thieves/${victimRoot}/telemetry`,
         '$share/thieves/t/#',
@@ -201,7 +202,7 @@ export const attacks = {
   },
   inside: {
     title: "look into the broker's own topics",
-    held: (environment) =>
+    isRefused: (environment) =>
       cannotRead(environment, [
         '$SYS/#',
         '$MQTT/#',
@@ -214,7 +215,7 @@ export const attacks = {
   },
   will: {
     title: "leave a will on another's topic, and vanish",
-    held: (environment) =>
+    isRefused: (environment) =>
       keepsOut(environment, `${victimRoot}/status`, async (payload, backend) => {
         const will = {
           topic: `${victimRoot}/status`,
@@ -239,7 +240,7 @@ export const attacks = {
   },
   retained: {
     title: "leave a retained message on another's topic",
-    held: async (environment) => {
+    isRefused: async (environment) => {
       const forged = mark();
       {
         using thief = await Party.connect(environment, environment.globex1, { clientId: 'thief' });
@@ -256,50 +257,52 @@ export const attacks = {
   },
   backendWrites: {
     title: "write to a gateway's topic as the backend",
-    held: async (environment) => {
+    isRefused: async (environment) => {
       using backend = await listen(environment);
       const forged = mark();
       await backend.publish(`${victimRoot}/telemetry`, forged);
       if (backend.ended) return true;
-      using highWaterMark = await enter(environment, environment.acme2, 'acme_gw-0002');
+      using follower = await enter(environment, environment.acme2, 'acme_gw-0002');
       const last = mark();
-      await highWaterMark.publish('t/acme/acme_gw-0002/event', last);
+      await follower.publish('t/acme/acme_gw-0002/event', last);
       await until(
         () => backend.ended || backend.arrived.some((line) => line.endsWith(` ${last}`)),
-        'the witness',
+        'the message behind it',
       );
       return !backend.arrived.some((line) => line.endsWith(` ${forged}`));
     },
   },
   unlisted: {
     title: 'come with a good certificate that the policy does not name',
-    held: (environment) => cannotWrite(environment, environment.acmeUnlisted, `${victimRoot}/telemetry`),
+    isRefused: (environment) => cannotWrite(environment, environment.acmeUnlisted, `${victimRoot}/telemetry`),
   },
   sameCommonName: {
     title: "come with another tenant's certificate of the same CN",
-    held: (environment) => cannotWrite(environment, environment.sameCommonName, `${victimRoot}/telemetry`),
+    isRefused: (environment) =>
+      cannotWrite(environment, environment.sameCommonName, `${victimRoot}/telemetry`),
   },
   otherUser: {
     title: "come with another's name, by a CA that the broker does not trust",
-    held: (environment) => isKeptOut(environment, environment.otherUser),
+    isRefused: (environment) => isKeptOut(environment, environment.otherUser),
   },
   forged: {
     title: "come with another's name, by one's own tenant's CA, which the broker trusts",
-    held: (environment) => cannotWrite(environment, environment.forged, `${victimRoot}/telemetry`),
+    isRefused: (environment) => cannotWrite(environment, environment.forged, `${victimRoot}/telemetry`),
   },
   forgedConstrained: {
     title: "… by one's own tenant's CA, held to its tenant by name constraints",
-    held: (environment) => cannotWrite(environment, environment.forgedConstrained, `${victimRoot}/telemetry`),
+    isRefused: (environment) =>
+      cannotWrite(environment, environment.forgedConstrained, `${victimRoot}/telemetry`),
   },
   expired: {
     title: 'come with a certificate past its time',
-    held: (environment) => isKeptOut(environment, environment.expired),
+    isRefused: (environment) => isKeptOut(environment, environment.expired),
   },
   revoked: {
     title: 'come with a certificate on the revocation list',
-    held: (environment) => isKeptOut(environment, environment.revoked),
+    isRefused: (environment) => isKeptOut(environment, environment.revoked),
   },
-} as const satisfies Record<string, Trick>;
+} as const satisfies Record<string, Attack>;
 
 export type AttackName = keyof typeof attacks;
 export const attackNames = Object.keys(attacks) as AttackName[];

@@ -25,7 +25,7 @@ before(async () => {
   tenants = await makeTenants();
 });
 
-/** The policy without its lines on durability: what a broker is that was held apart, and no more. */
+/** The policy without its lines on durability: a broker that isolates tenants, and no more. */
 const withoutDurability: PolicyWriter = (roster, directory) => {
   const policy = mosquitto('cn')(roster, directory);
   const kept = policy

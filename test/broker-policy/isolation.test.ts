@@ -8,8 +8,8 @@ import type { BrokerPolicy, PolicyWriter } from '../../src/broker-policy/policy-
 import { rabbitmq } from '../../src/broker-policy/rabbitmq.ts';
 import { mosquittoBroker, natsBroker, rabbitmqBroker, RunningBroker, type BrokerKind } from './broker.ts';
 import { makeTenants, type Tenants } from './tenants.ts';
-import { columns, matrixTable, shouldHold, type Column } from './matrix.ts';
-import { unitsOfNewcomer } from './newcomer.ts';
+import { columns, matrixTable, isRefusedBy, type Column } from './matrix.ts';
+import { unitsOfLateConsumer } from './late-consumer.ts';
 import { reachesOwnTopics, attackNames, attacks, type Environment, type AttackName } from './attacks.ts';
 
 const brokers: Record<Column, { kind: BrokerKind; write: PolicyWriter; protocolVersion: 4 | 5 }> = {
@@ -25,7 +25,7 @@ before(async () => {
 });
 
 for (const column of Object.keys(columns) as Column[]) {
-  describe(`the wall of ${columns[column]}`, () => {
+  describe(`isolation of tenants on ${columns[column]}`, () => {
     let broker: RunningBroker;
     let environment: Environment;
     before(async () => {
@@ -45,8 +45,8 @@ for (const column of Object.keys(columns) as Column[]) {
       else await constrained;
     });
 
-    it('gives a consumer that comes later the units and the status of a gateway', async () => {
-      const { units, kinds } = await unitsOfNewcomer(environment);
+    it('gives a consumer that subscribes later the units and the status of a gateway', async () => {
+      const { units, kinds } = await unitsOfLateConsumer(environment);
       assert.equal(units.length, 40);
       const without = units.filter((unit) => unit === null).length;
       if (column === 'rabbitmq') {
@@ -60,24 +60,30 @@ for (const column of Object.keys(columns) as Column[]) {
     });
 
     for (const attack of attackNames) {
-      const held = shouldHold(column, attack);
-      it(`${held ? 'holds' : 'does not hold'}: ${attacks[attack].title}`, async () => {
-        assert.equal(await attacks[attack].held(environment), held);
+      const refused = isRefusedBy(column, attack);
+      it(`${refused ? 'refuses' : 'does not refuse'}: ${attacks[attack].title}`, async () => {
+        assert.equal(await attacks[attack].isRefused(environment), refused);
       });
     }
   });
 }
 
-describe('without a policy', () => {
-  /** What TLS holds by itself, and the broker's own topics, where Mosquitto keeps nothing of anybody's. */
-  const held = new Set<AttackName>(['inside', 'otherUser', 'forgedConstrained', 'expired', 'revoked']);
+describe('a broker without a policy', () => {
+  /** What TLS refuses by itself, and the broker's own topics, where Mosquitto keeps no tenant's data. */
+  const refusedByTls = new Set<AttackName>([
+    'inside',
+    'otherUser',
+    'forgedConstrained',
+    'expired',
+    'revoked',
+  ]);
   const noPolicy: BrokerPolicy = {
     settings: { name: 'mosquitto.conf', text: 'require_certificate true\nallow_anonymous true\n' },
     files: [],
     refusals: [],
   };
 
-  it('every other trick works, so that it is the policy that stops it', async () => {
+  it('lets every other attack through, so it is the policy that stops them', async () => {
     await using broker = await RunningBroker.start(mosquittoBroker, () => noPolicy, tenants.material);
     const environment: Environment = {
       ...tenants,
@@ -86,7 +92,7 @@ describe('without a policy', () => {
       protocolVersion: 5,
     };
     for (const attack of attackNames)
-      assert.equal(await attacks[attack].held(environment), held.has(attack), attack);
+      assert.equal(await attacks[attack].isRefused(environment), refusedByTls.has(attack), attack);
   });
 });
 

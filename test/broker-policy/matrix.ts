@@ -10,7 +10,7 @@ export const columns = {
 
 export type Column = keyof typeof columns;
 
-/** Where a wall does not hold, by broker; everywhere else it does. docs/brokers.md says what to do about each. */
+/** Attacks that a broker does not refuse; it refuses all others. docs/brokers.md says what to do about each. */
 const open: Record<Column, readonly AttackName[]> = {
   mosquitto: ['sameCommonName', 'forged'],
   mosquittoSubject: ['forged'],
@@ -18,7 +18,7 @@ const open: Record<Column, readonly AttackName[]> = {
   nats: ['clientIdKick', 'forged', 'revoked'],
 };
 
-export function shouldHold(column: Column, attack: AttackName): boolean {
+export function isRefusedBy(column: Column, attack: AttackName): boolean {
   return !open[column].includes(attack);
 }
 
@@ -27,12 +27,12 @@ export function matrixTable(): string {
   const names = Object.keys(columns) as Column[];
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [
-    row(['trick', ...names.map((name) => columns[name])]),
+    row(['attack', ...names.map((name) => columns[name])]),
     row(['---', ...names.map(() => '---')]),
     ...attackNames.map((attack) =>
       row([
         attacks[attack].title,
-        ...names.map((name) => (shouldHold(name, attack) ? 'held' : '**not held**')),
+        ...names.map((name) => (isRefusedBy(name, attack) ? 'refused' : '**not refused**')),
       ]),
     ),
   ].join('\n');

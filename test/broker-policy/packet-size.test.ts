@@ -30,7 +30,7 @@ describe('Mosquitto with the printed policy', () => {
       await gateway.publish(topic, 'x'.repeat(documentLimits.telemetry.bytesMax), true);
       assert.equal(gateway.ended, false);
     }
-    // On 3.1.1 nobody is told the limit.
+    // MQTT 3.1.1 has no way to announce the limit.
     using hostile = await enter(tenants.acme1, 'acme_gw-0001', 4);
     await hostile.publish(topic, 'x'.repeat(packetBytesMax + 1), true);
     assert.equal(hostile.ended, true, 'it is cut off');

@@ -26,7 +26,7 @@ export class Party implements Disposable {
     });
   }
 
-  /** Undefined where the broker does not let it in. */
+  /** Undefined if the broker refuses the connection. */
   static async connect(
     { port, ca, protocolVersion }: { port: number; ca: string; protocolVersion: 4 | 5 },
     { certificatePem, privateKeyPem }: Holder,
@@ -52,7 +52,7 @@ export class Party implements Disposable {
     return undefined;
   }
 
-  /** Resolves when the broker has answered, whatever it says, or has hung up. */
+  /** Resolves when the broker has answered, with any result, or has closed the connection. */
   async publish(topic: string, payload: string, retain = false): Promise<void> {
     await this.#settled(this.client.publishAsync(topic, payload, { qos: 1, retain }));
   }

@@ -31,8 +31,8 @@ import type { BrokerMaterial } from './broker.ts';
 const dayMs = 86_400_000;
 
 /**
- * Two tenants, each with a CA of its own that the broker trusts, and those who would climb the wall. The CA of a
- * third, initech, stands below the operator's, and may name nobody outside its tenant (name constraints).
+ * Two tenants, each with a CA of its own that the broker trusts, and the attackers. The CA of a third tenant,
+ * initech, is below the operator's and may name no one outside its tenant (name constraints).
  */
 export interface Tenants {
   acme1: Holder;

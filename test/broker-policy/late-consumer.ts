@@ -27,13 +27,13 @@ const status = {
 };
 
 /**
- * The gateway is online long before `consume` comes, as its `meta` and `status` are retained: which units its rows have,
- * from the first batch on, and what `consume` says.
+ * The gateway was online long before `consume` subscribes, so its `meta` and `status` are retained. Returns the units of
+ * the rows, from the first batch on, and the kinds of the notices.
  */
-export async function unitsOfNewcomer(
+export async function unitsOfLateConsumer(
   environment: Environment,
 ): Promise<{ units: unknown[]; kinds: string[] }> {
-  const folder = mkdtempSync(join(tmpdir(), 'merestone-newcomer-'));
+  const folder = mkdtempSync(join(tmpdir(), 'merestone-late-consumer-'));
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
@@ -62,7 +62,7 @@ export async function unitsOfNewcomer(
     return { units, kinds: consume.kinds() };
   } finally {
     if (consume.child.exitCode === null) await consume.end('SIGKILL');
-    // Nothing is left for the attacks that are played afterwards.
+    // Leaves nothing retained for the attacks that follow.
     await gateway.publish(`${root}/meta`, '', true);
     await gateway.publish(`${root}/status`, '', true);
     rmSync(folder, { recursive: true, force: true });
