@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connectControl } from '../../src/admin/control-client.ts';
@@ -19,9 +17,9 @@ import { judged } from '../../src/status/verdict/verdict.ts';
 import { SlowClients, type Slowness } from '../support/slow-clients.ts';
 import { gatewayStatus } from '../support/status.ts';
 import { until } from '../support/until.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(path.join(tmpdir(), 'merestone-slow-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 const dependencies = { clock: systemClock, logger: silentLogger };
 const counts = [64, 200, 1000];
 const checks = 40;

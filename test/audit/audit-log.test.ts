@@ -18,9 +18,10 @@ import { chainNext } from '../../src/messages/hash-chain.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
 import type { Holder } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
-const keys = mkdtempSync(join(tmpdir(), 'merestone-audit-keys-'));
+const keys = temporaryDirectory({ after });
 let anchors: Certificate[];
 let root: Holder;
 let signer: Signer;
@@ -42,7 +43,6 @@ before(async () => {
   signer = await signerOf('acme', 'acme_gw-0001', root);
   otherUser = await signerOf('globex', 'globex_gw-0001', root);
 });
-after(() => rmSync(keys, { recursive: true, force: true }));
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'merestone-audit-'));
 });

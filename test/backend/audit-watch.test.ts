@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -22,10 +21,10 @@ import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 import { owned } from '../support/owned-origin.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
-const folder = mkdtempSync(join(tmpdir(), 'merestone-audit-watch-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 let signer: Awaited<ReturnType<typeof issueSigner>>;
 let vouchFor: VouchFor;

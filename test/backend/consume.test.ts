@@ -12,11 +12,12 @@ import { Broker } from '../../src/simulator/broker.ts';
 import { createAuthority, type Authority } from '../../src/simulator/certificate-authority.ts';
 import { topicOf, type Channel, type Origin } from '../../src/messages/topic.ts';
 import { runCommand } from '../support/daemon.ts';
-import { Consume, until, type Document } from '../support/consume.ts';
+import { Consume, type Document } from '../support/consume.ts';
 import { readEvidence } from '../support/evidence.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { freshSeed, wholeFrom } from '../support/random.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
+import { until } from '../support/until.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -125,11 +126,11 @@ describe('merestone consume, with a real Mosquitto', () => {
       await publish(acme, 'telemetry', zstdCompressSync(stream.payload(7)));
       await publishBatches(stream, 8, 10);
       await publish(acme, 'checkpoint', await signer.sign(stream.claims(8)), true);
-      await until('a gap', () => running.notice('gap'));
+      await until(() => running.notice('gap'), 'a gap');
       await publishBatches(stream, 9);
       await publish(acme, 'checkpoint', await signer.sign(stream.claims(10)), true);
-      await until('the gap closed', () => running.notice('gap-closed'));
-      await until('the chain', () => running.notices.filter(({ kind }) => kind === 'verified').length === 3);
+      await until(() => running.notice('gap-closed'), 'the gap closed');
+      await until(() => running.notices.filter(({ kind }) => kind === 'verified').length === 3, 'the chain');
       assert.equal(await running.end(), 0);
 
       const seqs = running.rows.filter(({ point }) => point === 'power').map(({ seq }) => seq);
@@ -198,7 +199,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     await running.connected();
     await publishBatches(ofAcme, 1, 2);
     await publishBatches(ofBeta, 1, 2);
-    await until('rows', () => running.rows.length === 4);
+    await until(() => running.rows.length === 4, 'rows');
     assert.equal(await running.end('SIGINT'), 0);
     assert.deepEqual([...new Set(running.rows.map(({ tenant }) => tenant))], ['beta']);
   });
@@ -211,7 +212,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     await publish(acme, 'telemetry', forged);
     await publish(acme, 'telemetry', 'not json');
     await publishBatches(stream, 1);
-    await until('rows', () => running.rows.length === 2);
+    await until(() => running.rows.length === 2, 'rows');
     assert.equal(await running.end(), 0);
     const refused = running.notices.filter(({ kind }) => kind === 'telemetry-refused');
     assert.deepEqual(
@@ -255,8 +256,8 @@ describe('merestone consume, with a real Mosquitto', () => {
     killed.abort();
     const batches = await publishing;
     await publish(acme, 'checkpoint', await signer.sign(stream.claims(batches)), true);
-    await until('all rows', async () => (await lines()).length >= 2 * batches);
-    await until('the verdict', () => running.notice('verified'));
+    await until(async () => (await lines()).length >= 2 * batches, 'all rows');
+    await until(() => running.notice('verified'), 'the verdict');
     assert.equal(await running.end(), 0);
     const rows = (await lines()).map((line) => JSON.parse(line) as Row);
     const seqs = rows.filter(({ point }) => point === 'power').map(({ seq }) => seq);
@@ -277,7 +278,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     await first.connected();
     await publishBatches(stream, 1, 2, 3);
     await publish(acme, 'checkpoint', await signer.sign(stream.claims(3)), true);
-    await until('verified', () => first.notice('verified'));
+    await until(() => first.notice('verified'), 'verified');
     await first.end('SIGKILL');
     const months = join(evidence, acme.tenant, acme.gateway);
     const path = join(months, (await readdir(months)).find((name) => name.endsWith('.ndjson'))!);
@@ -286,7 +287,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     await second.connected();
     await publishBatches(stream, 4, 5, 6);
     await publish(acme, 'checkpoint', await signer.sign(stream.claims(6)), true);
-    await until('verified', () => second.notice('verified'));
+    await until(() => second.notice('verified'), 'verified');
     assert.equal(await second.end(), 0);
     assert.equal((await stat(`${evidence}.key`)).mode & 0o777, 0o600);
 
@@ -307,7 +308,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     const third = consume(...words);
     await third.connected();
     await publish(acme, 'event', await prove(signer, stream.lost('dropped', 7, 8)));
-    await until('the event', () => third.notice('dropped'));
+    await until(() => third.notice('dropped'), 'the event');
     assert.equal(await third.end(), 0);
     const later = await report();
     assert.equal(later.exitCode, 74);
@@ -322,7 +323,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     await first.connected();
     await publish(acme, 'telemetry', stream.payload(1).toString().replace('"v":1', '"v":2'));
     await publishBatches(stream, 2);
-    await until('the finding', () => first.notice('telemetry-refused'));
+    await until(() => first.notice('telemetry-refused'), 'the finding');
     assert.equal(await first.end(), 0);
     assert.equal(first.notice('telemetry-refused')!['kept'], true);
     const listed = await runCommand([
@@ -340,8 +341,8 @@ describe('merestone consume, with a real Mosquitto', () => {
     const page = await runCommand(['backend', 'refused', '--state', join(folder, 'refused.state')]);
     assert.match(page.stdout, /^\d{4}-.*Z t\/acme\/acme_gw-0001\/telemetry \d+ B: v: .*\n$/);
     const again = consume(...words, '--replay');
-    await until('the replay', () => again.notice('replay'));
-    await until('the finding again', () => again.notice('telemetry-refused'));
+    await until(() => again.notice('replay'), 'the replay');
+    await until(() => again.notice('telemetry-refused'), 'the finding again');
     assert.equal(again.notice('replay')!['messages'], 1);
     assert.equal(await again.end(), 0);
     const [none, useless] = await Promise.all([
@@ -356,13 +357,13 @@ describe('merestone consume, with a real Mosquitto', () => {
     const running = consume('--client-id', 'patient');
     await running.connected();
     await publishBatches(stream, 1, 2);
-    await until('rows', () => running.rows.length === 4);
+    await until(() => running.rows.length === 4, 'rows');
     await broker.stop();
-    await until('waiting', () => running.notice('waiting'));
+    await until(() => running.notice('waiting'), 'waiting');
     await broker.start();
     await publishBatches(stream, 3, 4, 5);
-    await until('more rows', () => running.rows.length === 10);
-    await until('a second time', () => running.kinds().filter((kind) => kind === 'connected').length === 2);
+    await until(() => running.rows.length === 10, 'more rows');
+    await until(() => running.kinds().filter((kind) => kind === 'connected').length === 2, 'a second time');
     assert.ok(!running.kinds().includes('session-lost'), 'a broker that was stopped has saved it');
     assert.equal(await running.end(), 0);
   });
@@ -376,13 +377,13 @@ describe('merestone consume, with a real Mosquitto', () => {
     // Killed, it has saved nothing of what was since its start.
     await broker.kill();
     await broker.start();
-    await until('the loss is told', () => running.notice('session-lost'));
+    await until(() => running.notice('session-lost'), 'the loss is told');
     assert.match(String(running.notice('session-lost')!['message']), /'remembering'.*docs\/brokers\.md/s);
     assert.equal(await running.end(), 0);
     await broker.kill();
     await broker.start();
     const later = consume(...words);
-    await until('the loss is told again', () => later.notice('session-lost'));
+    await until(() => later.notice('session-lost'), 'the loss is told again');
     assert.equal(await later.end(), 0);
   });
 

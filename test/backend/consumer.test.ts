@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -19,13 +18,14 @@ import { topicOf } from '../../src/messages/topic.ts';
 import { asideLimits } from '../support/parked-limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { epochs, firstTs, issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 const gapGraceMs = 30_000;
 
 describe('the consumer', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'consumer-'));
+  const folder = temporaryDirectory({ after });
   let authority: Authority;
   let signer: Awaited<ReturnType<typeof issueSigner>>;
   let vouchFor: VouchFor;
@@ -36,7 +36,6 @@ describe('the consumer', () => {
     writeFileSync(join(folder, 'ca.crt'), authority.certificatePem);
     vouchFor = loadGatewayTrust([join(folder, 'ca.crt')]);
   });
-  after(() => rmSync(folder, { recursive: true }));
 
   /** A consumer whose rows and notices a test can look at. */
   class Bench {

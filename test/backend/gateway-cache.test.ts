@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
@@ -8,6 +6,7 @@ import fc from 'fast-check';
 import { GatewayCache } from '../../src/backend/gateway-cache.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { asideLimits } from '../support/parked-limits.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 describe('gateways in memory', () => {
   it('of a tenant of many heavy ones take room from nobody else', () => {
@@ -75,8 +74,7 @@ describe('gateways in memory', () => {
 });
 
 describe('the state of gateways that leave memory', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'gateway-cache-'));
-  after(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryDirectory({ after });
   const digest = 'ab'.repeat(32);
 
   it('is as it was when they are heard again', () => {

@@ -11,6 +11,7 @@ import { asideLimits } from '../support/parked-limits.ts';
 import { ConsumerBench } from '../support/consumer-bench.ts';
 import { randomBytesFrom } from '../support/random.ts';
 import { epochs, SealedStream } from '../support/sealed-stream.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -18,8 +19,7 @@ const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 const epochOf = (n: number): string => `01JD3W5V2K${String(n).padStart(16, '0')}`;
 
 describe('whatever a gateway sends', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'hostile-'));
-  after(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryDirectory({ after });
 
   it('is a finding against it, kept aside, and the next message is taken', async () => {
     const bench = new ConsumerBench();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { Arrival } from '../../src/backend/arrival.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { asideLimits } from '../support/parked-limits.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const second = { tenant: 'acme', gateway: 'acme_gw-0002' };
@@ -19,8 +19,7 @@ const arrival = (bytes: number, text = 'x'): Arrival => ({
 });
 
 describe('messages set aside', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'aside-'));
-  after(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryDirectory({ after });
 
   it('come back as they came and in order, over a restart too', () => {
     const file = join(folder, 'order.state');

@@ -12,11 +12,12 @@ import type { Row } from '../../src/backend/row.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type Channel, topicOf } from '../../src/messages/topic.ts';
 import { createAuthority } from '../../src/simulator/certificate-authority.ts';
-import { Consume, type Document, until } from '../support/consume.ts';
+import { Consume, type Document } from '../support/consume.ts';
 import { LiveSilo } from '../support/live-silo.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import { issueSigner, prove, SealedStream } from '../support/sealed-stream.ts';
 import { Site } from '../support/site.ts';
+import { until } from '../support/until.ts';
 
 const page = join(import.meta.dirname, '../../docs/backend.md');
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -86,8 +87,8 @@ async function setUp(t: TestContext) {
   site.cleanUp(() => python.end('SIGKILL'));
   await consume.connected();
   await until(
-    () => `the example listens: ${JSON.stringify(python.notices)}`,
     () => python.of('subscribed').length === 2,
+    () => `the example listens: ${JSON.stringify(python.notices)}`,
   );
   return { authority, broker, site, consume, python };
 }
@@ -167,8 +168,8 @@ describe('the Python example of docs/backend.md', () => {
 
     const last = (rows: readonly Row[]) => rows.some(({ epoch }) => epoch === done.epoch);
     await until(
-      () => `both have all: ${JSON.stringify(python.notices)}`,
       () => last(consume.rows) && last(python.rows) && consume.notice('checkpoint-refused'),
+      () => `both have all: ${JSON.stringify(python.notices)}`,
     );
     assert.equal(await consume.end(), 0);
     assert.equal(await python.end(), 0);

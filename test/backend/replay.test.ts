@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { StateStore } from '../../src/backend/state-store.ts';
@@ -11,6 +10,7 @@ import { createAuthority } from '../../src/simulator/certificate-authority.ts';
 import { ConsumerBench } from '../support/consumer-bench.ts';
 import { asideLimits } from '../support/parked-limits.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -36,7 +36,7 @@ const seqsOf = (store: StateStore): number[] =>
   [...store.parked.refused()].map(({ bytes }) => bytes % 1000).sort((a, b) => a - b);
 
 describe('messages that were refused', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'replay-'));
+  const folder = temporaryDirectory({ after });
   let signer: Awaited<ReturnType<typeof issueSigner>>;
   let vouchFor: VouchFor;
   let strange: VouchFor;
@@ -49,7 +49,6 @@ describe('messages that were refused', () => {
     vouchFor = loadGatewayTrust([join(folder, 'own.crt')]);
     strange = loadGatewayTrust([join(folder, 'other.crt')]);
   });
-  after(() => rmSync(folder, { recursive: true }));
 
   it('are taken by a consumer that knows them, and then kept no more', async () => {
     const file = join(folder, 'known.state');

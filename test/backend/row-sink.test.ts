@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import type { Row } from '../../src/backend/row.ts';
 import { openFileSink } from '../../src/backend/row-sink.ts';
 import { StateStore } from '../../src/backend/state-store.ts';
 import { asideLimits } from '../support/parked-limits.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 it('rows say what a device said, and do nothing to a terminal that shows them', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'rows-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+  const folder = temporaryDirectory(t);
   const store = new StateStore(':memory:', asideLimits);
   const path = join(folder, 'rows.ndjson');
   const sink = await openFileSink(path, store);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, createPrivateKey, sign, X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CompactSign } from 'jose';
@@ -17,6 +16,7 @@ import { createAuthority, type Authority } from '../../src/simulator/certificate
 import { mutations } from '../support/mutation.ts';
 import { issueSigner, SealedStream } from '../support/sealed-stream.ts';
 import { makeAuthority, makeCertificate, name, nameConstraints, uri, type Holder } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
@@ -25,7 +25,7 @@ const stream = new SealedStream(acme).appendMany(5);
 type TestSigner = Awaited<ReturnType<typeof issueSigner>>;
 
 describe('a signed checkpoint', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'checkpoint-'));
+  const folder = temporaryDirectory({ after });
   let acmeCa: Authority;
   let betaCa: Authority;
   let signer: TestSigner;
@@ -43,7 +43,6 @@ describe('a signed checkpoint', () => {
     signer = await issueSigner(acmeCa, acme);
     jws = await signer.sign(stream.claims());
   });
-  after(() => rmSync(folder, { recursive: true }));
 
   const checkpointOf = (origin: typeof acme): Statement<CheckpointClaims> => ({
     decode: (payload) => decodeClaims(origin, payload),

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Consume, until } from '../support/consume.ts';
+import { Consume } from '../support/consume.ts';
 import { SealedStream } from '../support/sealed-stream.ts';
 import type { Environment } from './attacks.ts';
 import { Party } from './party.ts';
+import { until } from '../support/until.ts';
 
 const origin = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const root = 't/acme/acme_gw-0001';
@@ -54,9 +55,9 @@ export async function unitsOfLateConsumer(
     await consume.connected();
     for (let seq = 1; seq <= stream.seq; seq += 1) {
       await gateway.publish(`${root}/telemetry`, stream.payload(seq).toString());
-      await until(`batch ${seq}`, () => consume.rows.some((row) => row.seq === seq));
+      await until(() => consume.rows.some((row) => row.seq === seq), `batch ${seq}`);
     }
-    await until('it knows that the gateway is online', () => consume.notice('online'));
+    await until(() => consume.notice('online'), 'it knows that the gateway is online');
     assert.equal(await consume.end(), 0);
     const units = consume.rows.filter(({ point }) => point === 'power').map(({ unit }) => unit);
     return { units, kinds: consume.kinds() };

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadIdentity } from '../../src/identity/load-identity.ts';
@@ -11,8 +10,9 @@ import { auditDirectory } from '../../src/audit/audit-segment.ts';
 import { filesOf } from '../../src/spool/storage/layout.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-cli-audit-'));
+const folder = temporaryDirectory({ after });
 const config = join(folder, 'merestone.yaml');
 const directory = auditDirectory(join(folder, 'silos/north/acme/acme_1'));
 
@@ -40,7 +40,6 @@ silos:
   await log.sign(loadIdentity(files, Date.now()).signer);
   log.close();
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('merestone audit', () => {
   it('shows the entries, and those of one kind', async () => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { runCommand, type CommandResult } from '../support/daemon.ts';
 import { createAuthority } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-broker-policy-'));
+const folder = temporaryDirectory({ after });
 const fleet = join(folder, 'fleet');
 const colliding = join(folder, 'colliding');
 const output = join(folder, 'policy');
@@ -31,7 +31,6 @@ before(async () => {
   await write(colliding, 'globex', 'gw-1');
   await write(colliding, 'globex', 'backend');
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 function policy(broker: string, ...words: string[]): Promise<CommandResult> {
   return runCommand([

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-cli-identity-'));
+const folder = temporaryDirectory({ after });
 const config = join(folder, 'merestone.yaml');
 let files: IdentityOptions;
 
@@ -24,7 +24,6 @@ before(async () => {
   const silos = [siloWith('north', files), siloWith('south', { ...files, ...south })];
   writeFileSync(config, `stateDir: ${folder}\nsilos:\n${silos.join('')}`);
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 const south = { certificate: './south.crt', privateKey: './missing.key' };
 

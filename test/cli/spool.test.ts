@@ -5,14 +5,12 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
@@ -27,8 +25,9 @@ import { drain } from '../support/spool-damage.ts';
 import { runCommand } from '../support/daemon.ts';
 import { createAuthority, writeIdentity } from '../support/pki.ts';
 import { owned } from '../support/owned-origin.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-cli-spool-'));
+const folder = temporaryDirectory({ after });
 const config = join(folder, 'merestone.yaml');
 const origin = owned({ tenant: 'acme', gateway: 'acme_1' });
 const directory = join(folder, 'silos/north/acme/acme_1');
@@ -58,7 +57,6 @@ silos:
 `,
   );
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('merestone spool', () => {
   it('reports a missing spool', async () => {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parseConfig } from '../../src/config/load-config.ts';
 import { exampleFolder, exampleNames } from '../support/examples.ts';
 import { mutations } from '../support/mutation.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 /** Profiles have a fuzz of their own; small ones replace them here, for speed. */
-const profiles = mkdtempSync(path.join(tmpdir(), 'merestone-profiles-'));
+const profiles = temporaryDirectory({ after });
 const profile = (name: string, kind: string, rest: string): void =>
   writeFileSync(
     path.join(profiles, `${name}.yaml`),
@@ -20,7 +20,6 @@ profile(
   'identify: [{ table: input, address: 0, type: uint16, equals: 1 }], points: [{ name: p, table: input, address: 0, type: uint16 }]',
 );
 profile('nmea-0183', 'serial', 'identify: x, protocol: { messages: [{ fields: [] }] }');
-after(() => rmSync(profiles, { recursive: true }));
 
 const file = '/etc/merestone/merestone.yaml';
 const mutantsPerExample = 600;

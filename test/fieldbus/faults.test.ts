@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { SerialPort } from 'serialport';
 import type { ModbusBusOptions } from '../../src/fieldbus/options.ts';
@@ -13,9 +11,9 @@ import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-o
 import { runFieldbus } from '../support/running-fieldbus.ts';
 import { readTranscript, replay, type Transcript } from '../support/transcript.ts';
 import { until } from '../support/until.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-faults-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 // Longer than a busy machine delays bytes, and shorter than the pauses of the late answers.
 const responseTimeoutMs = 1000;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { driverOfBus } from '../../src/fieldbus/drivers.ts';
@@ -14,9 +13,9 @@ import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../support/modbus-o
 import { startLibmodbus } from '../support/modbus-servers.ts';
 import { runFieldbus } from '../support/running-fieldbus.ts';
 import { until } from '../support/until.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-reconfigure-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 /** A register holds its own address and 1000. */
 function image(): RegisterImage {

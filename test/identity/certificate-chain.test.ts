@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, describe, it } from 'node:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MerestoneError } from '../../src/base/error.ts';
 import type { ErrorCode } from '../../src/base/error.ts';
@@ -23,9 +22,9 @@ import {
   writeIdentity,
 } from '../support/pki.ts';
 import type { Holder, Shape } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-chain-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 interface ChainFiles {
   leaf: Holder;

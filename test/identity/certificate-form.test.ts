@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { rootCertificates } from 'node:tls';
@@ -24,9 +23,9 @@ import {
 import type { Holder } from '../support/pki.ts';
 import { mutations } from '../support/mutation.ts';
 import { Part, rewrite, rewriteExtensions, withExtension } from '../support/rewritten-certificate.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-form-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const no = Buffer.from([0x00]);

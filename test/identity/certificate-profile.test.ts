@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MerestoneError } from '../../src/base/error.ts';
 import type { ErrorCode } from '../../src/base/error.ts';
@@ -26,14 +24,14 @@ import {
   writeIdentity,
 } from '../support/pki.ts';
 import type { Holder, Shape } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-profile-'));
+const folder = temporaryDirectory({ after });
 let authority: Holder;
 
 before(async () => {
   authority = await makeAuthority();
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
 
 async function load(shape: Shape): Promise<LoadedIdentity> {
   const holder = await makeCertificate(shape, authority);

@@ -12,7 +12,6 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compactVerify } from 'jose';
 import { MerestoneError } from '../../src/base/error.ts';
@@ -22,9 +21,9 @@ import { TenantIdentity } from '../../src/identity/tenant-identity.ts';
 import type { IdentityOptions } from '../../src/identity/options.ts';
 import { createAuthority, makeAuthority, makeCertificate, name, writeIdentity } from '../support/pki.ts';
 import type { Holder } from '../support/pki.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-load-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 let root: Holder;
 let intermediate: Holder;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { makeDisk, whyNoDisk } from '../support/mount.ts';
-import { temporaryDirectory } from '../support/spool.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { assertAllAccountedFor, Chronicle, writeUntil } from '../support/spool-crash.ts';
 
 // In part; scripts/soak has the full counts.

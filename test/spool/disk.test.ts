@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import type { Spool } from '../../src/spool/spool.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../support/mount.ts';
 import { drain } from '../support/spool-damage.ts';
-import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
+import { openTestSpool, testSample } from '../support/spool.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const writer = fileURLToPath(new URL('../support/spool-writer.ts', import.meta.url));
 

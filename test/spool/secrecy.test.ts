@@ -4,7 +4,8 @@ import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, statSync } from '
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fastestCipher, seal, unseal } from '../../src/base/cipher.ts';
-import { openTestSpool, temporaryDirectory, testKeys } from '../support/spool.ts';
+import { openTestSpool, testKeys } from '../support/spool.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 /** Everything that a stranger must not read, in samples, events and what is held. */
 const secrets = ['boiler-room', 'flow_temperature', '73.1251', 'waterworks', 'overpressure'];

@@ -5,7 +5,8 @@ import { describe, it } from 'node:test';
 import type { LeasedBatch } from '../../src/spool/spool.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import { drain } from '../support/spool-damage.ts';
-import { openTestSpool, temporaryDirectory, testSample } from '../support/spool.ts';
+import { openTestSpool, testSample } from '../support/spool.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 describe('a spool that was set back', () => {
   it('leaves its epoch by a kept head that is ahead, and moves what was stored since', async (t) => {

@@ -4,7 +4,8 @@ import { chainNext, chainStart } from '../../src/messages/hash-chain.ts';
 import type { EventBody, StreamEvent } from '../../src/messages/event.ts';
 import type { TelemetryBatch } from '../../src/messages/telemetry.ts';
 import type { Spool } from '../../src/spool/spool.ts';
-import { acme, openTestSpool, temporaryDirectory, testKeys, testSample } from '../support/spool.ts';
+import { acme, openTestSpool, testKeys, testSample } from '../support/spool.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { owned } from '../support/owned-origin.ts';
 
 function seqs(batches: readonly { key: { seq: number } }[]): number[] {

@@ -1,20 +1,11 @@
-import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Row } from '../../src/backend/row.ts';
+import { until } from './until.ts';
 
 const program = join(import.meta.dirname, '../../src/cli/merestone.js');
-
-/** Enough for every condition, also on a busy machine. */
-export async function until(what: string | (() => string), condition: () => unknown): Promise<void> {
-  for (const end = Date.now() + 60_000; Date.now() < end; ) {
-    if (await condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`never: ${typeof what === 'string' ? what : what()}`);
-}
 
 export type Document = Record<string, unknown> & { kind: string };
 
@@ -46,8 +37,8 @@ export class Consume {
 
   connected(): Promise<void> {
     return until(
-      () => `connected: ${JSON.stringify(this.notices)}`,
       () => this.notice('connected'),
+      () => `connected: ${JSON.stringify(this.notices)}`,
     );
   }
 

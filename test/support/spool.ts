@@ -1,13 +1,13 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { SpoolOptions } from '../../src/spool/options.ts';
 import { type EncodedSample, type KeyWrapper, Spool, type SpoolDependencies } from '../../src/spool/spool.ts';
 import type { PublishedSample } from '../../src/messages/telemetry.ts';
 import { owned } from './owned-origin.ts';
+import { type CleanUp, temporaryDirectory } from './temporary-directory.ts';
 
 /** Replaces identity/'s wrapper: AES-256-GCM under a key made from `secret`, as quick as tests want it. */
 export function testKeys(secret: string): KeyWrapper {
@@ -31,24 +31,8 @@ export function testKeys(secret: string): KeyWrapper {
 
 export const acme = owned({ tenant: 'acme', gateway: 'acme_gw-0001' });
 
-/** Made by this process, and gone with it at the latest. */
-const directories = new Set<string>();
-process.once('exit', () => directories.forEach(remove));
-
-function remove(directory: string): void {
-  rmSync(directory, { recursive: true, force: true });
-}
-
-/** A folder that is gone when the test is over, or its process: a spool closed later writes its files again. */
-export function temporaryDirectory(t: { after: (done: () => void) => void }, parent = tmpdir()): string {
-  const directory = mkdtempSync(join(parent, 'merestone-spool-'));
-  directories.add(directory);
-  t.after(() => remove(directory));
-  return directory;
-}
-
 /** As `temporaryDirectory`, on no disk where that can be had: for tests of many files and no power cut. */
-export function directoryInMemory(t: { after: (done: () => void) => void }): string {
+export function directoryInMemory(t: CleanUp): string {
   return temporaryDirectory(t, existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
 }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -23,12 +22,12 @@ import { startLibmodbus, startPymodbus } from '../../support/modbus-servers.ts';
 import { bytesOf, inOrder } from '../../support/register-bytes.ts';
 import { runFieldbus } from '../../support/running-fieldbus.ts';
 import { until } from '../../support/until.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const run = promisify(execFile);
 // A CommonJS module: its class is the default export of the default export.
 const ModbusRTU = ModbusSerial.default ?? ModbusSerial;
-const folder = mkdtempSync(join(tmpdir(), 'merestone-interop-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 /** A value of each type, as big-endian bytes. */
 const examples: {

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   realpathSync,
   rmSync,
@@ -13,7 +12,6 @@ import {
 } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -37,9 +35,9 @@ import { mbapFrame } from '../../support/modbus-frames.ts';
 import { modbusDevice, registerPoint, rtuBus, tcpBus } from '../../support/modbus-options.ts';
 import { type RunningFieldbus, runFieldbus } from '../../support/running-fieldbus.ts';
 import { until } from '../../support/until.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-port-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 const image = new RegisterImage();
 image.define('holding', 0, 10);

@@ -18,7 +18,8 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { fillDisk, makeDisk, whyNoDisk } from '../../support/mount.ts';
 import { wholeFrom } from '../../support/random.ts';
 import { soakStorage } from '../../support/storage-soak.ts';
-import { acme, openTestSpool, temporaryDirectory, testSample } from '../../support/spool.ts';
+import { acme, openTestSpool, testSample } from '../../support/spool.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 interface Rig {
   clock: FakeClock;

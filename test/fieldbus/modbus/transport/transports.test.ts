@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { EventEmitter, once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { SerialPort } from 'serialport';
 import { systemClock } from '../../../../src/base/clock.ts';
@@ -12,9 +9,9 @@ import { openBus } from '../../../../src/fieldbus/modbus/modbus-endpoint.ts';
 import { frameChannel } from '../../../../src/fieldbus/modbus/transport/frame-channel.ts';
 import type { ModbusBusOptions } from '../../../../src/fieldbus/options.ts';
 import { openPtyPair } from '../../../../src/simulator/pty.ts';
+import { temporaryDirectory } from '../../../support/temporary-directory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'merestone-transports-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryDirectory({ after });
 
 /** What a unit sends for the nth request, given its right answer: unit id and PDU, and when. */
 type Answer = (sound: Buffer, nth: number) => { body: Buffer; afterMs?: number }[];

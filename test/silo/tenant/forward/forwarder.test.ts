@@ -8,7 +8,8 @@ import type { OutgoingBatch } from '../../../../src/uplink/encoders/encoder.ts';
 import type { UplinkOptions } from '../../../../src/uplink/options.ts';
 import type { PublishOutcome, PublishRequest, Uplink } from '../../../../src/uplink/uplink.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { acme, openTestSpool, temporaryDirectory, testSample } from '../../../support/spool.ts';
+import { acme, openTestSpool, testSample } from '../../../support/spool.ts';
+import { temporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const options: UplinkOptions = {
   url: 'mqtts://broker:8883',

@@ -9,7 +9,8 @@ import { Timekeeper } from '../../../../src/silo/tenant/ingest/timekeeper.ts';
 import type { Spool } from '../../../../src/spool/spool.ts';
 import { batchRowsMax } from '../../../../src/messages/document-limits.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { openTestSpool, temporaryDirectory } from '../../../support/spool.ts';
+import { openTestSpool } from '../../../support/spool.ts';
+import { temporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const batch = { lingerMs: 1000, samplesMax: 2, bytesMax: 100_000 };
 

@@ -17,7 +17,8 @@ import { FakeClock } from '../../../support/fake-clock.ts';
 import { SiloRig } from '../../../support/silo-rig.ts';
 import { nextNoon, type SiloChanges } from '../../../support/silo-options.ts';
 import { Site } from '../../../support/site.ts';
-import { acme, openTestSpool, temporaryDirectory } from '../../../support/spool.ts';
+import { acme, openTestSpool } from '../../../support/spool.ts';
+import { temporaryDirectory } from '../../../support/temporary-directory.ts';
 
 let authority: Authority;
 before(async () => {
