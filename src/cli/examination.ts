@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
 import type { SpoolKeyPlace } from '../base/key-place.ts';
+import { ownerFolder } from '../base/state-folder.ts';
 import { loadConfig } from '../config/load-config.ts';
 import type { ConfigFault, GatewayOptions } from '../config/options.ts';
 import { readAnchors } from '../identity/certificate-file.ts';
@@ -117,8 +117,9 @@ function examineSilo(
 
 function keyPlaceOf(silo: SiloOptions, tenant: string | null, gateway: string | null): SpoolKeyPlace | null {
   if (tenant === null || gateway === null) return null;
-  const spool = join(silo.spool.directory, tenant, gateway);
-  return spoolKeyPlace({ spool, keys: join(silo.keyDirectory, tenant, gateway) }, credentialsOf(silo));
+  const owner = { tenant, gateway };
+  const spool = ownerFolder(silo.spool.directory, owner);
+  return spoolKeyPlace({ spool, keys: ownerFolder(silo.keyDirectory, owner) }, credentialsOf(silo));
 }
 
 function examineBrokerTrust({ uplink }: SiloOptions, report: Report): void {

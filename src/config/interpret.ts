@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { formatAuthority, parseBrokerUrl } from '../base/broker-url.ts';
+import { ownSiloFolders, type SiloFolders, siloFoldersIn } from '../base/state-folder.ts';
 import type { BusOptions, DeviceOptions } from '../fieldbus/options.ts';
 import { defined } from './profile/protocol-schema.ts';
 import type { IsolationOptions, SiloOptions } from '../silo/options.ts';
@@ -29,17 +30,26 @@ export function siloDirectory(
   stateDir: string,
   resolve: (text: string) => string,
 ): string {
-  return own === undefined ? path.join(stateDir, 'silos', name) : resolve(own);
+  return siloFolders(name, own, stateDir, resolve).spools;
 }
 
-/** Of its key-encryption key: never in a folder that holds a spool. A tenant's name has no dot. */
+/** Of its key-encryption key: never in a folder that holds a spool. */
 export function keyDirectory(
   { name, stateDir: own, spool }: Pick<SiloConfig, 'name' | 'stateDir' | 'spool'>,
   stateDir: string,
   resolve: (text: string) => string,
 ): string {
   if (spool.keyDir !== undefined) return resolve(spool.keyDir);
-  return own === undefined ? path.join(stateDir, 'keys', name) : path.join(resolve(own), '.keys');
+  return siloFolders(name, own, stateDir, resolve).keys;
+}
+
+function siloFolders(
+  name: string,
+  own: string | undefined,
+  stateDir: string,
+  resolve: (text: string) => string,
+): SiloFolders {
+  return own === undefined ? siloFoldersIn(stateDir, name) : ownSiloFolders(resolve(own));
 }
 
 function siloOptions(silo: SiloConfig, stateDir: string, resolve: (text: string) => string): SiloOptions {

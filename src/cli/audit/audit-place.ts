@@ -1,6 +1,7 @@
 import { existsSync, globSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
+import { counterpart, everyOwnerFolder } from '../../base/state-folder.ts';
 import { auditHeadPath } from '../../audit/audit-head.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { CredentialPlace } from '../../identity/key-encryption-key.ts';
@@ -52,8 +53,8 @@ export function auditPlaces({
   }
   return silosOf(config, silo).flatMap((options) => {
     const { name, identity, spool } = options;
-    return ['', '*/*']
-      .flatMap((owner) => logsIn(join(spool.directory, owner)))
+    return [spool.directory, everyOwnerFolder(spool.directory)]
+      .flatMap(logsIn)
       .sort()
       .map((directory) => ({
         silo: name,
@@ -65,11 +66,11 @@ export function auditPlaces({
   });
 }
 
-function keysOf(options: SiloOptions, directory: string): AuditKeys | null {
-  const former = dirname(directory);
-  const owner = relative(options.spool.directory, former);
-  if (owner === '') return null;
-  return { ...credentialsOf(options), directory: join(options.keyDirectory, owner), former };
+function keysOf(options: SiloOptions, log: string): AuditKeys | null {
+  const former = dirname(log);
+  const directory = counterpart(former, options.spool.directory, options.keyDirectory);
+  if (directory === null) return null;
+  return { ...credentialsOf(options), directory, former };
 }
 
 /** The existing logs, and missing ones whose head or spool still exists. */

@@ -1,12 +1,11 @@
-import { basename, dirname, resolve } from 'node:path';
 import { MerestoneError } from '../../base/error.ts';
+import { ownerOf } from '../../base/state-folder.ts';
 import { plain } from '../../base/plain-text.ts';
 import { claimAtRest } from '../../spool/offline/offline-spool.ts';
 import { destroyAuditKey } from '../../audit/audit-key.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import { countOf } from '../../base/ranges.ts';
 import { shred } from '../../spool/offline/shredding.ts';
-import type { Origin } from '../../messages/topic.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
 import { folderOption, recordAct, siloOption, spoolPlaces, type PlaceArguments } from './spool-place.ts';
@@ -26,7 +25,7 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
       });
     }
     const claim = claimAtRest(place);
-    const { tenant, gateway } = claim ?? ownerByFolder(place.directory);
+    const { tenant, gateway } = claim ?? ownerOf(place.directory);
     const batches = claim === undefined ? 0 : countOf(claim.waiting);
     const samples = claim?.samplesWaiting ?? 0;
     if (!args.yes) {
@@ -48,9 +47,3 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
   },
 };
 export default command;
-
-/** A silo keeps its spools by tenant and gateway; used for a spool that cannot name its tenant. */
-function ownerByFolder(directory: string): Origin {
-  const path = resolve(directory);
-  return { tenant: basename(dirname(path)), gateway: basename(path) };
-}

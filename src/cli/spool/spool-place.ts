@@ -1,8 +1,9 @@
 import { globSync, readdirSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { MerestoneError } from '../../base/error.ts';
+import { everyOwnerFolder, ownerFolder, ownerOf } from '../../base/state-folder.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { loadKeyWrapper } from '../../identity/key-encryption-key.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
@@ -78,12 +79,12 @@ function namedPlaces({ folder, silo, keys, config }: PlaceArguments & { config: 
 }
 
 function placesOf({ name, spool, keyDirectory }: SiloOptions): SpoolPlace[] {
-  const files = globSync(filesOf(join(spool.directory, '*', '*')).database).sort();
+  const files = globSync(filesOf(everyOwnerFolder(spool.directory)).database).sort();
   return files.map(dirname).map((directory) => ({
     silo: name,
     directory,
     bytesMax: spool.bytesMax,
-    keys: join(keyDirectory, relative(spool.directory, directory)),
+    keys: ownerFolder(keyDirectory, ownerOf(directory)),
   }));
 }
 

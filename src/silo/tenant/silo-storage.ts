@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import { describeError } from '../../base/error.ts';
+import { ownerFolder } from '../../base/state-folder.ts';
 import { credentialPath, type KeyWrapper, loadKeyWrapper } from '../../identity/key-encryption-key.ts';
 import { spoolKeyPlace } from '../../identity/key-place.ts';
 import { moveKeyFile } from '../../identity/key-file.ts';
@@ -24,13 +24,13 @@ const memoryBytesMax = 8_000_000;
 const memoryShare = 1 / 8;
 
 /** A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed. */
-export function folderOf({ spool }: SiloOptions, { tenant, gateway }: OwnedOrigin): string {
-  return join(spool.directory, tenant, gateway);
+export function folderOf({ spool }: SiloOptions, origin: OwnedOrigin): string {
+  return ownerFolder(spool.directory, origin);
 }
 
 /** Of the same tenant and gateway, apart from what it protects. */
-export function keyFolderOf({ keyDirectory }: SiloOptions, { tenant, gateway }: OwnedOrigin): string {
-  return join(keyDirectory, tenant, gateway);
+export function keyFolderOf({ keyDirectory }: SiloOptions, origin: OwnedOrigin): string {
+  return ownerFolder(keyDirectory, origin);
 }
 
 /**
