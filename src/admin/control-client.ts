@@ -47,7 +47,7 @@ export async function connectControl(socketPath: string): Promise<ControlClient>
     const socket = connect(socketPath);
     try {
       await once(socket, 'connect', { signal });
-      return createClient(socket, socketPath);
+      return new SocketClient(socket, socketPath);
     } catch (error) {
       socket.destroy();
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || signal.aborted) {
@@ -63,94 +63,110 @@ interface CallOptions {
   onMore?: (reply: ControlReply | MerestoneError) => void;
 }
 
-function createClient(socket: Socket, socketPath: string): ControlClient {
-  const listeners = new Map<number, (reply: ControlReply | MerestoneError) => void>();
-  let nextId = 1;
+type Listener = (reply: ControlReply | MerestoneError) => void;
 
-  const fail = (reason: string): void => {
-    const error = endedFault(socketPath, reason);
-    for (const listener of listeners.values()) listener(error);
-    socket.destroy();
-  };
-  const split = createLineSplitter(replyBytesMax, (line) => {
-    const reply = JSON.parse(line) as ControlReply;
-    if (reply.id === null && 'error' in reply) fail(reply.error.message);
-    else listeners.get(reply.id ?? 0)?.(reply);
-  });
-  socket.on('data', (bytes) => {
+class SocketClient implements ControlClient {
+  readonly #socket: Socket;
+  readonly #path: string;
+  readonly #listeners = new Map<number, Listener>();
+  #nextId = 1;
+  /** Items that a listener is still working on: nothing more is read meanwhile. */
+  #pauses = 0;
+
+  constructor(socket: Socket, path: string) {
+    this.#socket = socket;
+    this.#path = path;
+    const split = createLineSplitter(replyBytesMax, (line) => this.#takeLine(line));
+    socket.on('data', (bytes) => {
+      try {
+        split(bytes);
+      } catch {
+        this.#fail('what answers here is no Merestone daemon');
+      }
+    });
+    socket.on('error', (error) => this.#fail(`the connection broke: ${error.message}`));
+    socket.on('close', () => this.#fail('the daemon has ended'));
+  }
+
+  request(method: string, params?: unknown, timeoutMs?: number): Promise<unknown> {
+    return this.#call(this.#nextId++, method, params, { timeoutMs });
+  }
+
+  async tail(filter: TailFilter, listener: TailListener, signal: AbortSignal): Promise<void> {
+    const id = this.#nextId++;
+    let stop: (reason?: MerestoneError) => void = () => {};
+    const ended = new Promise<void>((resolve, reject) => {
+      stop = (reason) => (reason ? reject(reason) : resolve());
+    });
+    ended.catch(() => {});
+    const onAbort = (): void => stop();
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) stop();
     try {
-      split(bytes);
-    } catch {
-      fail('what answers here is no Merestone daemon');
+      await this.#call(id, 'tail', filter, {
+        onMore: (reply) => {
+          if (reply instanceof MerestoneError) stop(reply);
+          else if ('item' in reply) this.#pauseFor(listener.item(reply.item as TailItem));
+          else if ('lost' in reply) listener.lost(reply.lost);
+        },
+      });
+      await ended;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#listeners.delete(id);
     }
-  });
-  socket.on('error', (error) => fail(`the connection broke: ${error.message}`));
-  socket.on('close', () => fail('the daemon has ended'));
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#socket.destroy();
+  }
+
+  #takeLine(line: string): void {
+    const reply = JSON.parse(line) as ControlReply;
+    if (reply.id === null && 'error' in reply) this.#fail(reply.error.message);
+    else this.#listeners.get(reply.id ?? 0)?.(reply);
+  }
+
+  #fail(reason: string): void {
+    const error = endedFault(this.#path, reason);
+    for (const listener of this.#listeners.values()) listener(error);
+    this.#socket.destroy();
+  }
 
   /** Sends and resolves with the result; `onMore` gets the lines that come after it. */
-  const call = (
+  #call(
     id: number,
     method: string,
     params: unknown,
     { timeoutMs = answerTimeoutMs, onMore }: CallOptions = {},
-  ) =>
-    new Promise<unknown>((resolve, reject) => {
-      const timer = setTimeout(() => settle(timeoutFault(socketPath)), timeoutMs);
-      const settle = (reply: ControlReply | MerestoneError): void => {
+  ): Promise<unknown> {
+    return new Promise<unknown>((resolve, reject) => {
+      const timer = setTimeout(() => settle(timeoutFault(this.#path)), timeoutMs);
+      const settle: Listener = (reply) => {
         clearTimeout(timer);
-        if (onMore === undefined) listeners.delete(id);
-        else listeners.set(id, onMore);
+        if (onMore === undefined) this.#listeners.delete(id);
+        else this.#listeners.set(id, onMore);
         if (reply instanceof MerestoneError) reject(reply);
         else if ('error' in reply) reject(new RequestRefused(reply.error));
         else resolve('result' in reply ? reply.result : undefined);
       };
-      if (socket.destroyed) return settle(endedFault(socketPath, 'the daemon has ended'));
-      listeners.set(id, settle);
-      socket.write(`${JSON.stringify({ id, method, params })}\n`);
+      if (this.#socket.destroyed) return settle(endedFault(this.#path, 'the daemon has ended'));
+      this.#listeners.set(id, settle);
+      this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
     });
+  }
 
-  let holds = 0;
-  const hold = (until: Promise<void> | void): void => {
+  #pauseFor(until: Promise<void> | void): void {
     if (until === undefined) return;
-    holds++;
+    const socket = this.#socket;
+    this.#pauses++;
     socket.pause();
     const released = until.finally(() => {
-      if (--holds === 0) socket.resume();
+      if (--this.#pauses === 0) socket.resume();
     });
     inBackground(released, (error) => socket.destroy(error instanceof Error ? error : undefined));
-  };
-
-  return {
-    request: (method, params, timeoutMs) => call(nextId++, method, params, { timeoutMs }),
-    tail: async (filter, listener, signal) => {
-      const id = nextId++;
-      let stop: (reason?: MerestoneError) => void = () => {};
-      const ended = new Promise<void>((resolve, reject) => {
-        stop = (reason) => (reason ? reject(reason) : resolve());
-      });
-      ended.catch(() => {});
-      const onAbort = (): void => stop();
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) stop();
-      try {
-        await call(id, 'tail', filter, {
-          onMore: (reply) => {
-            if (reply instanceof MerestoneError) stop(reply);
-            else if ('item' in reply) hold(listener.item(reply.item as TailItem));
-            else if ('lost' in reply) listener.lost(reply.lost);
-          },
-        });
-        await ended;
-      } finally {
-        signal.removeEventListener('abort', onAbort);
-        listeners.delete(id);
-      }
-    },
-    close: () => {
-      listeners.clear();
-      socket.destroy();
-    },
-  };
+  }
 }
 
 function endedFault(subject: string, reason: string): MerestoneError {

@@ -33,144 +33,175 @@ interface ConnectionDependencies {
 export function serveConnection(
   socket: Socket,
   peer: () => Promise<string>,
-  { handlers, logger, clock, held, beginTail }: ConnectionDependencies,
+  dependencies: ConnectionDependencies,
 ): void {
+  new ServedConnection(socket, peer, dependencies).begin();
+}
+
+class ServedConnection {
+  readonly #socket: Socket;
+  readonly #peer: () => Promise<string>;
+  readonly #dependencies: ConnectionDependencies;
   /** How to end each tail. */
-  const subscriptions = new Map<number, () => void>();
-  let waiting: ControlRequest[] = [];
-  let isBusy = false;
-  let cancelIdle: Cancel = () => {};
+  readonly #subscriptions = new Map<number, () => void>();
+  #waiting: ControlRequest[] = [];
+  #isBusy = false;
+  #cancelIdle: Cancel = () => {};
 
-  const lags = (): boolean => socket.writable && socket.writableLength > unreadBytesMax;
-  const send = (reply: ControlReply): void => {
-    if (!socket.writable) return;
-    socket.write(`${JSON.stringify(reply)}\n`);
-    if (lags()) socket.pause();
-  };
-  /** After each change of what is owed to the client, or of whether it reads. */
-  const keepTime = (): void => {
-    cancelIdle();
-    if (socket.destroyed) return;
-    const isOwed = (isBusy || subscriptions.size > 0) && !lags();
-    held(isOwed);
-    if (!isOwed && subscriptions.size === 0)
-      cancelIdle = clock.after(idleMs, () => endWith(socket, tooIdle(), clock));
-  };
-  const refuse = async (id: number | null, method: string, error: unknown): Promise<void> => {
-    send({ id, error: controlError(error) });
-    logger.debug('control request refused', { method, reason: describeError(error) });
-    handlers.refused({ by: await peer(), method, error });
-  };
-  const ended = (error: unknown): void => {
-    logger.warn('control connection ends', { reason: describeError(error) });
-    socket.destroy();
-  };
-  const beginToRefuse = (id: number | null, method: string, error: unknown): void => {
-    inBackground(refuse(id, method, error), ended);
-  };
-  const refuseLine = (id: number | null, method: string, message: string): void => {
-    beginToRefuse(id, method, new MerestoneError('ControlInvalid', message));
-    // What had come before we stopped to read may be thousands of lines.
-    if (lags()) socket.destroy();
-  };
+  constructor(socket: Socket, peer: () => Promise<string>, dependencies: ConnectionDependencies) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#dependencies = dependencies;
+  }
 
-  const work = async (): Promise<void> => {
-    isBusy = true;
-    keepTime();
-    for (let request = waiting.shift(); request !== undefined; request = waiting.shift()) {
-      const { id } = request;
+  begin(): void {
+    const socket = this.#socket;
+    const split = createLineSplitter(requestBytesMax, (line) => this.#takeLine(line));
+    socket.on('data', (bytes) => {
       try {
-        send({ id, result: (await answer(request)) ?? null });
+        split(bytes);
       } catch (error) {
-        beginToRefuse(id, request.method, error);
+        this.#refuseLine(null, '-', describeError(error));
+        socket.destroySoon();
       }
-      if (lags()) {
-        keepTime();
-        await untilRead(socket);
-        keepTime();
+    });
+    socket.on('drain', () => {
+      socket.resume();
+      this.#keepTime();
+    });
+    socket.on('error', (error) =>
+      this.#dependencies.logger.debug('control connection', { reason: error.message }),
+    );
+    socket.on('close', () => this.#closed());
+    this.#keepTime();
+  }
+
+  #closed(): void {
+    this.#waiting = [];
+    for (const end of this.#subscriptions.values()) end();
+    this.#subscriptions.clear();
+    this.#cancelIdle();
+  }
+
+  #lags(): boolean {
+    return this.#socket.writable && this.#socket.writableLength > unreadBytesMax;
+  }
+
+  #send(reply: ControlReply): void {
+    if (!this.#socket.writable) return;
+    this.#socket.write(`${JSON.stringify(reply)}\n`);
+    if (this.#lags()) this.#socket.pause();
+  }
+
+  /** After each change of what is owed to the client, or of whether it reads. */
+  #keepTime(): void {
+    const { clock, held } = this.#dependencies;
+    this.#cancelIdle();
+    if (this.#socket.destroyed) return;
+    const isOwed = (this.#isBusy || this.#subscriptions.size > 0) && !this.#lags();
+    held(isOwed);
+    if (!isOwed && this.#subscriptions.size === 0)
+      this.#cancelIdle = clock.after(idleMs, () => endWith(this.#socket, tooIdle(), clock));
+  }
+
+  async #refuse(id: number | null, method: string, error: unknown): Promise<void> {
+    const { handlers, logger } = this.#dependencies;
+    this.#send({ id, error: controlError(error) });
+    logger.debug('control request refused', { method, reason: describeError(error) });
+    handlers.refused({ by: await this.#peer(), method, error });
+  }
+
+  #failed(error: unknown): void {
+    this.#dependencies.logger.warn('control connection ends', { reason: describeError(error) });
+    this.#socket.destroy();
+  }
+
+  #beginToRefuse(id: number | null, method: string, error: unknown): void {
+    inBackground(this.#refuse(id, method, error), (fault) => this.#failed(fault));
+  }
+
+  #refuseLine(id: number | null, method: string, message: string): void {
+    this.#beginToRefuse(id, method, new MerestoneError('ControlInvalid', message));
+    // What had come before we stopped to read may be thousands of lines.
+    if (this.#lags()) this.#socket.destroy();
+  }
+
+  #takeLine(line: string): void {
+    if (this.#socket.destroyed) return;
+    const request = parseRequest(line);
+    if (request === undefined) {
+      return this.#refuseLine(null, '-', 'a request is one line of JSON with id and method');
+    }
+    if (this.#waiting.length >= waitingMax) {
+      return this.#refuseLine(request.id, request.method, 'too many requests at once');
+    }
+    this.#waiting.push(request);
+    if (!this.#isBusy) inBackground(this.#work(), (error) => this.#failed(error));
+  }
+
+  async #work(): Promise<void> {
+    this.#isBusy = true;
+    this.#keepTime();
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      const { id, method } = next;
+      try {
+        this.#send({ id, result: (await this.#answer(next)) ?? null });
+      } catch (error) {
+        this.#beginToRefuse(id, method, error);
+      }
+      if (this.#lags()) {
+        this.#keepTime();
+        await untilRead(this.#socket);
+        this.#keepTime();
       }
     }
-    isBusy = false;
-    keepTime();
-  };
+    this.#isBusy = false;
+    this.#keepTime();
+  }
 
-  const answer = async ({ id, method, params }: ControlRequest): Promise<unknown> => {
+  async #answer({ id, method, params }: ControlRequest): Promise<unknown> {
+    const { handlers } = this.#dependencies;
     switch (method) {
       case 'status':
         return handlers.status();
       case 'devices':
         return handlers.devices();
       case 'reload':
-        return await handlers.reload(await peer());
+        return await handlers.reload(await this.#peer());
       case 'tail':
-        return tail(id, parseFilter(params));
+        return this.#tail(id, parseFilter(params));
       default:
-        return await handlers.request(method, params, await peer());
+        return await handlers.request(method, params, await this.#peer());
     }
-  };
+  }
 
-  const tail = (id: number, { silos, devices }: TailFilter): null => {
-    if (subscriptions.size > 0)
+  #tail(id: number, { silos, devices }: TailFilter): null {
+    const { handlers, beginTail } = this.#dependencies;
+    if (this.#subscriptions.size > 0)
       throw new MerestoneError('ControlInvalid', 'this connection has its tail already');
     let lost = 0;
+    const reportLoss = (): void => {
+      if (lost > 0) this.#send({ id, lost });
+      lost = 0;
+    };
     const endTail = beginTail();
     const unsubscribe = handlers.subscribe((item) => {
       if (silos && !silos.includes(item.silo)) return;
       if (devices && !devices.includes(item.sample.device)) return;
-      if (socket.writableLength > unreadBytesMax) {
-        if (lost++ === 0) keepTime();
+      if (this.#socket.writableLength > unreadBytesMax) {
+        if (lost++ === 0) this.#keepTime();
         return;
       }
-      if (lost > 0) send({ id, lost });
-      lost = 0;
-      send({ id, item });
+      reportLoss();
+      this.#send({ id, item });
     });
-    const reportLoss = (): void => {
-      if (lost > 0) send({ id, lost });
-      lost = 0;
-    };
-    socket.on('drain', reportLoss);
-    subscriptions.set(id, () => {
+    this.#socket.on('drain', reportLoss);
+    this.#subscriptions.set(id, () => {
       unsubscribe();
       endTail();
     });
     return null;
-  };
-
-  const onLine = (line: string): void => {
-    if (socket.destroyed) return;
-    const request = parseRequest(line);
-    if (request === undefined) {
-      return refuseLine(null, '-', 'a request is one line of JSON with id and method');
-    }
-    if (waiting.length >= waitingMax) {
-      return refuseLine(request.id, request.method, 'too many requests at once');
-    }
-    waiting.push(request);
-    if (!isBusy) inBackground(work(), ended);
-  };
-  const split = createLineSplitter(requestBytesMax, onLine);
-
-  socket.on('data', (bytes) => {
-    try {
-      split(bytes);
-    } catch (error) {
-      refuseLine(null, '-', describeError(error));
-      socket.destroySoon();
-    }
-  });
-  socket.on('drain', () => {
-    socket.resume();
-    keepTime();
-  });
-  socket.on('error', (error) => logger.debug('control connection', { reason: error.message }));
-  socket.on('close', () => {
-    waiting = [];
-    for (const end of subscriptions.values()) end();
-    subscriptions.clear();
-    cancelIdle();
-  });
-  keepTime();
+  }
 }
 
 function tooIdle(): MerestoneError {
