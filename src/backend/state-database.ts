@@ -95,6 +95,10 @@ function open(file: string): Database.Database {
 export type Statements = ReturnType<typeof prepareStatements>;
 
 export function prepareStatements(database: Database.Database) {
+  return { ...streamStatements(database), ...gatewayStatements(database), ...auditStatements(database) };
+}
+
+function streamStatements(database: Database.Database) {
   return {
     stream: database.prepare<[string, string, string], { id: number; state: string }>(
       'SELECT id, state FROM stream WHERE tenant = ? AND gateway = ? AND epoch = ?',
@@ -138,6 +142,11 @@ export function prepareStatements(database: Database.Database) {
     removeDigests: database.prepare<[number, number, number]>(
       'DELETE FROM digest WHERE stream = ? AND seq BETWEEN ? AND ?',
     ),
+  };
+}
+
+function gatewayStatements(database: Database.Database) {
+  return {
     gateway: database.prepare<[string, string], { state: string }>(
       'SELECT state FROM gateway WHERE tenant = ? AND gateway = ?',
     ),
@@ -160,6 +169,11 @@ export function prepareStatements(database: Database.Database) {
     ),
     session: database.prepare<[string]>('SELECT 1 FROM session WHERE name = ?'),
     saveSession: database.prepare<[string]>('INSERT OR IGNORE INTO session VALUES (?)'),
+  };
+}
+
+function auditStatements(database: Database.Database) {
+  return {
     auditMark: database.prepare<[string, string, number], AuditMark>(
       'SELECT seq, chain, at FROM audit WHERE tenant = ? AND gateway = ? AND seq = ?',
     ),

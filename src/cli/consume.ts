@@ -1,3 +1,4 @@
+import type { ParkedLimits } from '../backend/parked-messages.ts';
 import { once } from 'node:events';
 import { Consumer } from '../backend/consumer.ts';
 import { Deliveries } from '../backend/deliveries.ts';
@@ -44,18 +45,10 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
   };
   const vouchFor = args.trust.length === 0 ? undefined : loadGatewayTrust(args.trust);
   const evidence = openEvidence(args);
-  const store = new StateStore(args.state ?? ':memory:', limits.parked);
-  store.checkpointParked();
-  if (store.damagedParked !== undefined) {
-    const message = `messages that were set aside cannot be read any more; they are in ${store.damagedParked}`;
-    notify({ severity: 'warning', kind: 'aside-damaged', message });
-  }
-  if (args.replay) replay(store, notify);
+  const store = openStore(args, limits.parked, notify);
   const sink = await openOutlet(args, store, notify);
-  const { gapGraceMs } = limits;
-  const keepRefused = args.state !== undefined;
-  const parts = { clock: systemClock, store, sink, vouchFor, evidence, keepRefused, gapGraceMs, notify };
-  const consumer = new Consumer(parts);
+  const rules = { keepRefused: args.state !== undefined, gapGraceMs: limits.gapGraceMs };
+  const consumer = new Consumer({ clock: systemClock, store, sink, vouchFor, evidence, ...rules, notify });
 
   const over = new AbortController();
   const stop = (): void => over.abort();
@@ -85,10 +78,7 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
     room: () => deliveries.room(),
     onOnline: (isResumed) => {
       online = true;
-      notify({ severity: 'info', kind: 'connected', message: `listening at ${args.url.join(' or ')}` });
-      if (options.clientId === undefined) return;
-      const hadSession = store.noteSession(`${options.clientId} at ${args.url.join(' ')}`);
-      if (hadSession && !isResumed) notify(sessionLost(options.clientId));
+      noteOnline(args, isResumed, store, notify);
     },
     onWaiting: (message) => notify({ severity: 'warning', kind: 'waiting', message }),
     onShortSession: (message) => notify({ severity: 'warning', kind: 'session-expiry', message }),
@@ -124,6 +114,33 @@ async function run(args: ConsumeArguments & { json: boolean }): Promise<void> {
       hint: 'see the reasons above, and whether the broker runs',
     });
   }
+}
+
+function openStore(
+  { state = ':memory:', replay: mayReplay }: ConsumeArguments,
+  limits: ParkedLimits,
+  notify: (notice: Notice) => void,
+): StateStore {
+  const store = new StateStore(state, limits);
+  store.checkpointParked();
+  if (store.damagedParked !== undefined) {
+    const message = `messages that were set aside cannot be read any more; they are in ${store.damagedParked}`;
+    notify({ severity: 'warning', kind: 'aside-damaged', message });
+  }
+  if (mayReplay) replay(store, notify);
+  return store;
+}
+
+function noteOnline(
+  { url, 'client-id': clientId }: ConsumeArguments,
+  isResumed: boolean,
+  store: StateStore,
+  notify: (notice: Notice) => void,
+): void {
+  notify({ severity: 'info', kind: 'connected', message: `listening at ${url.join(' or ')}` });
+  if (clientId === undefined) return;
+  const hadSession = store.noteSession(`${clientId} at ${url.join(' ')}`);
+  if (hadSession && !isResumed) notify(sessionLost(clientId));
 }
 
 /** A granted session no longer exists: the only sign that a broker does not keep sessions. */

@@ -142,16 +142,10 @@ export class TenantSession {
     });
     const options = startMessage.options.checkpoint;
     this.#chain = new ChainSigner({ ...evidence, options, bearer: this.#bearer });
+    const intake = { clock, logger, spool, timekeeper, settled };
     this.#intake = new Intake(startMessage.options, {
-      clock,
-      logger,
-      spool,
-      timekeeper,
-      settled,
-      stored: (samples) => {
-        this.#stored += samples;
-        this.#forwarder.pump();
-      },
+      ...intake,
+      stored: (samples) => this.#noteStored(samples),
       refused: () => this.#quotas.refused(),
     });
     spool.onRecovered = () => this.#spoolRecovered();
@@ -159,6 +153,11 @@ export class TenantSession {
     const { fingerprintSha256 } = identity.identity;
     journal.record('start', { version, configSha256: startMessage.configSha256, fingerprintSha256 });
     this.#mindEnd();
+  }
+
+  #noteStored(samples: number): void {
+    this.#stored += samples;
+    this.#forwarder.pump();
   }
 
   admit(samples: readonly Sample[]): void {
