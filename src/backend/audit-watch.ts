@@ -34,7 +34,7 @@ export function auditMarkOf(entry: Readonly<Record<string, unknown>>): AuditMark
 const firstSeqMax = 3;
 
 /**
- * What an entry shows that cannot be of the log that the others came from: this one began anew, or it was set back
+ * What an entry shows that cannot be from the same log as the others: this log began again, or it was set back
  * to an older state; undefined where it may be of the same. An entry that comes late has a lower number than one
  * that is known, and was written before it.
  */

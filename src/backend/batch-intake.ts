@@ -14,7 +14,7 @@ import type { StreamLedger } from './stream-ledger.ts';
 import type { StreamWatch } from './stream-watch.ts';
 import type { UnitWatch } from './unit-watch.ts';
 
-/** Second chains of an epoch that are kept apart; more only come of somebody who means it. */
+/** Second chains of an epoch that are kept apart; only an attacker makes more. */
 const forksMax = 4;
 
 export interface BatchIntakeParts {

@@ -14,7 +14,7 @@ interface Stretch {
   from: ChainPlace;
   /** The last place whose value is signed. */
   proven: ChainPlace;
-  /** Computed; every digest after it, up to the head, is still held. */
+  /** Computed; every digest after it, up to the head, is still in memory. */
   base: ChainPlace;
   /** Computed: how far what arrived reaches. */
   head: ChainPlace;
@@ -26,7 +26,7 @@ export interface ChainWalkState {
 
 export interface DigestChanges {
   added: Map<number, string>;
-  /** Runs of which no digest is held any more; a run may hold numbers that never had one. */
+  /** Runs of which no digest is in memory any more; a run may hold numbers that never had one. */
   released: [from: number, to: number][];
 }
 
@@ -50,7 +50,7 @@ const start: ChainPlace = { seq: 0, chain: '0'.repeat(64) };
  */
 const stretchesMax = 16;
 
-/** Digests held. A checkpoint frees those before it and comes every 500 batches: this is eight of them. */
+/** Digests in memory. A checkpoint frees those before it and comes every 500 batches: this is eight of them. */
 const digestsMax = 4096;
 
 /** Bytes between two steps. */
@@ -87,7 +87,7 @@ export class ChainWalk {
     return { stretches: this.#stretches };
   }
 
-  /** Batches whose digests are held. */
+  /** Batches whose digests are in memory. */
   get digestCount(): number {
     return this.#digests.size;
   }
@@ -97,7 +97,7 @@ export class ChainWalk {
     return this.#digests.get(seq);
   }
 
-  /** What was added to and taken from the digests since the last call, for whoever keeps them on disk. */
+  /** What was added to and taken from the digests since the last call, for the store that keeps them on disk. */
   drainChanges(): DigestChanges {
     const changes = this.#changes;
     this.#changes = { added: new Map(), released: [] };
@@ -125,7 +125,7 @@ export class ChainWalk {
       this.#stretches.splice(index + 1, 0, beginAt(place));
       return [...this.#walkOn(), ...this.#giveUpOldest()];
     }
-    // Older than the digests held: a later signature covers it.
+    // Older than the digests in memory: a later signature covers it.
     if (place.seq < stretch.base.seq) return [];
     const result = judge(stretch, this.#walk(stretch.base, place.seq), place);
     if (result.kind === 'broken') stretch.head = place;
@@ -158,7 +158,7 @@ export class ChainWalk {
     return findings;
   }
 
-  /** From `place` along the digests held, to `limit` at most. */
+  /** From `place` along the digests in memory, to `limit` at most. */
   #walk(place: ChainPlace, limit: number): ChainPlace {
     let { seq, chain } = place;
     for (; seq < limit; seq++) {

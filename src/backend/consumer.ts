@@ -44,8 +44,16 @@ export interface ConsumerCounts {
 }
 
 /**
- * The backend's side of the stream: every message is checked, its rows are written once, and what it
- * says about other batches is held against what came.
+ * The backend's side of the stream. Each message is checked, its rows are written once, and what it says about
+ * other batches is compared with what came. The command `consume` calls it, through deliveries.ts.
+ *
+ * Invariants
+ *  1. A message is acknowledged only after its rows, its evidence and the state are written.
+ *  2. `(tenant, gateway, epoch, seq)` drops duplicates: a batch makes rows once, however often it comes.
+ *  3. Tenant and gateway come from the topic, which the broker holds to the certificate; a payload that names
+ *     others is refused.
+ *  4. No message ends the consumer or harms another gateway's stream. Its faults are findings against its own
+ *     gateway; only rows, evidence or state that cannot be written are faults of ours.
  */
 export class Consumer {
   readonly #parts: ConsumerParts;
@@ -78,7 +86,7 @@ export class Consumer {
 
   /**
    * Resolves when the message is safe and may be acknowledged, with true where it was refused. Throws only where rows, state or evidence
-   * cannot be written; whatever else a message provokes is a finding against its gateway, and the message is
+   * cannot be written; every other fault of a message is a finding against its gateway, and the message is
    * kept aside. A large message is taken in slices: `breathe` says when another gateway's may go in between.
    */
   async take(arrival: Arrival, breathe: Breathe = () => undefined): Promise<boolean> {
@@ -129,7 +137,7 @@ export class Consumer {
 
   async #takeFrom(channel: Channel, origin: Origin, arrival: Arrival, breathe: Breathe): Promise<void> {
     if (channel === 'telemetry') return this.#batches.take(origin, arrival, breathe);
-    // A retained message that somebody cleared arrives empty.
+    // A retained message that was cleared arrives empty.
     if (arrival.payload.length === 0) return;
     switch (channel) {
       case 'checkpoint':

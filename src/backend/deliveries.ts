@@ -39,14 +39,14 @@ const windowBytesMax = 32 * 1024 * 1024;
  */
 const tenantWindowMin = 4;
 const tenantWindowShare = 0.5;
-/** Of what is in flight: so many may be safe and wait for an acknowledgement before theirs. */
+/** Of what is in flight: this many may be safe and wait for an acknowledgement before theirs. */
 const blockedShare = 0.25;
 const tenantWindowBytesMax = 8 * 1024 * 1024;
 
 /** Of one message at a stretch; then who has had less goes in between. */
 const sliceMs = 1;
 
-/** A turn that stands still for so long waits for the rows' way out; then it is nobody's fault, and all wait. */
+/** A turn that stands still for so long waits for the rows' way out; then no tenant is at fault, and all wait. */
 const heldMs = 250;
 
 /** Turns within turns. */
@@ -56,7 +56,7 @@ interface Delivery {
   origin: Origin;
   arrival: Arrival;
   state: 'queued' | 'running' | 'safe';
-  /** It came while nobody's turns moved on: no reason to let it go. */
+  /** It came while no tenant's turns moved on: no reason to let it go. */
   wasHeld: boolean;
   acknowledge(): void;
 }

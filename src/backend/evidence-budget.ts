@@ -4,7 +4,7 @@ const dayMs = 86_400_000;
 
 /**
  * Bytes of one gateway a day. A gateway at a poll a second signs 1,440 checkpoints a day, some 3 MB; findings and
- * refused messages are few unless somebody makes them. The digest of a batch is some 300 bytes: one a second is 26 MB.
+ * refused messages are few unless made on purpose. The digest of a batch is some 300 bytes: one a second is 26 MB.
  */
 const dayBytesMax = { signed: 64e6, finding: 8e6, refused: 4e6, batch: 128e6 } as const;
 /** Bytes of one gateway a month, over restarts too: five batches a second, and a file that can still be read. */
@@ -24,7 +24,7 @@ export class EvidenceBudget {
   #withheld = new Map<Class, number>();
   #checkpointAt = -Infinity;
 
-  /** Another file begins, which has so many bytes already. */
+  /** Another file begins, which already has this many bytes. */
   beginFile(bytes: number): void {
     this.#fileBytes = bytes;
   }

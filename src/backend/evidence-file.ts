@@ -10,7 +10,7 @@ const lineBytesMax = 4 * 1024 * 1024;
 const chunkBytes = 256 * 1024;
 
 export interface RawLine {
-  /** Without its end; undefined where it is too long to be held. */
+  /** Without its end; undefined if it is too long to be kept in memory. */
   text: string | undefined;
   bytes: number;
   sha256: string;
@@ -101,7 +101,7 @@ export function repairEnd(path: string): { last: string; bytes: number } {
   }
 }
 
-/** Where the last line feed before `end` ends, 0 where there is none. */
+/** Where the last line feed before `end` ends, 0 if there is none. */
 function lineEndBefore(file: number, end: number): number {
   const chunk = Buffer.alloc(chunkBytes);
   for (let to = end; to > 0; ) {

@@ -13,8 +13,8 @@ import { appendRecord, type HeadSigner } from './tree/head-signer.ts';
  * What a backend keeps to answer for later, per gateway and month, and only ever adds to:
  *   <folder>/<tenant>/<gateway>/2026-11.ndjson
  * Each line carries the SHA-256 of the line before it (64 zeros in a month's first), so that a line that
- * was changed, taken out or put in shows. Signed messages are kept as they came, to be verified anew by
- * whoever asks; of a refused one is kept what fits, as the attempt that it was. A gateway has so much room a day;
+ * was changed, taken out or put in shows. Signed messages are kept as they came, so that any
+ * reader can verify them again; of a refused one, what fits is kept as proof. The room of a gateway is limited by day;
  * what it had no room for is counted in a line of its own. All lines of a gateway are a Merkle tree, whose
  * signed heads lie beside them and elsewhere: see tree/.
  */
@@ -68,7 +68,7 @@ const gatewaysMax = 10_000;
 /** Heads that are signed in one tick: each waits for the disk. */
 const headsPerTickMax = 50;
 
-/** The vkeys that signed, in the folder itself: good for whoever trusts the folder. */
+/** The vkeys that signed, in the folder itself: enough for a reader who trusts the folder. */
 export const publicKeysName = 'log.pub';
 
 /** The kind of the line with which a month goes on from another. */
@@ -216,7 +216,7 @@ function notePublicKey(folder: string, publicKey: string): void {
   try {
     known = readFileSync(path, 'utf8');
   } catch {
-    // There was none yet; whatever else is wrong, adding to it says.
+    // There was none yet; appending reports every other fault.
   }
   if (!known.split('\n').includes(publicKey)) appendRecord(path, `${publicKey}\n\n`);
 }

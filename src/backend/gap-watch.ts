@@ -29,7 +29,7 @@ export class GapWatch {
 
   /**
    * `missing` as of now, in order → the gaps to report for the first time, and the reported ones that are gone.
-   * `atOnce`: those too that have not lasted yet, as nobody will look again.
+   * `atOnce`: those too that have not lasted yet, as no later check follows.
    */
   check(
     missing: readonly SeqRange[],

@@ -24,7 +24,7 @@ const baseWeight = 1000;
 const turnsMax = 8;
 
 /**
- * What is held in memory of gateways that were heard of late, bounded in number and weight. Where there is too much,
+ * What is kept in memory of gateways that sent lately, bounded in number and weight. Where there is too much,
  * the tenant that weighs most gives room, and of its gateways the one that was not heard for the longest time: a tenant
  * of a thousand heavy gateways takes nothing out of memory but its own.
  */

@@ -4,7 +4,7 @@ import type { MetaDocument, StatusDocument } from '../messages/retained.ts';
 /** Epochs remembered as over: a spool file's life is months, so this is years. */
 const supersededMax = 32;
 
-/** What is known of one gateway over all its epochs; plain, for whoever keeps it on disk. */
+/** What is known of one gateway over all its epochs; plain, so it can be stored. */
 export interface GatewayState {
   /** As its last `status` said. */
   online: boolean | null;

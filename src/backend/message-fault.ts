@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { MerestoneError, type ErrorCode } from '../base/error.ts';
 
-/** Faults of ours: rows, evidence or state cannot be written, whatever the message is. */
+/** Faults of ours: rows, evidence or state cannot be written, for any message. */
 const ours: ReadonlySet<ErrorCode> = new Set([
   'Io',
   'OutputClosed',
@@ -15,7 +15,7 @@ const sqliteFaults =
   /^SQLITE_(FULL|IOERR|READONLY|CORRUPT|NOTADB|BUSY|LOCKED|CANTOPEN|NOMEM|PERM|AUTH|PROTOCOL)/;
 
 /**
- * What a message is refused for, whatever was thrown while it was taken: nothing that one gateway sends may end
+ * Why a message is refused, for any error thrown while it was processed: nothing that one gateway sends may end
  * the consumer. Throws what is a fault of ours.
  */
 export function faultOf(error: unknown): MerestoneError {

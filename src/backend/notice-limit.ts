@@ -16,7 +16,7 @@ interface Counter {
   untold: Map<string, number>;
 }
 
-/** Lets so many notices about each gateway through, and counts the rest. */
+/** Lets this many notices about each gateway through, and counts the rest. */
 export class NoticeLimit {
   readonly #clock: Clock;
   readonly #notify: (notice: Notice) => void;

@@ -4,7 +4,7 @@ import type { Origin } from '../messages/topic.ts';
 /**
  * - `info`: what a healthy stream does
  * - `warning`: data is late, lost or cannot be checked
- * - `security`: something is not what its sender signed, or claims to be somebody else's
+ * - `security`: something is not what its sender signed, or claims another's name
  */
 export type Severity = 'info' | 'warning' | 'security';
 

@@ -21,7 +21,7 @@ export interface ParkedDatabase {
   damaged: string | undefined;
 }
 
-/** Held until it is closed. */
+/** Locked until it is closed. */
 export function openParkedDatabase(stateFile: string): ParkedDatabase {
   if (stateFile === ':memory:') return { database: open(stateFile), damaged: undefined };
   const file = `${stateFile}.aside`;

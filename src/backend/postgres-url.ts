@@ -5,7 +5,7 @@ import { hostFault } from '../base/host.ts';
 /** Tenants' data leaves the machine by TLS only, with the server's name checked. */
 export function checkedUrl(url: string): string {
   if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new MerestoneError('Usage', 'the address given as --postgres is none', {
+    throw new MerestoneError('Usage', 'the address given as --postgres is not a PostgreSQL URL', {
       hint: 'write postgres://USER@HOST/DATABASE, with the password in PGPASSWORD',
     });
   }

@@ -123,7 +123,7 @@ export class EpochTotals {
     if (typeof kind === 'string' && Object.hasOwn(sets, kind)) sets[kind]!.add(from as number, to as number);
   }
 
-  /** All lines were taken: what is to be told of the epochs, oldest first. */
+  /** All lines were taken: the findings about the epochs, oldest first. */
   close(): { reports: EpochReport[]; sums: EpochSum[]; faults: string[] } {
     for (const [epoch, ledger] of this.#walks) this.#endWalk(epoch, ledger);
     const all = [...this.#epochs].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -137,7 +137,7 @@ export class EpochTotals {
 
   #report(epoch: string, { heads, verified, gaps, closed, lost }: EpochTotal): EpochReport {
     const accounted = new SeqSet([...verified.runs, ...closed.runs].map(([from, to]) => [from, to]));
-    // An event that nobody signed explains a gap only where nothing was verified.
+    // An unsigned event explains a gap only where nothing was verified.
     for (const { from, to, signed } of lost) if (signed || heads.length === 0) accounted.add(from, to);
     const missing = gaps.runs.flatMap(([from, to]) => accounted.missing(from, to));
     const gateway = this.#gateway;

@@ -93,14 +93,14 @@ export interface Statement {
   gateway: string;
   /** When it was signed, or, where the gateway's clock was wrong, when the backend had it; ms since 1970 UTC. */
   at: number;
-  /** Undefined where nobody signed it. */
+  /** Undefined if it is not signed. */
   signer: Signer | undefined;
   checkpoint?: CheckpointClaims;
   event?: StreamEvent;
 }
 
 /**
- * What a tenant's certificates could reach and did, from the evidence in `folder`. Every signature is verified anew:
+ * What a tenant's certificates could reach and did, from the evidence in `folder`. Every signature is verified again:
  * nothing but the trusted CAs comes from outside the evidence. Reads line by line; memory goes with what the report
  * says, which is bounded. Throws FileNotFound, Io.
  */

@@ -3,7 +3,7 @@ import type { Quality } from '../reading/quality.ts';
 import type { Value } from '../reading/sample.ts';
 import type { TelemetryBatch } from '../messages/telemetry.ts';
 
-/** One value of one point at one instant, with what is said against it, or why there is none. */
+/** One value of one point at one instant, with its quality, or the reason why it has no value. */
 export interface Row {
   tenant: string;
   gateway: string;

@@ -27,7 +27,7 @@ export interface Signed<Claims> {
 
 /** What a signature is expected to be about. */
 export interface Statement<Claims extends Origin> {
-  /** Signed bytes → claims, held to where they were found; throws a MerestoneError. */
+  /** Signed bytes → claims, checked against where they were found; throws a MerestoneError. */
   decode(payload: Uint8Array): Claims;
   /** A longer JWS is not looked at. */
   bytesMax: number;

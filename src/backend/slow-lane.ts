@@ -36,7 +36,7 @@ export class SlowLane {
     return slowed !== undefined;
   }
 
-  /** The next turn of this gateway, of which so many messages wait, is due after `delayMs`. */
+  /** The next turn of this gateway, of which this many messages wait, is due after `delayMs`. */
   slow(origin: Origin, messages: number, delayMs: number): void {
     const cancel = this.#clock.after(delayMs, () => this.#release(nameOf(origin)));
     this.#slowed.set(nameOf(origin), { origin, messages, cancel });

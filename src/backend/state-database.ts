@@ -15,7 +15,7 @@ import { openParkedDatabase, type ParkedDatabase } from './parked-database.ts';
  *   meta      (tenant, gateway) → units of its points as JSON
  *   event     ids of the events that were told, so that none is told twice
  *   session   names of the broker's sessions that we had
- *   audit     the newest entries of each gateway's audit log, so that a log that begins anew is noticed
+ *   audit     the newest entries of each gateway's audit log, so that a log that begins again is noticed
  *   output    how far the row file is under this state
  * Each message is one transaction, committed after its rows were written and before it is acknowledged.
  */
@@ -59,7 +59,7 @@ export interface OutputMark {
   bytes: number;
 }
 
-/** The state, and what is set aside beside it, which is held: one consumer a state. Throws StateInvalid. */
+/** The state, and what is set aside beside it, which is locked: one consumer a state. Throws StateInvalid. */
 export function openState(file: string): { state: Database.Database; parked: ParkedDatabase } {
   let parked: ParkedDatabase | undefined;
   try {

@@ -20,7 +20,7 @@ export interface StatementIntakeParts {
   vouchFor: VouchFor | undefined;
 }
 
-/** Checkpoints and events: what a gateway says about its stream, held against what came. */
+/** Checkpoints and events: what a gateway says about its stream, compared with what came. */
 export class StatementIntake {
   checkpoints = 0;
   readonly #parts: StatementIntakeParts;
@@ -86,7 +86,7 @@ export class StatementIntake {
     return key;
   }
 
-  /** Where signatures are looked at, a word that nobody signed explains nothing. */
+  /** Where signatures are looked at, an unsigned message explains nothing. */
   #takeLost(event: StreamEvent, isSigned: boolean): StreamKey | undefined {
     if (event.kind !== 'dropped' && event.kind !== 'quarantined') return undefined;
     const { store, vouchFor, findings } = this.#parts;
@@ -103,7 +103,7 @@ export class StatementIntake {
     return key;
   }
 
-  /** An entry that nobody signed says nothing of the log, where signatures are looked at. */
+  /** An unsigned entry says nothing of the log, where signatures are looked at. */
   #takeAudit(event: StreamEvent, isSigned: boolean): AuditChange | undefined {
     const { store, vouchFor, findings } = this.#parts;
     if (event.kind !== 'audit' || (vouchFor !== undefined && !isSigned)) return undefined;

@@ -19,10 +19,10 @@ const verifiedRunsMax = 1024;
 
 /** Batches of a stream whose digests are kept: a spool file that is set back by a day lies within. */
 export const seenMax = 65_536;
-/** Of SHA-256: nobody finds a second content by chance, and who makes one up on purpose holds the key. */
+/** Of SHA-256: no one finds a second content by chance, and only the owner of the key can make one on purpose. */
 const seenBytes = 16;
 
-/** What is known of one (tenant, gateway, epoch); plain, for whoever keeps it on disk. */
+/** What is known of one (tenant, gateway, epoch); plain, so it can be stored. */
 export interface StreamState {
   received: SeqRange[];
   lost: SeqRange[];
@@ -193,7 +193,7 @@ export class StreamLedger {
 
   /**
    * Batches that have not come and that no event explains. What lies before the first batch ever
-   * received is not ours to miss: it went to whoever listened then.
+   * received is not ours to miss: it went to the consumer of that time.
    */
   gaps(): SeqRange[] {
     const first = this.#received.first;

@@ -54,7 +54,7 @@ export interface SubscriberSeams {
 }
 
 const keepaliveSecondsDefault = 60;
-/** A node that says nothing for so long, to TCP, TLS, CONNECT or SUBSCRIBE, is left; the wait is told of before. */
+/** A node that says nothing for so long, to TCP, TLS, CONNECT or SUBSCRIBE, is left; a notice reports it before. */
 const answerMs = 10_000;
 const silenceMs = 3000;
 /** Between two nodes of a round there is next to none. */

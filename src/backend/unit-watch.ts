@@ -22,7 +22,7 @@ export class UnitWatch {
     this.#clock = clock;
   }
 
-  /** Rows were written of a gateway that nobody has described. */
+  /** Rows were written of a gateway without a `meta` yet. */
   noteRows(origin: Origin, rows: number): void {
     const name = nameOf(origin);
     const known = this.#undescribed.get(name);

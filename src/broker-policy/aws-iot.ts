@@ -5,7 +5,7 @@ import type { Credential } from './roster.ts';
 
 /**
  * AWS IoT Core, from its documents, not run here: a CloudFormation template that registers each certificate
- * (SNI_ONLY: by itself, whoever its CA is) and attaches one policy, whose variables the service fills in from
+ * (SNI_ONLY: by itself, under any CA) and attaches one policy, whose variables the service fills in from
  * the certificate. `${!…}` keeps CloudFormation from taking them for its own.
  */
 export const awsIot: PolicyWriter = (roster) => {

@@ -2,7 +2,7 @@ import { everything, json, read, written } from './policy-file.ts';
 import type { PolicyWriter } from './policy-file.ts';
 import type { Credential } from './roster.ts';
 
-/** A client may have a certificate and the next one, and a name of so many characters. */
+/** A client may have a certificate and the next one, and a name of at most this many characters. */
 const thumbprintsMax = 2;
 const nameLengthMax = 128;
 

@@ -5,7 +5,7 @@ import type { PolicyWriter } from './policy-file.ts';
 const aclName = 'emqx-acl.conf';
 
 /**
- * EMQX 5, from its documents, not run here: the CN becomes user name and client id, whatever the client says
+ * EMQX 5, from its documents, not run here: the CN becomes user name and client id, regardless of what the client says
  * they are, and a file of rules in Erlang terms holds each user name to its topics.
  */
 export const emqx: PolicyWriter = (roster, directory) => {

@@ -28,7 +28,7 @@ const durability = [
 /**
  * Mosquitto 2 (mosquitto.conf(5)). `by` says what of the certificate becomes the user name: its CN, or its
  * whole subject, which tells tenants with equal CNs apart. The user name becomes the client id as well, so
- * nobody takes over the session of another certificate.
+ * no client takes over the session of another certificate.
  */
 export function mosquitto(by: 'cn' | 'subject'): PolicyWriter {
   return (roster, directory) => {

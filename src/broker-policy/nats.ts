@@ -6,7 +6,7 @@ import type { PolicyWriter } from './policy-file.ts';
 
 /**
  * Where the server delivers a QoS 1 subscription of its own MQTT clients. Without it they cannot subscribe;
- * the name after it is the server's, made anew and secret.
+ * the name after it is the server's, made fresh and secret.
  */
 const deliveries = '$MQTT.sub.>';
 

@@ -2,6 +2,15 @@ import { channels } from '../messages/topic.ts';
 import type { Channel } from '../messages/topic.ts';
 import type { Roster } from './roster.ts';
 
+/*
+ * What each broker needs to hold a certificate to its own topics: one file of this room for each broker, each a pure
+ * function from the roster of certificates to the text of configuration files.
+ *
+ * Invariants: a gateway writes below `t/<tenant>/<gateway>/` and reads its own canary and checkpoint, nothing else;
+ * a broker that cannot tell two certificates apart gets refusals, not files; what differs
+ * between brokers is measured in docs/brokers.md. The command `broker-policy` calls it; the tests run real brokers on it.
+ */
+
 export interface PolicyFile {
   name: string;
   text: string;
@@ -12,7 +21,7 @@ export interface BrokerPolicy {
   /** Lines that belong into the broker's own configuration; null where all is in `files`. */
   settings: PolicyFile | null;
   files: readonly PolicyFile[];
-  /** Why these certificates cannot be held apart by this broker; where there is one, the files mean nothing. */
+  /** Why this broker cannot isolate these certificates from one another; if there is one, `files` must not be used. */
   refusals: readonly string[];
 }
 

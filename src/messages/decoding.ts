@@ -175,7 +175,7 @@ type Place = () => string;
 /** Items between two steps: one has up to 2,000 members. */
 const stepItems = 4;
 
-/** Items of a list, 0 where it is none: then its schema says so. */
+/** Items of a list, 0 if it is not a list, which its schema reports. */
 function itemsOf(holder: unknown, member: string, place: Place, itemsMax = samplePointsMax): number {
   const list = ownMember(holder, member);
   if (!Array.isArray(list)) return 0;

@@ -27,7 +27,7 @@ export const valueTextMax = 4096;
 
 /** Devices that a configuration may have. */
 export const metaDevicesMax = 1000;
-/** Points of all devices of a gateway: each is held in memory with its unit. */
+/** Points of all devices of a gateway: each is kept in memory with its unit. */
 export const metaPointsMax = 20_000;
 /** As a configuration may have it. */
 export const unitTextMax = 32;

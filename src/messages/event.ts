@@ -56,7 +56,7 @@ export type StreamEvent = Origin & {
   at: number;
   /**
    * A compact JWS like the checkpoint's over EventProof. Without it an event explains a gap, but its
-   * chain values prove nothing: whoever can write to the topic could have made them up.
+   * chain values prove nothing: every client that can write to the topic could have invented them.
    */
   proof?: string;
 } & EventBody;

@@ -41,7 +41,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    // V8's own message quotes the text, and that is somebody's data.
+    // V8's own message quotes the text, and that is a tenant's data.
     const position = cause instanceof Error ? /position \d+/.exec(cause.message)?.[0] : undefined;
     throw invalid(`it is not JSON${position === undefined ? '' : ` at ${position}`}`);
   }

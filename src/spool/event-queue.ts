@@ -11,7 +11,7 @@ export interface LeasedEvent {
   number: number;
 }
 
-/** One a minute for a week; what makes more than that has nobody who reads them. */
+/** One a minute for a week: no one reads more than that. */
 const eventsMax = 10_000;
 
 /** Events that the cloud has not taken yet. */
@@ -64,7 +64,7 @@ export class EventQueue {
   }
 
   /**
-   * Within a commit: these reports cannot be read any more, so whatever is missing up to the head may be
+   * Within a commit: these reports cannot be read any more, so everything missing up to the head may be
    * what they explained. The rows stay, for the reason that removal.ts gives.
    */
   markDamaged(next: NextLedger, numbers: readonly number[]): void {

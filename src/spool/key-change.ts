@@ -33,7 +33,7 @@ export async function rekey(spoolFile: SpoolFile, wrapper: KeyWrapper): Promise<
 
 /**
  * Where another key-encryption key goes first than the one that wrapped the data keys, a new data key seals from now
- * on, and the others are wrapped anew: what wrapped them before opens nothing that comes after.
+ * on, and the others are wrapped again: what wrapped them before opens nothing that comes after.
  */
 export async function adopt(spoolFile: SpoolFile, wrapper: KeyWrapper): Promise<void> {
   const known = spoolFile.database.keys().filter(({ id }) => spoolFile.keyring.get(id) !== undefined);

@@ -23,7 +23,7 @@ export class Rotation {
     this.#logger = logger;
   }
 
-  /** One at a time: whoever asks during one waits for that one. */
+  /** One at a time: a caller during a rotation waits for that rotation. */
   rotate(): Promise<void> {
     this.#underWay ??= rotateKey(this.#spoolFile, this.#keys).finally(() => {
       this.#underWay = undefined;

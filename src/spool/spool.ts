@@ -40,24 +40,26 @@ export type { LeasedEvent } from './event-queue.ts';
 const clearingDelayMs = 2000;
 
 /**
- * Where batches wait until the cloud has them: one SQLite file of one tenant's gateway.
+ * Where batches wait until the broker has taken them: one SQLite file of one tenant's gateway. The silo's
+ * failover spool (failover-spool.ts) opens it and stores in memory while its disk fails; the commands
+ * `spool …` read it offline (offline-spool.ts).
  *
  * Invariants
- *  1. What `enqueue` returned a key for is on the medium (WAL, synchronous=FULL), and leaves it in one of
- *     the ways that removal.ts lists, or not at all.
+ *  1. What `enqueue` returned a key for is on the medium (WAL, synchronous=FULL), and leaves it only in one
+ *     of the ways that removal.ts lists.
  *  2. `seq` counts the batches of an epoch from 1 without a hole or a repetition, over crashes too. Where
- *     the end of an epoch cannot be told any more, a new epoch begins, and an event says so.
- *  3. Nothing of a batch stands in clear but its place, its times, its number of samples and its chain
- *     values, and no bit of row, place or tenant can be changed without being found out (sealed-batch.ts).
+ *     the end of an epoch is not known any more, a new epoch begins, and an event says so.
+ *  3. Nothing of a batch is in clear text except its place, its times, its number of samples and its chain
+ *     values, and no bit of row, place or tenant can be changed unnoticed (sealed-batch.ts).
  *  4. A file is one tenant's and gateway's for good: its ledger names them, under a key that only that
  *     silo's key-encryption key unwraps (open.ts).
- *  5. All files together stay under `bytesMax` and leave the disk its floor. Full is a policy: what goes
- *     is told in an event, with the chain value before and after it (eviction.ts).
+ *  5. All files together stay under `bytesMax` and leave the disk its floor. What happens when full is a policy: an
+ *     event names what was dropped, with the chain value before and after it (eviction.ts).
  *  6. A damaged file loses what is damaged and nothing else. It is set aside and never deleted; what
- *     authenticates is forwarded under its own epoch and seq, and the rest is told of (salvage/).
+ *     authenticates is forwarded under its own epoch and seq, and events name the rest (recovery/).
  *  7. Memory is flat: a million batches that wait are one run of positions (ranges.ts).
  *
- * Tables (config-schema.ts)
+ * Tables (database-schema.ts)
  *     ledger      one row, authenticated: whose file, the chain's head, what waits, what does not (ledger.ts)
  *     batch       a sealed batch a row, in publishing order
  *     entry       sealed events, and sealed samples that wait for their time to be known
@@ -65,7 +67,7 @@ const clearingDelayMs = 2000;
  *     checkpoint  the last signature over the head
  *
  * Deletion rule
- *     A batch's row is deleted when the broker has truly taken it (`settle`), or when room is needed and
+ *     A batch's row is deleted when the broker has taken it (`settle`), or when room is needed and
  *     the user's policy is drop-oldest. A refused batch stays until room is needed, a damaged one for good.
  */
 export class Spool {
@@ -180,7 +182,7 @@ export class Spool {
   }
 
   /**
-   * Compares the spool with a signed head of its own that somebody else kept, before anything was sent. Where the
+   * Compares the spool with a signed head of its own that another party kept, before anything was sent. Where the
    * folder was set back, a new epoch begins, and what was stored since is moved to it; true then.
    */
   leaveIfSetBack(kept: RetainedHead): boolean {
@@ -380,7 +382,7 @@ export class Spool {
     }
   }
 
-  /** The file or its folder was deleted under us: it is written anew from what is still open. */
+  /** The file or its folder was deleted while in use: it is written again from the open file. */
   #comeAshore(): void {
     this.#lock.release();
     this.#lock = holdLock(this.#options.directory);

@@ -11,7 +11,7 @@ const hint = 'point uplink.ca at the CA certificate of the broker, in PEM';
 
 /**
  * The CA certificates that the broker's must come from, one PEM each. Read for each connection, so that a CA can be
- * replaced under a running gateway. They are written anew for OpenSSL, which skips without a word what is
+ * replaced under a running gateway. They are written again for OpenSSL, which skips without a word what is
  * indented, and would then have nothing to check by; it must never fall back to the system's store.
  * Throws FileUnreadable, and ConfigInvalid where the file holds no certificate or a damaged one.
  */

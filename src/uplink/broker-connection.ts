@@ -20,7 +20,7 @@ import type { SessionEnd, SessionOptions } from './mqtt-connection.ts';
 /** What became of a publish, proof included. */
 export type ConnectResult =
   | Exclude<Delivered, { kind: 'unanswered' }>
-  /** The session ended first, with so many publishes unproven; whether the broker, or the network, closed it. */
+  /** The session ended first, with this many publishes unproven; whether the broker, or the network, closed it. */
   | { kind: 'unanswered'; outstanding: number; closedByPeer: boolean };
 
 export interface BrokerConnectionDependencies {
@@ -61,7 +61,7 @@ export class BrokerConnection {
   #state: ConnectionState = { kind: 'connecting', failures: 0, reason: null };
   #sinceWallMs: number;
   #sinceMs: number;
-  /** Since when there has been no session, in whatever state. */
+  /** Since when there has been no session, in any state. */
   #offlineSinceMs: number;
   #connects = 0;
   #attempt: AbortController | undefined;
@@ -248,7 +248,7 @@ export class BrokerConnection {
     });
   }
 
-  /** As the session's; undefined where there is none. */
+  /** As the session's; undefined without a session. */
   async retained(topic: string, waitMs: number): Promise<Buffer | undefined> {
     return this.#proven?.session.retained(topic, waitMs);
   }

@@ -16,7 +16,7 @@ export type Lookup = (host: string) => Promise<readonly { address: string }[]>;
 
 /** More are tried in a later round: a name with a hundred addresses must not take an hour. */
 const candidatesMax = 16;
-/** So many reasons say what is wrong; more are the same ones again. */
+/** This many reasons say what is wrong; more would repeat them. */
 const reasonsMax = 3;
 
 const lookupAll: Lookup = (host) => lookup(host, { all: true });
@@ -32,7 +32,7 @@ export class Brokers {
   /** Where the last session was, and whether it was worth anything. */
   #last: { key: string; wasGood: boolean } | undefined;
 
-  /** Throws ConfigInvalid where one of `urls` is no address of a broker, or there is none. */
+  /** Throws ConfigInvalid if one of `urls` is not the address of a broker, or if there is none. */
   constructor(urls: readonly string[], caFile: string, lookupHost: Lookup = lookupAll) {
     const [first, ...others] = urls.map(parseTarget);
     this.targets = [first ?? parseTarget(''), ...others];

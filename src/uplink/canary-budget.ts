@@ -2,7 +2,7 @@
 const share = 0.1;
 /** And what each session may spend beyond, so that a short one settles at once. */
 const freeBytes = 65_536;
-/** Proof may wait so long for company: on a quiet link a canary then costs as much as what it vouches for. */
+/** Proof waits at most this long for more messages: if there are few, a canary costs as much as what it proves. */
 const waitMsMax = 10_000;
 /** What waits for proof is kept in memory: more than this is worth a canary. */
 const waitingBytesMax = 2_000_000;
@@ -12,7 +12,7 @@ export class CanaryBudget {
   #earned = freeBytes;
   #spent = 0;
 
-  /** So many bytes were sent that need proof. */
+  /** This many bytes were sent that need proof. */
   earn(bytes: number): void {
     this.#earned += bytes * share;
   }

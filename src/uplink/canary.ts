@@ -7,7 +7,7 @@ import { CanaryBudget } from './canary-budget.ts';
 import type { Session } from './session.ts';
 import { deniedHint } from './session-fault.ts';
 
-/** What became of a canary: it came back; it was thrown away where smaller ones come back; nothing comes back. */
+/** What became of a canary: it came back; the broker dropped it while smaller ones come back; nothing comes back. */
 export type Proof = 'passed' | 'too-large' | 'lost';
 
 /** `now`: as soon as one can leave. `thrifty`: when it is worth its bytes, and within ten seconds. */
@@ -29,22 +29,22 @@ interface Flight {
 
 /** The echo follows the acknowledgement at once on every broker seen; this is for a slow way back. */
 const returnMs = 5000;
-/** And longer for what is on the way: a link slower than 1 kB/s is none. */
+/** And longer for what is on the way: a slower connection than 1 kB/s counts as dead. */
 const returnMsPerByte = 1;
-/** Where nothing is published for so long, a canary flies all the same: the status shows a closed door early. */
+/** After this long without a publish a canary is sent all the same, so the status soon shows that the ACL refuses us. */
 const idleMs = 60_000;
-/** So that who asks waits a quarter of a round trip for the next one at most, however long the link is. */
+/** A caller waits at most a quarter of a round trip for the next one, however long the delay of the network is. */
 const flightsMax = 4;
 /** No broker has a limit below this; what is larger and does not come back may have been too large. */
 const smallBytes = 128;
 
 /**
- * Proof, where the protocol has none, that the broker took what it acknowledged: MQTT 3.1.1 brokers acknowledge what
- * their ACL refuses, and what is over their limit of size. A value that nobody can know before this session is
+ * Proof, which the protocol lacks, that the broker took what it acknowledged: MQTT 3.1.1 brokers acknowledge what
+ * their ACL refuses, and what is over their limit of size. A value that no one can know before this session is
  * published under our own root, in a packet no smaller than any that it vouches for, and must come back through a
- * subscription. A canary speaks for all that asked before it left.
+ * subscription. A canary counts for every caller that asked before it left.
  *
- * A broker keeps the order of a topic [MQTT-4.6.0-6]: a large canary that is overtaken by a small one was thrown away.
+ * A broker keeps the order of a topic [MQTT-4.6.0-6]: a large canary that a small one overtakes was dropped.
  */
 export class Canary {
   readonly #session: Pick<Session, 'subscribe' | 'publish' | 'onMessage'>;
@@ -90,7 +90,7 @@ export class Canary {
     return this.#proven;
   }
 
-  /** The largest that is on its way and larger than any that has come back; undefined where there is none. */
+  /** The largest that is on its way and larger than any that has come back; undefined if there is none. */
   get suspectBytes(): number | undefined {
     const sizes = [...this.#flights.values()].map(({ bytes }) => bytes);
     const largest = Math.max(0, ...sizes);
@@ -110,7 +110,7 @@ export class Canary {
     return (await this.prove(0, 'now')) === 'passed';
   }
 
-  /** As `confirm`, by a canary whose packet has at least so many bytes. */
+  /** As `confirm`, by a canary whose packet has at least this many bytes. */
   prove(bytes: number, urgency: Urgency): Promise<Proof> {
     const { promise, resolve } = Promise.withResolvers<Proof>();
     if (this.#closed) resolve('lost');
@@ -177,7 +177,7 @@ export class Canary {
   #send(bytes: number, waiters: Waiter[]): void {
     this.#count += 1;
     const value = `${this.#secret}.${this.#count}`;
-    // Longer by a few bytes than the packet it vouches for, in payload and as a whole, whatever that one's topic.
+    // Longer by a few bytes than the packet it vouches for, in payload and as a whole, for any topic.
     const payload = Buffer.from(value.padEnd(bytes - this.#topic.length, ' '));
     this.#flights.set(value, { bytes, payloadBytes: payload.length, waiters });
     this.#budget.spend(Math.max(bytes, payload.length));

@@ -1,11 +1,11 @@
 /**
- * The life of the link to the broker. `reason` outlives the next attempt, so that the status goes on saying what
+ * The lifecycle of the connection to the broker. `reason` outlives the next attempt, so the status keeps saying what
  * was wrong until it is right.
  */
 export type ConnectionState =
-  /** Dialling, TLS, CONNECT. */
+  /** TCP, TLS, CONNECT. */
   | { kind: 'connecting'; failures: number; reason: string | null }
-  /** A session is there; whether it may write its own topics is being found out. */
+  /** There is a session; it is not yet proved that it may write its own topics. */
   | { kind: 'proving'; failures: number; reason: string | null }
   | { kind: 'online'; failures: number; sinceMs: number }
   /** A pause before the next attempt. */
@@ -27,15 +27,15 @@ export type ConnectionEvent =
   | { kind: 'held'; reason: string }
   | { kind: 'stopped' };
 
-/** A session that lasted this long was a good one: what follows is the first failure of a new row. */
+/** A session that lasted this long was a good one: the next failure is the first of a new series. */
 export const stableMs = 10_000;
 
 /** Of a session in which nothing was taken, this long: a site may have nothing to send. */
 export const idleMs = 600_000;
 
 /**
- * A session that ended sooner counts with the failures before it, up to so many: two gateways with one certificate
- * must not throw each other out as fast as they can connect, and a broker that restarts twice is back soon.
+ * A session that ended sooner counts with the failures before it, up to this many: two gateways with one certificate
+ * must not end each other’s session as fast as they can connect, and a broker that restarts twice is back soon.
  */
 export const unstableFailuresMax = 4;
 

@@ -19,7 +19,7 @@ export class FrameGuard {
     this.#bytesMax = Math.max(this.#bytesMax, bytes);
   }
 
-  /** The size of the first packet that is too large, as far as `chunk` tells; undefined where there is none. */
+  /** The size of the first packet that is too large, as far as `chunk` tells; undefined if there is none. */
   tooLarge(chunk: Uint8Array): number | undefined {
     for (let at = 0; at < chunk.length; ) {
       if (this.#left > 0) {

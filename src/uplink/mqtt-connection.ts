@@ -19,7 +19,7 @@ export interface SessionOptions extends Parties {
 
 export interface SessionEnd {
   fault: MerestoneError;
-  /** The other side closed it, rather than we or a dead link. */
+  /** The other side closed it, rather than we or a timeout. */
   closedByPeer: boolean;
   /** Of the broker's DISCONNECT (MQTT 5), where there was one. */
   reasonCode?: number;
@@ -120,10 +120,10 @@ function clientOptions(options: SessionOptions): MqttClient['options'] {
     clean: true,
     keepalive: keepaliveSeconds,
     timerVariant: 'native',
-    // The link connects anew by itself, each time with a new client.
+    // BrokerConnection connects again by itself, each time with a new client.
     reconnectPeriod: 0,
     resubscribe: false,
-    // The link keeps its own, shorter deadline.
+    // BrokerConnection has its own, shorter deadline.
     connectTimeout: 120_000,
     will: {
       topic: will.topic,

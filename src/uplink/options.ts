@@ -14,7 +14,7 @@ export interface UplinkOptions {
   order: 'live-first' | 'fifo';
   /** Publishes in flight at most; the broker's receive maximum lowers it. */
   inflightMax: number;
-  /** Bytes a second that the backlog may use; undefined: as fast as the link. */
+  /** Bytes a second that the backlog may use; undefined: no limit. */
   backlogBytesPerSecond?: number;
   keepaliveSeconds: number;
 }

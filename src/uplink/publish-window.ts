@@ -1,6 +1,6 @@
 /**
- * How many publishes may be in flight. The window grows while answers come as fast as the link can bring them and
- * shrinks when they are late because our own publishes queue before them: enough to fill the link, and no more, so
+ * How many publishes may be in flight. The window grows while answers come as fast as the network can bring them and
+ * shrinks when they are late because our own publishes queue before them: enough to fill the connection, and no more, so
  * that a new batch is not stuck behind a long queue of old ones. Pure; the caller keeps the value.
  */
 export interface PublishWindow {
@@ -11,7 +11,7 @@ export interface PublishWindow {
   readonly doubling: boolean;
   /** A publish that went out before this says nothing about the window as it is now. */
   readonly resizedAtMs: number;
-  /** The fastest answers of this period and of the one before: the round trip of the empty link. */
+  /** The fastest answers of this period and of the one before: the round trip without a queue. */
   readonly fastestMs: number;
   readonly fastestBeforeMs: number;
   readonly periodFromMs: number;
@@ -26,13 +26,13 @@ export interface PublishAnswer {
 
 /** A route may change (a satellite hands over): what was fast longer ago than two periods no longer counts. */
 const periodMs = 30_000;
-/** Four is what a link without delay needs, and what a slow one bears. */
+/** Four is what a connection without delay needs, and what a slow one bears. */
 const sizeInitial = 4;
-/** Answers may take half as long again as on the empty link: half a link's worth of queue keeps it full. */
+/** Answers may take half as long again as without a queue: a queue of half a round trip keeps the connection full. */
 const lateFactor = 1.5;
-/** A queue of this many milliseconds hurts nobody, and it is more than a busy broker's own jitter. */
+/** A queue of this many milliseconds does no harm, and it is more than a busy broker's own jitter. */
 const lateFloorMs = 100;
-/** From 1.5 times the link's worth down to 0.9: the queue is gone, the link nearly full. */
+/** From 1.5 times what fills the connection down to 0.9: the queue is gone, the connection nearly full. */
 const shrinkFactor = 0.6;
 
 export function openWindow(sizeMax: number, nowMs: number): PublishWindow {

@@ -24,13 +24,13 @@ export type Answer =
   | { kind: 'unanswered' };
 
 /**
- * No broker thinks for this long over one message; a link so slow that it needs longer is none. It also ends the
+ * No broker thinks for this long over one message; a slower connection counts as dead. It also ends the
  * wait for an answer that a broker never means to give.
  */
 const answerMs = 300_000;
 /** What comes back is as large as what was sent. */
 const echoSlackBytes = 64;
-/** A retained message follows the SUBACK at once; a congested link may take this long between the two. */
+/** A retained message follows the SUBACK at once; a congested network may take this long between the two. */
 const retainedMs = 500;
 /** For DISCONNECT and the TLS goodbye. */
 const goodbyeMs = 1000;
@@ -82,7 +82,7 @@ export class Session {
     return this.#mqttConnection.socket.bytesWritten;
   }
 
-  /** Of the publishes that are not answered, the largest packet; 0 where there is none. */
+  /** Of the publishes that are not answered, the largest packet; 0 if there are none. */
   get largestUnanswered(): number {
     return Math.max(0, ...[...this.#pending.values()].map(({ bytes }) => bytes));
   }

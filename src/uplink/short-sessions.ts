@@ -1,7 +1,7 @@
 import { stableMs } from './connection-state.ts';
 import type { SessionEnd } from './mqtt-connection.ts';
 
-/** So many in a row are no accident. */
+/** This many in a row are no coincidence. */
 const inARowMin = 3;
 
 /** Counts sessions that the broker closes within seconds, without a word. */

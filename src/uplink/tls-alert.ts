@@ -107,7 +107,7 @@ function handshakeText(name: string, number: number): Omit<FaultText, 'code'> {
     case 'unrecognized_name':
       return {
         message: 'it serves no broker of this name',
-        hint: 'write the name that it serves into uplink.url; an address alone names nobody',
+        hint: 'write the name that it serves into uplink.url; an IP address alone names no host',
       };
     case 'no_application_protocol':
       return {

@@ -49,7 +49,7 @@ export async function connectTls(
       key: credentials.privateKeyPem,
     };
     const socket = connect(options);
-    // Before Node checks it: afterwards nobody can ask the socket any more.
+    // Before Node checks it: afterwards the socket no longer tells.
     socket.prependOnceListener('secure', () => {
       sent = chainOf(socket);
     });
@@ -69,7 +69,7 @@ export async function connectTls(
   return promise;
 }
 
-/** A chain longer than OpenSSL follows is none. */
+/** OpenSSL follows no longer chain. */
 const chainMax = 100;
 
 function chainOf(socket: TLSSocket): SentChain {

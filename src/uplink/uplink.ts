@@ -11,6 +11,18 @@ import type { UplinkOptions } from './options.ts';
 import { describeReasonCode, noMatchingSubscribers, success } from './reason-code.ts';
 import type { Message, Session } from './session.ts';
 
+/*
+ * The MQTT session of one silo: it delivers messages and says which of them the broker has really taken.
+ *
+ * Invariants
+ *  1. `accepted` means that the broker acknowledged the message and that this can be believed: on MQTT 5 by its reason
+ *     code, on MQTT 3.1.1 by a canary that left later and came back (canary.ts). No other outcome proves delivery.
+ *  2. `publish` never rejects, and every call gets exactly one outcome, over lost sessions and `stop` too.
+ *  3. No packet is sent that is larger than the broker takes, as announced or as found out (size-limit.ts).
+ *  4. The status names the fault of the last attempt until a session works (connection-state.ts).
+ *
+ * The silo's forwarder, its event forwarder and its checkpointer call it (src/silo/tenant).
+ */
 export type { UplinkCredentials } from './tls-connect.ts';
 
 export interface PublishRequest {
@@ -23,16 +35,16 @@ export interface PublishRequest {
 }
 
 export type PublishOutcome =
-  /** The broker has really taken it: it may leave the spool. */
+  /** The broker has taken it, which is proved: it may leave the spool. */
   | { kind: 'accepted' }
-  /** PUBACK 0x10: it reached the broker and nobody else. */
+  /** PUBACK 0x10: it reached the broker, and no client subscribes to it. */
   | { kind: 'no-subscribers' }
   | { kind: 'refused'; reasonCode: number; reason: string }
   /** Over what the broker takes, be that announced or found out. `wasSent`: by this very message. */
   | { kind: 'too-large'; bytesMax: number; wasSent?: true }
   /**
    * The session ended before an answer: it may have arrived or not. `outstanding`: publishes that shared this fate;
-   * where it is 1 and `closedByPeer`, again and again, the broker hangs up on this very message.
+   * if it is 1 and `closedByPeer` each time, the broker closes the connection because of this message.
    */
   | { kind: 'unsettled'; outstanding: number; closedByPeer: boolean };
 
@@ -69,7 +81,7 @@ export interface Uplink {
   status(): UplinkStatus;
   /** Ends the session once what is in flight has settled, and tries none until `replaceCredentials`. */
   hold(reason: string): void;
-  /** Connects anew with these, once what is in flight has settled. */
+  /** Connects again with these, once what is in flight has settled. */
   replaceCredentials(credentials: UplinkCredentials): void;
   /** Lets what is in flight settle, says goodbye, and is closed when it resolves, after `deadlineMs` at the latest. */
   stop(deadlineMs: number): Promise<void>;
@@ -89,8 +101,8 @@ export interface UplinkDocuments {
 }
 
 /**
- * Begins at once and goes on for as long as it takes. Throws ConfigInvalid where `options.url` is no `mqtts` address;
- * whatever else is wrong stands in the status.
+ * Connects at once, and tries again until `stop`. Throws ConfigInvalid where `options.url` is no `mqtts` address;
+ * the status names every other fault.
  */
 export function startUplink(
   options: UplinkOptions,
@@ -241,7 +253,7 @@ class MqttUplink implements Uplink {
     if (reasonCode !== noMatchingSubscribers) {
       return { kind: 'refused', reasonCode, reason: describeReasonCode(reasonCode) };
     }
-    // The broker itself keeps a retained message for whoever comes.
+    // The broker itself keeps a retained message for later subscribers.
     const kept = retain === true || this.#options.noSubscribers === 'accept';
     return { kind: kept ? 'accepted' : 'no-subscribers' };
   }

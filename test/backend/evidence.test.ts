@@ -175,7 +175,7 @@ describe('evidence', () => {
     // The true gateway goes on.
     await takeBatches(stream, 13, 14, 15);
     await take('checkpoint', await checkpoint(signers.acme, stream, 15));
-    // And at the neighbour's door:
+    // And on the neighbour's topic:
     const neighbour = new SealedStream(beta).appendMany(9);
     await take('telemetry', stream.payload(16), beta);
     await take('checkpoint', await checkpoint(thief, stream, 15), beta);

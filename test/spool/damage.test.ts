@@ -81,7 +81,7 @@ describe('a damaged spool', () => {
     });
   }
 
-  it('reports what a deleted file had, by what the witness saw', async (t) => {
+  it('reports what a deleted file had, by the high-water mark', async (t) => {
     const image = await makeImage(t, 24, 2_000_000);
     const directory = directoryInMemory(t);
     assertNothingLostUnreported(image, await survive(image, directory, database, (path) => rmSync(path)));

@@ -7,7 +7,7 @@ import { fastestCipher, seal, unseal } from '../../src/base/cipher.ts';
 import { openTestSpool, testKeys } from '../support/spool.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-/** Everything that a stranger must not read, in samples, events and what is held. */
+/** Everything that a thief of the files must not read, in samples, events and undated samples. */
 const secrets = ['boiler-room', 'flow_temperature', '73.1251', 'waterworks', 'overpressure'];
 
 function contents(directory: string): { name: string; text: string }[] {

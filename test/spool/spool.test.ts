@@ -160,7 +160,7 @@ describe('spool', () => {
     assert.deepEqual(seqs(spool.lease(9, 'fifo', 'live')), [6]);
   });
 
-  it('keeps the freshest of a live lane that overflows going, and the rest with the backlog', async (t) => {
+  it('keeps sending the newest when too many live batches wait, and moves the rest to the backlog', async (t) => {
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
     for (let ts = 1; ts <= 100; ts += 1) spool.enqueue([testSample(ts)]);

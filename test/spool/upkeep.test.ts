@@ -79,8 +79,8 @@ describe('data keys', () => {
   });
 });
 
-describe('what was delivered', () => {
-  it('leaves the file with the next commit, or by itself after two seconds', async (t) => {
+describe('rows of delivered batches', () => {
+  it('leave the file with the next commit, or after two seconds', async (t) => {
     const parent = directoryInMemory(t);
     const clock = new FakeClock();
     const spool = await openTestSpool(join(parent, 'spool'), {}, { clock });

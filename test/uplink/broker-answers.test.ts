@@ -225,7 +225,7 @@ describe('what brokers answer', () => {
     await rig.uplink.stop(1200);
   });
 
-  it('names the other server that a DISCONNECT tells of', async () => {
+  it('names the other server that a DISCONNECT refers to', async () => {
     await using rig = start((packet, peer) => {
       if (packet.type === packetType.connect) peer.send(connack5(0));
       if (packet.type !== packetType.publish) return;

@@ -85,7 +85,7 @@ describe('brokers', () => {
     assert.match(await of('mqtts://b.example'), /^b\.example:8883: no 192\.0\.2\.3; do/);
   });
 
-  describe('of which one takes TCP and stays silent', () => {
+  describe('brokers, one of which takes TCP and stays silent', () => {
     let authority: Authority;
     let gateway: IssuedCertificate;
     let folder: string;

@@ -136,7 +136,7 @@ describe('canary', () => {
     assert.equal(faults.length, 1);
   });
 
-  it('leaves nobody waiting when the session ends', async () => {
+  it('answers every waiting caller when the session ends', async () => {
     const asked = [canary.confirm()];
     await settled();
     asked.push(canary.confirm());
@@ -148,7 +148,7 @@ describe('canary', () => {
     assert.equal(session.sent.length, 1);
   });
 
-  describe('of a size', () => {
+  describe('canary with a size', () => {
     const sizes = (): number[] => session.sent.map((value) => value.length);
     const small = (): string => session.sent.findLast((value) => value.length < 100)!;
 

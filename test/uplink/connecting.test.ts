@@ -20,7 +20,7 @@ import { gatewayRequest, hurried, Rig } from './rig.ts';
 const dayMs = 86_400_000;
 const localhost = { dnsNames: ['localhost'] };
 
-describe('connecting', () => {
+describe('connecting to a broker', () => {
   let authority: Authority;
   let otherUser: Authority;
   let gateway: IssuedCertificate;
@@ -154,7 +154,7 @@ describe('connecting', () => {
     old.close();
   });
 
-  describe('to what is no broker', () => {
+  describe('connecting to a server that is not a broker', () => {
     let server: Server;
     const sockets = new Set<Socket>();
     let greet: (socket: Socket) => void;

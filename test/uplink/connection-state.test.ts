@@ -45,13 +45,13 @@ held        -          -       -           -           connecting  -       close
 closed      -          -       -           -           -           -       -
 `;
 
-describe('lifecycle of the link', () => {
+describe('lifecycle of the broker connection', () => {
   const [header, ...rows] = table
     .trim()
     .split('\n')
     .map((line) => line.trim().split(/\s+/));
   for (const [name, ...expected] of rows) {
-    it(`goes the right way from ${name}`, () => {
+    it(`changes state on every event from ${name}`, () => {
       const state = states[name!]!;
       for (const [column, eventName] of header!.entries()) {
         const after = transition(state, events[eventName]!);

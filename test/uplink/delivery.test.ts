@@ -57,7 +57,7 @@ describe('uplink to a real Mosquitto', () => {
   const texts = (packets: readonly IPublishPacket[], channel: string): string[] =>
     packets.filter(({ topic }) => topic === `${root}/${channel}`).map(({ payload }) => payload.toString());
 
-  describe('with the right permissions', () => {
+  describe('uplink with the right permissions', () => {
     let broker: Mosquitto;
     before(async () => {
       broker = await Mosquitto.start({ authority });
@@ -152,7 +152,7 @@ describe('uplink to a real Mosquitto', () => {
       assert.deepEqual(await rig.batch('x'), { kind: 'unsettled', outstanding: 0, closedByPeer: false });
     });
 
-    it('has the broker publish its will when the link breaks, and comes back', async () => {
+    it('has the broker publish its will when the connection breaks, and comes back', async () => {
       await using subscriber = await subscribe(broker);
       await using proxy = await TcpProxy.start(broker.port);
       await using rig = new Rig({ url: `mqtts://localhost:${proxy.port}`, ca: broker.caFile }, gateway);

@@ -8,7 +8,7 @@ import { SizeLimit } from '../../src/uplink/size-limit.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { origin } from './rig.ts';
 
-/** A session on MQTT 5 with a broker that refuses payloads above `bytesMax`, and what it tells of sizes. */
+/** A session on MQTT 5 with a broker that refuses payloads above `bytesMax`, and the limits that it reports. */
 function sessionWith(bytesMax: number): { session: ProvenSession; sizes: SizeLimit; told: number[] } {
   const sizes = new SizeLimit();
   const told: number[] = [];
@@ -33,7 +33,7 @@ async function deliver(session: ProvenSession, bytes: number): Promise<string> {
 }
 
 describe('a session whose broker has a limit of size', () => {
-  it('tells of a lower limit also where new batches may stay as large as they are', async () => {
+  it('reports a lower limit also if new batches may stay as large as they are', async () => {
     const { session, sizes, told } = sessionWith(5000);
     assert.equal(await deliver(session, 4500), 'answered');
     assert.equal(await deliver(session, 8000), 'too-large');
@@ -43,7 +43,7 @@ describe('a session whose broker has a limit of size', () => {
     assert.ok(told.at(-1)! < 6100, `it told of ${told.at(-1)}`);
   });
 
-  it('always has told what it goes by', async () => {
+  it('has always reported the limit that it uses', async () => {
     const bytes = fc.integer({ min: 1, max: 10_000 });
     await fc.assert(
       fc.asyncProperty(bytes, fc.array(bytes, { maxLength: 20 }), async (bytesMax, sequence) => {

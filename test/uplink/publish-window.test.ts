@@ -56,7 +56,7 @@ describe('publish window', () => {
     assert.ok(run.use(10_000) > 0.85, `${run.use(10_000)}`);
   });
 
-  it('fills it within ten seconds', () => {
+  it('fills a satellite link within ten seconds', () => {
     assert.ok(drain(satellite, 10_000).use(0) > 0.5);
   });
 
@@ -85,7 +85,7 @@ describe('publish window', () => {
     assert.equal(windowSize(window), 4);
   });
 
-  it('stays between 1 and its maximum, whatever comes', () => {
+  it('stays between 1 and its maximum for any answers', () => {
     const answer = fc.record({
       waitMs: fc.double({ min: 0, max: 1e5, noNaN: true }),
       roundTripMs: fc.double({ min: 0, max: 1e6, noNaN: true }),

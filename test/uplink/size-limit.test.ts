@@ -5,7 +5,7 @@ import { SizeLimit } from '../../src/uplink/size-limit.ts';
 
 const minuteMs = 60_000;
 
-describe('limit of size', () => {
+describe('size limit of a broker', () => {
   let limit: SizeLimit;
   beforeEach(() => {
     limit = new SizeLimit();
@@ -80,7 +80,7 @@ describe('limit of size', () => {
     assert.equal(limit.bytesMax, 4999);
   });
 
-  it('finds any limit, to a factor of two at most, whatever batches come', () => {
+  it('finds any limit, to a factor of two at most, for any batches', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 300, max: 100_000 }),

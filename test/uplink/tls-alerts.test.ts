@@ -122,7 +122,7 @@ describe('TLS alerts of the broker', () => {
     }
   });
 
-  describe('after the handshake, from a real broker that speaks TLS 1.3', () => {
+  describe('TLS alerts after the handshake, from a real broker that speaks TLS 1.3', () => {
     it('tell an expired certificate, one of a foreign CA, one of the wrong kind, and one that was revoked', async () => {
       const foreign = await (await createAuthority('Other CA')).issue(gatewayRequest);
       const expired = await authority.issue({

@@ -80,7 +80,7 @@ export class GatewayTree {
   }
 }
 
-/** Undefined where there is none that can be read: then all lines are read again. */
+/** Undefined if there is none that can be read: then all lines are read again. */
 function readMark(path: string): Mark | undefined {
   try {
     const { size, roots, month, bytes } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;

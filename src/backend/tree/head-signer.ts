@@ -29,7 +29,7 @@ export class HeadSigner {
     this.#options = options;
     this.everyMs = everyMs;
     this.publicKey = formatPublicKey(log, createPublicKey(key));
-    // Whoever has the file can check it with nothing else.
+    // A reader of the file can check it with nothing else.
     this.#hand(`${this.publicKey}\n\n`);
   }
 

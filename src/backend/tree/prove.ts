@@ -11,7 +11,7 @@ import { consistencySpans, inclusionSpans, proofOf } from './merkle-tree.ts';
 export type Claim =
   /** That a line is under it; the first is 1. */
   | { line: number }
-  /** That it goes on from the head of so many lines. */
+  /** Proof that it goes on from the head of this many lines. */
   | { since: number };
 
 export interface Proof {

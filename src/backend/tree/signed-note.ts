@@ -59,7 +59,7 @@ export function isCosignedBy({ text, signatures }: SignedNote, name: string, pub
   });
 }
 
-/** Undefined if `note` is none. */
+/** Undefined if `note` is not a signed note. */
 export function parseNote(note: string): SignedNote | undefined {
   const end = note.lastIndexOf('\n\n');
   if (end < 0 || !note.endsWith('\n')) return undefined;
@@ -84,7 +84,7 @@ export function formatPublicKey(name: string, publicKey: KeyObject, type: number
   return `${name}+${id}+${Buffer.concat([Buffer.of(type), raw]).toString('base64')}`;
 }
 
-/** Undefined if `text` is none, or of another algorithm than `type`. */
+/** Undefined if `text` is not a key, or of another algorithm than `type`. */
 export function parsePublicKey(
   text: string,
   type: number = ed25519Type,

@@ -36,7 +36,7 @@ export function formatHead({ origin, size, root }: TreeHead): string {
   return `${origin}\n${size}\n${root.toString('base64')}\n`;
 }
 
-/** Undefined if `text` is none; lines beyond the third are somebody's extensions. */
+/** Undefined if `text` is not a tree head; lines beyond the third are extensions. */
 export function parseHead(text: string): TreeHead | undefined {
   const [origin, size, hash] = text.split('\n');
   if (!origin || size === undefined || hash === undefined || !/^(0|[1-9]\d{0,14})$/.test(size))

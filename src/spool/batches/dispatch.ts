@@ -32,7 +32,7 @@ export interface Settlements {
   released?: readonly BatchRef[];
 }
 
-/** So many deliveries wait for a commit at most. */
+/** At most this many deliveries wait for a commit. */
 const deliveredMax = 256;
 
 /**
@@ -73,16 +73,16 @@ export class Dispatch {
     for (const { position } of this.#leased(refs)) this.leases.giveBack(position);
   }
 
-  /** Those are done with: after the commit that rejected them. */
+  /** Those are settled: after the commit that rejected them. */
   release(refs: readonly BatchRef[]): void {
     for (const { position } of this.#leased(refs)) this.leases.release(position);
   }
 
-  /** True where so many deliveries wait that they are worth a commit. */
+  /** True if enough deliveries wait to be worth a commit. */
   deliver(refs: readonly BatchRef[] = []): boolean {
     const { waiting } = this.#spoolFile.ledger;
     for (const { position, samples } of this.#leased(refs)) {
-      // One that was given up in flight is gone already, and told of.
+      // One that was given up in flight is already gone and reported.
       if (has(waiting, position)) this.#delivered.set(position, samples);
     }
     return this.#delivered.size >= deliveredMax;
@@ -97,7 +97,7 @@ export class Dispatch {
     }
   }
 
-  /** The oldest batch that waits; what was delivered waits for nothing but its row's removal. */
+  /** The oldest batch that waits; a delivered one waits only for the removal of its row. */
   oldest(): number | undefined {
     for (const position of ascending(this.#spoolFile.ledger.waiting)) {
       if (!this.#delivered.has(position)) return position;
@@ -105,7 +105,7 @@ export class Dispatch {
     return undefined;
   }
 
-  /** Batches and samples that are as good as gone. */
+  /** Batches and samples that are delivered and still have a row. */
   delivered(): { batches: number; samples: number } {
     const samples = [...this.#delivered.values()].reduce((sum, each) => sum + each, 0);
     return { batches: this.#delivered.size, samples };
@@ -122,7 +122,7 @@ export class Dispatch {
     this.#delivered.clear();
   }
 
-  /** A verdict counts for what is leased and was not delivered before, and for nothing else. */
+  /** A settlement counts only for what is leased and was not delivered before. */
   #leased<Ref extends BatchRef>(refs: readonly Ref[]): { ref: Ref; position: number; samples: number }[] {
     return refs.flatMap((ref) => {
       const position = this.#spoolFile.positionOf(ref);

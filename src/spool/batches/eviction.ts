@@ -11,8 +11,8 @@ import { ascending, has, type Runs } from '../../base/ranges.ts';
 export const eventBytesReserved = 64_000;
 
 /**
- * Sees that so many bytes fit, within a commit: rejected batches go first, which were reported when they
- * were rejected; then, under drop-oldest, the oldest that wait. False where that is not enough.
+ * Makes room for this many bytes, within a commit. Removes rejected batches first, which were reported when
+ * they were rejected; then, under drop-oldest, the oldest that wait. False if that is not enough.
  */
 export function makeRoom(
   spoolFile: SpoolFile,
@@ -27,7 +27,7 @@ export function makeRoom(
   return spoolFile.database.freePages() >= pages;
 }
 
-/** SpoolFull, or DiskFull where others have taken the room that the spool may have. */
+/** SpoolFull, or DiskFull if other files have taken the room that the spool may have. */
 export function noRoom(spoolFile: SpoolFile): MerestoneError {
   if (spoolFile.database.isShortOfDisk()) return diskFull(spoolFile.database.files.database);
   return new MerestoneError('SpoolFull', 'there is no room, and nothing that may be given up for it', {
@@ -48,7 +48,7 @@ function evict(spoolFile: SpoolFile, next: NextLedger, pages: number, positions:
   }
 }
 
-/** Those in flight only where no other is left. */
+/** Takes those in flight only if no other is left. */
 function* oldestFirst(waiting: Runs, leases: Leases): Generator<number> {
   for (const position of ascending(waiting)) if (!leases.isLeased(position)) yield position;
   for (const position of ascending(waiting)) if (leases.isLeased(position)) yield position;

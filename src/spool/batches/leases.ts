@@ -13,10 +13,10 @@ export type Order = 'live-first' | 'fifo';
 export type Reach = 'all' | 'live';
 
 /**
- * Which waiting batches are in flight, and whose turn is next. Three lanes: the newest batches; those that
- * came back unanswered; the backlog. A live lane that overflows joins the backlog but for its newest batch,
- * so fresh data never waits behind an outage. What came back goes before the backlog, so that sessions lost
- * over and over leave no trail of single batches behind them. Each lane keeps its order.
+ * Which waiting batches are in flight, and which is next. There are three queues: live batches (the newest),
+ * those that came back unanswered, and the backlog. When there are too many live batches, all but the newest
+ * join the backlog, so fresh data never waits behind an outage. What came back goes before the backlog, so
+ * repeated loss of the session leaves no single batches behind. Each queue keeps its order.
  */
 export class Leases {
   /** Position → samples. */
@@ -67,7 +67,7 @@ export class Leases {
     this.#leased.set(position, samples);
   }
 
-  /** It is done with. */
+  /** It is settled. */
   release(position: number): void {
     this.#leased.delete(position);
   }

@@ -5,7 +5,7 @@ import { epochNumberOf, seqOf } from '../state/position.ts';
 import { ascending, countOf, has, withMember, withoutMember } from '../../base/ranges.ts';
 import type { BatchRow } from '../storage/database-schema.ts';
 
-/** So many refused batches are kept, the newest; the ledger lists each, and it is for looking into. */
+/** The newest refused batches are kept for diagnosis, this many; the ledger lists each. */
 const rejectedMax = 256;
 /** More damaged batches than this in one file, and it is the medium: the rest moves to a new file. */
 const damagedMax = 256;

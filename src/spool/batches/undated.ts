@@ -8,7 +8,7 @@ import { sealBytes } from '../../base/cipher.ts';
 // Samples that were taken before the clock was known: durable and sealed, in no batch and no chain yet.
 // Each function runs within a commit.
 
-/** They make room for themselves as a batch does. Throws SpoolFull where there is none. */
+/** Makes room for them as for a batch. Throws SpoolFull if there is none. */
 export function hold(
   spoolFile: SpoolFile,
   next: NextLedger,

@@ -68,12 +68,12 @@ export class DiskState {
     return true;
   }
 
-  /** The next try may come at once: what failed is mended by opening it anew. */
+  /** The next try may come at once: opening it again mends what failed. */
   retryNow(): void {
     this.#triedAtMs = -Infinity;
   }
 
-  /** So many batches were given up so far; `isShort`: the disk bounds the spool, and not its quota. */
+  /** This many batches were given up so far; `isShort`: the disk bounds the spool, and not its quota. */
   observe(dropped: number, isShort: boolean): void {
     const isMore = dropped > (this.#dropped ?? dropped);
     this.#dropped = dropped;

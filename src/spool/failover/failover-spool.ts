@@ -93,7 +93,7 @@ export class FailoverSpool {
     return this.#disk?.epoch ?? this.memory.head.epoch;
   }
 
-  /** As the spool's; null where there is none. */
+  /** As the spool's; null if there is none. */
   get newestTs(): number | null {
     return this.#disk?.newestTs ?? null;
   }
@@ -258,7 +258,7 @@ export class FailoverSpool {
     if (this.#attempt((disk) => (disk.note(event), true)) === true) this.#recover(true);
   }
 
-  /** Gives up what is in memory, and tells of it where that can be told. Before `close`, once nothing more is sent. */
+  /** Gives up what is in memory, and reports it if it can. Before `close`, once nothing more is sent. */
   giveUpMemory(): void {
     if (this.isFailing && this.#disk !== undefined && this.#moveWaiting()) this.#recover();
     const { givenUp, events } = this.memory.giveUp('no disk took it before the gateway stopped');
@@ -297,7 +297,7 @@ export class FailoverSpool {
     return true;
   }
 
-  /** The same for the oldest event that is not in flight; false also where there is none. */
+  /** The same for the oldest event that is not in flight; false also if there is none. */
   #moveEvent(): boolean {
     const event = this.#events.oldest;
     if (event === undefined) return false;

@@ -34,7 +34,7 @@ export interface MemoryOptions {
 
 /**
  * Batches for as long as no disk takes them. They are numbered in an epoch of their own, which ends with the process:
- * whatever becomes of the process, no number of the spool's epoch is given twice, and no chain forks.
+ * even if the process is killed, no number of the spool's epoch is given twice, and no chain forks.
  *
  * 1. A batch is numbered when it is sent for the first time. One that was never sent has no number, and goes to the
  *    disk like any other when there is one again.
@@ -117,7 +117,7 @@ export class MemoryBatches {
     return this.#numbered.has(idOf(epoch, seq));
   }
 
-  /** What is to be told of those that the broker will never take. */
+  /** The events for those that the broker will never take. */
   settle({ acked = [], rejected = [], released = [] }: Settlements): EventBody[] {
     for (const ref of acked) this.#remove(ref);
     for (const { epoch, seq } of released) {
@@ -139,7 +139,7 @@ export class MemoryBatches {
     this.#bytes -= this.#waiting.shift()?.bytes ?? 0;
   }
 
-  /** What is to be told of the end of all that is here: of what was sent, nobody knows whether it arrived. */
+  /** The events for the end of all that is in memory. Whether a batch in flight arrived is not known. */
   giveUp(reason: string): { givenUp: GivenUp[]; events: EventBody[] } {
     const givenUp = this.#waiting.map(({ samples }) => describe(samples));
     const runs = [...this.#numbered.values()].map(({ run }) => run);

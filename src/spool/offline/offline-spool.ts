@@ -67,7 +67,7 @@ export function claimAtRest({ directory, bytesMax }: AtRestOptions): Ledger | un
   }
 }
 
-/** Throws FileNotFound where there is none. */
+/** Throws FileNotFound if there is none. */
 export function requireSpool(directory: string): SpoolFiles {
   const files = filesOf(directory);
   if (existsSync(files.database)) return files;

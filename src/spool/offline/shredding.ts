@@ -8,9 +8,9 @@ import { encodeMark, readMark } from '../state/high-water-mark.ts';
 
 /**
  * Destroys the spool in a folder for good, damaged files that were set aside included: the database first,
- * which has the wrapped keys, every byte overwritten and flushed, then deleted. What is left is the witness,
+ * which has the wrapped keys, every byte overwritten and flushed, then deleted. What is left is the high-water mark,
  * so that the next epoch reports the end of this one. Needs no key. `record` is called first, with the
- * files that are to go, while nobody else can have the spool. Throws SpoolHeld, SpoolUnavailable, what
+ * files that are to go, while no other process can open the spool. Throws SpoolHeld, SpoolUnavailable, what
  * `record` throws, and what the disk throws.
  */
 export function shred(

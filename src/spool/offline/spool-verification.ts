@@ -112,7 +112,7 @@ function faultsIn(
   return checks.filter(([isGood]) => !isGood).map(([, fault]) => fault);
 }
 
-/** Rows that the ledger does not know: they would never be sent, and nobody of ours wrote them. */
+/** Rows that the ledger does not know: they would never be sent, and this program did not write them. */
 function unexpectedEntries({ database, ledger }: SpoolFile): SpoolFinding[] {
   const known = unionOf(ledger.waiting, ledger.rejected, ledger.damaged);
   const unknown = [...database.batches()].filter(({ position }) => !has(known, position));

@@ -79,7 +79,7 @@ export class DamagedFile {
   }
 }
 
-/** Undefined where there is none. */
+/** Undefined if there is none. */
 export function readWal(file: string): Buffer | undefined {
   if (!existsSync(file)) return undefined;
   const bytes = readFileSync(file);

@@ -9,10 +9,10 @@ import { positionOf, seqOf } from '../state/position.ts';
 import { ascending } from '../../base/ranges.ts';
 import { ulid } from '../../base/ulid.ts';
 
-/** A signed head of our own epoch, as somebody else kept it. */
+/** A signed head of our own epoch, as another party kept it. */
 export type RetainedHead = Pick<Head, 'epoch' | 'seq' | 'chain' | 'to'>;
 
-/** Why the file that was opened at `opened` is an older copy of itself; undefined where it is none. */
+/** Why the file that was opened at `opened` is an older copy of itself; undefined if it is not. */
 export function whySetBack({ ledger }: SpoolFile, opened: Head, kept: RetainedHead): string | undefined {
   const isAhead = kept.seq > opened.seq || (kept.seq === opened.seq && kept.chain !== opened.chain);
   if (ledger.head.epoch !== kept.epoch || opened.epoch !== kept.epoch || !isAhead) return undefined;

@@ -35,15 +35,15 @@ export interface Opening {
 }
 
 /**
- * The books of the spool in this folder, which is locked: of the file as it is where it is whole; of a
- * new one, with what could be salvaged, where it is damaged or gone; of an empty one on the first start.
+ * Opens the spool file in this folder, which is locked: the file as it is if it is whole; a new one with what
+ * could be salvaged if it is damaged or missing; an empty one on the first start.
  */
 export async function openSpoolFile(
   files: SpoolFiles,
   quota: Quota,
   deps: SpoolDependencies,
 ): Promise<SpoolFile> {
-  // Found damaged in use, a file gets another name at once: whoever opens next, after whatever, salvages it.
+  // Found damaged in use, a file is renamed at once: the next opening salvages it, even after a crash.
   const onDamage = (): void => {
     setAside(files);
   };
@@ -90,7 +90,7 @@ async function rebuild({ files, quota, deps, mark }: Opening, aside: string | un
 }
 
 /**
- * The books of a file that is whole. Throws SpoolDamaged where it is not, SpoolForeign, KeyUnavailable,
+ * Opens a file that is whole. Throws SpoolDamaged if it is not, SpoolForeign, KeyUnavailable,
  * SpoolUnavailable.
  */
 export async function openWhole(opening: Opening): Promise<SpoolFile> {
@@ -179,7 +179,7 @@ function catchUp(database: SpoolDatabase, keyring: Keyring, ledger: Ledger): Led
   return { ...ledger, head, waiting, samplesWaiting };
 }
 
-/** What the witness has seen must be there. An epoch that began after ours shows that this is an old copy. */
+/** What the high-water mark recorded must be there. An epoch that began after ours shows that this is an old copy. */
 function confront(database: SpoolDatabase, { head, previous, nextEntry }: Ledger, mark: Mark): void {
   // ULIDs are in the order of their clock, which may have been ahead when the one before began.
   const isOldCopy = mark.epoch > head.epoch && mark.epoch !== previous?.epoch;

@@ -1,7 +1,7 @@
 import { pageBytes } from '../storage/database-schema.ts';
 
 // Rows straight out of page images, without SQLite and without believing a page's header: for files that
-// SQLite will not read. Whatever comes out of here must authenticate before it counts.
+// SQLite will not read. Every row read here must authenticate before it counts.
 // SQLite file format, sections 1.6 (b-tree pages) and 2.1 (records).
 
 export type Value = null | number | string | Buffer;
@@ -61,7 +61,7 @@ function rowAt(page: Buffer, cell: number): RawRow | undefined {
   };
 }
 
-/** How much of a row of so many bytes stands on its leaf. */
+/** How much of a row of this many bytes is on its leaf page. */
 function localBytes(total: number): number {
   if (total <= localMax) return total;
   const wanted = localMin + ((total - localMin) % overflowBytes);
@@ -87,7 +87,7 @@ function gather(
   return Buffer.concat(parts);
 }
 
-/** The column types of a record whose sizes add up; undefined where it is none. */
+/** The column types of a record whose sizes add up; undefined if it is not a record. */
 function columnTypes(local: Buffer, total: number): { codes: number[]; headerBytes: number } | undefined {
   const header = varint(local, 0);
   if (!header || header.value > local.length) return undefined;

@@ -29,7 +29,7 @@ export interface Finds {
   mark: Mark | undefined;
 }
 
-/** So many rows are written in one commit: a few MB of them at most. */
+/** Rows written in one commit: a few MB at most. */
 const rowsPerCommit = 64;
 
 /**

@@ -13,7 +13,7 @@ import type { Finds } from './recover.ts';
 const runsMax = 500;
 
 type KnownHead = Pick<Head, 'epoch' | 'seq' | 'chain'>;
-/** As the witness knows it. */
+/** As the high-water mark has it. */
 type OpenHead = Pick<Head, 'epoch' | 'seq'> & { chain: string | null };
 type Epochs = readonly { number: number; id: string }[];
 
@@ -60,7 +60,7 @@ function samplesIn(database: SpoolDatabase, runs: Runs): number {
   return sum;
 }
 
-/** All that the ledger knows or a batch told of, in their order. */
+/** All that the ledger or a batch names, in their order. */
 function epochsOf({ ledger, epochs }: Finds): Epochs {
   const byNumber = new Map([
     ...(ledger?.epochs ?? []).map(({ number, id }) => [number, id] as const),
@@ -87,8 +87,8 @@ function lastHead(
 }
 
 /**
- * Positions that had to be there: what waited by the ledger, and what came after it, up to what the
- * witness saw. Without a ledger everything from each epoch's first batch on, delivered or not.
+ * Positions that had to be there: what waited by the ledger, and what came after it, up to the
+ * high-water mark. Without a ledger everything from each epoch's first batch on, delivered or not.
  */
 function expected({ ledger, mark }: Finds, epochs: Epochs, present: Runs): Runs {
   const lastOf = (number: number): number => {
@@ -130,7 +130,7 @@ function lostBatches(
   return { ...run, chainBefore: before ?? null, chainAfter: after ?? null };
 }
 
-/** An epoch that only the witness remembers. */
+/** An epoch that only the high-water mark names. */
 function lostWithoutTrace({ mark }: Finds, epochs: Epochs): EventBody[] {
   if (mark === undefined || mark.seq === 0) return [];
   if (epochs.some(({ id }) => id === mark.epoch)) return [];

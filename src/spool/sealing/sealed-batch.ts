@@ -8,7 +8,7 @@ import { type CipherName, seal, unseal } from '../../base/cipher.ts';
 
 /**
  * Level 1: on batches of readings, higher levels cost more and save nothing. Each call leaves one chunk to
- * the garbage collector, which is in no hurry with what is outside its heap: small chunks, less memory.
+ * the garbage collector, which is slow to free what is outside its heap: small chunks, less memory.
  */
 const zstdOptions = { chunkSize: 4096, params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 

@@ -2,20 +2,20 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { keepPrivate } from '../../base/private-file.ts';
 
-/** How far a spool had come when it last said so. */
+/** How far a spool had come at its last report. */
 export interface Mark {
   epoch: string;
   seq: number;
   nextEntry: number;
-  /** Whether somebody destroyed it on purpose (shredding.ts). */
+  /** Whether the spool was destroyed on purpose (shredding.ts). */
   isShredded?: boolean;
 }
 
 /**
- * A line beside the database that says how far it had come. SQLite ends a WAL at the first frame that
- * does not check, and opens as if nothing had ever been behind it; a database can be deleted. The witness
- * tells: what it has seen is missing. It is written after a commit is on the medium, and not flushed, so
- * that it is never ahead of the truth; after a power cut it may be behind, and then proves less.
+ * A line beside the database that records how far the spool had come. SQLite ends a WAL at the first frame
+ * whose checksum is wrong, and opens as if no frame had followed; a database can be deleted. The high-water
+ * mark shows what is missing then. It is written after a commit is on the medium, and not flushed, so it is
+ * never ahead of the database; after a power cut it may be behind, and then it proves less.
  */
 export class HighWaterMark {
   readonly #descriptor: number;
@@ -25,12 +25,12 @@ export class HighWaterMark {
     this.#descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
   }
 
-  /** Never throws: the commit that it speaks of stands without it. */
+  /** Never throws: the commit is durable without it. */
   write(mark: Mark): void {
     try {
       writeSync(this.#descriptor, encodeMark(mark), 0);
     } catch {
-      // The testimony before is still true.
+      // The mark before this one is still true.
     }
   }
 
@@ -39,7 +39,7 @@ export class HighWaterMark {
   }
 }
 
-/** Undefined where there is none, or it is not whole. */
+/** Undefined if missing or incomplete. */
 export function readMark(file: string): Mark | undefined {
   let text: string;
   try {
@@ -53,7 +53,7 @@ export function readMark(file: string): Mark | undefined {
   return encodeMark(mark) === text ? mark : undefined;
 }
 
-/** Of one length, so that none leaves a rest of the one before it. */
+/** All of one length, so a shorter one leaves no rest of the one before it. */
 const fates = { shredded: 'shredded', lives: 'lives---' };
 
 export function encodeMark({ epoch, seq, nextEntry, isShredded }: Mark): string {

@@ -13,12 +13,12 @@ export interface Head {
   chain: string;
   /** Samples in batches 1 to `seq`. */
   samples: number;
-  /** Times of the first and last of them; null where there is none. */
+  /** Times of the first and last of them; null if there is none. */
   from: number | null;
   to: number | null;
 }
 
-/** What was sent on one UTC day, as the silo counts it. Kept here so that no restart begins it anew. */
+/** What was sent on one UTC day, as the silo counts it. Kept here so that a restart does not begin it again. */
 export interface SentCount {
   /** Days since 1970 UTC. */
   day: number;
@@ -45,7 +45,7 @@ export interface Ledger extends Origin {
   rejected: Runs;
   /** Rows that do not authenticate. Never deleted: SQLite would follow links that may be wrong. */
   damaged: Runs;
-  /** Numbers of the entries that are events to be delivered, and of those that are samples held. */
+  /** Numbers of the entries that are events to be delivered, and of those that are undated samples. */
   events: Runs;
   held: Runs;
   /** No entry ever had this number. */

@@ -12,7 +12,7 @@ import { openBatch } from '../sealing/sealed-batch.ts';
 import type { Durability, SpoolDatabase } from '../storage/database.ts';
 import { HighWaterMark } from './high-water-mark.ts';
 
-/** Opening reads the batches that came since the ledger was written: so many at most. */
+/** Opening reads the batches that came since the ledger was written: this many at most. */
 export const ledgerBehindMax = 256;
 
 /** A ledger in the making: with the commit it is the ledger, or it never was. */
@@ -96,7 +96,7 @@ export class SpoolFile {
     this.#ledger = { ...this.#ledger, sent };
   }
 
-  /** A batch whose every bit authenticates, with its zstd; undefined where there is none such. */
+  /** A batch whose every bit authenticates, with its zstd; undefined if missing or not authentic. */
   read(position: number): { row: BatchRow; compressed: Buffer } | undefined {
     const row = this.#attempt(() => this.database.batch(position));
     const compressed = row && openBatch(this.origin, row, this.keyring);
@@ -108,7 +108,7 @@ export class SpoolFile {
     this.database.writeEntry(sealEntry(this.origin, kind, number, content, this.keyring, this.cipher));
   }
 
-  /** Undefined where there is none such that authenticates. */
+  /** Undefined if missing or not authentic. */
   readEntry(kind: EntryKind, number: number): Buffer | undefined {
     const row = this.#attempt(() => this.database.entry(number));
     return row && openEntry(this.origin, kind, row, this.keyring);
@@ -173,7 +173,7 @@ export class SpoolFile {
     try {
       this.#onDamage();
     } catch {
-      // The damage is what is to be told of.
+      // The damage is the fault to report.
     }
   }
 
@@ -182,7 +182,7 @@ export class SpoolFile {
     return this.keyring.current !== this.#keyInFile || !followsFromBatches(this.#ledger, next);
   }
 
-  /** The whole file where it was, with a witness of its own. */
+  /** The whole file where it was, with a high-water mark of its own. */
   writeAnew(): void {
     this.database.writeAnew();
     this.#highWaterMark.close();

@@ -40,7 +40,7 @@ export class SpoolDatabase {
   #isShortOfDisk = false;
 
   /**
-   * Opens the database, or makes it. Throws SpoolDamaged where it is none, SpoolFull and SpoolUnavailable
+   * Opens the database, or makes it. Throws SpoolDamaged if the file is not a database, SpoolFull and SpoolUnavailable
    * where the disk refuses.
    */
   constructor(files: SpoolFiles, quota: Quota) {
@@ -89,12 +89,12 @@ export class SpoolDatabase {
     return inodeOf(this.files.database) !== this.#inode;
   }
 
-  /** Writes the whole file anew where it was. Throws SpoolUnavailable where another stands there. */
+  /** Writes the whole file again in its place. Throws SpoolUnavailable if another file is there. */
   writeAnew(): void {
     if (inodeOf(this.files.database) !== undefined) {
       throw new MerestoneError('SpoolUnavailable', 'another file was put in the place of the spool in use', {
         subject: this.files.database,
-        hint: 'move it away: what was stored here will be written anew',
+        hint: 'move it away: what was stored here will be written again',
         retryable: true,
       });
     }
@@ -110,7 +110,7 @@ export class SpoolDatabase {
     });
   }
 
-  /** Gives up the room that was held back for this; false where there is none left to give. */
+  /** Frees the reserved room; false if none is left. */
   letGoReserve(): boolean {
     return this.#reserve.letGo();
   }
@@ -170,7 +170,7 @@ export class SpoolDatabase {
       const { log, checkpointed } = this.#statements.checkpointWal.get()!;
       if (log !== checkpointed) throw new Error('the WAL is in use');
       this.#meter.wholePages(() => overwrite(this.files.wal, walHeaderBytes));
-      // SQLite must not look for its frames there any more: it takes the database for what it is, or opens it anew.
+      // SQLite must not look for its frames there any more: it takes the database for what it is, or opens it again.
       const { busy } = this.#statements.truncateWal.get()!;
       if (busy !== 0) throw new Database.SqliteError('its WAL was overwritten', 'SQLITE_CORRUPT');
     });
@@ -322,7 +322,7 @@ function connect(file: string, quota: Quota): [Database.Database, Statements] {
 
 function configure(database: Database.Database, file: string, quota: Quota): void {
   database.pragma(`page_size = ${pageBytes}`);
-  // No -shm file to keep writing to the card, and nobody else in the file.
+  // No -shm file to keep writing to the card, and no other process in the file.
   database.pragma('locking_mode = EXCLUSIVE');
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL');

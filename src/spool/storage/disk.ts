@@ -42,7 +42,7 @@ export function allocate(file: string, bytes: number): void {
   }
 }
 
-/** Zeros at the end of a WAL or a reserve do no harm; the fault before is the one to be told of. */
+/** Zeros at the end of a WAL or a reserve do no harm; the fault before is the one to report. */
 function cutBack(descriptor: number, bytes: number): void {
   try {
     ftruncateSync(descriptor, bytes);

@@ -10,7 +10,7 @@ export interface SpoolFiles {
   wal: string;
   /** Held while a process has the spool open (lock.ts). */
   lock: string;
-  /** How far the spool had come (witness.ts). */
+  /** How far the spool had come (high-water-mark.ts). */
   highWaterMark: string;
   /** Room that is let go when the disk is full (reserve.ts). */
   reserve: string;
@@ -46,7 +46,7 @@ export function spoolBytes(directory: string): number {
   return sizeOf(database) + sizeOf(wal);
 }
 
-/** Damaged files that were set aside, the last one last; nobody but the user ever deletes one. */
+/** Damaged files that were set aside, the last one last; only the user deletes one. */
 export function keptFiles(directory: string): string[] {
   return keptFilesIn(directory).map(({ name }) => join(directory, name));
 }

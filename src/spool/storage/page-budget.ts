@@ -36,7 +36,7 @@ export function quotaOf(bytesMax: number): Quota {
   return { filePagesMax, walPages };
 }
 
-/** Pages that must be free so that a row of so many bytes surely fits: its own, and those a split needs. */
+/** Pages that must be free so that a row of this many bytes surely fits: its own, and those a split needs. */
 export function pagesFor(bytes: number): number {
   return Math.ceil((bytes + rowBytes) / (pageBytes - overflowPointerBytes)) + splitPages;
 }

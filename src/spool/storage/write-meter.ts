@@ -12,7 +12,7 @@ export class WriteMeter {
     return this.#bytes;
   }
 
-  /** A commit left the WAL with so many frames. They don't begin at a page's edge, nor end at one. */
+  /** A commit left the WAL with this many frames. They don't begin at a page's edge, nor end at one. */
   committed(frames: number): void {
     const first = frames >= this.#frames ? this.#frames : 0; // else the WAL was begun again
     this.#frames = frames;

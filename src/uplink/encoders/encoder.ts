@@ -24,7 +24,7 @@ export type DescribedDevices = Pick<MetaDocument, 'at' | 'configSha256' | 'devic
 
 /**
  * How what a silo sends becomes MQTT messages. Pure, and the same each time: a batch may be sent more than once.
- * Everything else of the uplink, and whoever forwards, knows messages and what became of them, not their encoding.
+ * The rest of the uplink, and the forwarders, know messages and what became of them, not their encoding.
  */
 export interface Encoder {
   /** Messages that one batch becomes at most. */

@@ -32,7 +32,7 @@ type Tamper = (evidence: TamperedEvidence, months: string[]) => void;
 const isCheckpoint = ({ channel }: Line): boolean => channel === 'checkpoint';
 const isDropped = ({ message }: Line): boolean => message?.includes('"dropped"') === true;
 
-/** What somebody does who has the folder, and what the report then says; months are those of the first gateway. */
+/** What an attacker does to the folder, and what the report then says; months are those of the first gateway. */
 const tampers: Record<string, [Tamper, RegExp]> = {
   'the tail cut off': [
     (evidence, [, , last]) => evidence.rewrite(one, last!, (lines) => lines.slice(0, -3)),

@@ -8,8 +8,8 @@ import { rowsOn } from '../../../src/spool/recovery/page-reader.ts';
 import { randomBytesFrom } from '../../support/random.ts';
 import { directoryInMemory } from '../../support/spool.ts';
 
-describe('rows out of raw pages', () => {
-  it('are those that SQLite wrote, of every type and size', (t) => {
+describe('reader of raw pages', () => {
+  it('reads the rows that SQLite wrote, of every type and size', (t) => {
     const directory = directoryInMemory(t);
     let run = 0;
     const column = fc.oneof(
@@ -38,7 +38,7 @@ describe('rows out of raw pages', () => {
     );
   });
 
-  it('never throw, whatever the bytes are', () => {
+  it('never throws, for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 4096, maxLength: 4096 }), (bytes) => {
         const page = Buffer.from(bytes);
