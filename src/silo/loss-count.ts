@@ -1,6 +1,6 @@
 import type { LossReason } from '../reading/loss.ts';
 
-/** A run of samples dropped for one reason, told as one event. */
+/** A run of samples dropped for one reason, reported as one event. */
 export interface SampleLoss {
   reason: LossReason;
   samples: number;
@@ -9,7 +9,7 @@ export interface SampleLoss {
   to: number;
 }
 
-/** Gathers dropped samples by reason, so that a flood makes one event per interval and not one per sample. */
+/** Counts dropped samples by reason, so that a flood makes one event per interval and not one per sample. */
 export class LossCount {
   readonly #open = new Map<string, SampleLoss>();
   readonly #totals: Record<string, number> = {};
@@ -19,12 +19,12 @@ export class LossCount {
     return this.#totals;
   }
 
-  /** Samples of the runs that are still to be told, by reason. */
+  /** Samples of the runs not yet reported, by reason. */
   get open(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#open.values()].map(({ reason, samples }) => [reason, samples]));
   }
 
-  /** Whether there is a run to be told. */
+  /** Whether there is a run to report. */
   get hasOpen(): boolean {
     return this.#open.size > 0;
   }
@@ -35,7 +35,7 @@ export class LossCount {
     this.putBack(loss);
   }
 
-  /** A run that could not be told of stays to be told, and is counted once. */
+  /** Returns a run that could not be reported, without counting it twice. */
   putBack(loss: SampleLoss): void {
     const open = this.#open.get(loss.reason);
     if (open === undefined) {

@@ -3,7 +3,7 @@ import type { SpoolOptions } from '../spool/options.ts';
 import type { UplinkOptions } from '../uplink/options.ts';
 
 export interface BatchOptions {
-  /** A sample waits this long for company at most; it also bounds the loss on a power cut. */
+  /** Maximum time that a sample waits for its batch to close; also bounds the loss on a power cut. */
   lingerMs: number;
   samplesMax: number;
   /** JSON bytes at which a batch is closed early, so that it passes the broker's message limit. */
@@ -14,7 +14,7 @@ export interface BatchOptions {
 export interface CheckpointOptions {
   /** At the latest this long after the last signature. */
   everyMs: number;
-  /** Sooner, where the bytes of checkpoints are within this share of the batches' bytes. */
+  /** Sooner, while the bytes of checkpoints are within this share of the batches' bytes. */
   shareMax: number;
 }
 
@@ -27,10 +27,10 @@ export interface QuotaOptions {
   cpuShare?: number;
 }
 
-/** `socket`: where the silo's own process listens; where it is absent, the gateway starts that process itself. */
+/** `socket`: where the silo's own process listens; absent: the gateway starts that process itself. */
 export type IsolationOptions = { kind: 'thread' } | { kind: 'process'; socket?: string };
 
-/** Everything a silo is told about itself. It names no bus, no other silo and no tenant. */
+/** The configuration of one silo. It names no bus, no other silo and no tenant. */
 export interface SiloOptions {
   /** Local label; never sent anywhere. */
   name: string;

@@ -6,7 +6,18 @@ import type { QuotaName, SiloStatus, SiloUsage } from '../status/status.ts';
 import type { AuditDetails } from '../audit/audit-entry.ts';
 import type { SiloOptions } from './options.ts';
 
-/** What a silo is born with. */
+/*
+ * The messages between the gateway's main thread and a silo: the only way into and out of a silo. `host/` is the
+ * gateway's side (supervisor, limits, sample queue), `tenant/` runs inside the isolate, and `process/` serves a silo
+ * that is a process of its own. Called by `gateway` (through `host/supervisor.ts`) and `cli/silo.ts`.
+ *
+ * - Inwards go samples of the silo's own devices and requests about itself. Outwards go credit, answers, status and
+ *   log lines; never a sample, a key or another silo's name.
+ * - The gateway side imports no code of `tenant/`, and trusts no message: `host/message-admission.ts` checks each.
+ * - A silo has unsettled readings only within its credit, so memory is bounded on both sides.
+ */
+
+/** The start message: all that a silo is given when it starts. */
 export interface StartMessage extends SiloDevices {
   options: SiloOptions;
 }
@@ -19,10 +30,7 @@ export interface SiloDevices {
   configSha256: string;
 }
 
-/**
- * What crosses the wall. Inwards: samples of the silo's own devices and requests about itself.
- * Outwards: credit, answers, figures and log lines; never a sample, a key or another silo's name.
- */
+/** Messages from the gateway to a silo. */
 export type ToSilo =
   | { type: 'start'; startMessage: StartMessage }
   | ({ type: 'devices' } & SiloDevices)
@@ -30,33 +38,33 @@ export type ToSilo =
   /** Samples that the gateway had to drop on this silo's behalf. */
   | { type: 'lost'; reason: LossReason; samples: number; from: number; to: number }
   | ({ type: 'request'; id: number } & SiloRequest)
-  /** What the isolate takes, as measured from outside it; once a second. */
+  /** The isolate's CPU and memory, measured from outside; once a second. */
   | { type: 'usage'; usage: SiloUsage }
   /** A quota that the gateway keeps on this silo's behalf was reached or is clear again. */
   | { type: 'quota'; quota: QuotaName; limit: number; state: 'reached' | 'cleared' }
-  /** What somebody did to the gateway and this silo has to remember. */
+  /** An act on the gateway that this silo notes in its audit log. */
   | { type: 'record'; act: AuditAct }
-  /** Store what came, take leave of the broker, close the spool. */
+  /** Store all samples, disconnect from the broker, close the spool. */
   | { type: 'stop' };
 
 export type FromSilo =
-  /** So many readings are stored or dropped for good: the gateway may send as many more. */
+  /** This number of readings is stored or dropped for good: the gateway may send as many more. */
   | { type: 'credit'; readings: number }
   | { type: 'status'; status: SiloStatus }
-  /** `batches`: so many that a `retry` put back in line. `fault`: why it was not done. */
+  /** `batches`: how many a `retry` has requeued. `fault`: why the request failed. */
   | { type: 'reply'; id: number; batches: number; fault: string | null }
   | { type: 'log'; level: LogLevel; event: string; fields: LogFields }
   | { type: 'stopped' };
 
-/** `reload`: look at the certificate files again. `retry`: send what is quarantined once more, by this person's will. */
+/** `reload`: check the certificate files again. `retry`: requeue quarantined batches; `by` is the user who asked. */
 export type SiloRequest = { method: 'reload' } | { method: 'retry'; by: string };
 
 type ActKind = 'configuration' | 'device-identity' | 'refused-request';
 
-/** What reaches a silo from outside, for its audit log: acts of people, and what its devices say that they are. */
+/** Entries for a silo's audit log that come from outside: acts of people, and identities that its devices report. */
 export type AuditAct = { [Kind in ActKind]: { kind: Kind; details: AuditDetails[Kind] } }[ActKind];
 
-/** One end of the wall's only door, be it a MessagePort or a socket between two processes. */
+/** The silo's end of the connection to the gateway: a MessagePort, or a socket between two processes. */
 export interface SiloChannel {
   post(message: FromSilo): void;
   onMessage(listener: (message: ToSilo) => void): void;

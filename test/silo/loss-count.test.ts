@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LossCount } from '../../src/silo/loss-count.ts';
 
-describe('loss account', () => {
-  it('tells a flood as one run for each reason, once', () => {
+describe('loss count', () => {
+  it('reports a flood once, as one run for each reason', () => {
     const losses = new LossCount();
     for (let at = 1; at <= 1000; at += 1) losses.add({ reason: 'quota', samples: 2, from: at, to: at });
     losses.add({ reason: 'overrun', samples: 1, from: 7, to: 8 });
@@ -16,7 +16,7 @@ describe('loss account', () => {
     assert.deepEqual(losses.totals, { quota: 2000, overrun: 1 });
   });
 
-  it('counts a run that could not be told of once, and tells it with what came since', () => {
+  it('counts an unreported run once, and reports it together with later losses', () => {
     const losses = new LossCount();
     losses.add({ reason: 'quota', samples: 5, from: 10, to: 20 });
     const [run] = losses.take();

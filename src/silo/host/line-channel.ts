@@ -1,23 +1,23 @@
 import type { Socket } from 'node:net';
 import { createLineSplitter } from '../../base/line-splitter.ts';
 
-/** Samples of a thousand devices in one turn, or a birth with their descriptions. */
+/** Enough for samples of a thousand devices in one turn, or a start message with their descriptions. */
 export const inwardBytesMax = 16_000_000;
 /** A status, a log line or a credit. */
 export const outwardBytesMax = 1_000_000;
 
-/** As much as one line may have: a peer that reads is never so far behind. */
+/** The size of the largest line: a peer that keeps up is never further behind. */
 const unreadBytesMax = inwardBytesMax;
 
 export interface LineChannelListener {
-  /** `bytes`: of its line. */
+  /** `bytes`: length of the message's line. */
   message(message: unknown, bytes: number): void;
-  /** What came is no message, or the socket failed; the end follows. */
+  /** A line is no message, or the socket failed; `ended` follows. */
   fault(reason: string): void;
   ended(): void;
 }
 
-/** The wall's door as a socket between two processes: JSON, one message a line, both ways. */
+/** The connection between gateway and silo as a socket between two processes: JSON, one message a line, both ways. */
 export class LineChannel {
   readonly #socket: Socket;
   #isOver = false;
@@ -25,7 +25,7 @@ export class LineChannel {
   constructor(socket: Socket, bytesMax: number, listener: LineChannelListener) {
     this.#socket = socket;
     const split = createLineSplitter(bytesMax, (line, bytes) => {
-      // More lines may have come in one piece with the one that was the end of it.
+      // The same chunk may contain more lines after the one that ended the channel.
       if (!this.#isOver) listener.message(JSON.parse(line), bytes);
     });
     socket.on('data', (bytes) => {
@@ -56,7 +56,7 @@ export class LineChannel {
     this.#socket.end();
   }
 
-  /** Nothing more is heard but the end. */
+  /** After this the listener gets only `ended`. */
   destroy(): void {
     this.#isOver = true;
     this.#socket.destroy();

@@ -1,15 +1,15 @@
 import { type LossReason, lossReasons } from '../../reading/loss.ts';
 
-/** What was lost longer ago is history: counters and events tell of it. */
+/** Older losses are reported by counters and events only. */
 const recentMs = 60_000;
 
-/** Which losses go on, by totals that are looked at again and again. Pure: times come in. */
+/** Which losses go on, from totals that are compared at intervals. Pure: times come in. */
 export class LossWatch {
   readonly #rises = new Map<LossReason, { total: number; atMs: number }>();
 
   /**
-   * `totals`: samples lost so far, by reason; they begin again at 0 with the silo. Reasons that a silo makes up are
-   * not kept: there may be new ones for ever.
+   * `totals`: samples lost so far, by reason; they restart at 0 with the silo. Unknown reasons are ignored: a faulty
+   * silo could make up new ones without end.
    */
   note(totals: Readonly<Record<string, number>>, nowMs: number): void {
     for (const reason of lossReasons) {

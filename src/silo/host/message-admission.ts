@@ -3,29 +3,29 @@ import { entries, isRecord, number, object, oneOf, orNull, text } from '../../ba
 import { siloStatus } from '../../status/status.ts';
 import type { FromSilo } from '../protocol.ts';
 
-/** What the gateway itself writes into a line of its log. */
+/** Fields that only the gateway itself writes into a log line. */
 const gatewayFields = new Set(['time', 'level', 'event', 'silo', 'bus']);
 const reply = object({ id: number, batches: number, fault: orNull(text()) });
 const level = oneOf<LogLevel>(['debug', 'info', 'warn', 'error']);
 const event = text(200);
 const fieldText = text();
-/** More than a silo could ever have in its hands at once. */
+/** More readings than a silo can have unsettled at once. */
 const creditMax = 10_000_000;
 
 /**
- * What a silo may say through its door, rebuilt from what it said: nothing but known fields of known types and
- * bounded length comes out, so that an isolate that has lost its mind, or is in somebody's hands, can neither
- * name itself as another nor fill the gateway's memory and log. A string says why it was not admitted.
+ * Rebuilds a silo's message from known fields of known types and bounded length, so that a faulty or compromised
+ * isolate can neither name itself as another silo nor fill the gateway's memory and log. Returns the reason as a
+ * string if the message is not admitted.
  */
 export function admit(message: unknown): FromSilo | string {
-  if (!isRecord(message)) return 'it said something that is no message';
+  if (!isRecord(message)) return 'it sent a message that is no object';
   switch (message['type']) {
     case 'credit': {
       const readings = message['readings'];
       const sound = Number.isSafeInteger(readings) && (readings as number) >= 0;
       return sound && (readings as number) <= creditMax
         ? { type: 'credit', readings: readings as number }
-        : 'it asked for a credit that is none';
+        : 'invalid credit: expected a count of 1 or more';
     }
     case 'status':
       return admitStatus(message['status']);
@@ -45,16 +45,17 @@ export function admit(message: unknown): FromSilo | string {
   }
 }
 
-/** Whose a silo is, is pinned: an id that could be none must not be. */
+/** The gateway pins a silo's tenant, so an impossible id must not be admitted. */
 function admitStatus(status: unknown): FromSilo | string {
-  if (!isRecord(status)) return 'its status is none';
-  if (!mayBeId(status['tenant']) || !mayBeId(status['gateway'])) return 'it named a tenant that can be none';
-  // The gateway knows these by itself.
+  if (!isRecord(status)) return 'its status is no object';
+  if (!mayBeId(status['tenant']) || !mayBeId(status['gateway']))
+    return 'it named an impossible tenant or gateway';
+  // The gateway sets these itself.
   const own = { dropping: [], restarts: 0, isolation: 'thread', usage: null } as const;
   return { type: 'status', status: siloStatus({ ...status, ...own }) };
 }
 
-/** A tenant's or gateway's id is one segment of a topic; null where none is proved. */
+/** A tenant's or gateway's id is one segment of a topic; null before one is proved. */
 function mayBeId(value: unknown): value is string | null | undefined {
   if (value === null || value === undefined) return true;
   return typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value);

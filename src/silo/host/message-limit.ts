@@ -1,18 +1,18 @@
 import { type RateLimits, TokenBucket } from '../../base/token-bucket.ts';
 
-/** A status a second, a few log lines, a commit every 50 ms: what a silo says of its own accord is far below. */
+/** A healthy silo sends far fewer unsolicited messages: a status a second, a few log lines, a commit every 50 ms. */
 const ownMessages: RateLimits = { perSecond: 100, burst: 1000 };
 /**
- * One answer to each message that it was given. So many may be owed at once: what waited for a slow card, 100,000
- * readings in samples of five.
+ * Answers that a silo may owe at once, one for each message it was given: 100,000 readings in samples of five that
+ * waited for a slow card.
  */
 const owedMax = 20_000;
 /** A status has some 2 kB, a log line 2 kB at most, a credit 40 bytes. */
 const bytes: RateLimits = { perSecond: 1_000_000, burst: 4_000_000 };
 
 /**
- * How much a silo may say, counted from outside, where it has no say: everything that it says costs the gateway
- * time that the buses and the neighbours need. Pure.
+ * Limits a silo's messages from outside, where the silo cannot change it: each message costs the gateway time that
+ * the buses and the other silos need. Pure.
  */
 export class MessageLimit {
   readonly #messages: TokenBucket;
@@ -24,12 +24,12 @@ export class MessageLimit {
     this.#bytes = new TokenBucket(bytes, nowMs);
   }
 
-  /** It was given something, and may answer. */
+  /** The silo was given a message, which it may answer. */
   given(): void {
     this.#owed = Math.min(owedMax, this.#owed + 1);
   }
 
-  /** It said something. Why it may not go on; undefined where all is well. */
+  /** Counts a message from the silo. Returns why the silo must end; undefined while it is within the limits. */
   heard(byteCount: number, nowMs: number): string | undefined {
     if (!this.#bytes.take(byteCount, nowMs)) return `said more than ${bytes.perSecond / 1e6} MB a second`;
     if (this.#owed > 0) {
@@ -37,6 +37,6 @@ export class MessageLimit {
       return undefined;
     }
     if (this.#messages.take(1, nowMs)) return undefined;
-    return `said more than ${ownMessages.perSecond} things a second that nobody asked for`;
+    return `said more than ${ownMessages.perSecond} things a second without being asked`;
   }
 }

@@ -2,8 +2,8 @@
 const valueBytes = 8;
 
 /**
- * What came through a thread's port, in bytes as far as that matters: counting stops at `bytesMax`. Infinity where
- * it is more, or holds what no silo sends (a buffer, a port, a map).
+ * Approximate bytes of a message from a thread's port; counting stops at `bytesMax`. Infinity if it is larger, or
+ * contains a value that no silo sends (a buffer, a port, a map).
  */
 export function messageSize(message: unknown, bytesMax: number): number {
   const left: unknown[] = [message];
@@ -24,7 +24,7 @@ export function messageSize(message: unknown, bytesMax: number): number {
   return bytes;
 }
 
-/** Not even the list of what is to be counted grows without bound. */
+/** Bounds the list of values still to count, too. */
 function addAll(values: readonly unknown[], left: unknown[], bytesMax: number): number {
   if (values.length * valueBytes > bytesMax) return Infinity;
   for (const value of values) left.push(value);

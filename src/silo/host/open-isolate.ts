@@ -16,8 +16,8 @@ export type OpenIsolate = (
 ) => Isolate;
 
 /**
- * Puts up the wall that the silo's options ask for: an isolate in this process, or the process of the silo's own
- * unit. Where there is no service manager to run that unit, the gateway starts the process itself.
+ * Starts the isolate that the silo's options name: a thread of this process, or the process of the silo's own unit.
+ * Without a service manager to run that unit, the gateway starts the process itself.
  */
 export const openIsolate: OpenIsolate = ({ options }, clock, logger, listener) => {
   const { name, isolation } = options;
@@ -30,7 +30,7 @@ export const openIsolate: OpenIsolate = ({ options }, clock, logger, listener) =
   const isService = process.env['INVOCATION_ID'] !== undefined && process.env['NOTIFY_SOCKET'] !== undefined;
   if (isService || existsSync(dirname(unitSocket))) return connectProcess(unitSocket, { clock }, listener);
   logger.warn('the silo is a process of its own, but under the same user as the gateway', {
-    reason: 'no systemd unit merestone-silo@ waits for it: its files are open to whoever has that user',
+    reason: 'no systemd unit merestone-silo@ waits for it, so every process of that user can read its files',
   });
   return spawnProcess({ clock }, listener);
 };

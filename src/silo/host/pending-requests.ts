@@ -9,10 +9,10 @@ interface PendingRequest {
   cancelTimeout: Cancel;
 }
 
-/** What a silo was asked and has not answered yet. */
+/** Requests to a silo that are not answered yet. */
 export class PendingRequests {
   readonly #clock: Clock;
-  /** Why there will be no answer, as it is when that is known. */
+  /** Makes the error for a request that will get no answer, from the state at that time. */
   readonly #unanswered: () => Error;
   readonly #pending = new Map<number, PendingRequest>();
   #id = 0;
@@ -22,7 +22,7 @@ export class PendingRequests {
     this.#unanswered = unanswered;
   }
 
-  /** `send` is given the request's id; resolves with what the silo answers. */
+  /** Calls `send` with the request's id; resolves with the silo's answer. */
   ask(send: (id: number) => void): Promise<number> {
     this.#id += 1;
     const id = this.#id;
@@ -41,7 +41,7 @@ export class PendingRequests {
     this.#take(id)?.reject(error);
   }
 
-  /** Nobody is there to answer any more. */
+  /** The silo is gone: no request will be answered. */
   rejectAll(): void {
     for (const id of Array.from(this.#pending.keys())) this.reject(id, this.#unanswered());
   }

@@ -15,9 +15,9 @@ const program = fileURLToPath(new URL('../process/entry.ts', import.meta.url));
 
 /** How long a silo's process may be silent. */
 export interface ProcessTimeouts {
-  /** It says `here` at once; one that is only just started from a slow card, within some seconds. */
+  /** Limit for the first `here`: it comes at once, or within seconds if the process starts from a slow card. */
   firstMessageMaxMs: number;
-  /** It says `here` every second: its door does nothing but pass messages on, and never waits for a disk. */
+  /** Limit between two `here`, which come every second: the thread that sends them never waits for a disk. */
   silenceMaxMs: number;
 }
 
@@ -56,18 +56,18 @@ export function spawnProcess(dependencies: ProcessDependencies, listener: Isolat
   };
   let child: ChildProcess;
   try {
-    // Or a signal would open a debugger in it before its first line runs.
+    // Without this flag a signal could open a debugger in the process before its first line runs.
     const words = ['--disable-sigusr1', program];
     child = spawn(process.execPath, words, { env, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
   } catch (error) {
-    return stillborn(describeError(error), listener);
+    return absentIsolate(describeError(error), listener);
   }
-  // Out of file descriptors, a child has neither a process nor any pipes, whatever its type says.
+  // Without free file descriptors, spawn returns a child with neither process nor pipes, against its type.
   const socket = (child.stdio as Partial<ChildProcess['stdio']> | undefined)?.[3] as Socket | undefined;
   if (socket === undefined || child.pid === undefined) {
     socket?.destroy();
     child.on('error', () => {});
-    return stillborn('its process could not be started', listener, child);
+    return absentIsolate('its process could not be started', listener, child);
   }
   const isolate = new ProcessIsolate(socket, dependencies, listener, () => child.kill('SIGKILL'));
   child.once('error', (error) => isolate.refuse(error.message));
@@ -76,8 +76,8 @@ export function spawnProcess(dependencies: ProcessDependencies, listener: Isolat
   return isolate;
 }
 
-/** One that never was: the listener hears of it when whoever asked for it has it in hand. */
-function stillborn(reason: string, listener: IsolateListener, child?: ChildProcess): Isolate {
+/** An isolate that could not start: the listener is told once the caller has the object. */
+function absentIsolate(reason: string, listener: IsolateListener, child?: ChildProcess): Isolate {
   const end = (why: string): void => {
     listener.fault(why);
     listener.ended('absent');
@@ -88,11 +88,11 @@ function stillborn(reason: string, listener: IsolateListener, child?: ChildProce
 }
 
 type State =
-  /** Nothing of ours goes to whoever is there before the door has let us in. */
+  /** Until the silo has said `here`, messages wait and nothing is sent to the unknown peer. */
   | { at: 'connecting'; waiting: ToSilo[] }
   | { at: 'in' }
   | { at: 'leaving' }
-  /** Nothing that is said is heard any more. */
+  /** Every message is ignored. */
   | { at: 'over' };
 
 class ProcessIsolate implements Isolate {
@@ -121,7 +121,7 @@ class ProcessIsolate implements Isolate {
     this.#messageLimit = new MessageLimit(this.#lastMessageAtMs);
     this.#channel = new LineChannel(socket, outwardBytesMax, {
       message: (message, bytes) => this.#receive(message, bytes),
-      // A parser quotes what it could not parse.
+      // The reason may quote text from the peer, since a parser quotes its input.
       fault: (reason) => listener.fault(reasonOf(reason)),
       ended: () => {},
     });
@@ -204,7 +204,7 @@ class ProcessIsolate implements Isolate {
     }
   }
 
-  /** What was given before stands in the same line before this `stop`: so nothing of it is lost. */
+  /** All samples given before precede this `stop` on the same connection, so none is lost. */
   #takeLeave(): void {
     if (this.#state.at === 'leaving') return;
     this.#state = { at: 'leaving' };

@@ -3,22 +3,22 @@ import { type SiloUsage, siloUsage } from '../../status/status.ts';
 import type { FromSilo } from '../protocol.ts';
 import { admit } from './message-admission.ts';
 
-/** A sentence; what is longer came from somebody who wants to fill a log. */
+/** One sentence; a longer text may be an attempt to fill the log. */
 const sentence = text(500);
 
-/** What a silo's process says of itself, besides what its isolate says. */
+/** Messages of a silo's process about itself, besides those of its isolate. */
 export type FromProcess =
-  /** The gateway is let in: its first word, and once a second, as a sign of life. */
+  /** The gateway is accepted: the first message, and then a sign of life once a second. */
   | { type: 'here' }
-  /** The gateway is not let in: instead of `here`. */
+  /** The gateway is refused: sent instead of `here`. */
   | { type: 'away'; reason: string }
   | { type: 'usage'; usage: SiloUsage }
-  /** Why the life of this connection ends. */
+  /** Why this connection ends. */
   | { type: 'fault'; reason: string }
-  /** It was told by somebody else to go: the gateway says `stop` after its last sample. */
+  /** The process was told to stop from outside: the gateway sends `stop` after its last sample. */
   | { type: 'leaving' };
 
-/** The same for a silo's process as `admit` for its isolate. */
+/** As `admit`, for the messages of a silo's process. */
 export function admitFromProcess(message: unknown): FromProcess | FromSilo | string {
   if (!isRecord(message)) return admit(message);
   switch (message['type']) {

@@ -4,18 +4,18 @@ import { LossCount } from '../loss-count.ts';
 
 /** Ten seconds at the rate the gateway is built for (10,000 readings/s): longer than any fsync, some 20 MB. */
 const readingsMax = 100_000;
-/** What has waited is given in pieces: one line of a socket holds some ten thousand samples with long names. */
+/** Waiting samples are sent in pieces: a line of a socket holds about ten thousand samples with long names. */
 const pieceSamples = 500;
 
-/** A silo that has proved whose it is, and takes samples. */
+/** A silo that has proved its tenant and accepts samples. */
 export interface Taker {
   tenant: string;
   give(samples: Sample[]): void;
-  /** It does not keep up with what was given. */
+  /** True while the silo does not keep up. */
   isCongested(): boolean;
 }
 
-/** Samples that were given together, and how many of their readings are not settled yet. */
+/** Samples that were sent together, and how many of their readings are not settled yet. */
 interface Piece {
   readings: number;
   samples: number;
@@ -26,28 +26,28 @@ interface Piece {
 type Receiver =
   | { at: 'waiting' }
   | { at: 'open'; taker: Taker }
-  /** What comes is lost, and counted. */
+  /** Every sample is lost, and counted. */
   | { at: 'closed'; reason: LossReason };
 
 /**
- * The one waiting room between buses and a silo, whatever serves it: samples wait in it while the silo is away, and
- * go on only to one that has proved to be the tenant that they were taken for. What waits and what the silo has in
- * its hands is bounded; what is lost is counted until the silo has been told.
+ * The queue between the buses and a silo, kept over all of the silo's runs. Samples wait here while the silo is down,
+ * and go only to a silo that has proved to be the tenant that they were taken for. Waiting and unsettled samples are
+ * bounded together; losses are counted until the silo has been told of them.
  */
 export class SampleQueue {
   readonly #wallMs: () => number;
   readonly #abandoned: (losses: Readonly<Record<string, number>>) => void;
   readonly #losses = new LossCount();
   #receiver: Receiver = { at: 'waiting' };
-  /** For whom what waits was taken; null where nobody has been proved yet. */
+  /** The tenant that the waiting samples were taken for; null before one is proved. */
   #owner: string | null = null;
   #waiting: Sample[] = [];
   #waitingReadings = 0;
-  /** Given, and not yet settled, oldest first. */
+  /** Sent and not yet settled, oldest first. */
   #inHand: Piece[] = [];
   #inHandReadings = 0;
 
-  /** `abandoned` is told what was lost of a tenant whose place another one has taken, by reason. */
+  /** `abandoned` gets the losses, by reason, of a tenant that another has replaced. */
   constructor(
     wallMs: () => number,
     abandoned: (losses: Readonly<Record<string, number>>) => void = () => {},
@@ -56,7 +56,7 @@ export class SampleQueue {
     this.#abandoned = abandoned;
   }
 
-  /** What was lost and has not been told, by reason. */
+  /** Samples lost and not yet reported, by reason. */
   get untold(): Readonly<Record<string, number>> {
     return this.#losses.open;
   }
@@ -73,7 +73,7 @@ export class SampleQueue {
     this.#waitingReadings += readings;
   }
 
-  /** What waited for another tenant is given up. */
+  /** Starts delivery to `taker`; samples that waited for another tenant are dropped. */
   open(taker: Taker): void {
     const waiting = this.#takeWaiting();
     this.#receiver = { at: 'open', taker };
@@ -85,18 +85,18 @@ export class SampleQueue {
     }
   }
 
-  /** The silo is away for a while. */
+  /** The silo is down for a while: samples wait. */
   shut(): void {
     this.#receiver = { at: 'waiting' };
   }
 
-  /** Nobody comes for what waits, nor for what comes. */
+  /** The silo will not return: waiting and new samples are lost. */
   close(reason: LossReason): void {
     this.#lose(reason, this.#takeWaiting());
     this.#receiver = { at: 'closed', reason };
   }
 
-  /** False where the silo settles more than it was given. */
+  /** False if the silo settles more readings than it was given. */
   settle(readings: number): boolean {
     if (readings > this.#inHandReadings) return false;
     this.#inHandReadings -= readings;
@@ -114,7 +114,7 @@ export class SampleQueue {
     return true;
   }
 
-  /** The silo is gone, with what it had in its hands. */
+  /** The silo is gone, and its unsettled samples with it. */
   giveUpInHand(): void {
     const samples = this.#inHand.reduce((sum, piece) => sum + piece.samples, 0);
     const from = this.#inHand[0]?.givenAt ?? 0;
@@ -123,12 +123,12 @@ export class SampleQueue {
     this.#inHandReadings = 0;
   }
 
-  /** The runs of losses since the last call, to be told. */
+  /** The runs of losses since the last call, to be reported. */
   takeLosses(): ReturnType<LossCount['take']> {
     return this.#losses.take();
   }
 
-  /** What was another tenant's is nobody's business here: not even how much it was. */
+  /** Another tenant's losses are not reported to this one, not even their number. */
   #abandon(waiting: readonly Sample[]): void {
     this.#lose('restart', waiting);
     const untold = this.untold;

@@ -13,18 +13,18 @@ import { openIsolate, type OpenIsolate } from './open-isolate.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { SiloStatusView } from './silo-status.ts';
 
-/** A silo in trouble says a few things a second; a flood would drown the other silos' lines in the log. */
+/** A silo in trouble logs a few lines a second; a flood would push the other silos' lines out of the log. */
 export const logLines = { perSecond: 10, burst: 200 };
 
-/** A silo that crashes this often within the window is left alone for a while. */
+/** A silo that crashes this often within the window is quarantined. */
 const crashesMax = 5;
 const crashWindowMs = 600_000;
-/** That while, and twice as long each time it is left alone again soon after. */
+/** The first quarantine, doubled each time another follows soon after. */
 const quarantinePause = { initialMs: 600_000, maxMs: 4 * 3_600_000, jitter: 0.1 };
 const restartPause = { initialMs: 500, maxMs: 30_000, jitter: 0.2 };
-/** One that lives shorter than this and takes leave unasked, again and again, is as good as crashed. */
+/** A silo that repeatedly stops by itself after a shorter run counts as crashed. */
 const shortRunMs = 60_000;
-/** What people did while a silo was down waits for it: one reload a second, for longer than any pause. */
+/** Acts that wait while a silo is down: one reload a second, for longer than any pause. */
 const actsMax = 100;
 
 type State =
@@ -43,8 +43,8 @@ export interface SiloHostDependencies {
 export type QuotaEdge = Omit<Extract<ToSilo, { type: 'quota' }>, 'type'>;
 
 /**
- * Keeps one silo's isolate alive from outside the wall: starts it, gives it no more than it can take, starts
- * it anew after a crash. It knows the silo's label and figures, and none of its keys or data.
+ * Keeps one silo's isolate running, from outside: starts it, sends it no more than it can process, and restarts it
+ * after a crash. It knows the silo's label and figures, and none of its keys or data.
  */
 export class SiloHost {
   readonly name: string;
@@ -58,19 +58,19 @@ export class SiloHost {
   #state: State = { at: 'stopped' };
   readonly #siloStatus: SiloStatusView;
   #acts: AuditAct[] = [];
-  /** Quotas that are kept outside of the silo and are reached now. */
+  /** Quotas kept by the gateway that are reached now. */
   readonly #reached = new Map<QuotaName, QuotaEdge>();
   /** Why the isolate is about to end. */
   #fault: string | null = null;
   #crashedAtMs: number[] = [];
-  /** How often in a row it was left alone. */
+  /** Quarantines in a row. */
   #quarantines = 0;
-  /** Starts in a row that found nobody. */
+  /** Starts in a row that reached no silo. */
   #absences = 0;
   #stopDone: (() => void) | undefined;
-  /** The isolate is given samples. */
+  /** The isolate receives samples. */
   #isTaking = false;
-  /** It takes leave by itself, and is given nothing any more. */
+  /** The isolate stops by itself and receives nothing more. */
   #isLeaving = false;
 
   constructor(
@@ -93,7 +93,7 @@ export class SiloHost {
     return this.#startMessage.devices;
   }
 
-  /** Quotas that are kept outside of the silo and are reached now, for whoever takes this one's place. */
+  /** Quotas kept by the gateway that are reached now, for the host that replaces this one. */
   get reached(): QuotaEdge[] {
     return [...this.#reached.values()];
   }
@@ -116,14 +116,14 @@ export class SiloHost {
       });
       this.#state = { at: 'running', isolate, sinceMs: this.#clock.monotonicMs() };
     } catch (error) {
-      // No thread, no process, no descriptor left: that is the box's trouble, and may pass.
+      // No thread, process or descriptor left: a shortage of the box, which may pass.
       this.#fault = describeError(error);
       return this.#ended('absent');
     }
     this.#post({ type: 'start', startMessage: this.#startMessage });
   }
 
-  /** One that is left alone after crashes is given another try; for any other it does nothing. */
+  /** Restarts a quarantined silo at once; does nothing in any other state. */
   revive(): void {
     if (this.#state.at !== 'quarantined') return;
     this.#state.cancel();
@@ -135,38 +135,38 @@ export class SiloHost {
     return this.#siloStatus.status;
   }
 
-  /** Has the silo note in its audit log what somebody did; once it is there again, where it is not. */
+  /** Has the silo note an act in its audit log; if it is down, once it is back. */
   record(act: AuditAct): void {
     if (this.#isServing) return this.#post({ type: 'record', act });
     if (this.#acts.length < actsMax) this.#acts.push(act);
     else this.#logger.warn('an act is not in the audit log: too many wait', { kind: act.kind });
   }
 
-  /** A quota that is kept outside of the silo was reached, or is clear again; one that is not there is told later. */
+  /** Tells the silo that a quota kept by the gateway is reached or clear; if it is down, once it is back. */
   quota(edge: QuotaEdge): void {
     if (edge.state === 'reached') this.#reached.set(edge.quota, edge);
     else this.#reached.delete(edge.quota);
     if (this.#isServing) this.#post({ type: 'quota', ...edge });
   }
 
-  /** Its devices are others now: it is told of them, or starts with them. */
+  /** Gives the silo its new devices, now or with its next start. */
   describe({ devices, configSha256 }: SiloDevices): void {
     this.#startMessage = { ...this.#startMessage, devices, configSha256 };
     this.#post({ type: 'devices', devices, configSha256 });
   }
 
-  /** Asks the silo, and gives its answer; throws SiloCrashed where it is not there, does not answer, or cannot do it. */
+  /** Returns the silo's answer; throws SiloCrashed if it is down, does not answer, or the request fails. */
   async request(request: SiloRequest): Promise<number> {
     if (this.#state.at !== 'running') throw this.#unreachable();
     return this.#requests.ask((id) => this.#post({ type: 'request', id, ...request }));
   }
 
-  /** Whoever waits for an answer waits no longer. */
+  /** Rejects all pending requests. */
   abort(): void {
     this.#requests.rejectAll();
   }
 
-  /** Resolves when the isolate is gone; by force after `deadlineMs`. */
+  /** Resolves when the isolate is gone; terminates it after `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
     const state = this.#state;
     if (state.at === 'stopping') return state.gone;
@@ -200,7 +200,7 @@ export class SiloHost {
     switch (message.type) {
       case 'credit':
         if (!this.#sampleQueue.settle(message.readings))
-          this.#terminate('it asked for a credit that is none');
+          this.#terminate('invalid credit: more readings than it was given');
         return;
       case 'status':
         this.#show(message.status);
@@ -229,7 +229,7 @@ export class SiloHost {
     }
   }
 
-  /** It has said what it is, and takes what it is told. */
+  /** The silo has sent a status and accepts messages. */
   get #isServing(): boolean {
     return this.#state.at === 'running' && ['running', 'refused'].includes(this.#siloStatus.status.state);
   }
@@ -243,7 +243,7 @@ export class SiloHost {
     this.#setReceiver(status, this.#state.isolate);
   }
 
-  /** Samples go to a silo that runs under its tenant's name, and to no other. */
+  /** Samples go only to a silo that runs under its tenant's name. */
   #setReceiver({ state, tenant }: SiloStatus, isolate: Isolate): void {
     if (this.#isLeaving) return;
     const wasTaking = this.#isTaking;
@@ -294,12 +294,12 @@ export class SiloHost {
         return this.#crashed(livedMs);
       case 'left':
         this.#siloStatus.restarted();
-        if (livedMs >= shortRunMs) return this.#pause(1, 'it left, and is started anew');
+        if (livedMs >= shortRunMs) return this.#pause(1, 'it stopped by itself, and is restarted');
         this.#fault ??= 'it took leave unasked, as soon as it was there';
         return this.#crashed(livedMs);
       case 'absent':
         this.#absences += 1;
-        return this.#pause(this.#absences, this.#fault ?? 'nobody is there');
+        return this.#pause(this.#absences, this.#fault ?? 'its process does not answer');
     }
   }
 

@@ -3,13 +3,13 @@ import { blankSilo, type SiloStatus, type SiloUsage } from '../../status/status.
 import type { StartMessage } from '../protocol.ts';
 
 /**
- * What the gateway shows of a silo: what it says of itself, under the name that the gateway gave it, with what was
- * measured from outside. A silo serves one tenant and gateway for good: once named, they stay.
+ * A silo's status as the gateway shows it: the silo's own report, under the name that the gateway gave it, with
+ * measurements from outside. A silo serves one tenant and gateway for good: once named, they stay.
  */
 export class SiloStatusView {
   readonly #clock: Clock;
   #status: SiloStatus;
-  /** When its state became what it is. */
+  /** When the current state began; monotonic ms. */
   #sinceMs: number;
 
   constructor({ options }: StartMessage, clock: Clock) {
@@ -26,7 +26,7 @@ export class SiloStatusView {
     return { ...this.#status, forMs: Math.round(this.#clock.monotonicMs() - this.#sinceMs) };
   }
 
-  /** False, and nothing is taken over, where it gives itself out as another. */
+  /** Takes over a report; false, and nothing is taken over, if the silo claims to be another tenant or gateway. */
   show(said: SiloStatus): boolean {
     const { name, tenant, gateway, usage, isolation, restarts } = this.#status;
     if (differs(tenant, said.tenant) || differs(gateway, said.gateway)) return false;
@@ -43,14 +43,14 @@ export class SiloStatusView {
     this.#status = { ...this.#status, restarts: this.#status.restarts + 1 };
   }
 
-  /** The isolate is gone: what it said last of its session is no longer so. */
+  /** The isolate is gone: its last report of the session no longer holds. */
   gone(): void {
     const { uplink } = this.#status;
     const closed = uplink && { ...uplink, state: 'closed' as const, inflight: 0 };
     this.#status = { ...this.#status, usage: null, uplink: closed };
   }
 
-  /** True where that is news. */
+  /** True if state or reason changed. */
   down(state: SiloStatus['state'], reason: string | null): boolean {
     const isNew = this.#status.state !== state || this.#status.reason !== reason;
     this.#change({ ...this.#status, state, reason });

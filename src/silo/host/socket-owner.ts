@@ -8,9 +8,8 @@ const groupOrOthersWrite = 0o022;
 const sticky = 0o1000;
 
 /**
- * Who owns the folder of a socket decides what stands in it: that user, as the kernel says, must be the one who
- * answers there (SO_PEERCRED, unix(7)), and nobody else may be able to put a socket, or a folder on the way to
- * it, of his own in its place. Throws SiloStranger.
+ * The owner of a socket's folder must be the user that answers at the socket, as the kernel reports it (SO_PEERCRED,
+ * unix(7)). No other user may be able to replace the socket or a folder above it. Throws SiloStranger.
  */
 export function requireOwner(socket: Socket, socketPath: string): void {
   const folder = dirname(socketPath);
@@ -34,7 +33,7 @@ export function requireOwner(socket: Socket, socketPath: string): void {
   }
 }
 
-/** Whoever may write in a folder may put another in the place of what is in it, as sshd's StrictModes has it. */
+/** A user who may write in a folder can replace its content, as sshd's StrictModes assumes. */
 function requireSafe(folder: string, trusted: ReadonlySet<number>): void {
   const { uid, mode } = statSync(folder);
   if (!trusted.has(uid)) {

@@ -28,8 +28,8 @@ const checkEveryMs = 1000;
 export type OpenHost = (startMessage: StartMessage, sampleQueue: SampleQueue) => Host;
 
 /**
- * One silo's place in the gateway, whoever serves it. Where its configuration changes, another host takes it; what
- * comes meanwhile waits in the one handover that all of them share.
+ * One silo in the gateway, over all of its restarts and reloads. If its configuration changes, a new host replaces the
+ * old one; samples that come meanwhile wait in the sample queue that all hosts share.
  */
 export class Supervisor {
   readonly name: string;
@@ -59,7 +59,7 @@ export class Supervisor {
     this.#host.start();
   }
 
-  /** Hands samples over; while the silo is away they wait, within a bound. */
+  /** Delivers samples; while the silo is down they wait, within a bound. */
   deliver(samples: Sample[]): void {
     this.#sampleQueue.deliver(samples);
     const now = this.#clock.monotonicMs();
@@ -76,7 +76,7 @@ export class Supervisor {
     return { ...status, samples: { ...status.samples, dropped }, dropping: this.#losses.recent(now) };
   }
 
-  /** What the gateway gave up on its behalf counts among what was dropped, told or not. */
+  /** Samples that the gateway dropped for the silo count as dropped, reported or not. */
   #dropped({ samples }: SiloStatus): Record<string, number> {
     const dropped = { ...samples.dropped };
     for (const [reason, count] of Object.entries(this.#sampleQueue.untold)) {
@@ -99,27 +99,27 @@ export class Supervisor {
   }
 
   /**
-   * Has the silo look at its certificate files. One that is left alone after crashes is given another try, and
-   * one that is down looks at them when it comes back.
+   * Has the silo check its certificate files. A quarantined silo is restarted, and a silo that is down checks them
+   * when it starts.
    */
   async checkAgain(): Promise<void> {
     this.#host.revive();
     await this.#host.request({ method: 'reload' }).catch(() => {});
   }
 
-  /** Has the silo send its quarantined batches once more; how many. Throws SiloCrashed where it does not. */
+  /** Has the silo requeue its quarantined batches; returns how many. Throws SiloCrashed if it does not. */
   retryQuarantined(by: string): Promise<number> {
     return this.#host.request({ method: 'retry', by });
   }
 
-  /** Whoever waits for an answer waits no longer. */
+  /** Rejects all pending requests. */
   abort(): void {
     this.#host.abort();
   }
 
   /**
-   * Ends the isolate and starts one with `birth`. `act`, which says why, goes into the log of the tenant whose
-   * silo it was, where that one is there to note it.
+   * Ends the isolate and starts one with `startMessage`. `act`, which says why, goes into the audit log of the former
+   * tenant if its silo is running.
    */
   async replace(startMessage: StartMessage, act: AuditAct, deadlineMs: number): Promise<void> {
     const previous = this.#host;
@@ -127,7 +127,7 @@ export class Supervisor {
     if (isThere) previous.record(act);
     this.#sampleQueue.shut();
     await previous.stop(deadlineMs);
-    // What comes while nobody is there waits, and what the next one does not take is its tenant's loss.
+    // Samples wait while no silo runs; those that the next one does not accept are its tenant's loss.
     this.#sampleQueue.shut();
     this.#host = this.#open(startMessage, this.#sampleQueue);
     for (const edge of previous.reached) this.#host.quota(edge);
@@ -135,7 +135,7 @@ export class Supervisor {
     if (!isThere) this.#host.record(act);
   }
 
-  /** What nobody will tell the tenant any more is told to whoever reads the log. */
+  /** Stops the silo. Losses that can no longer be reported to the tenant are logged. */
   async stop(deadlineMs: number): Promise<void> {
     await this.#host.stop(deadlineMs);
     this.#sampleQueue.close('crash');

@@ -19,16 +19,16 @@ export interface ThreadIsolateOptions {
   name: string;
   limits: IsolateLimits;
   clock: Clock;
-  /** What runs in it, and how long its faults are borne, where a test brings a silo gone mad. */
+  /** For tests: a faulty silo's entry, and the thresholds of its watchdog. */
   rogue?: { entry: URL; thresholds: WatchdogThresholds };
 }
 
 /**
- * A silo in an isolate of its own: its own heap, event loop and environment, and one port. What it takes is
- * measured from here, and one that takes too much, or hangs, is ended from here.
+ * A silo in a worker thread: its own heap, event loop and environment, and one port. Its CPU and memory are measured
+ * from here, and an isolate that takes too much, or hangs, is terminated from here.
  */
 export class ThreadIsolate implements Isolate {
-  /** A thread's port has no measure; the handover's bound is what holds there. */
+  /** A thread's port has no measure of unread messages; the sample queue's bound applies. */
   readonly isCongested = false;
   readonly #worker: Worker;
   readonly #clock: Clock;
@@ -37,7 +37,7 @@ export class ThreadIsolate implements Isolate {
   readonly #messageLimit: MessageLimit;
   #lastMessageAtMs: number;
   #left = false;
-  /** It is being ended: what is still in its port is not heard. */
+  /** It is being terminated: messages still in its port are ignored. */
   #isOver = false;
   #measuring = false;
   #cancelMeasuring: Cancel;
@@ -51,17 +51,17 @@ export class ThreadIsolate implements Isolate {
     this.#watchdog = new Watchdog(limits, this.#lastMessageAtMs, rogue?.thresholds);
     this.#worker = new Worker(rogue?.entry ?? siloEntry, {
       name: `silo ${name}`,
-      // Its own environment: what stands in the gateway's is nobody's business in there.
+      // Its own environment: it must not see the gateway's.
       env: credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials },
       resourceLimits: {
         maxOldGenerationSizeMb: Math.ceil(limits.memoryBytesMax / 1e6),
         maxYoungGenerationSizeMb,
       },
-      // Or a silo could print lines into the gateway's log that look like anybody's.
+      // Captured, or a silo could print lines into the gateway's log in another silo's name.
       stdout: true,
       stderr: true,
     });
-    // Nobody reads it, and it passes through this thread all the same.
+    // The output is discarded, but it passes through this thread, so it counts.
     for (const output of [this.#worker.stdout, this.#worker.stderr]) {
       output.on('data', (bytes: Buffer) => {
         this.#hears(bytes.length);
@@ -92,7 +92,7 @@ export class ThreadIsolate implements Isolate {
     this.#listener.message(admitted);
   }
 
-  /** Whether it may say so much more; one that may not is ended before it can fill this process's memory. */
+  /** Whether the isolate is within its limits; if not, it is terminated before it can fill this process's memory. */
   #hears(bytes: number): boolean {
     if (this.#isOver) return false;
     this.#lastMessageAtMs = this.#clock.monotonicMs();
@@ -101,7 +101,7 @@ export class ThreadIsolate implements Isolate {
     return fault === undefined;
   }
 
-  /** Anything can be thrown, null as well. */
+  /** Any value can be thrown, even null. */
   #threw(error: unknown): void {
     if (!this.#isOver) this.#listener.fault(reasonOf(error));
   }
@@ -113,7 +113,7 @@ export class ThreadIsolate implements Isolate {
     if (!this.#measuring) inBackground(this.#measure(), (error) => this.#terminate(reasonOf(error)));
   }
 
-  /** V8 answers even for an isolate that runs in circles; for one that waits for a disk, when it is back. */
+  /** V8 answers even for an isolate in an endless loop; for one that waits for a disk, only once it is back. */
   async #measure(): Promise<void> {
     this.#measuring = true;
     try {

@@ -1,11 +1,11 @@
 import type { SiloUsage } from '../../status/status.ts';
 import type { SiloOptions } from '../options.ts';
 
-/** What a silo's isolate may take of the box. */
+/** Limits of a silo's isolate. */
 export interface IsolateLimits {
   /** Heap and buffers together. */
   memoryBytesMax: number;
-  /** Share of one core; absent: as much as there is. */
+  /** Share of one core; absent: unlimited. */
   cpuShare?: number;
 }
 
@@ -14,7 +14,7 @@ export function limitsOf({ memoryMbMax, quota }: SiloOptions): IsolateLimits {
   return { memoryBytesMax: memoryMbMax * 1e6, ...(cpuShare !== undefined && { cpuShare }) };
 }
 
-/** One look at an isolate from outside. */
+/** One measurement of an isolate from outside. */
 export interface Measurement {
   /** CPU time since it began. */
   cpuMs: number;
@@ -23,19 +23,19 @@ export interface Measurement {
 
 export const measureEveryMs = 1000;
 
-/** A share over less would be noise: one batch of a slow link is a burst. */
+/** A share over fewer measurements would be noise: one batch over a slow network is a burst. */
 const windowMeasurements = 10;
-/** Nothing that collects garbage is this far off. */
+/** Uncollected garbage never exceeds the limit by this factor. */
 const memoryFactorMax = 2;
-/** A silo holds itself to its share of CPU; one that takes half as much again for long does not. */
+/** A silo limits its own CPU use; one that takes half as much again for long does not. */
 const cpuFactorMax = 1.5;
 
-/** How long what is wrong is borne. */
+/** How long each fault is tolerated. */
 export interface WatchdogThresholds {
-  /** Garbage counts until it is collected: memory over the limit has to stay there for more looks than this. */
+  /** Garbage counts until it is collected: memory must be over the limit for more measurements than this. */
   memoryMeasurementsMax: number;
   cpuMeasurementsMax: number;
-  /** A silo says something every second, but repairing a damaged spool on a slow card takes its time. */
+  /** A silo sends a message every second, but the repair of a damaged spool on a slow card takes longer. */
   silenceMaxMs: number;
 }
 
@@ -46,8 +46,8 @@ const thresholdsDefault: WatchdogThresholds = {
 };
 
 /**
- * Watches one isolate from outside, where it has no say: what it takes, and whether it is still there. Pure:
- * it is shown what was measured, and says whether the isolate has to end and why.
+ * Watches one isolate from outside: its use of CPU and memory, and its signs of life. Pure: it gets measurements, and
+ * returns whether the isolate must be terminated, and why.
  */
 export class Watchdog {
   readonly #limits: IsolateLimits;
@@ -66,7 +66,7 @@ export class Watchdog {
     this.#measurements = [{ atMs: startedAtMs, cpuMs: 0 }];
   }
 
-  /** `fault`: why it may not go on; absent where all is well. */
+  /** `fault`: why the isolate must be terminated; absent while it is within its limits. */
   take({ cpuMs, memoryBytes }: Measurement, nowMs: number): { usage: SiloUsage; fault?: string } {
     const { memoryBytesMax } = this.#limits;
     this.#measurements.push({ atMs: nowMs, cpuMs });
@@ -77,7 +77,7 @@ export class Watchdog {
     return fault === undefined ? { usage } : { usage, fault };
   }
 
-  /** `heardAtMs`: its last sign of life. */
+  /** `lastMessageAtMs`: the last sign of life. */
   silence(lastMessageAtMs: number, nowMs: number): string | undefined {
     return silenceFault(lastMessageAtMs, nowMs, this.#thresholds.silenceMaxMs);
   }
@@ -101,7 +101,7 @@ export class Watchdog {
   }
 }
 
-/** Whether one whose last sign of life was at `heardAtMs` is held for hung. */
+/** Why an isolate counts as hung by its last sign of life; undefined if it does not. */
 export function silenceFault(
   lastMessageAtMs: number,
   nowMs: number,

@@ -16,24 +16,24 @@ import {
 
 type Start = Extract<ToSilo, { type: 'start' }>;
 
-/** Long enough to store what came and take leave of the broker; systemd's TimeoutStopSec is longer. */
+/** Enough to store all samples and disconnect from the broker; systemd's TimeoutStopSec is longer. */
 const leaveMs = 4500;
-/** A gateway that is there says within this which sample was its last. */
+/** A running gateway sends its last sample and `stop` within this time. */
 const lastMessageMs = 500;
-/** What was said goes into the socket at once, where anybody reads it. */
+/** Time for the peer to read the last messages. */
 const finishMs = 1000;
-/** How often the gateway hears that this process is not hung. */
+/** Interval of the signs of life to the gateway. */
 const hereEveryMs = 1000;
 
 export interface ConnectionDependencies extends Pick<ThreadIsolateOptions, 'clock' | 'rogue'> {
-  /** The silo is there, and notes what it is told. */
+  /** The silo runs and can note audit entries. */
   begun?: () => void;
   ended: () => void;
 }
 
 /**
- * In a silo's own process: one connection of the gateway is one life of the silo. The isolate behind it is the
- * same as in the gateway's own process, with the same limits and the same watch over them.
+ * In a silo's own process: one connection of the gateway is one run of the silo. Its isolate is the same as in the
+ * gateway's process, with the same limits and the same watchdog.
  */
 export class Connection {
   readonly #channel: LineChannel;
@@ -44,7 +44,7 @@ export class Connection {
   #cancelHere: Cancel;
   #deadlines: Cancel[] = [];
 
-  /** `ended` is called once the isolate is gone and with it every file that it held. */
+  /** `ended` is called once the isolate is gone and all its files are closed. */
   constructor(socket: Socket, dependencies: ConnectionDependencies) {
     this.#dependencies = dependencies;
     this.#clock = dependencies.clock;
@@ -57,12 +57,12 @@ export class Connection {
     this.#here();
   }
 
-  /** Lets the silo store what it has and take leave; `ended` follows. */
+  /** Lets the silo store its samples and stop in order; `ended` follows. */
   leave(): void {
     this.#on('leave');
   }
 
-  /** For the silo's audit log; false where nobody is there to note it. */
+  /** Sends an entry to the silo's audit log; false if the silo is not running. */
   post(message: Extract<ToSilo, { type: 'record' }>): boolean {
     if (!takesRecords(this.#state)) return false;
     this.#isolate!.post(message);
@@ -74,7 +74,7 @@ export class Connection {
     this.#cancelHere = this.#clock.after(hereEveryMs, () => this.#here());
   }
 
-  /** To a gateway that does not read there is nothing more to say. */
+  /** Sends a message, unless the gateway does not read. */
   #say(message: FromProcess | FromSilo): void {
     if (this.#channel.isCongested) this.#channel.destroy();
     else this.#channel.post(message);

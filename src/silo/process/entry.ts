@@ -3,7 +3,7 @@ import { systemClock } from '../../base/clock.ts';
 import { keepDebuggersOut } from '../../base/debugger.ts';
 import { Connection } from './connection.ts';
 
-/** Entry of a silo's process that the gateway started itself: the door is the socket it was handed. */
+/** Entry of a silo's process that the gateway started itself: it inherits its socket under this descriptor. */
 const inheritedDescriptor = 3;
 
 keepDebuggersOut();
@@ -11,6 +11,6 @@ const connection = new Connection(new Socket({ fd: inheritedDescriptor, readable
   clock: systemClock,
   ended: () => process.exit(0),
 });
-// A terminal's Ctrl-C reaches every process of its group; the gateway takes leave of its silos by itself.
+// A terminal's Ctrl-C reaches every process of its group; the gateway stops its silos itself.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => connection.leave());

@@ -2,14 +2,14 @@ import type { Socket } from 'node:net';
 
 /** Each costs a file descriptor, of which the gateway's connection and the spool need some as well. */
 const openMax = 8;
-/** One who has been told to go and does not, whatever he still says. */
+/** A refused peer that does not close the connection is cut off after this. */
 const awayMs = 1000;
 
-/** Whoever was not let in: told why, and gone within a second. What such a one says is not read. */
+/** Refused connections: each peer is told why and is disconnected within a second. Its data is discarded. */
 export class RefusedConnections {
   readonly #open = new Set<Socket>();
 
-  /** The word is for a gateway of ours, which must not take it for a crash; in a crowd there is none. */
+  /** The reason tells a real gateway that this is no crash; beyond `openMax` connections none is sent. */
   add(socket: Socket, reason: string): void {
     socket.on('error', () => {});
     if (this.#open.size >= openMax) {

@@ -8,13 +8,13 @@ import type { AuditAct } from '../protocol.ts';
 
 type Refusal = Extract<AuditAct, { kind: 'refused-request' }>['details'];
 
-/** Told one by one: a few show who it is, and whoever knocks in a loop is then counted. */
+/** Refusals with a log line each: a few show who it is; a peer that connects in a loop is then only counted. */
 const single: RateLimits = { perSecond: 1 / 60, burst: 5 };
-/** How often those that were only counted are told of. */
+/** Interval of the reports on refusals that were only counted. */
 const reportEveryMs = 60_000;
-/** Users by name in such a line. */
+/** Users named in such a report. */
 const usersMax = 5;
-/** What waits for a gateway, so that the audit log has it: an hour of knocking. */
+/** Refusals kept for the audit log until a gateway connects: one hour of a loop. */
 const keptMax = 60;
 
 interface Counted {
@@ -23,13 +23,13 @@ interface Counted {
 }
 
 /**
- * Tells of strangers at a silo's door, in the log and to the silo for its audit log. Whoever knocks in a loop costs
- * five lines and then one a minute: no more of the log, of look-ups of names, or of the audit log.
+ * Reports refused peers of a silo's socket, in the log and to the silo for its audit log. A peer that connects in a
+ * loop costs five lines and then one a minute, in the log, in the audit log, and in look-ups of names.
  */
 export class RefusedPeerLog {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  /** False where no silo is there to note it. */
+  /** Returns false if no silo is running to note it. */
   readonly #note: (refusal: Refusal) => boolean;
   readonly #reason: string;
   readonly #single: TokenBucket;
@@ -49,20 +49,20 @@ export class RefusedPeerLog {
     this.#single = new TokenBucket(single, clock.monotonicMs());
   }
 
-  /** Somebody knocked whom the door is not open for. */
-  async knocked(uid: number, pid: number): Promise<void> {
+  /** A peer was refused. */
+  async refused(uid: number, pid: number): Promise<void> {
     if (!this.#single.take(1, this.#clock.monotonicMs())) return this.#count(uid);
     const by = await userName(uid);
     this.#logger.warn('stranger refused', { user: by, pid });
     this.#keep({ by, method: 'connect', reason: this.#reason });
   }
 
-  /** A silo is there to note what was kept. */
+  /** A silo is running and can note the kept refusals. */
   begun(): void {
     for (const refusal of this.#kept.splice(0)) this.#keep(refusal);
   }
 
-  /** Tells of those that were only counted, by their numbers: a look-up of names may take its time. */
+  /** Reports the counted refusals by user id: a look-up of names may take too long for a stop. */
   close(): void {
     this.#cancelReport();
     if (this.#counted === undefined) return;
@@ -88,7 +88,7 @@ export class RefusedPeerLog {
       this.#counted = { times: 0, uids: new Set() };
       this.#cancelReport = this.#clock.after(reportEveryMs, () => {
         inBackground(this.#settle(), (error) => {
-          this.#logger.warn('strangers are not noted', { reason: describeError(error) });
+          this.#logger.warn('refused peers are not noted', { reason: describeError(error) });
         });
       });
     }
@@ -96,7 +96,7 @@ export class RefusedPeerLog {
     if (this.#counted.uids.size < usersMax) this.#counted.uids.add(uid);
   }
 
-  /** Where there are too many, the last stands for those that came after it. */
+  /** Beyond `keptMax`, the last one counts all that follow. */
   #keep(refusal: Refusal): void {
     if (this.#note(refusal)) return;
     const last = this.#kept.at(-1);

@@ -11,32 +11,32 @@ import { RefusedPeerLog } from './refused-peer-log.ts';
 import { RefusedConnections } from './refused-connections.ts';
 
 const refusedPeerReason = 'only the gateway may speak to a silo';
-/** Whoever comes and goes before the kernel is asked who it was. */
+/** Log lines about peers that disconnect before the kernel can report their user. */
 const faultLines: RateLimits = { perSecond: 1 / 60, burst: 5 };
 
 export interface ServerOptions {
-  /** Path of the Unix socket. The folder's owner is whom the gateway takes the process for. */
+  /** Path of the Unix socket. The gateway expects the folder's owner as the user of this process. */
   listen: string;
-  /** The only user that is let in: the gateway's, as it is when somebody knocks. */
+  /** The only accepted user: the gateway's, looked up for each connection. */
   gatewayUid: () => number;
 }
 
 export interface SiloServer {
-  /** Ends the life that is on, with leave, and stops listening. */
+  /** Stops the running silo in order, and stops listening. */
   close(): Promise<void>;
 }
 
 /**
- * The door of a silo that is a process of its own: whoever knocks must be the gateway's user, as the kernel says
- * (SO_PEERCRED, unix(7)), and one at a time. Throws Io where it can't listen, DaemonRunning where another silo
- * does.
+ * The server of a silo that is a process of its own. It accepts one connection at a time, and only from the gateway's
+ * user as the kernel reports it (SO_PEERCRED, unix(7)). Throws Io if it cannot listen, DaemonRunning if another silo
+ * listens there.
  */
 export async function serve(
   { listen, gatewayUid }: ServerOptions,
   { logger, ...dependencies }: Omit<ConnectionDependencies, 'begun' | 'ended'> & { logger: Logger },
 ): Promise<SiloServer> {
   const { clock } = dependencies;
-  const away = new RefusedConnections();
+  const refused = new RefusedConnections();
   const faults = new TokenBucket(faultLines, clock.monotonicMs());
   let connection: Connection | undefined;
   let isClosing = false;
@@ -50,13 +50,13 @@ export async function serve(
   const admit = (socket: Socket): void => {
     const { uid, pid } = provenPeer(socket);
     if (uid !== gatewayUid()) {
-      inBackground(notes.knocked(uid, pid), (error) => {
-        logger.warn('a stranger is not noted', { reason: describeError(error) });
+      inBackground(notes.refused(uid, pid), (error) => {
+        logger.warn('a refused peer is not noted', { reason: describeError(error) });
       });
-      return away.add(socket, refusedPeerReason);
+      return refused.add(socket, refusedPeerReason);
     }
-    if (connection !== undefined) return away.add(socket, 'another gateway is connected to this silo');
-    if (isClosing) return away.add(socket, 'this silo is leaving');
+    if (connection !== undefined) return refused.add(socket, 'another gateway is connected to this silo');
+    if (isClosing) return refused.add(socket, 'this silo is leaving');
     logger.info('gateway connected', { pid });
     connection = new Connection(socket, {
       ...dependencies,
@@ -76,7 +76,7 @@ export async function serve(
     } catch (error) {
       const reason = describeError(error);
       if (faults.take(1, clock.monotonicMs())) logger.warn('a connection is refused', { reason });
-      away.add(socket, reason);
+      refused.add(socket, reason);
     }
   });
   await open(server, listen);
@@ -85,7 +85,7 @@ export async function serve(
     close: async () => {
       isClosing = true;
       server.close();
-      away.endAll();
+      refused.endAll();
       notes.close();
       if (connection === undefined) return;
       await new Promise<void>((resolve) => {
@@ -99,7 +99,7 @@ export async function serve(
 async function open(server: Server, listen: string): Promise<void> {
   try {
     const found = lstatSync(listen, { throwIfNoEntry: false });
-    if (found !== undefined && !found.isSocket()) throw new Error('something else stands there');
+    if (found !== undefined && !found.isSocket()) throw new Error('there is a file that is no socket');
     if (found !== undefined && (await isAnswered(listen))) {
       throw new MerestoneError('DaemonRunning', 'another silo answers here', {
         subject: listen,
@@ -113,7 +113,7 @@ async function open(server: Server, listen: string): Promise<void> {
     });
     // accept(2) fails while there are no descriptors left; the gateway then tries again.
     server.on('error', () => {});
-    // Whoever reaches the folder may knock; who is let in, the kernel's word on the peer decides.
+    // Any user who can reach the folder may connect; the user that the kernel reports decides who is accepted.
     chmodSync(listen, 0o666);
   } catch (error) {
     if (error instanceof MerestoneError) throw error;

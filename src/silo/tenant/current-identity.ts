@@ -6,16 +6,16 @@ import type { Signer } from '../../identity/signer.ts';
 import type { TenantIdentity } from '../../identity/tenant-identity.ts';
 import type { IdentityStatus } from '../../status/status.ts';
 
-/** Who can sign now, and the time of the signature, ms since 1970 UTC. */
+/** A signer that may sign now, and the time of the signature, ms since 1970 UTC. */
 export interface Signing extends Signer {
   at: number;
 }
 
 /**
- * The identity of a running silo. Within its time it signs and connects. Once it has ended it only shows whose the
- * spool is, so no signature is made outside of the certificate's time: a backend would refuse it.
+ * The identity of a running silo. While its certificate is valid it signs and connects. Once the certificate has
+ * ended, the identity only shows whose the spool is: a backend would refuse a signature outside of its time.
  */
-export class BorneIdentity {
+export class CurrentIdentity {
   readonly #clock: Clock;
   #loaded: LoadedIdentity;
 
@@ -36,12 +36,12 @@ export class BorneIdentity {
     this.#loaded = loaded;
   }
 
-  /** Its certificate, or a CA's above it, has ended by this box's clock. */
+  /** True if its certificate, or a CA of its chain, has ended by this box's clock. */
   get hasEnded(): boolean {
     return this.#nowMs() > this.#loaded.time.endsAt;
   }
 
-  /** Undefined once it has ended: what is unsigned waits for the next one. */
+  /** Undefined once it has ended: unsigned data waits for the next certificate. */
   signing(): Signing | undefined {
     const at = this.#nowMs();
     const { signer, time } = this.#loaded;
@@ -62,7 +62,7 @@ export class BorneIdentity {
     return `${whose} ended on ${end}: samples are stored, and nothing is signed or sent; ${renewal(endsBy)}`;
   }
 
-  /** A clock that is behind the certificate's own beginning is wrong: then that beginning is the time. */
+  /** The time of signatures. A clock before the certificate's beginning is wrong; that beginning is used instead. */
   #nowMs(): number {
     return Math.round(Math.max(this.#clock.wallMs(), this.#loaded.time.beginsAt, releasedAtMs));
   }

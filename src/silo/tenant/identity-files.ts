@@ -8,7 +8,7 @@ import type { SiloOptions } from '../options.ts';
 import { folderOf } from './silo-storage.ts';
 import type { TimeSources } from './ingest/timekeeper.ts';
 
-/** The files now hold somebody else's certificate. */
+/** The files now contain a certificate of another tenant or gateway. */
 export class ForeignIdentity extends MerestoneError {
   constructor(certificate: string) {
     super('IdentityRefused', 'the certificate names another tenant or gateway than when this silo started', {
@@ -18,7 +18,7 @@ export class ForeignIdentity extends MerestoneError {
   }
 }
 
-/** A silo's certificate files, and the identity that they proved: for good, renewals apart. */
+/** A silo's certificate files, and the tenant and gateway that they proved first, which never change. */
 export class IdentityFiles {
   readonly #options: SiloOptions;
   readonly #clock: Clock;
@@ -31,7 +31,7 @@ export class IdentityFiles {
     this.#time = time;
   }
 
-  /** What they hold now. Throws as `loadIdentity`, and ForeignIdentity. */
+  /** Loads the files. Throws as `loadIdentity`, and ForeignIdentity. */
   load(): LoadedIdentity {
     const loaded = this.#loadInTimeOrEnded(Math.max(this.#clock.wallMs(), releasedAtMs));
     const { tenantId, gatewayId } = loaded.identity;
@@ -43,7 +43,7 @@ export class IdentityFiles {
     return loaded;
   }
 
-  /** What they hold now, where it is not what they held before: the certificate, or CAs above it. Throws as `load`. */
+  /** Loads the files if the certificate or the CAs above it changed; else undefined. Throws as `load`. */
   loadChanged(): LoadedIdentity | undefined {
     const before = this.#proved;
     const loaded = this.load();
@@ -53,8 +53,8 @@ export class IdentityFiles {
   }
 
   /**
-   * One that has ended still shows whose the spool is, and so it may go on to store, where a valid one of this tenant
-   * and gateway began that spool.
+   * An ended certificate still shows whose the spool is, so the silo may go on storing if a valid certificate of this
+   * tenant and gateway began that spool.
    */
   #loadInTimeOrEnded(nowMs: number): LoadedIdentity {
     try {
@@ -75,7 +75,7 @@ export class IdentityFiles {
     return hasSpool(folderOf(this.#options, origin));
   }
 
-  /** A clock that is still in 1970 must not make a good certificate look too young. */
+  /** A clock that is still in 1970 must not make a good certificate appear not yet valid. */
   #clockTrust(): ClockTrust {
     return judgeClock({
       synchronized: this.#time.synchronized(),

@@ -14,20 +14,20 @@ import type { AuditSeal } from '../../audit/audit-seal.ts';
 import type { Signing } from './current-identity.ts';
 
 export interface JournalDependencies {
-  /** Null for what happens before a silo has an identity. */
+  /** Null before the silo has an identity. */
   origin: OwnedOrigin | null;
   clock: Clock;
   logger: Logger;
-  /** Sends an entry off the box as well; absent where there is no way yet. */
+  /** Also sends an entry to the cloud; absent while there is no uplink. */
   note?: (event: EventBody) => void;
-  /** What seals the names in the log; absent where there is no key, and then they are left out. */
+  /** Opens the seal of the names in the log; absent if there is no key: names are then left out. */
   openSeal?: () => Promise<AuditSeal>;
 }
 
-/** Entries that wait for a disk: a site in order makes that many in a week. */
+/** Entries that wait for the disk: a healthy site makes this many in a week. */
 const waitingMax = 500;
 
-/** What happened, when (ms since 1970 UTC), and whether its entry is sent off the box as well. */
+/** An entry to write, its time (ms since 1970 UTC), and whether it is also sent to the cloud. */
 interface WaitingEntry {
   kind: AuditKind;
   details: AuditDetails[AuditKind];
@@ -36,9 +36,9 @@ interface WaitingEntry {
 }
 
 /**
- * Keeps a silo's audit log, and sends its entries off the box, so that the evidence is not on it alone. It never
+ * Writes a silo's audit log, and sends its entries to the cloud, so that the evidence is not only on the box. It never
  * throws for the disk: an audit log that cannot be written must not stop the data. Entries wait in memory for the
- * disk, with the time when they happened.
+ * disk, with their original time.
  */
 export class Journal {
   readonly #directory: string;
@@ -50,14 +50,14 @@ export class Journal {
   #lost = 0;
   #hasToldMissing = false;
 
-  /** `owner` is the folder whose audit log it is. A damaged log is set aside, never continued. */
+  /** `owner` is the folder of the audit log. A damaged log is set aside, never continued. */
   static open(owner: string, dependencies: Omit<JournalDependencies, 'openSeal'>): Journal {
     const journal = new Journal(owner, dependencies);
     journal.#writeWaiting();
     return journal;
   }
 
-  /** The same for one whose names are sealed. */
+  /** As `open`, for a log whose names are sealed. */
   static async openSealed(owner: string, dependencies: JournalDependencies): Promise<Journal> {
     const journal = new Journal(owner, dependencies);
     await journal.#loadSeal();
@@ -65,7 +65,7 @@ export class Journal {
     return journal;
   }
 
-  /** Notes one thing in the log of a silo that has no identity. */
+  /** Writes one entry into the log of a silo that has no identity. */
   static noteUnidentified<Kind extends AuditKind>(
     owner: string,
     dependencies: Omit<JournalDependencies, 'origin' | 'openSeal'>,
@@ -87,13 +87,13 @@ export class Journal {
     this.#add({ kind, details, at: this.#now(), isNew: true });
   }
 
-  /** What the spool reported by itself: it is kept here once the cloud has it and the spool lets it go. */
+  /** Records an event of the spool itself, once the cloud has it and before the spool deletes it. */
   recordDelivered(event: StreamEvent): void {
     const entry = entryOf(event);
     if (entry !== undefined) this.#add({ ...entry, at: this.#now(), isNew: false });
   }
 
-  /** Signs the head, where something stands unsigned. Never rejects for the disk. */
+  /** Signs the head if an entry is unsigned. Never rejects for the disk. */
   async sign(signing: Signing): Promise<void> {
     await this.#loadSeal();
     if (!this.#writeWaiting()) return;
@@ -121,7 +121,7 @@ export class Journal {
     this.#writeWaiting();
   }
 
-  /** Where the disk does not give the key, entries wait for the next look at it. */
+  /** If the disk does not give the key, entries wait for the next attempt. */
   async #loadSeal(): Promise<void> {
     try {
       this.#seal ??= await this.#dependencies.openSeal?.();
@@ -130,7 +130,7 @@ export class Journal {
     }
   }
 
-  /** Writes what waits, oldest first; false where the disk takes no more. */
+  /** Writes waiting entries, oldest first; false if the disk fails. */
   #writeWaiting(): boolean {
     if (this.#dependencies.openSeal !== undefined && this.#seal === undefined) return false;
     try {
@@ -150,7 +150,7 @@ export class Journal {
     return true;
   }
 
-  /** The entry comes before all others: whoever reads them must know that they are not all. */
+  /** Written before all others, so that a reader knows that earlier entries are missing. */
   #tellMissing(log: AuditLog): void {
     if (log.missing === undefined || this.#hasToldMissing) return;
     this.#hasToldMissing = true;

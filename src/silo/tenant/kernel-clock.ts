@@ -14,12 +14,12 @@ export function kernelSynchronized(): boolean {
   return state >= 0 && state !== timeError;
 }
 
-/** True where the kernel took its time from a hardware clock at boot (CONFIG_RTC_HCTOSYS). */
+/** True if the kernel took its time from a hardware clock at boot (CONFIG_RTC_HCTOSYS). */
 export function setFromHardwareClock(): boolean {
   return readTrimmed('/sys/class/rtc/rtc0/hctosys') === '1';
 }
 
-/** Names this boot: monotonic times of different boots can't be compared. */
+/** Identifies this boot: monotonic times of different boots cannot be compared. */
 export function readBootId(): string {
   return readTrimmed('/proc/sys/kernel/random/boot_id') ?? 'unknown';
 }

@@ -4,10 +4,10 @@ import type { FromSilo } from '../protocol.ts';
 
 type LogLine = Extract<FromSilo, { type: 'log' }>;
 
-/** More than the gateway's log takes of one silo, so that it decides; and too few to be ended for (message-limit.ts). */
+/** Above the gateway's own limit for a silo's log lines, and below that of its messages (host/message-limit.ts). */
 const lines: RateLimits = { perSecond: 20, burst: 400 };
 
-/** Holds a fault of our own that logs in a loop to what the gateway bears, before a line leaves the isolate. */
+/** Limits log lines before they leave the isolate, so that a loop of log lines does not end the silo. */
 export class LogLimit {
   readonly #lines: Throttle;
 
@@ -15,7 +15,7 @@ export class LogLimit {
     this.#lines = new Throttle(lines, nowMs);
   }
 
-  /** What goes out for `line`: itself, after a word on those left out before it, or nothing. `nowMs` is monotonic. */
+  /** The lines to send for `line`: itself, preceded by a count of omitted lines, or none. `nowMs` is monotonic. */
   pass(line: LogLine, nowMs: number): LogLine[] {
     const { pass, suppressed } = this.#lines.take(nowMs);
     if (!pass) return [];

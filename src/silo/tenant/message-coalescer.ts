@@ -3,8 +3,8 @@ import { LogLimit } from './log-limit.ts';
 import type { FromSilo } from '../protocol.ts';
 
 /**
- * What leaves the isolate, in no more messages than it takes, since they are counted outside (gate/talk-ration.ts):
- * one credit for all that one message of samples settled, however small the batches, and log lines by ration.
+ * Sends the isolate's messages to the gateway in as few as possible, since they are limited outside
+ * (host/message-limit.ts): one credit for all that one message of samples settled, and limited log lines.
  */
 export class MessageCoalescer {
   readonly #send: (message: FromSilo) => void;

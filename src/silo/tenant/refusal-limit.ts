@@ -4,11 +4,11 @@ type Refusal = AuditDetails['refused-request'];
 
 const hourMs = 3_600_000;
 /**
- * Refusals that are noted one by one, an hour. Whoever may use the control socket could else push everything
+ * Refusals noted one by one per hour. Without this limit, a user of the control socket could push all other entries
  * out of the audit log in a day; sixty show what is tried, and the rest is counted.
  */
 export const refusalsPerHour = 60;
-/** Names in the entry that stands for the rest. */
+/** Users named in the summary entry. */
 const namesMax = 5;
 
 interface Rest {
@@ -17,14 +17,14 @@ interface Rest {
   methods: Set<string>;
 }
 
-/** Bounds what refused requests may write into the audit log. Pure but for its counters. */
+/** Limits the audit entries on refused requests. Pure but for its counters. */
 export class RefusalLimit {
   /** Monotonic ms; an hour begins with its first refusal. */
   #hourBeganMs = -Infinity;
   #noted = 0;
   #rest: Rest | undefined;
 
-  /** Whether this one is noted by itself; if not, it is counted, as all that it tells of. Call `settle` first. */
+  /** Whether this refusal gets its own entry; if not, its `times` are counted. Call `settle` first. */
   admit({ by, method, times = 1 }: Refusal, nowMs: number): boolean {
     if (nowMs - this.#hourBeganMs >= hourMs) [this.#hourBeganMs, this.#noted] = [nowMs, 0];
     if (this.#noted < refusalsPerHour) {
@@ -38,7 +38,7 @@ export class RefusalLimit {
     return false;
   }
 
-  /** The entry that stands for those that were only counted, when their hour is over, or `isLast`. */
+  /** The summary of the refusals that were only counted, once their hour is over or if `isLast`. */
   settle(nowMs: number, isLast = false): Refusal | undefined {
     const rest = this.#rest;
     if (rest === undefined || (!isLast && nowMs - this.#hourBeganMs < hourMs)) return undefined;

@@ -1,14 +1,14 @@
-/** A flood of losses is one event in ten seconds at first, */
+/** Seconds between the first reports of a flood of losses. */
 const firstTicks = 10;
-/** and one a minute where it does not end: a day of it would else fill a fiftieth of the audit log. */
+/** Seconds between reports while it lasts: at ten seconds, a day would fill a fiftieth of the audit log. */
 const mostTicks = 60;
 
-/** When to tell of what goes on: soon at first, ever more rarely while it lasts, and soon again after a rest. */
+/** When to report a lasting condition: soon at first, then more rarely, and soon again after a quiet time. */
 export class ReportThrottle {
   #everyTicks = firstTicks;
   #ticks = 0;
 
-  /** Once a second. `hasNews`: there is something to tell. */
+  /** Call once a second. `hasNews`: there is something to report. */
   isDue(hasNews: boolean): boolean {
     this.#ticks += 1;
     if (this.#ticks < this.#everyTicks) return false;

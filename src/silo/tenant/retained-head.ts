@@ -7,7 +7,7 @@ import type { CheckpointClaims } from '../../messages/checkpoint.ts';
 import type { OwnedOrigin } from '../../messages/topic.ts';
 import type { Uplink } from '../../uplink/uplink.ts';
 
-/** What is live waits for this at the start of the first session. */
+/** Live batches wait this long for the comparison at the start of the first session. */
 const retainedHeadWaitMs = 1500;
 
 export interface HeadComparison {
@@ -20,8 +20,9 @@ export interface HeadComparison {
 }
 
 /**
- * Before anything is sent: a folder that was set back would give numbers again that were given before. Rejects where
- * what the broker keeps is not signed by a certificate of this very tenant and gateway.
+ * Compares the spool with the checkpoint that the broker retains, before anything is sent: a spool folder restored
+ * from a backup would reuse sequence numbers. Rejects if the retained checkpoint is not signed by a certificate of
+ * this tenant and gateway.
  */
 export async function compareRetainedHead(comparison: HeadComparison): Promise<void> {
   const { uplink, spool } = comparison;
@@ -29,7 +30,7 @@ export async function compareRetainedHead(comparison: HeadComparison): Promise<v
   if (jws !== undefined) spool.leaveIfSetBack(await readRetainedHead(jws, comparison));
 }
 
-/** By this certificate or one before it. */
+/** Reads the retained checkpoint, signed by the present certificate or an earlier one. */
 async function readRetainedHead(
   jws: Uint8Array,
   { origin: { tenant, gateway }, identity, nowMs }: HeadComparison,

@@ -6,7 +6,7 @@ import type { StartMessage } from '../protocol.ts';
 import type { TimeSources } from './ingest/timekeeper.ts';
 import type { QuotaEdges } from './quota/quota-edges.ts';
 
-/** What a tenant's session is made of and told to. */
+/** What a tenant's session depends on, and whom it reports to. */
 export interface TenantSessionDependencies {
   startMessage: StartMessage;
   identity: LoadedIdentity;

@@ -17,25 +17,25 @@ import type { LossCount } from '../loss-count.ts';
 import type { SiloOptions } from '../options.ts';
 
 /**
- * Batches that no disk takes, of all JSON bytes: half a minute at 10,000 readings a second, hours of one meter. And
- * an eighth of the isolate's memory at most: compressed and in flight they are there twice more.
+ * JSON bytes of batches kept in memory while the disk fails: half a minute at 10,000 readings a second, hours of one
+ * meter. At most an eighth of the isolate's memory, since compressed and in-flight copies exist beside them.
  */
 const memoryBytesMax = 8_000_000;
 const memoryShare = 1 / 8;
 
-/** A folder per tenant and gateway: another certificate finds another spool, and the old one stays sealed. */
+/** One folder per tenant and gateway: another certificate gets another spool, and the old one stays sealed. */
 export function folderOf({ spool }: SiloOptions, origin: OwnedOrigin): string {
   return ownerFolder(spool.directory, origin);
 }
 
-/** Of the same tenant and gateway, apart from what it protects. */
+/** The key folder of the same tenant and gateway, separate from the spool that the key protects. */
 export function keyFolderOf({ keyDirectory }: SiloOptions, origin: OwnedOrigin): string {
   return ownerFolder(keyDirectory, origin);
 }
 
 /**
- * The silo's key-encryption keys. A file that lies in the spool's own folder is moved out of it; where that cannot
- * be done, it is read there. Throws KeyUnavailable, Io.
+ * The silo's key-encryption keys. A key file in the spool's own folder is moved out of it; if that fails, it is read
+ * there. Throws KeyUnavailable, Io.
  */
 export function loadSiloKeys(options: SiloOptions, origin: OwnedOrigin, logger: Logger): Promise<KeyWrapper> {
   const former = folderOf(options, origin);
@@ -63,7 +63,7 @@ export function openJournal(
   return Journal.openSealed(owner, { ...dependencies, origin, openSeal });
 }
 
-/** Throws as `Spool.open` and `loadSiloKeys` do, the disk's faults apart. */
+/** Opens the spool. Throws as `Spool.open` and `loadSiloKeys`, except for faults of the disk. */
 export function openStorage(
   options: SiloOptions,
   origin: OwnedOrigin,

@@ -18,11 +18,11 @@ import { ReportThrottle } from './report-throttle.ts';
 import { TenantSession } from './tenant-session.ts';
 import type { TimeSources } from './ingest/timekeeper.ts';
 
-/** How often the clock, the counters and the gateway's picture of this silo are brought up to date. */
+/** How often the clock, the counters and the status in the gateway are updated. */
 const tickMs = 1000;
-/** How often the certificate files are looked at: a renewal takes effect within this, without a restart. */
+/** How often the certificate files are checked: a renewal takes effect within this, without a restart. */
 const identityCheckTicks = 10;
-/** How often the audit log is signed, where it has grown. */
+/** How often the audit log is signed if it has grown. */
 const journalSignTicks = 60;
 
 /** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
@@ -31,15 +31,15 @@ const lockedRetryMs = 100;
 
 type State =
   | { at: 'starting' }
-  /** For a certificate to begin: the clock may be behind, and then samples need not be lost for it. */
+  /** For a certificate that is not valid yet: the clock may be behind, so samples wait and are not lost. */
   | { at: 'waiting'; reason: string }
   | { at: 'refused'; reason: string }
   | { at: 'running'; silo: TenantSession }
   | { at: 'stopped' };
 
 /**
- * One tenant's isolate, seen from its door. Without a verified identity it stores and sends nothing; with
- * one, everything happens in a RunningSilo that bears it.
+ * One tenant's isolate, and the handler of all messages from the gateway. Without a verified identity it stores and
+ * sends nothing; with one, a TenantSession does all the work under that identity.
  */
 export class Silo {
   #startMessage: StartMessage;
@@ -55,14 +55,14 @@ export class Silo {
   readonly #ticking: FaultState;
   #usage: SiloUsage | null = null;
   #state: State = { at: 'starting' };
-  /** Why the certificate files as they are now were not taken up. */
+  /** Why the present certificate files were refused as a renewal. */
   #renewalFault: string | null = null;
   #received = 0;
   #ticks = 0;
   #checking: Promise<void> | undefined;
 
   constructor(startMessage: StartMessage, channel: SiloChannel, clock: Clock, time: TimeSources) {
-    // It crossed a port, which thawed it.
+    // The message crossed a port, and the copy is not frozen.
     this.#startMessage = deepFreeze(startMessage);
     this.#channel = channel;
     this.#clock = clock;
@@ -134,7 +134,7 @@ export class Silo {
     this.#postStatus();
   }
 
-  /** Waits for whoever still holds the spool: what comes in meanwhile waits at the door. */
+  /** Opens the session; waits while another process still holds the spool. Later messages wait meanwhile. */
   async #open(identity: LoadedIdentity): Promise<TenantSession> {
     const untilMs = this.#clock.monotonicMs() + lockedTimeoutMs;
     for (;;) {
@@ -157,12 +157,12 @@ export class Silo {
     }
   }
 
-  /** It may be told to stop while it opens. */
+  /** A stop may arrive while the session opens. */
   get #isStopped(): boolean {
     return this.#state.at === 'stopped';
   }
 
-  /** Samples wait undated in the gateway, which bounds them, for as long as the status says 'starting'. */
+  /** Reports `starting`, for as long as which the gateway keeps the samples, within its bound. */
   #wait(reason: string): void {
     if (this.#isStopped) return;
     const isKnown = this.#state.at === 'waiting';
@@ -198,7 +198,7 @@ export class Silo {
     if (refusals !== undefined) this.#note('refused-request', refusals);
   }
 
-  /** Into the log of the tenant, or of the silo where no identity says whose it is. */
+  /** Notes an entry in the tenant's audit log, or in the silo's own if there is no identity. */
   #note<Kind extends AuditKind>(kind: Kind, details: AuditDetails[Kind]): void {
     if (this.#state.at === 'running') return this.#state.silo.journal.record(kind, details);
     const dependencies = { clock: this.#clock, logger: this.#logger };
@@ -213,7 +213,7 @@ export class Silo {
     });
   }
 
-  /** Whatever goes wrong in one second, the next one comes. */
+  /** A failed tick does not prevent the next one. */
   #tryToTick(): void {
     try {
       this.#tick();
@@ -238,7 +238,7 @@ export class Silo {
     this.#postStatus();
   }
 
-  /** One look at a time: a second one would find the spool held by the first, and refuse what runs. */
+  /** One check at a time: a second check would find the spool locked by the first, and refuse the running silo. */
   #checkIdentity(): Promise<void> {
     this.#checking ??= this.#pollIdentity().finally(() => {
       this.#checking = undefined;
@@ -247,8 +247,8 @@ export class Silo {
   }
 
   /**
-   * Takes up a renewed certificate. One that names somebody else ends this silo's work at once; one that is
-   * damaged or out of time is refused, and the silo goes on as whom it has been proved to be.
+   * Applies a renewed certificate. A certificate of another tenant or gateway ends this silo's work at once; a damaged
+   * or expired one is refused, and the silo goes on with its proved identity.
    */
   async #pollIdentity(): Promise<void> {
     if (this.#state.at === 'refused' || this.#state.at === 'waiting') return this.#begin();
@@ -263,7 +263,7 @@ export class Silo {
     } catch (error) {
       const reason = describeError(error);
       if (error instanceof ForeignIdentity) {
-        await silo.stop('the certificate files name somebody else');
+        await silo.stop('the certificate files name another tenant or gateway');
         this.#refuse(reason);
       } else if (reason !== this.#renewalFault) {
         this.#renewalFault = reason;
@@ -286,7 +286,7 @@ export class Silo {
     }
   }
 
-  /** How many batches go once more. Throws where no spool is open, or its disk takes nothing. */
+  /** Requeues quarantined batches; returns how many. Throws if no spool is open or its disk fails. */
   #retry(by: string): number {
     if (this.#state.at === 'running') return this.#state.silo.retryQuarantined(by);
     const reason = 'reason' in this.#state ? `: ${this.#state.reason}` : '';

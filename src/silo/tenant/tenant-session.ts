@@ -13,7 +13,7 @@ import type { Encoder } from '../../uplink/encoders/encoder.ts';
 import { createEncoder } from '../../uplink/encoders/encoders.ts';
 import { type SizeLimits, startUplink, type Uplink } from '../../uplink/uplink.ts';
 import { Acceptance } from './forward/acceptance.ts';
-import { BorneIdentity } from './current-identity.ts';
+import { CurrentIdentity } from './current-identity.ts';
 import { ChainSigner } from './forward/chain-signer.ts';
 import { EventForwarder } from './forward/event-forwarder.ts';
 import { Forwarder } from './forward/forwarder.ts';
@@ -28,13 +28,13 @@ import { openJournal, openStorage } from './silo-storage.ts';
 import { Timekeeper } from './ingest/timekeeper.ts';
 import { withOversize } from './forward/uplink-status.ts';
 
-/** Leave of the broker is taken within this, so that the whole stop stays under 5 s. */
+/** Limit for the disconnect from the broker, so that the whole stop stays under 5 s. */
 const uplinkStopMs = 2500;
-/** What no disk took is sent within this, where there is a session: else it is lost. */
+/** At the stop, batches in memory are sent within this if there is a session; else they are lost. */
 const memoryStopMs = 1500;
 const memoryStopStepMs = 20;
 
-/** A silo with a verified identity: everything in it bears that one tenant's name. */
+/** A silo with a verified identity: all its data has that one tenant. */
 export class TenantSession {
   readonly origin: OwnedOrigin;
   readonly #dependencies: TenantSessionDependencies;
@@ -46,13 +46,13 @@ export class TenantSession {
   readonly #events: EventForwarder;
   readonly #chain: ChainSigner;
   readonly #uplink: Uplink;
-  /** The uplink, by the quotas' count. */
+  /** The uplink, with its bytes counted by the quotas. */
   readonly #sender: Sender;
   readonly #quotas: Quotas;
   readonly #acceptance: Acceptance;
   #described: SiloDevices;
-  readonly #bearer: BorneIdentity;
-  /** The uplink is held since the certificate ended. */
+  readonly #bearer: CurrentIdentity;
+  /** True while the uplink is held because the certificate has ended. */
   #isHeld = false;
   #sessionSince: number;
   #packetBytesMax = Infinity;
@@ -91,7 +91,7 @@ export class TenantSession {
     this.#described = startMessage;
     this.#spool = spool;
     this.#journal = journal;
-    this.#bearer = new BorneIdentity(identity, clock);
+    this.#bearer = new CurrentIdentity(identity, clock);
     this.#sessionSince = clock.wallMs();
     this.#retries = new TokenBucket({ perSecond: 1 / 3600, burst: 1 }, clock.monotonicMs());
     const timekeeper = new Timekeeper(
@@ -164,20 +164,20 @@ export class TenantSession {
     this.#intake.admit(this.#quotas.admit(samples));
   }
 
-  /** What its isolate takes, as it was measured from outside. */
+  /** The isolate's use of CPU and memory, measured from outside. */
   observe(usage: SiloUsage): void {
     this.#quotas.observe(usage);
   }
 
-  /** Its devices are others now; the session, the spool and all counts go on. */
+  /** Changes the devices; the session, the spool and all counts continue. */
   describe(described: SiloDevices): void {
     this.#described = described;
     if (this.#uplink.status().state === 'online') this.#publishMeta();
   }
 
   /**
-   * A renewed certificate of the same tenant and gateway takes over, or other CAs above the same certificate; the spool
-   * and its stream go on.
+   * Applies a renewed certificate of the same tenant and gateway, or other CAs above the same certificate; the spool
+   * and its stream continue.
    */
   renew(identity: LoadedIdentity): void {
     const previous = this.#bearer.identity;
@@ -210,7 +210,7 @@ export class TenantSession {
     this.#events.pump();
   }
 
-  /** Tells of what was dropped since the last call. */
+  /** Reports the samples dropped since the last call. */
   reportLosses(): void {
     const { losses } = this.#dependencies;
     for (const loss of losses.take()) {
@@ -243,7 +243,7 @@ export class TenantSession {
     };
   }
 
-  /** Quarantined batches are sent once more; how many. Throws SpoolUnavailable where the disk takes nothing. */
+  /** Requeues quarantined batches; returns how many. Throws SpoolUnavailable if the disk fails. */
   retryQuarantined(by: string): number {
     const batches = this.#spool.retryRejected();
     this.#journal.record('retry', { by, batches });
@@ -252,18 +252,18 @@ export class TenantSession {
     return batches;
   }
 
-  /** What an operator's act or a refusal means for this tenant, for good. */
+  /** The tenant's audit log, for acts of people and refusals. */
   get journal(): Journal {
     return this.#journal;
   }
 
-  /** Signs the audit log's head, where something in it stands unsigned. */
+  /** Signs the audit log's head if an entry is unsigned. */
   async signJournal(): Promise<void> {
     const signing = this.#bearer.signing();
     if (signing !== undefined) await this.#journal.sign(signing);
   }
 
-  /** Stores what came, sends what no disk takes, signs the head, takes leave of the broker and closes the spool. */
+  /** Stores all samples, sends batches in memory, signs the head, disconnects from the broker and closes the spool. */
   async stop(reason: string): Promise<void> {
     this.#intake.close();
     this.reportLosses();
@@ -281,7 +281,7 @@ export class TenantSession {
     this.#spool.close();
   }
 
-  /** Holds the uplink once the certificate has ended; lets it go where the clock was wrong, and was set right. */
+  /** Holds the uplink once the certificate has ended; releases it if the clock was wrong and is corrected. */
   #mindEnd(): void {
     const { hasEnded, endReason: reason, loaded, identity } = this.#bearer;
     if (hasEnded === this.#isHeld) return;
@@ -302,13 +302,13 @@ export class TenantSession {
     }
   }
 
-  /** What waited for the disk goes on: undated samples, and batches of this moment. */
+  /** Continues after a failing disk: undated samples, and waiting batches. */
   #spoolRecovered(): void {
     if (this.#timekeeper.mode !== 'unknown') this.#intake.dateUndated();
     this.#forwarder.pump();
   }
 
-  /** New batches keep below what the broker takes, and stored ones that are larger wait until it takes more. */
+  /** Keeps new batches below the broker's size limit; larger stored batches wait until it rises. */
   #limitSize({ bytesMax, batchBytesMax }: SizeLimits): void {
     const overheadBytes = this.#encoder.overheadBytes(this.#spool.epoch);
     this.#intake.limitBatches(Math.max(0, batchBytesMax - overheadBytes));
@@ -319,7 +319,7 @@ export class TenantSession {
     if (isRaised) this.#sendAfterRaise();
   }
 
-  /** What is sent once a session, or was too large for a day: the latter once an hour, for a limit that goes up and down. */
+  /** After the limit rises: publishes what goes out once a session, and retries quarantined batches once an hour. */
   #sendAfterRaise(): void {
     if (this.#isBegun && this.#sender.ready) this.#publishRetained();
     const nowMs = this.#dependencies.clock.monotonicMs();
@@ -331,7 +331,7 @@ export class TenantSession {
     }
   }
 
-  /** The broker's limit of size is a quota that is not ours: the backend is told that batches wait for it. */
+  /** Reports to the backend that batches wait for the broker's size limit, like a quota that is not ours. */
   #noteOversize(state: 'reached' | 'cleared', bytesMax: number): void {
     const limit = Number.isFinite(bytesMax) ? bytesMax : 0;
     this.#spool.note({ kind: 'quota', quota: 'broker-packet-bytes', limit, state });
@@ -340,7 +340,7 @@ export class TenantSession {
   #sessionReady(inflightMax: number): void {
     this.#sessionSince = this.#dependencies.clock.wallMs();
     if (this.#isHeadCompared) return this.#beginSession(inflightMax);
-    // Once: a broker may end the session where we may not read our own checkpoint.
+    // Only once: a broker without permission to read our own checkpoint may end the session.
     this.#isHeadCompared = true;
     const connects = this.#uplink.status().connects;
     const { origin } = this;

@@ -5,7 +5,7 @@ import { MessageCoalescer } from './message-coalescer.ts';
 import type { SiloChannel, ToSilo } from '../protocol.ts';
 import { Silo } from './silo.ts';
 
-/** Entry of a silo's own thread: one tenant's isolate, with one port as its only way in and out. */
+/** Entry of a silo's worker thread: one tenant's isolate; its port is the only way in and out. */
 if (parentPort === null) throw new Error('this is the entry of a worker thread');
 const port = parentPort;
 
@@ -36,7 +36,7 @@ function serve(channel: SiloChannel): void {
       });
       await silo.start();
     });
-    // A fault that nobody expected ends this isolate alone; the gateway starts it anew.
+    // An unexpected error ends only this isolate; the gateway restarts it.
     turn.catch((error: unknown) => {
       queueMicrotask(() => {
         throw error;

@@ -15,16 +15,16 @@ function birthOf(name: string, memoryMbMax = 64): StartMessage {
 }
 
 for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
-  describe(`a silo injected fault, behind a ${kind}`, { concurrency: 3 }, () => {
+  describe(`a faulty silo in a ${kind}`, { concurrency: 3 }, () => {
     async function go(
       test: TestContext,
-      madness: string,
+      fault: string,
       more: { cpuShare?: number; log?: LogRecord[]; opened?: IsolatedSilo[] } = {},
     ): Promise<SiloHost> {
       const { log = [], opened = [], ...quota } = more;
       const isolated = await isolatedSilos[kind]('rogue');
       opened.push(isolated);
-      const startMessage = birthOf(madness);
+      const startMessage = birthOf(fault);
       const options = { ...startMessage.options, quota };
       const host = new SiloHost({ ...startMessage, options }, new SampleQueue(Date.now), {
         clock: systemClock,
@@ -42,7 +42,7 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
     const down = (host: SiloHost): Promise<void> =>
       until(() => host.status().restarts > 0, 'it was ended and comes back');
 
-    it('is watched: what it takes is in the status', async (test) => {
+    it('has its CPU and memory in the status', async (test) => {
       const host = await go(test, 'sane');
       await until(() => host.status().usage !== null, 'a measurement');
       const { memoryBytes, memoryBytesMax, cpuShare } = host.status().usage!;
@@ -52,25 +52,25 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       assert.equal(host.status().restarts, 0);
     });
 
-    it('is ended where its heap grows without end', async (test) => {
+    it('is terminated if its heap grows without end', async (test) => {
       const host = await go(test, 'heap-leak');
       await down(host);
       assert.match(host.status().reason!, /memory/);
     });
 
-    it('is ended where its buffers grow without end, which no heap limit sees', async (test) => {
+    it('is terminated if its buffers grow without end, which no heap limit covers', async (test) => {
       const host = await go(test, 'buffer-leak');
       await down(host);
       assert.match(host.status().reason!, /took \d+ MB of memory and may take 64 MB \(memoryMax\)/);
     });
 
-    it('is ended where it runs in circles', async (test) => {
+    it('is terminated in an endless loop', async (test) => {
       const host = await go(test, 'loop');
       await down(host);
       assert.match(host.status().reason!, /hung: no sign of life for 3 s/);
     });
 
-    it('is ended where it takes more than its share of CPU for long', async (test) => {
+    it('is terminated if it exceeds its share of CPU for long', async (test) => {
       // A share that it exceeds on a busy machine too, which gives it little.
       const host = await go(test, 'busy', { cpuShare: 0.01 });
       await down(host);
@@ -80,13 +80,13 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       assert.ok(percent >= 2 && percent <= 100, reason);
     });
 
-    it('is left alone after five crashes, and says why', async (test) => {
+    it('is quarantined with the reason after five crashes', async (test) => {
       const host = await go(test, 'crash');
       await until(() => host.status().state === 'quarantined', 'quarantine', 60_000);
       assert.match(host.status().reason!, /crashed 5 times in ten minutes; the last time: injected fault/);
     });
 
-    it('cannot drown the log, nor write into it under another name', async (test) => {
+    it('can neither flood the log nor write into it under another name', async (test) => {
       const log: LogRecord[] = [];
       const host = await go(test, 'log-chatter', { log });
       await until(() => log.some(({ event }) => event === 'log lines left out'), 'more than is taken');
@@ -98,9 +98,9 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       assert.ok(lines.every(({ fields }) => String(fields['reason']).length < 3000));
     });
 
-    for (const madness of ['endless-log', 'print-flood', 'log-flood']) {
-      it(`is ended where it says too much, before it fills the memory (${madness})`, async (test) => {
-        const host = await go(test, madness);
+    for (const fault of ['endless-log', 'print-flood', 'log-flood']) {
+      it(`is terminated before its messages fill the memory (${fault})`, async (test) => {
+        const host = await go(test, fault);
         const before = process.memoryUsage().rss;
         await until(() => host.status().state === 'quarantined', 'five ends', 60_000);
         assert.match(host.status().reason!, /said more than (1 MB|100 things) a second/);
@@ -109,13 +109,13 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       });
     }
 
-    it('is ended where it throws what is no error', async (test) => {
+    it('is terminated if it throws a value that is no error', async (test) => {
       const host = await go(test, 'throws-null');
       await down(host);
       assert.match(host.status().reason!, /crashed/);
     });
 
-    it('cannot give itself out as another', async (test) => {
+    it('cannot claim to be another tenant', async (test) => {
       const host = await go(test, 'impostor');
       await until(() => host.status().tenant === 'acme', 'the first tenant');
       const { name, restarts } = host.status();
@@ -126,7 +126,7 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
     });
 
     it('sees nothing of the gateway’s environment', async (test) => {
-      process.env['MERESTONE_TEST_SECRET'] = 'a neighbour’s';
+      process.env['MERESTONE_TEST_SECRET'] = 'of another silo';
       test.after(() => delete process.env['MERESTONE_TEST_SECRET']);
       const log: LogRecord[] = [];
       const opened: IsolatedSilo[] = [];
@@ -144,23 +144,23 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       assert.ok(words[1]!.endsWith('rogue-silo.ts'));
     });
 
-    for (const madness of ['garbage', 'greedy']) {
-      it(`is ended where it says what no silo says (${madness})`, async (test) => {
-        const host = await go(test, madness);
+    for (const fault of ['garbage', 'greedy']) {
+      it(`is terminated after an invalid message (${fault})`, async (test) => {
+        const host = await go(test, fault);
         await down(host);
-        assert.match(host.status().reason!, /said something that no silo says|a credit that is none/);
+        assert.match(host.status().reason!, /said something that no silo says|invalid credit/);
       });
     }
 
-    it('fills neither memory nor status', async (test) => {
+    it('can fill neither memory nor status', async (test) => {
       const host = await go(test, 'big-talker');
       await until(() => host.status().reason !== null, 'a status');
       assert.ok(host.status().reason!.length < 3000);
       assert.ok(Object.keys(host.status().samples.dropped).length <= 32);
     });
 
-    it('is none of its neighbour’s business', async (test) => {
-      const neighbour = await go(test, 'sane');
+    it('does not affect another silo', async (test) => {
+      const healthy = await go(test, 'sane');
       const faulty = await Promise.all(
         ['crash', 'loop', 'buffer-leak', 'log-flood'].map((each) => go(test, each)),
       );
@@ -169,14 +169,14 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
         'all of them ended',
         60_000,
       );
-      assert.equal(neighbour.status().restarts, 0);
-      assert.equal(neighbour.status().state, 'running');
+      assert.equal(healthy.status().restarts, 0);
+      assert.equal(healthy.status().state, 'running');
     });
   });
 }
 
-describe('a silo that asks for more memory at once than it may ever have', () => {
-  it('takes its own process with it, and nobody else’s', async (test) => {
+describe('a silo that allocates more memory at once than its limit', () => {
+  it('crashes only its own process', async (test) => {
     const isolated = await isolatedSilos.process('rogue');
     test.after(() => isolated[Symbol.asyncDispose]());
     const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: isolated.open };

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LossWatch } from '../../../src/silo/host/loss-watch.ts';
 
-describe('losses that go on', () => {
-  it('are those whose total has risen within the last minute', () => {
+describe('loss watch', () => {
+  it('reports reasons whose total has risen within the last minute', () => {
     const watch = new LossWatch();
     watch.note({ disk: 0, overrun: 5 }, 0);
     assert.deepEqual(watch.recent(0), ['overrun'], 'lost before it was first looked at');
@@ -14,7 +14,7 @@ describe('losses that go on', () => {
     assert.deepEqual(watch.recent(110_000), []);
   });
 
-  it('are of reasons that there are, whatever a silo calls its own', () => {
+  it('ignores reasons that a silo makes up', () => {
     const watch = new LossWatch();
     for (let nowMs = 0; nowMs < 1000; nowMs += 1)
       watch.note({ [`made-up-${nowMs}`]: 1, toString: nowMs }, nowMs);
@@ -22,7 +22,7 @@ describe('losses that go on', () => {
     assert.deepEqual(watch.recent(1000), ['disk']);
   });
 
-  it('are told of a silo that started again, whose totals begin at 0', () => {
+  it('reports losses of a restarted silo, whose totals begin at 0', () => {
     const watch = new LossWatch();
     watch.note({ disk: 100 }, 0);
     watch.note({ disk: 0 }, 100_000);

@@ -45,8 +45,8 @@ function numbersIn(value: unknown): number[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(numbersIn) : [];
 }
 
-describe('what a silo may say', () => {
-  it('has no number that is no count, and takes nobody’s metrics away', async () => {
+describe('message admission', () => {
+  it('admits no invalid number, which would break the metrics of all', async () => {
     const honest = siloStatus('liar', {
       samples: { received: 1, stored: 1, published: 1, dropped: { quota: 2 } },
     });
@@ -58,7 +58,7 @@ describe('what a silo may say', () => {
     }
   });
 
-  it('keeps the numbers of an honest one', () => {
+  it('keeps the numbers of a healthy silo', () => {
     // What the gateway gives or measures itself is not the silo's to say.
     const own = { restarts: 0, isolation: 'thread', usage: null } as const;
     const honest = siloStatus('north', own);
@@ -66,7 +66,7 @@ describe('what a silo may say', () => {
     assert.deepEqual(shown, honest);
   });
 
-  it('writes neither into the log at a terminal nor into the status', () => {
+  it('removes control characters from log lines and status', () => {
     for (const control of controls) {
       const hostile = `x${control}22:15:03 error spool lost  silo="south"`;
       const said = admit({
@@ -96,7 +96,7 @@ describe('what a silo may say', () => {
     }
   });
 
-  it('shows no time that no calendar has', () => {
+  it('admits no time outside of the calendar', () => {
     const { identity, uplink } = siloStatus('liar');
     const status = admitStatus({
       identity: { ...identity, notBefore: 8.64e15, notAfter: 8.65e15 },
@@ -106,17 +106,17 @@ describe('what a silo may say', () => {
     assert.deepEqual([notBefore, notAfter, status.uplink!.since], [8.64e15, 0, 0]);
   });
 
-  it('names nobody that can be none', () => {
+  it('refuses an impossible tenant or gateway', () => {
     for (const id of ['', 'a b', 'a/b', '+', 'é', 'x'.repeat(65), 7, {}, 'acme\n']) {
       for (const name of ['tenant', 'gateway']) {
         const admitted = admit({ type: 'status', status: { ...siloStatus('liar'), [name]: id } });
-        assert.equal(admitted, 'it named a tenant that can be none');
+        assert.equal(admitted, 'it named an impossible tenant or gateway');
       }
     }
     assert.equal(admitStatus({ tenant: null, gateway: null }).tenant, null);
   });
 
-  it('is rebuilt where its process says it', () => {
+  it('rebuilds the messages of a silo’s process', () => {
     assert.deepEqual(
       admitFromProcess({
         type: 'usage',

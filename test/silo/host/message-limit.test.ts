@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { messageSize } from '../../../src/silo/host/message-size.ts';
 import { MessageLimit } from '../../../src/silo/host/message-limit.ts';
 
-describe('how much a silo may say', () => {
-  it('is more than a real one says', () => {
+describe('message limit', () => {
+  it('is above the messages of a real silo', () => {
     const limit = new MessageLimit(0);
     for (let ms = 0; ms < 600_000; ms += 50) {
       assert.equal(limit.heard(50, ms), undefined);
@@ -12,7 +12,7 @@ describe('how much a silo may say', () => {
     }
   });
 
-  it('is what it was given and a thousand things more', () => {
+  it('allows one answer for each message given, and a burst of a thousand more', () => {
     const limit = new MessageLimit(0);
     for (let count = 0; count < 5000; count += 1) limit.given();
     for (let count = 0; count < 6000; count += 1) assert.equal(limit.heard(40, 0), undefined);
@@ -20,7 +20,7 @@ describe('how much a silo may say', () => {
     assert.equal(limit.heard(40, 1000), undefined);
   });
 
-  it('is not saved up for years', () => {
+  it('does not accumulate over a long time', () => {
     const limit = new MessageLimit(0);
     for (let count = 0; count < 1_000_000; count += 1) limit.given();
     let passed = 0;
@@ -28,7 +28,7 @@ describe('how much a silo may say', () => {
     assert.equal(passed, 21_000);
   });
 
-  it('is bounded in bytes, however few the messages', () => {
+  it('limits bytes even in a few messages', () => {
     const limit = new MessageLimit(0);
     for (let count = 0; count < 4; count += 1) assert.equal(limit.heard(1_000_000, 0), undefined);
     assert.match(limit.heard(1, 0)!, /more than 1 MB a second/);
@@ -36,13 +36,13 @@ describe('how much a silo may say', () => {
   });
 });
 
-describe('the size of a message', () => {
-  it('is that of its texts, and a little for the rest', () => {
+describe('message size', () => {
+  it('counts the bytes of texts, and a few for each other value', () => {
     const size = messageSize({ type: 'log', fields: { reason: 'x'.repeat(1000), list: [1, 2, 3] } }, 10_000);
     assert.ok(size > 1000 && size < 1300, String(size));
   });
 
-  it('is without bound where there is more than is counted, or what nobody sends', () => {
+  it('is infinite for a message above bytesMax, or with a value that no silo sends', () => {
     const cyclic: Record<string, unknown> = {};
     cyclic['self'] = [cyclic, cyclic];
     const large = ['x'.repeat(10_001), { reason: 'x'.repeat(10_001) }, Array.from({ length: 5000 }, () => 0)];

@@ -5,8 +5,8 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { siloStartMessage } from '../../support/silo-options.ts';
 import { siloStatus } from '../../support/status.ts';
 
-describe('what the gateway shows of a silo', () => {
-  it('is for how long it has been in its state, whatever it says and the wall clock does', () => {
+describe('silo status in the gateway', () => {
+  it('measures the time in a state itself, not by the silo’s report or the wall clock', () => {
     const clock = new FakeClock();
     const view = new SiloStatusView(siloStartMessage('/nowhere'), clock);
     clock.advance(2000);
@@ -23,7 +23,7 @@ describe('what the gateway shows of a silo', () => {
     assert.deepEqual([view.status.state, view.status.forMs], ['restarting', 500]);
   });
 
-  it('is not online once its isolate is gone', () => {
+  it('shows a closed uplink once the isolate is gone', () => {
     const clock = new FakeClock();
     const view = new SiloStatusView(siloStartMessage('/nowhere'), clock);
     view.show(siloStatus('north'));

@@ -19,7 +19,7 @@ const stopMs = 4000;
 /** Longer than any pause between two lives. */
 const longMs = 60_000;
 
-describe('a silo seen from the gateway', () => {
+describe('supervisor', () => {
   let clock: FakeClock;
   let isolates: ScriptedIsolate[];
   let open: OpenIsolate;
@@ -69,8 +69,8 @@ describe('a silo seen from the gateway', () => {
     await done;
   }
 
-  describe('is given samples', () => {
-    it('once it runs under a name, and not at its first word', () => {
+  describe('delivery of samples', () => {
+    it('begins once the silo runs under a tenant, not at its first message', () => {
       deliver(3);
       last().says({ type: 'log', level: 'info', event: 'hello', fields: {} });
       last().is({ state: 'starting' });
@@ -80,7 +80,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(last().samples, 5);
     });
 
-    it('that waited in pieces, in their order', () => {
+    it('sends waiting samples in pieces, in their order', () => {
       deliver(1200);
       last().runs('acme');
       assert.deepEqual(last().pieces, [500, 500, 200]);
@@ -93,7 +93,7 @@ describe('a silo seen from the gateway', () => {
       );
     });
 
-    it('again after a crash, those that came meanwhile; what it had in hand is counted', () => {
+    it('resumes after a crash with the samples of the meantime, and counts the unsettled ones as lost', () => {
       last().runs('acme');
       deliver(4);
       last().goes('crashed');
@@ -107,7 +107,7 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual([lost?.reason, lost?.samples], ['crash', 4]);
     });
 
-    it('and only what it had in hand at a crash is counted as lost, however long the stream was', () => {
+    it('loses only unsettled samples in a crash, even after a long stream', () => {
       last().runs('acme');
       deliver(10);
       for (let turn = 0; turn < 1000; turn += 1) {
@@ -119,7 +119,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(dropped()['crash'], 10);
     });
 
-    it('again after a refusal that is over', () => {
+    it('resumes when a refusal is over', () => {
       last().runs('acme');
       last().is({ state: 'refused', reason: 'expired' });
       deliver(3);
@@ -128,7 +128,7 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual(last().pieces, [1]);
     });
 
-    it('no more while it takes leave by itself: they wait for its next life', () => {
+    it('pauses while the silo stops by itself: samples wait for its next run', () => {
       last().runs('acme');
       last().leaves();
       deliver(5);
@@ -143,8 +143,8 @@ describe('a silo seen from the gateway', () => {
     });
   });
 
-  describe('is never given what was taken for another tenant', () => {
-    it('where its files were swapped while it was down', () => {
+  describe('samples taken for another tenant are never delivered', () => {
+    it('if the certificate files were swapped while the silo was down', () => {
       last().runs('acme');
       last().goes('crashed');
       deliver(6);
@@ -157,13 +157,13 @@ describe('a silo seen from the gateway', () => {
       assert.equal(supervisor.status().tenant, 'acme');
     });
 
-    it('where the same tenant comes as another gateway', () => {
+    it('if the same tenant returns as another gateway', () => {
       last().runs('acme');
       last().is({ state: 'running', tenant: 'acme', gateway: 'acme_gw-0002' });
       assert.ok(isolates[0]!.isEnded);
     });
 
-    it('where its configuration now names another: that much is lost, and counted', async () => {
+    it('if a reload changes the tenant: they are lost and counted', async () => {
       last().runs('acme');
       await replace(() => deliver(4));
       last().runs('borealis');
@@ -174,7 +174,7 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual(given, [{ silo: 'north', restart: 4 }]);
     });
 
-    it('where it is refused: nothing goes to one that has proved nothing', async () => {
+    it('to a refused silo, which has proved no tenant', async () => {
       last().runs('acme');
       await replace(() => deliver(4));
       last().is({ state: 'refused', reason: 'no certificate' });
@@ -183,7 +183,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(dropped()['no-identity'], 7);
     });
 
-    it('over a host that never proved anything', async () => {
+    it('after a host in between that proved no tenant', async () => {
       last().runs('acme');
       await replace(() => deliver(4));
       await replace(() => deliver(1));
@@ -196,8 +196,8 @@ describe('a silo seen from the gateway', () => {
     });
   });
 
-  describe('has no more in hand than a bound', () => {
-    it('and the rest is counted', () => {
+  describe('unsettled and waiting samples are bounded', () => {
+    it('in a running silo, and the rest is counted', () => {
       last().runs('acme');
       for (let turn = 0; turn < 110; turn += 1) deliver(1000);
       assert.equal(last().samples, 100_000);
@@ -207,14 +207,14 @@ describe('a silo seen from the gateway', () => {
       assert.equal(last().samples, 100_001);
     });
 
-    it('nor where it is away', () => {
+    it('while the silo is down', () => {
       for (let turn = 0; turn < 110; turn += 1) deliver(1000);
       last().runs('acme');
       assert.equal(last().samples, 100_000);
       assert.equal(dropped()['overrun'], 10_000);
     });
 
-    it('nor where it reads nothing', () => {
+    it('while the silo reads nothing', () => {
       last().runs('acme');
       last().isCongested = true;
       deliver(7);
@@ -222,17 +222,17 @@ describe('a silo seen from the gateway', () => {
       assert.equal(dropped()['overrun'], 7);
     });
 
-    it('and is ended where it settles what it was never given', () => {
+    it('and a silo that settles more than it was given is terminated', () => {
       last().runs('acme');
       deliver(2);
       last().says({ type: 'credit', readings: 3 });
       assert.ok(last().isEnded);
-      assert.match(supervisor.status().reason!, /credit that is none/);
+      assert.match(supervisor.status().reason!, /invalid credit/);
     });
   });
 
-  describe('that is not there', () => {
-    it('is waited for, whatever it takes to open it', () => {
+  describe('a silo that is down', () => {
+    it('is retried after any error of its start', () => {
       const working = open;
       open = () => {
         throw new Error('no descriptors left');
@@ -247,7 +247,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(isolates.length, 2);
     });
 
-    it('is told of other devices while it runs, and starts with them after a crash', () => {
+    it('gets changed devices while it runs, and starts with them after a crash', () => {
       last().runs('acme');
       const devices = [{ name: 'annexe', points: [] }];
       supervisor.describe({ devices, configSha256: 'b' });
@@ -263,7 +263,7 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual(last().toldOf('devices'), []);
     });
 
-    it('answers a retry with what the silo did, and says so where it did nothing', async () => {
+    it('answers a retry with the silo’s result, or with why it did nothing', async () => {
       last().runs('acme');
       const asked = supervisor.retryQuarantined('ada');
       const { id, ...request } = last().toldOf('request').at(-1)!;
@@ -287,7 +287,7 @@ describe('a silo seen from the gateway', () => {
       assert.deepEqual(last().toldOf('request'), [], 'nothing is carried out that was told to have failed');
     });
 
-    it('is left alone after five crashes, and what waited is counted; a reload gives it another try', () => {
+    it('is quarantined after five crashes, with waiting samples counted; a reload restarts it', () => {
       last().runs('acme');
       for (let crash = 1; crash <= 5; crash += 1) {
         deliver(1);
@@ -305,7 +305,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(isolates.length, 6);
     });
 
-    it('is tried again by itself after ten minutes, and after twice as long each time', () => {
+    it('is restarted after ten minutes of quarantine, and after twice as long each time', () => {
       const minuteMs = 60_000;
       const crashes = (): void => {
         for (let crash = 1; crash <= 5; crash += 1) {
@@ -330,7 +330,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(last().samples, 2);
     });
 
-    it('is left alone, too, where it takes leave unasked as soon as it is there', () => {
+    it('is quarantined if it repeatedly stops by itself right after its start', () => {
       for (let life = 1; life <= 5; life += 1) {
         last().runs('acme');
         last().goes('left');
@@ -339,7 +339,7 @@ describe('a silo seen from the gateway', () => {
       assert.equal(supervisor.status().state, 'quarantined');
     });
 
-    it('is told at its return of quotas that are reached and of acts', () => {
+    it('gets reached quotas and acts when it returns', () => {
       last().runs('acme');
       supervisor.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
       last().goes('crashed');
@@ -362,7 +362,7 @@ describe('a silo seen from the gateway', () => {
     });
   });
 
-  it('is told that it is held at a quota after a reload, too', async () => {
+  it('tells the silo of a reached quota after a reload, too', async () => {
     last().runs('acme');
     supervisor.quota({ quota: 'bus-share', limit: 0.2, state: 'reached' });
     await replace();
@@ -375,7 +375,7 @@ describe('a silo seen from the gateway', () => {
     );
   });
 
-  it("notes an act in the log of whose silo it was, or in the new one's where nobody was there", async () => {
+  it("notes an act in the former tenant's log, or in the new one's if the former silo was down", async () => {
     last().runs('acme');
     await replace();
     assert.equal(isolates[0]!.toldOf('record').length, 1);
@@ -387,7 +387,7 @@ describe('a silo seen from the gateway', () => {
     assert.equal(last().toldOf('record').length, 1);
   });
 
-  it('stops once, however often it is asked, and by force after its time', async () => {
+  it('stops once when asked repeatedly, and terminates the isolate after the deadline', async () => {
     last().runs('acme');
     const stops = [supervisor.stop(stopMs), supervisor.stop(stopMs)];
     assert.equal(last().isEnded, false);

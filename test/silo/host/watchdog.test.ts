@@ -5,7 +5,7 @@ import { siloOptions } from '../../support/silo-options.ts';
 
 const thresholds = { memoryMeasurementsMax: 2, cpuMeasurementsMax: 3, silenceMaxMs: 3000 };
 
-describe('a warden', () => {
+describe('watchdog', () => {
   let watchdog: Watchdog;
   let nowMs: number;
   let cpuMs: number;
@@ -27,17 +27,17 @@ describe('a warden', () => {
   const faults = (shares: readonly number[]): (string | undefined)[] =>
     shares.map((share) => look(share).fault);
 
-  it('measures the share over ten seconds', () => {
+  it('measures the CPU share over ten seconds', () => {
     assert.equal(look(0.5).usage.cpuShare, 0.5);
     for (let second = 0; second < 9; second += 1) look(0);
     assert.ok(Math.abs(look(0).usage.cpuShare) < 1e-9);
   });
 
-  it('bears up to half as much again as the share, for as long as it lasts', () => {
+  it('tolerates one and a half times the CPU share for any time', () => {
     assert.deepEqual(new Set(faults(Array.from({ length: 100 }, () => 0.149))), new Set([undefined]));
   });
 
-  it('ends one that takes more for longer than is borne, and says what it took', () => {
+  it('reports an isolate that exceeds this for too long, with its CPU share', () => {
     assert.deepEqual(faults([0.16, 0.16, 0.16, 0.16]), [
       undefined,
       undefined,
@@ -46,16 +46,16 @@ describe('a warden', () => {
     ]);
   });
 
-  it('forgives a burst: what counts is what is over without a break', () => {
+  it('tolerates a burst: only an unbroken excess counts', () => {
     assert.deepEqual(new Set(faults([0.4, 0, 0, 0, 0, 0, 0.4, 0, 0, 0])), new Set([undefined]));
   });
 
-  it('has no share of CPU to watch where none was agreed', () => {
+  it('ignores the CPU share without a quota', () => {
     watchdog = new Watchdog(limitsOf(siloOptions('north')), nowMs, thresholds);
     assert.deepEqual(new Set(faults(Array.from({ length: 20 }, () => 1))), new Set([undefined]));
   });
 
-  it('bears memory over the limit for three looks, and twice the limit not at all', () => {
+  it('tolerates memory over the limit for three measurements, and over twice the limit for none', () => {
     const over = 'took 65 MB of memory and may take 64 MB (memoryMax)';
     assert.deepEqual(
       [65, 65, 20, 65, 65, 65].map((memoryMb) => look(0, memoryMb).fault),
@@ -65,7 +65,7 @@ describe('a warden', () => {
     assert.equal(look(0, 129).fault, 'took 129 MB of memory and may take 64 MB (memoryMax)');
   });
 
-  it('holds one for hung that was silent for longer than is borne', () => {
+  it('reports an isolate as hung after too long a silence', () => {
     assert.equal(watchdog.silence(nowMs, nowMs + 3000), undefined);
     assert.equal(watchdog.silence(nowMs, nowMs + 3001), 'hung: no sign of life for 3 s');
   });

@@ -33,7 +33,7 @@ function folderOf(test: TestContext): string {
   return folder;
 }
 
-/** A silo's process that behaves as `act` says; the gateway knocks, and has something for it. */
+/** A silo's process that behaves as `act` says; the gateway connects and has messages for it. */
 async function meet(
   test: TestContext,
   act: (socket: Socket) => void,
@@ -62,8 +62,8 @@ async function meet(
 
 const over = ({ heard }: Peer): Promise<void> => until(() => heard.ends.length > 0, 'its end');
 
-describe('a silo’s process in somebody’s hands', () => {
-  it('that is mute was never there, and is told nothing', async (test) => {
+describe('a hostile silo process', () => {
+  it('that is mute counts as absent, and receives nothing', async (test) => {
     const peer = await meet(test, () => {});
     await over(peer);
     assert.deepEqual(peer.heard.ends, ['absent']);
@@ -71,7 +71,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.equal(peer.given(), '');
   });
 
-  it('that hangs after its first word has crashed', async (test) => {
+  it('that hangs after its first message counts as crashed', async (test) => {
     const peer = await meet(test, (socket) => socket.write(here + status));
     await over(peer);
     assert.deepEqual(peer.heard.ends, ['crashed']);
@@ -80,7 +80,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.match(peer.given(), /^\{"type":"start"/);
   });
 
-  it('that floods is cut off, and nothing of it is heard after that', async (test) => {
+  it('that floods is cut off, and its later messages are ignored', async (test) => {
     const line = '{"type":"log","level":"info","event":"x","fields":{}}\n';
     const peer = await meet(test, (socket) => socket.write(here + line.repeat(50_000)));
     await over(peer);
@@ -89,7 +89,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.ok(peer.heard.messages.length <= 1200, `${peer.heard.messages.length} messages`);
   });
 
-  it('is not heard after what no silo says, in the same breath', async (test) => {
+  it('is ignored after an invalid message, even within the same chunk', async (test) => {
     const peer = await meet(test, (socket) =>
       socket.write(`${here}{"type":"nonsense"}\n${status.repeat(3)}{no`),
     );
@@ -98,14 +98,14 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.deepEqual(peer.heard.messages, []);
   });
 
-  it('does not come into the log in the words of a parser', async (test) => {
+  it('cannot write into the log through a parser’s error message', async (test) => {
     const peer = await meet(test, (socket) => socket.write(`${here}\u001b[2J\u202e\n`));
     await over(peer);
     assert.match(peer.heard.faults[0]!, /is not valid JSON/);
     assert.doesNotMatch(peer.heard.faults[0]!, /[\p{Cc}\u202e]/u);
   });
 
-  it('is not heard before it lets the gateway in', async (test) => {
+  it('is ignored before it has accepted the gateway', async (test) => {
     for (const words of [status, '{"type":"leaving"}\n', '{"type":"usage","usage":{}}\n']) {
       const peer = await meet(test, (socket) => socket.write(words + here));
       await over(peer);
@@ -116,7 +116,7 @@ describe('a silo’s process in somebody’s hands', () => {
     }
   });
 
-  it('can turn the gateway away at the door, and not from within', async (test) => {
+  it('can refuse the gateway only as its first message', async (test) => {
     const away = '{"type":"away","reason":"not now"}\n';
     const outside = await meet(test, (socket) => socket.write(away));
     await over(outside);
@@ -127,7 +127,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.deepEqual(within.heard.faults, ['it said something that no silo says']);
   });
 
-  it('that never reads is seen to be behind', async (test) => {
+  it('that never reads counts as congested', async (test) => {
     const peer = await meet(test, (socket) => {
       socket.pause();
       socket.write(here);
@@ -147,7 +147,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.deepEqual(peer.heard.ends, []);
   });
 
-  it('that trickles one endless line is cut off at its bound', async (test) => {
+  it('that sends one endless line slowly is cut off at the line limit', async (test) => {
     const peer = await meet(test, (socket) => {
       socket.write(`${here}"`);
       const drip = (): void => {
@@ -160,7 +160,7 @@ describe('a silo’s process in somebody’s hands', () => {
     assert.match(peer.heard.faults[0]!, /a line has more than 1000000 bytes/);
   });
 
-  it('says once that it leaves, and is told when it has everything', async (test) => {
+  it('announces its stop once, and gets `stop` after the last sample', async (test) => {
     const peer = await meet(test, (socket) => {
       socket.write(`${here}${'{"type":"leaving"}\n'.repeat(3)}`);
       socket.on('data', (bytes) => {
@@ -175,14 +175,14 @@ describe('a silo’s process in somebody’s hands', () => {
   });
 });
 
-describe('the way to a silo’s socket', () => {
+describe('the path to a silo’s socket', () => {
   async function refusalAt(test: TestContext, folder: string): Promise<string | undefined> {
     const peer = await meet(test, (socket) => socket.write(here), folder);
     await until(() => peer.heard.ends.length > 0 || peer.given() !== '', 'in, or refused');
     return peer.heard.faults[0];
   }
 
-  it('leads through nobody else’s folder, and none that others may change', {
+  it('is refused if another user owns, or others may change, a folder of it', {
     skip: needsRoot,
   }, async (test) => {
     const root = folderOf(test);
@@ -212,7 +212,7 @@ describe('the way to a silo’s socket', () => {
 });
 
 describe('a gateway that can open no more files', () => {
-  it('goes on, and finds nobody there', () => {
+  it('goes on, and reports the silo as absent', () => {
     const program = join(import.meta.dirname, '../../support/out-of-descriptors.ts');
     const { stdout, stderr } = spawnSync(
       '/bin/sh',

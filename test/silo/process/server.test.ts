@@ -13,7 +13,7 @@ import { siloOptions, siloSamples } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
 import { SiloProcess } from '../../support/isolations.ts';
 
-/** Of nobody: no user of this machine has it. A door for it takes this test for a stranger. */
+/** A user id that no user of this machine has: a server for it refuses this test's connections. */
 const otherUid = 61_201;
 const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
 const startMessage = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
@@ -42,8 +42,8 @@ function connectPeer(test: TestContext, path: string): PeerSocket {
 const refused = (silo: SiloProcess): number =>
   silo.log.filter(({ event }) => event === 'stranger refused').length;
 
-describe('strangers at a silo’s door', () => {
-  it('are gone soon, whatever they do, and few are held at once', async (test) => {
+describe('refused connections to a silo', () => {
+  it('are closed soon, and few are open at once', async (test) => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     const crowd = Array.from({ length: 100 }, () => connectPeer(test, silo.socket));
@@ -52,7 +52,7 @@ describe('strangers at a silo’s door', () => {
     assert.ok(told.length >= 1 && told.length <= 8, `${told.length} were told why`);
   });
 
-  it('cost a few lines of its log', async (test) => {
+  it('cost only a few log lines', async (test) => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     for (let round = 0; round < 3; round += 1) {
@@ -68,7 +68,7 @@ describe('strangers at a silo’s door', () => {
     );
   });
 
-  it('keep no gateway out, however many stand there and come again', {
+  it('never keep the gateway out, even as a reconnecting crowd', {
     skip: needsRoot,
   }, async (test) => {
     await using silo = SiloProcess.rogue();
@@ -94,7 +94,7 @@ describe('strangers at a silo’s door', () => {
     }, 'a life');
   });
 
-  it('do not hold up its end', async (test) => {
+  it('do not delay its stop', async (test) => {
     await using silo = SiloProcess.rogue(undefined, otherUid);
     await silo.start();
     const otherUser = connectPeer(test, silo.socket);
@@ -103,7 +103,7 @@ describe('strangers at a silo’s door', () => {
     await until(() => !otherUser.open, 'it is gone');
   });
 
-  it('are in the audit log, where they came while no gateway was there', {
+  it('are in the audit log even if no gateway was connected', {
     skip: needsRoot,
   }, async (test) => {
     await using silo = SiloProcess.rogue();
@@ -133,7 +133,7 @@ describe('strangers at a silo’s door', () => {
     });
   });
 
-  it('who connectPeer without end are told of once a minute, and kept within a bound', async () => {
+  it('in an endless loop are reported once a minute, and kept within a bound', async () => {
     const clock = new FakeClock();
     const log: LogRecord[] = [];
     const noted: { times?: number }[] = [];
@@ -146,7 +146,7 @@ describe('strangers at a silo’s door', () => {
     const minutes = 120;
     for (let minute = 0; minute < minutes; minute += 1) {
       const lines = log.length;
-      for (let count = 0; count < 100; count += 1) await notes.knocked(otherUid, 1);
+      for (let count = 0; count < 100; count += 1) await notes.refused(otherUid, 1);
       clock.advance(60_000);
       await until(() => log.length > lines && log.at(-1)!.event === 'strangers refused', 'a line');
     }
@@ -160,8 +160,8 @@ describe('strangers at a silo’s door', () => {
   });
 });
 
-describe('a silo’s door', () => {
-  it('is not taken from a silo that lives behind it', async () => {
+describe('a silo’s socket', () => {
+  it('is not taken from a running silo', async () => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const merestone = join(import.meta.dirname, '../../../src/cli/merestone.js');
@@ -179,7 +179,7 @@ describe('a silo’s door', () => {
     assert.deepEqual(heard.ends, ['left']);
   });
 
-  it('says what was wrong with what the gateway said, before it shuts', async () => {
+  it('tells the gateway what was wrong with its message before it closes', async () => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     let heard = '';
@@ -194,7 +194,7 @@ describe('a silo’s door', () => {
     assert.match(fault.reason, /JSON/);
   });
 
-  it('loses nothing of what was given to a silo that is told to go', async (test) => {
+  it('loses no sample given to a silo that is told to stop', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const heard = new HeardIsolate();

@@ -36,7 +36,7 @@ const runs = (host: SiloHost): Promise<void> =>
   until(() => host.status().state === 'running' && host.status().usage !== null, 'the silo runs');
 
 describe('a silo that is a process of its own', () => {
-  it('is waited for as long as it takes, and not held for crashed', async (test) => {
+  it('is waited for without limit, and does not count as crashed', async (test) => {
     await using silo = SiloProcess.rogue();
     let tries = 0;
     const host = hostAt(test, silo.socket, (_startMessage, clock, _logger, listener) => {
@@ -53,7 +53,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 0);
   });
 
-  it('is there again after a kill -9, a stop and a start', async (test) => {
+  it('returns after a kill -9, a stop and a start', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const host = hostAt(test, silo.socket);
@@ -72,7 +72,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 2);
   });
 
-  it('is given up where it hangs, and taken back when it goes on', async (test) => {
+  it('counts as crashed while it hangs, and is reconnected when it goes on', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const timeouts = { firstMessageMaxMs: 2000, silenceMaxMs: 3000 };
@@ -93,7 +93,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 1);
   });
 
-  it('takes one gateway at a time, and the next when that one has gone', async (test) => {
+  it('accepts one gateway at a time, and the next when that one has gone', async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const first = hostAt(test, silo.socket);
@@ -107,7 +107,7 @@ describe('a silo that is a process of its own', () => {
     await runs(second);
   });
 
-  it('turns away whoever is not the gateway', { skip: needsRoot }, async (test) => {
+  it('refuses every user but the gateway’s', { skip: needsRoot }, async (test) => {
     await using silo = SiloProcess.rogue();
     await silo.start();
     const host = hostAt(test, silo.socket);
@@ -133,7 +133,7 @@ describe('a silo that is a process of its own', () => {
     assert.equal(host.status().restarts, 0);
   });
 
-  it('is not taken for the silo where another user answers in its place', {
+  it('is not accepted if another user answers at its socket', {
     skip: needsRoot,
   }, async (test) => {
     await using silo = SiloProcess.rogue(otherUid);
@@ -181,7 +181,7 @@ describe('a silo that is a process of its own', () => {
 });
 
 describe('merestone silo', () => {
-  it('is let in by the user that owns the given folder, and tells nobody else', {
+  it('accepts the user that owns the given folder as its gateway', {
     skip: needsRoot,
   }, async (test) => {
     await using silo = SiloProcess.real(otherUid);
@@ -193,7 +193,7 @@ describe('merestone silo', () => {
     assert.equal(host.status().isolation, 'process');
   });
 
-  it('says what is wrong with a socket that it cannot make', () => {
+  it('reports why it cannot make its socket', () => {
     const folder = mkdtempSync(join(tmpdir(), 'merestone-silo-'));
     const program = join(import.meta.dirname, '../../../src/cli/merestone.js');
     const { status, stderr } = spawnSync(

@@ -7,7 +7,7 @@ import { SiloRig } from '../../support/silo-rig.ts';
 import { Site } from '../../support/site.ts';
 
 describe('a silo that was refused', () => {
-  it('begins once its certificate is there, however many look at it at once', async () => {
+  it('begins once when its certificate appears, even with several checks at once', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await site.issueGateway('north', 'acme');
     await rename(site.path('north.crt'), site.path('away.crt'));
@@ -25,7 +25,7 @@ describe('a silo that was refused', () => {
     assert.equal(rig.status.state, 'stopped');
   });
 
-  it('ends as it is told while it begins, and leaves its spool to the next one', async () => {
+  it('stops when told to while it begins, and leaves its spool to the next one', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await site.issueGateway('north', 'acme');
     await rename(site.path('north.crt'), site.path('away.crt'));
@@ -41,7 +41,7 @@ describe('a silo that was refused', () => {
 });
 
 describe('a silo whose certificate is not valid yet', () => {
-  it('waits, says so once, and begins when the clock is right, without giving up a sample', async () => {
+  it('waits, logs it once, and begins without loss when the clock is right', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await site.issueGateway('north', 'acme');
     const rig = await SiloRig.start(
@@ -71,7 +71,7 @@ describe('a silo whose certificate is not valid yet', () => {
 });
 
 describe('a silo that starts again after its clock was ahead', () => {
-  it('has dated samples within a minute or two, each with its own right time, though nothing vouches for it', async () => {
+  it('dates samples correctly within two minutes, although nothing confirms the clock', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await site.issueGateway('north', 'acme');
     const wallMs = Date.now() + 3_600_000;

@@ -8,7 +8,7 @@ import { loadEndedIdentity, loadIdentity } from '../../../src/identity/load-iden
 import { siloFindings } from '../../../src/status/verdict/silo-findings.ts';
 import { auditDirectory } from '../../../src/audit/audit-segment.ts';
 import { verifyAudit } from '../../../src/audit/audit-verification.ts';
-import { BorneIdentity } from '../../../src/silo/tenant/current-identity.ts';
+import { CurrentIdentity } from '../../../src/silo/tenant/current-identity.ts';
 import { type Authority, createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import type { TelemetryBatch } from '../../../src/messages/telemetry.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -47,7 +47,7 @@ async function passUntil(rig: SiloRig, isReached: () => boolean): Promise<void> 
 }
 
 describe('a silo whose certificate ends', () => {
-  it('stores on without sending, through a restart, and sends everything with the renewed one', async () => {
+  it('stores without sending, over a restart, and sends everything with the renewed certificate', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await issue(site, endsMs);
     const first = await SiloRig.start(site.folder, {}, { wallMs: noonMs });
@@ -87,7 +87,7 @@ describe('a silo whose certificate ends', () => {
     assert.equal(events.filter(({ kind }) => kind === 'identity-changed').length, 1);
   });
 
-  it('tries again at once where it was the clock that was ahead', async () => {
+  it('connects again at once if only the clock was ahead', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await issue(site, endsMs);
     const rig = await SiloRig.start(site.folder, {}, { wallMs: noonMs });
@@ -100,7 +100,7 @@ describe('a silo whose certificate ends', () => {
     await rig.silo.handle({ type: 'stop' });
   });
 
-  it('is refused on a box that never had a spool of this tenant and gateway', async () => {
+  it('is refused on a box without a spool of this tenant and gateway', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await issue(site, endsMs);
     const fresh = await SiloRig.start(site.folder, {}, { wallMs: endsMs + dayMs });
@@ -118,7 +118,7 @@ describe('a silo whose certificate ends', () => {
     await other.silo.handle({ type: 'stop' });
   });
 
-  it('keeps the certificate that it has where an ended one is put into its place', async () => {
+  it('keeps its valid certificate if an ended one replaces the file', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await issue(site, noonMs + 30 * dayMs);
     const rig = await SiloRig.start(site.folder, {}, { wallMs: noonMs + dayMs });
@@ -214,7 +214,7 @@ describe('a silo under a CA that ends', () => {
       assert.deepEqual(await auditFindings(site, rig.clock.wallMs()), []);
     });
 
-  it('goes on without a pause where the renewed CA was beside the old one in good time', async () => {
+  it('goes on without a pause if the renewed CA was installed beside the old one in time', async () => {
     await using site = await Site.create(await createAuthority('Other CA'));
     const { root } = await writeChain(site, { root: endsMs });
     const renewed = await makeAuthority({ keys: root.keys, notBefore: new Date(noonMs - dayMs) });
@@ -254,7 +254,7 @@ describe('a silo whose clock is behind', () => {
 });
 
 describe('an ended identity', () => {
-  it('is verified as of its last good moment, and by everything but its time', async () => {
+  it('is verified as of its last valid moment, or by everything but time', async () => {
     const authority: Authority = await createAuthority('Test CA');
     await using site = await Site.create(authority);
     await issue(site, endsMs);
@@ -271,11 +271,11 @@ describe('an ended identity', () => {
     });
   });
 
-  it('makes no signature outside of its time, whatever the clock says', async () => {
+  it('makes no signature outside of its time with any clock', async () => {
     await using site = await Site.create(await createAuthority('Test CA'));
     await issue(site, endsMs);
     const clock = new FakeClock(0);
-    const bearer = new BorneIdentity(loadIdentity(identityFiles(site), noonMs), clock);
+    const bearer = new CurrentIdentity(loadIdentity(identityFiles(site), noonMs), clock);
     const { notBefore, notAfter, fingerprintSha256 } = bearer.identity;
     for (const wallMs of [0, notBefore - 1, notBefore, noonMs, notAfter, notAfter + 1, notAfter + dayMs]) {
       clock.setWall(wallMs);

@@ -23,7 +23,7 @@ const faults: Record<string, (path: string, cutPower: () => void) => (() => void
 
 describe('a silo whose disk', () => {
   for (const [fault, breakDisk] of Object.entries(faults)) {
-    it(`${fault} over several minutes goes on, says so, and counts every sample`, {
+    it(`${fault} over several minutes goes on, reports it, and counts every sample`, {
       skip: whyNoDisk('ext4'),
     }, async (t) => {
       const disk = makeDisk(t, 'ext4');
@@ -71,7 +71,7 @@ describe('a silo whose disk', () => {
     });
   }
 
-  it('is read-only from the start runs, and takes its spool up when it is not any more', {
+  it('is read-only from the start runs, and opens its spool when the disk is writable', {
     skip: whyNoDisk('ext4'),
   }, async (t) => {
     const disk = makeDisk(t, 'ext4');

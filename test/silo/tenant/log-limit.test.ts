@@ -5,7 +5,7 @@ import { LogLimit } from '../../../src/silo/tenant/log-limit.ts';
 const line = { type: 'log', level: 'info', event: 'again', fields: {} } as const;
 
 describe('log lines of a silo', () => {
-  it('go out until there are too many, and how many did not is told with the next', () => {
+  it('are sent up to a limit, and the next line reports how many were omitted', () => {
     const limit = new LogLimit(0);
     let out = 0;
     for (let count = 0; count < 100_000; count += 1) out += limit.pass(line, 0).length;

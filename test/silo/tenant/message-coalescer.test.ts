@@ -4,8 +4,8 @@ import { MessageCoalescer } from '../../../src/silo/tenant/message-coalescer.ts'
 import type { FromSilo } from '../../../src/silo/protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
-describe('what leaves a silo', () => {
-  it('is one credit for all that was settled in one go, in its place', async () => {
+describe('message coalescer', () => {
+  it('sends one credit for all readings settled in one turn, in its place', async () => {
     const sent: FromSilo[] = [];
     const coalescer = new MessageCoalescer((message) => sent.push(message), new FakeClock());
     for (let batch = 0; batch < 20_000; batch += 1) coalescer.post({ type: 'credit', readings: 5 });
@@ -17,7 +17,7 @@ describe('what leaves a silo', () => {
     assert.deepEqual(sent.slice(1), [{ type: 'credit', readings: 3 }, { type: 'stopped' }]);
   });
 
-  it('is no flood of log lines', () => {
+  it('limits a flood of log lines', () => {
     const sent: FromSilo[] = [];
     const coalescer = new MessageCoalescer((message) => sent.push(message), new FakeClock());
     for (let line = 0; line < 100_000; line += 1) {

@@ -6,7 +6,7 @@ const hourMs = 3_600_000;
 const refusal = { by: 'mallory', method: 'reload', reason: 'may not' };
 
 describe('refused requests', () => {
-  it('are noted one by one, sixty an hour; the rest is one entry at the hour’s end', () => {
+  it('are noted one by one up to sixty an hour; the rest is one entry at the hour’s end', () => {
     const limit = new RefusalLimit();
     let noted = 0;
     for (let nowMs = 0; nowMs < hourMs; nowMs += 100) {
@@ -24,13 +24,13 @@ describe('refused requests', () => {
     assert.equal(limit.admit(refusal, hourMs), true);
   });
 
-  it('have no summary where each was noted', () => {
+  it('have no summary if each was noted', () => {
     const limit = new RefusalLimit();
     for (let count = 0; count < refusalsPerHour; count += 1) assert.equal(limit.admit(refusal, count), true);
     assert.equal(limit.settle(2 * hourMs), undefined);
   });
 
-  it('are summed up at the end of the silo too, with few of however many names', () => {
+  it('are summed up at the silo’s stop too, with a few of the names', () => {
     const limit = new RefusalLimit();
     for (let count = 0; count < 1000; count += 1) {
       limit.admit({ ...refusal, by: `user-${count}`, method: `method-${count}` }, 5);
@@ -42,7 +42,7 @@ describe('refused requests', () => {
     assert.equal(limit.settle(2 * hourMs, true), undefined);
   });
 
-  it('count for as many as they tell of', () => {
+  it('count by their times', () => {
     const limit = new RefusalLimit();
     for (let count = 0; count < refusalsPerHour; count += 1) limit.admit(refusal, 0);
     limit.admit({ ...refusal, times: 990 }, 1);

@@ -13,7 +13,7 @@ function toldAt(ticks: number, hasNews: (tick: number) => boolean): number[] {
 }
 
 describe('losses', () => {
-  it('are told within ten seconds at first, and once a minute where they do not end', () => {
+  it('are reported within ten seconds at first, and once a minute while they last', () => {
     const told = toldAt(dayTicks, () => true);
     assert.deepEqual(told.slice(0, 6), [10, 30, 70, 130, 190, 250]);
     assert.ok(told.length < 1450, `${told.length} a day`);
@@ -21,7 +21,7 @@ describe('losses', () => {
     assert.equal(Math.max(...gaps), 60);
   });
 
-  it('are told soon again after a rest', () => {
+  it('are reported soon again after a quiet time', () => {
     const told = toldAt(5000, (tick) => tick < 3000 || tick > 4400);
     const first = told.find((at) => at > 4400);
     assert.ok(first! <= 4410, String(first));
@@ -31,7 +31,7 @@ describe('losses', () => {
     );
   });
 
-  it('are not told where there are none', () => {
+  it('are not reported if there are none', () => {
     assert.deepEqual(
       toldAt(dayTicks, () => false),
       [],

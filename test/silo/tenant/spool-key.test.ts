@@ -38,7 +38,7 @@ function copyOf(from: string, to: string): string {
 }
 
 describe("a copy of a spool's folder", () => {
-  it('opens nothing and shows no name, while it is in use and afterwards', async (t) => {
+  it('can be opened neither while in use nor afterwards, and shows no name', async (t) => {
     const { folder, spool, keys } = await newSite(t);
     const rig = await SiloRig.start(folder);
     await rig.pass(5, () => rig.feed(3, { flow_temperature: 73.125 }));
@@ -72,7 +72,7 @@ describe("a copy of a spool's folder", () => {
     }
   });
 
-  it('from before its key was moved opens nothing of what came after', async (t) => {
+  it('from before its key was moved opens no later batch', async (t) => {
     const { folder, spool, keys } = await newSite(t);
     const first = await SiloRig.start(folder);
     await first.pass(3, () => first.feed(2));

@@ -3,13 +3,13 @@ export interface BatchCounts {
   /** Stored so far. */
   seq: number;
   waiting: number;
-  /** That the broker accepted so far. */
+  /** Accepted by the broker so far. */
   accepted: number;
 }
 
 /**
- * For how long the broker has accepted no batch although there were some to accept. Whatever else ends a batch's
- * wait, such as being set aside or given up, is no acceptance.
+ * For how long the broker has accepted no batch although some were waiting. A batch that is quarantined or given up
+ * does not count as accepted.
  */
 export class Acceptance {
   #last: BatchCounts;
@@ -19,7 +19,7 @@ export class Acceptance {
     this.#last = counts;
   }
 
-  /** To be called often; the answer is as exact as that. Null where nothing waits to be accepted. */
+  /** Exact to the interval of the calls. Null if nothing waits to be accepted. */
   unacceptedMs(counts: BatchCounts, nowMs: number): number | null {
     const { seq, accepted } = this.#last;
     if (counts.accepted > accepted) this.#sinceMs = counts.waiting > 0 ? nowMs : null;

@@ -7,7 +7,7 @@ export interface ChainSignerDependencies
   spool: FailoverSpool;
 }
 
-/** Signs both chains of a silo: the spool's, and that of batches which no disk has. */
+/** Signs both chains of a silo: that of the spool, and that of batches kept in memory while the disk fails. */
 export class ChainSigner {
   readonly #sent = { telemetry: 0, checkpoint: 0 };
   readonly #checkpointers: readonly Checkpointer[];
@@ -16,12 +16,12 @@ export class ChainSigner {
     const common = { ...dependencies, sent: this.#sent };
     this.#checkpointers = [
       new Checkpointer({ ...common, spool, retain: true }),
-      // Retained, it would stand in the way of the one that outlives this process.
+      // Not retained: it would replace the spool's checkpoint, which outlives this process.
       new Checkpointer({ ...common, spool: spool.memory, retain: false }),
     ];
   }
 
-  /** Bytes of an MQTT packet that is sent; less than 0 where it did not go. */
+  /** Counts the bytes of a sent MQTT packet; negative if it was not sent after all. */
   sent(bytes: number, channel: Channel): void {
     if (channel === 'telemetry' || channel === 'checkpoint') this.#sent[channel] += bytes;
   }

@@ -6,9 +6,9 @@ export interface SentBytes {
   checkpoint: number;
 }
 
-/** Nobody needs evidence sooner than after a minute. */
+/** Shortest interval between two checkpoints. */
 const intervalMinMs = 60_000;
-/** A consumer folds no more batches than this between two signatures; they are large beside one checkpoint. */
+/** Most batches between two signatures that a consumer must chain; one checkpoint is small beside them. */
 const batchesMax = 500;
 
 /** Decides when a head is signed: in proportion to what was sent, and at the latest after a fixed time. */
@@ -28,7 +28,7 @@ export class CheckpointSchedule {
     return elapsedMs >= intervalMinMs && this.#isInProportion(sent);
   }
 
-  /** Before the checkpoint is sent: it then counts against the batches that come after it. */
+  /** Call before the checkpoint is sent: its bytes then count against the batches that follow. */
   signed(nowMs: number, seq: number, sent: SentBytes): void {
     this.#signedAtMs = nowMs;
     this.#signedSeq = seq;

@@ -1,22 +1,22 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
-import type { BorneIdentity } from '../current-identity.ts';
+import type { CurrentIdentity } from '../current-identity.ts';
 import type { CheckpointOptions } from '../../options.ts';
 import { CheckpointSchedule, type SentBytes } from './checkpoint-schedule.ts';
 import type { Sender } from './metered-uplink.ts';
 
 export interface CheckpointerDependencies {
   clock: Clock;
-  /** Whose head is signed. */
+  /** The spool whose head is signed. */
   spool: Pick<Spool, 'checkpointDue' | 'saveCheckpoint' | 'lastCheckpoint'>;
   uplink: Sender;
   encoder: Pick<Encoder, 'checkpoint'>;
-  /** Who signs, and when that is. */
-  bearer: Pick<BorneIdentity, 'signing'>;
+  /** Gives the signer and the time of the signature. */
+  bearer: Pick<CurrentIdentity, 'signing'>;
   options: CheckpointOptions;
   sent: Readonly<SentBytes>;
-  /** Whether the broker keeps the newest for whoever comes later. */
+  /** Whether the broker keeps the newest checkpoint for later subscribers. */
   retain: boolean;
 }
 
@@ -31,8 +31,8 @@ export class Checkpointer {
   }
 
   /**
-   * Signs where it is time to; `force` signs what is unsigned (on stop, on rotation). Without a signer the head waits:
-   * the next signature covers it.
+   * Signs the head if a signature is due; `force` signs any unsigned head (on stop, on rotation). Without a signer
+   * the head waits: the next signature covers it.
    */
   async check(force = false): Promise<void> {
     const { clock, spool, bearer, sent } = this.#dependencies;
@@ -47,7 +47,7 @@ export class Checkpointer {
     await this.publish();
   }
 
-  /** The broker's copy is retained, so that one publish at the start of each session is enough. */
+  /** Publishes the newest checkpoint; the broker retains it, so once a session is enough. */
   async publish(): Promise<void> {
     const { spool, uplink, encoder, retain } = this.#dependencies;
     const jws = spool.lastCheckpoint();

@@ -1,13 +1,13 @@
 import { backoffMs } from '../../../base/backoff.ts';
 
-/** What becomes of one publish, whatever the protocol calls it. */
+/** The outcome of one publish, the same for all protocols. */
 export type DeliveryOutcome =
   | 'accepted'
-  /** The broker answered that it does not take this one. */
+  /** The broker refused it. */
   | 'refused'
-  /** It was taken and thrown away, since nobody subscribes. */
+  /** The broker discarded it: there is no subscriber. */
   | 'no-subscribers'
-  /** It was larger than the broker takes, for as long as that was waited for. */
+  /** It stayed larger than the broker's limit for too long. */
   | 'impossible'
   /** The session ended before the answer. */
   | 'unsettled';
@@ -22,18 +22,18 @@ interface Strikes {
   acceptedBefore: number;
 }
 
-/** So many refusals, with others passing meanwhile, show that it is the batch and not the broker. */
+/** Refusals of one batch, while others are accepted, that prove the batch and not the broker is at fault. */
 export const strikesMax = 5;
-/** More batches than this refused at once: it is the broker, not a batch. */
+/** If more batches than this are refused at once, the broker is at fault, not a batch. */
 export const setAsideMax = 16;
-/** Sessions lost in a row without one accepted batch, after which one batch at a time shows which one is to blame. */
+/** After this many lost sessions in a row without an accepted batch, batches go one at a time to find the cause. */
 const lossesBeforeProbing = 2;
 
 const pauseOptions = { initialMs: 1000, maxMs: 60_000, jitter: 0.3 };
 
 /**
- * Tells a batch that the broker will never take from a broker that takes nothing: decides each outcome,
- * how many may be in flight, and until when to pause. Pure but for its counters.
+ * Distinguishes a batch that the broker will never accept from a broker that accepts nothing: decides each outcome,
+ * how many batches may be in flight, and how long to pause. Pure but for its counters.
  */
 export class Delivery {
   readonly #strikes = new Map<string, Strikes>();
@@ -51,7 +51,7 @@ export class Delivery {
     return this.#pausedUntilMs;
   }
 
-  /** A batch is suspected of ending the session: they go one by one, each proven before the next. */
+  /** A batch is suspected of ending the session: batches go one by one, each proven before the next. */
   get isProbing(): boolean {
     return this.#lossesInRow >= lossesBeforeProbing;
   }
@@ -61,7 +61,7 @@ export class Delivery {
     return this.isProbing ? 1 : most;
   }
 
-  /** `alone`: nothing else was in flight, so a lost session speaks of this batch. */
+  /** `alone`: nothing else was in flight, so this batch may have ended the session. */
   decide(id: string, outcome: DeliveryOutcome, nowMs: number, alone: boolean): DeliveryResult {
     switch (outcome) {
       case 'accepted':
@@ -93,7 +93,7 @@ export class Delivery {
     return this.#strikes.get(id)?.retryAtMs ?? 0;
   }
 
-  /** All that was aside goes back in line: it is the broker. */
+  /** Forgets all refusals: the broker is at fault. */
   forgive(): void {
     this.#strikes.clear();
   }
@@ -112,7 +112,7 @@ export class Delivery {
     return 'aside';
   }
 
-  /** One failure among successes costs nothing; a run of them costs growing pauses. */
+  /** One failure among successes causes no pause; a run of failures causes growing pauses. */
   #pause(nowMs: number): void {
     this.#failuresInRow += 1;
     if (this.#failuresInRow === 1) return;

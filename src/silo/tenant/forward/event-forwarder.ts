@@ -7,13 +7,13 @@ import type { LeasedEvent, Spool } from '../../../spool/spool.ts';
 import type { Encoder } from '../../../uplink/encoders/encoder.ts';
 import type { PublishOutcome } from '../../../uplink/uplink.ts';
 import type { EventProof, StreamEvent } from '../../../messages/event.ts';
-import type { BorneIdentity } from '../current-identity.ts';
+import type { CurrentIdentity } from '../current-identity.ts';
 import type { Sender } from './metered-uplink.ts';
 
 /** Events in flight at most: they are rare, and each is small. */
 const eventsInFlightMax = 20;
 const retryMs = 5000;
-/** More of them than this, and all wait: it is a broker that takes no event at all. */
+/** If more events than this are too large, all wait: the broker accepts no event at all. */
 const oversizeMax = 1000;
 
 export interface EventForwarderDependencies {
@@ -22,9 +22,9 @@ export interface EventForwarderDependencies {
   spool: Pick<Spool, 'leaseEvents' | 'releaseEvents' | 'settleEvents'>;
   uplink: Sender;
   encoder: Pick<Encoder, 'event'>;
-  /** With its signature, a backend may believe the chain values of an event. */
-  bearer: Pick<BorneIdentity, 'signing'>;
-  /** The broker has it, and the spool is about to let it go. */
+  /** Signs the chain values of an event, so that a backend can trust them. */
+  bearer: Pick<CurrentIdentity, 'signing'>;
+  /** Called before the spool deletes an event that the broker has accepted. */
   delivered(event: StreamEvent): void;
 }
 
@@ -32,7 +32,7 @@ export interface EventForwarderDependencies {
 export class EventForwarder {
   readonly #dependencies: EventForwarderDependencies;
   readonly #state: FaultState;
-  /** Larger than the broker takes: they stay leased, out of the way of the others, until it takes more. */
+  /** Events above the broker's size limit: they stay leased until it rises, so that others pass them. */
   readonly #oversize = new Set<string>();
   #busy = false;
   #isClosed = false;
@@ -43,7 +43,7 @@ export class EventForwarder {
     this.#state = new FaultState('sending events', dependencies);
   }
 
-  /** What the broker takes has changed: what was too large is tried again. */
+  /** The broker's size limit has changed: events that were too large are tried again. */
   limitSize(): void {
     if (this.#oversize.size === 0) return;
     this.#dependencies.spool.releaseEvents([...this.#oversize]);
@@ -77,13 +77,13 @@ export class EventForwarder {
     this.#cancelRetry?.();
   }
 
-  /** True where something was delivered, so that more may follow at once. */
+  /** True if an event was delivered, so that more may follow at once. */
   async #forward(): Promise<boolean> {
     const events = this.#dependencies.spool.leaseEvents(eventsInFlightMax);
     const delivered: string[] = [];
     let tooLarge: string[] = [];
     try {
-      // All are signed before one goes: the one that is signed first is not always the first.
+      // Signatures finish in any order: sign all before the first event is sent, to keep their order.
       const proven = await Promise.all(events.map(({ payload }) => this.#prove(payload)));
       const outcomes = await Promise.all(proven.map((payload) => this.#send(payload)));
       const idsOf = (kind: PublishOutcome['kind']): string[] =>
@@ -114,7 +114,7 @@ export class EventForwarder {
       }
     } finally {
       if (noted.length > 0) spool.settleEvents(noted);
-      // Sent once more; a backend knows it by its id.
+      // These are sent again; a backend removes duplicates by id.
       spool.releaseEvents(delivered.filter((id) => !noted.includes(id)));
     }
   }

@@ -20,51 +20,51 @@ export interface ForwarderDependencies {
   uplink: Sender;
   encoder: Pick<Encoder, 'telemetry' | 'messagesPerBatchMax' | 'packetBytes'>;
   options: UplinkOptions;
-  /** Which batches may go now, as the quotas have it. */
+  /** Which batches the quotas allow to be sent now. */
   reach(): Reach | 'none';
-  /** So many samples were taken by the broker for good. */
+  /** The broker has accepted this number of samples. */
   delivered(samples: number): void;
-  /** Batches wait that are larger than the broker takes, or none does any more. */
+  /** The first batch waits because of the broker's size limit, or the last one no longer does. */
   oversize?(state: 'reached' | 'cleared', bytesMax: number): void;
 }
 
-/** Verdicts are settled together: one commit for all that came in this long. */
+/** Outcomes are settled together: one commit for all within this time. */
 const settleDelayMs = 20;
 
-/** A disk that takes nothing is tried again this often; nothing more is leased meanwhile. */
+/** Retry interval while the disk fails; nothing more is leased meanwhile. */
 const settleRetryMs = 1000;
 
-/** Batches that a quota holds back are asked for again this often. */
+/** Interval of the check whether a quota still blocks batches. */
 const reachCheckMs = 1000;
 
-/** What the broker has acknowledged and still has to prove (MQTT 3.1.1): nothing more goes out beyond this. */
+/** Bytes acknowledged but not yet proven (MQTT 3.1.1), at which nothing more is sent. */
 const unprovenBytesMax = 8_000_000;
 
-/** More of them than this, and the backlog stays where it is: it would all be read for nothing. */
+/** If more batches than this are too large, the backlog is not read further: it would be read for nothing. */
 const oversizeMax = 20_000;
 
-/** Why a batch stays where it is, and when to ask again. */
+/** Why a batch stays in the spool, and when to ask again. */
 interface Hold {
   by: 'reach' | 'rate';
   waitMs: number;
 }
 
-/** Moves batches from the spool to the broker, several in flight, and settles what the broker said of each. */
+/** Moves batches from the spool to the broker, several in flight, and settles the broker's answer to each. */
 export class Forwarder {
   readonly #dependencies: ForwarderDependencies;
   readonly #delivery = new Delivery();
   readonly #inflight = new Set<string>();
-  /** Refused batches that are tried again later, while others go first. At most `asideMax`. */
+  /** Refused batches that are tried again later, after others. At most `setAsideMax`. */
   readonly #aside = new Map<string, LeasedBatch>();
-  /** Acknowledged, not proven, and no longer in flight: bytes. */
+  /** Bytes of batches that are acknowledged and not in flight, but not yet proven. */
   readonly #unproven = new Map<string, number>();
   readonly #oversize: Oversize;
-  /** Payload of the largest that was accepted. */
+  /** Payload bytes of the largest accepted batch. */
   #acceptedBytesMax = 0;
   #settlements = noSettlements();
-  /** Grows and shrinks with the link's round trip; a new session starts it anew. */
+  /** Grows and shrinks with the round trip; each session starts with a new window. */
   #window: PublishWindow = openWindow(1, 0);
-  /** What was stored up to here when the session began is backlog; what comes after is live. */
+  /** Batches up to here, stored before the session began, are backlog; later ones are live. */
   #backlogEnd: BatchRef = { epoch: '', seq: 0 };
   #backlogRate: TokenBucket | undefined;
   #ready = false;
@@ -85,7 +85,7 @@ export class Forwarder {
     });
     const { backlogBytesPerSecond } = dependencies.options;
     if (backlogBytesPerSecond !== undefined) {
-      // One second's worth at once, after a silence.
+      // After a pause, one second's worth may go at once.
       const limits = { perSecond: backlogBytesPerSecond, burst: backlogBytesPerSecond };
       this.#backlogRate = new TokenBucket(limits, clock.monotonicMs());
     }
@@ -112,12 +112,12 @@ export class Forwarder {
     return this.#oversize.count;
   }
 
-  /** What the broker takes, in bytes of a whole packet: what waited and fits goes back in line. */
+  /** Sets the broker's limit in bytes of a whole packet: waiting batches that fit are requeued. */
   limitSize(bytesMax: number): void {
     this.#oversize.limit(bytesMax);
   }
 
-  /** Fills the window with what is due. */
+  /** Fills the window with due batches. */
   pump(): void {
     this.#cancelPump?.();
     this.#cancelPump = undefined;
@@ -135,9 +135,9 @@ export class Forwarder {
     const due = this.#takeDue(nowMs, free);
     for (const batch of due) this.#publish(batch);
     const fresh = free > due.length ? spool.lease(free - due.length, options.order, reach) : [];
-    const { isLimited, hold } = this.#sendInReach(fresh, reach, nowMs);
+    const { blocked, hold } = this.#sendInReach(fresh, reach, nowMs);
     if (hold !== undefined) {
-      spool.settle({ released: isLimited.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
+      spool.settle({ released: blocked.map(({ key }) => ({ epoch: key.epoch, seq: key.seq })) });
       this.#pumpIn(hold.waitMs);
     } else if (reach === 'live' || (fresh.length === 0 && this.#aside.size > 0)) {
       this.#pumpIn(reachCheckMs);
@@ -165,7 +165,7 @@ export class Forwarder {
     this.#cancelPump = this.#dependencies.clock.after(ms, () => this.pump());
   }
 
-  /** Settles what has been answered; what was not stays in the spool. */
+  /** Settles answered batches; unanswered ones stay in the spool. */
   close(): void {
     this.#ready = false;
     this.#cancelPump?.();
@@ -175,25 +175,25 @@ export class Forwarder {
   }
 
   /**
-   * Sends in order; gives what has to stay, and why. Once what may go is no longer what it was, all the rest
-   * stays and is asked for anew; once the backlog is at its rate, the rest of it stays, and all under fifo.
+   * Sends in order; returns the batches that must stay, and why. Once the quotas' answer changes, all remaining
+   * batches stay and are leased again; once the backlog reaches its rate, its rest stays, and under fifo all batches.
    */
   #sendInReach(
     batches: readonly LeasedBatch[],
     reach: Reach,
     nowMs: number,
-  ): { isLimited: LeasedBatch[]; hold: Hold | undefined } {
+  ): { blocked: LeasedBatch[]; hold: Hold | undefined } {
     let hold: Hold | undefined;
-    const isLimited = batches.filter((batch) => {
+    const blocked = batches.filter((batch) => {
       const itsHold = this.#holdOf(batch, reach, nowMs, hold);
       if (itsHold === undefined) this.#publish(batch);
       else hold = itsHold;
       return itsHold !== undefined;
     });
-    return { isLimited, hold };
+    return { blocked, hold };
   }
 
-  /** What holds this one, where `before` holds one before it. One that nothing holds is paid for. */
+  /** Why this batch must stay, if `before` holds an earlier one. A batch that may go is charged to the rate. */
   #holdOf(batch: LeasedBatch, reach: Reach, nowMs: number, before: Hold | undefined): Hold | undefined {
     if (before?.by === 'reach') return before;
     if (this.#reach() !== reach) return { by: 'reach', waitMs: 0 };
@@ -271,16 +271,16 @@ export class Forwarder {
     this.#settleSoon();
   }
 
-  /** `hold`: it is larger than the broker takes, and waits until that changes. */
+  /** `hold`: it exceeds the broker's size limit, and waits until that changes. */
   #decide(id: string, request: PublishRequest, outcome: PublishOutcome): DeliveryResult | 'hold' {
     if (outcome.kind === 'too-large') return 'hold';
     const nowMs = this.#dependencies.clock.monotonicMs();
-    // A peer that hung up with nothing else in flight speaks of this batch.
+    // The peer hung up with only this batch in flight.
     const alone = outcome.kind === 'unsettled' && outcome.outstanding === 1 && outcome.closedByPeer;
     const result = this.#delivery.decide(id, outcome.kind, nowMs, alone);
     const isLargest = request.payload.length > this.#acceptedBytesMax;
     if (result !== 'reject' || outcome.kind !== 'unsettled' || !isLargest) return result;
-    // Smaller ones pass and this one ends the session: it is the size that the broker does not bear.
+    // Smaller batches are accepted and this one ends the session: it exceeds a limit of the broker.
     this.#dependencies.uplink.tooLarge(request);
     return 'hold';
   }
@@ -307,7 +307,7 @@ export class Forwarder {
     this.#cancelSettle ??= this.#dependencies.clock.after(settleDelayMs, () => this.#settle());
   }
 
-  /** So many refusals at once speak of the broker: all go back in line. */
+  /** Too many batches are refused at once, so the broker is at fault: all are requeued. */
   #releaseAside(): void {
     for (const { key } of this.#aside.values())
       this.#settlements.released.push({ epoch: key.epoch, seq: key.seq });
@@ -338,7 +338,7 @@ function bytesOf(requests: Requests): number {
   return requests.reduce((sum, { payload }) => sum + payload.length, 0);
 }
 
-/** The messages of one batch share their fate: the worst of their outcomes decides, of the largest that has it. */
+/** The messages of one batch are settled together, by the worst outcome and the largest message that has it. */
 const byGravity: readonly PublishOutcome['kind'][] = [
   'too-large',
   'refused',

@@ -3,10 +3,10 @@ import { messageOf, packetBytes } from '../../../uplink/mqtt-message.ts';
 import type { UplinkOptions } from '../../../uplink/options.ts';
 import type { Uplink } from '../../../uplink/uplink.ts';
 
-/** What sends: the uplink without its life. */
+/** The part of the uplink that sends, without its lifecycle. */
 export type Sender = Pick<Uplink, 'publish' | 'ready' | 'tooLarge'>;
 
-/** `sent` hears the bytes of each MQTT packet before it goes, less where it did not go after all. */
+/** Calls `sent` with the bytes of each MQTT packet before it is sent, and with minus as many if it was not sent. */
 export function metered(
   sender: Sender,
   { protocol }: UplinkOptions,
@@ -28,7 +28,7 @@ export function metered(
   };
 }
 
-/** Not ready while `isOpen` says no. */
+/** A sender that is not ready while `isOpen` returns false. */
 export function gated(sender: Sender, isOpen: () => boolean): Sender {
   return {
     publish: (request, acknowledged) => sender.publish(request, acknowledged),

@@ -5,15 +5,15 @@ import type { BatchRef } from '../../../spool/spool.ts';
 export interface OversizeDependencies {
   clock: Clock;
   logger: Logger;
-  /** They fit now: back in line. */
+  /** These batches fit now: requeue them. */
   release: (refs: readonly BatchRef[]) => void;
-  /** They were too large for a day. */
+  /** These batches were too large for a day. */
   reject: (refs: readonly BatchRef[], reason: string) => void;
-  /** The first one waits, or the last one does no more. */
+  /** The first batch begins to wait, or the last one no longer waits. */
   report: (state: 'reached' | 'cleared', bytesMax: number) => void;
 }
 
-/** So long has the broker, while it was there, not taken a size: then it is not going to. */
+/** Time with a session after which a batch that is still too large is given up. */
 export const givenUpMs = 86_400_000;
 const checkMs = 600_000;
 
@@ -24,15 +24,15 @@ interface OversizeBatch {
 }
 
 /**
- * Batches that are larger than the broker takes. They stay leased, so that others go past them, until it takes
- * more, or until they were larger than every limit that it had in a day: a limit may be a mistake of an hour.
- * A few dozen bytes each.
+ * Batches above the broker's size limit. They stay leased, so that others pass them, until the limit rises, or until
+ * they have exceeded every limit of a whole day: a limit may be a mistake that lasts an hour. Each costs a few dozen
+ * bytes of memory.
  */
 export class Oversize {
   readonly #dependencies: OversizeDependencies;
   readonly #oversizeBatches = new Map<string, OversizeBatch>();
   #bytesMax = Infinity;
-  /** Time with a session: without one no limit is seen. */
+  /** Time with a session: without one the limit is unknown. */
   #onlineMs = 0;
   #onlineSinceMs: number | undefined;
   #cancelCheck: Cancel | undefined;
@@ -57,7 +57,7 @@ export class Oversize {
   /** `bytes` of the whole packet. */
   hold(id: string, ref: BatchRef, bytes: number): void {
     const { logger, report, release } = this.#dependencies;
-    // The limit was lifted while this one was on its way.
+    // The limit rose while this batch was in flight.
     if (bytes <= this.#bytesMax) return release([ref]);
     this.#oversizeBatches.set(id, { ref, bytes, sinceOnlineMs: this.#online() });
     if (this.#oversizeBatches.size > 1) return;
@@ -66,7 +66,7 @@ export class Oversize {
     report('reached', this.#bytesMax);
   }
 
-  /** What the broker takes now. */
+  /** The broker's size limit now. */
   limit(bytesMax: number): void {
     this.#bytesMax = bytesMax;
     const fitting = this.#take(({ bytes }) => bytes <= bytesMax);

@@ -1,6 +1,6 @@
 import type { UplinkStatus } from '../../../status/status.ts';
 
-/** What the uplink says of itself, and how many batches wait because they are larger than the broker takes. */
+/** The uplink's status, with the number of batches that wait because of the broker's size limit. */
 export function withOversize(status: UplinkStatus, oversizeBatches: number): UplinkStatus {
   if (oversizeBatches === 0) return status;
   const wait =

@@ -1,7 +1,7 @@
 import type { EncodedSample } from '../../../spool/spool.ts';
 import type { BatchOptions } from '../../options.ts';
 
-/** Collects samples into batches; decides when one is full, never touches time or disk itself. */
+/** Collects samples into batches and decides when a batch is full; has no access to clock or disk. */
 export class Batcher {
   readonly #limits: BatchOptions;
   /** Never more than the configured one. */
@@ -24,7 +24,7 @@ export class Batcher {
     return this.#samples.length === 0 ? undefined : this.#openedAtMs + this.#limits.lingerMs;
   }
 
-  /** Takes a sample in; returns the batch that it completed, if it did. */
+  /** Adds a sample; returns the batch that it completed, if any. */
   add(sample: EncodedSample, nowMs: number): EncodedSample[] | undefined {
     const bytes = Buffer.byteLength(sample.json) + 1;
     const overflow = this.#samples.length > 0 && this.#bytes + bytes > this.#bytesMax;
@@ -37,8 +37,8 @@ export class Batcher {
   }
 
   /**
-   * From now on a batch has no more JSON bytes than this, nor than configured; a sample that has more is a batch by
-   * itself. An open one that is too large is closed and cut: gives the parts.
+   * Limits the JSON bytes of a batch, within the configured limit; a larger sample is a batch by itself. If the open
+   * batch is too large, it is closed and split: returns the parts.
    */
   limit(bytesMax: number): EncodedSample[][] {
     this.#bytesMax = Math.min(bytesMax, this.#limits.bytesMax);

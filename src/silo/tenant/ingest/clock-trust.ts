@@ -1,6 +1,6 @@
 /**
- * Whether the wall clock can be believed. A Pi has no battery clock: after a power cut it starts in 1970,
- * or with the time of its last shutdown, until NTP has set it.
+ * Whether the wall clock can be trusted. A Pi has no battery clock: after a power cut it starts in 1970, or with the
+ * time of its last shutdown, until NTP has set it.
  */
 export type ClockTrust = 'good' | 'unknown';
 
@@ -16,12 +16,12 @@ export interface ClockEvidence {
   floorMs: number;
 }
 
-/** NTP needs some seconds after boot; a clock that nothing vouches for is given this long to be corrected. */
+/** NTP needs some seconds after boot; an unconfirmed clock has this long to be corrected. */
 export const bootSettleMs = 60_000;
 
 /**
- * A synchronized clock is good. Any other is only as good as the floor lets it be, and in the first minute
- * after boot it must come from hardware, since a saved time passes the floor and is still wrong.
+ * A synchronized clock is good. Any other clock must be past the floor, and in the first minute after boot it must
+ * have been set from hardware, since a saved time passes the floor and is still wrong.
  */
 export function judgeClock(evidence: ClockEvidence): ClockTrust {
   if (evidence.synchronized) return 'good';

@@ -14,27 +14,27 @@ export interface IntakeDependencies {
   logger: Logger;
   spool: Pick<Spool, 'hold' | 'release'> & { enqueue(samples: readonly EncodedSample[]): unknown };
   timekeeper: Timekeeper;
-  /** So many readings are durable, or dropped for good: as many more may follow. */
+  /** This number of readings is durable, or dropped for good: as many more may follow. */
   settled: (readings: number) => void;
-  /** So many samples are in the spool and wait for the uplink. */
+  /** This number of samples is in the spool and waits for the uplink. */
   stored: (samples: number) => void;
   /** The spool has no room for a batch. */
   refused: () => void;
 }
 
-/** A disk that takes nothing is tried again this often. */
+/** Retry interval while the disk fails. */
 const retryMs = 1000;
 
-/** A closed batch on its way to the disk. Undated ones are held apart until the clock is known. */
+/** A closed batch that is about to be stored. Undated batches are kept apart until the clock is known. */
 interface ClosedBatch {
   samples: EncodedSample[];
   undated: boolean;
 }
 
 /**
- * The door of a silo: samples come in untagged and leave only inside a batch that bears the tenant.
- * Until the clock is known good they are held apart, with the monotonic time that will date them.
- * What is in memory here is bounded by the credit that the gateway has, since `settled` returns it.
+ * Where samples enter a silo: they come untagged and leave only inside a batch that names the tenant. Until the clock
+ * is good they are kept apart, with the monotonic time that will date them. The gateway's credit, which `settled`
+ * returns, bounds the samples in memory.
  */
 export class Intake {
   readonly #dependencies: IntakeDependencies;
@@ -42,7 +42,7 @@ export class Intake {
   readonly #storing: FaultState;
   #openIsUndated = false;
   #openReadings = 0;
-  /** Batches that the disk did not take yet, oldest first. */
+  /** Batches that the disk has not stored yet, oldest first. */
   #blocked: ClosedBatch[] = [];
   #blockedReadings = 0;
   #cancelLinger: Cancel | undefined;
@@ -60,7 +60,7 @@ export class Intake {
     this.#armLinger(nowMs);
   }
 
-  /** Dates what is held, once the clock is known or has been waited for long enough. */
+  /** Dates the undated samples, once the clock is known or the wait for it is over. */
   timeModeChanged(): void {
     this.flush();
     if (this.#dependencies.timekeeper.mode !== 'unknown') this.dateUndated();
@@ -84,13 +84,13 @@ export class Intake {
     if (dated > 0) this.#dependencies.stored(dated);
   }
 
-  /** Closes the open batch and stores what the disk takes; false where something is left. */
+  /** Closes the open batch and stores all batches; false if the disk has not stored all. */
   flush(): boolean {
     if (this.#batcher.size > 0) this.#close(this.#batcher.take(), this.#openReadings);
     return this.#drain();
   }
 
-  /** Stores what it can, and stops its timers. */
+  /** As `flush`, and stops the timers. */
   close(): boolean {
     const clean = this.flush();
     this.#cancelLinger?.();
@@ -132,12 +132,12 @@ export class Intake {
       this.#blockedReadings = 0;
       settled(readings);
     }
-    // Told last, and where nothing is caught: a fault of whoever hears of it is not the disk's.
+    // Called last and outside of the try: an error of the listener is not a fault of the disk.
     if (samples > 0) stored(samples);
     return fault === undefined;
   }
 
-  /** Stores what the disk takes: so many samples wait for the uplink now. Tries the rest again later. */
+  /** Stores what the disk accepts and retries the rest later. `samples`: how many now wait for the uplink. */
   #storeBlocked(): { samples: number; fault?: unknown } {
     const { clock, refused } = this.#dependencies;
     let samples = 0;
@@ -157,7 +157,7 @@ export class Intake {
     }
   }
 
-  /** How many of its samples wait for the uplink now. */
+  /** Stores a batch; returns how many of its samples now wait for the uplink. */
   #store({ samples, undated }: ClosedBatch): number {
     const { spool, refused } = this.#dependencies;
     if (undated) {

@@ -4,8 +4,8 @@ import type { PublishedSample } from '../../../messages/telemetry.ts';
 import { judgeClock } from './clock-trust.ts';
 
 /**
- * `good`: samples are dated as they come. `unknown`: they wait undated. `estimating`: they have waited long
- * enough, and go out marked as estimated.
+ * `good`: samples are dated as they come. `unknown`: they wait undated. `estimating`: the wait is over, and samples
+ * are sent with their times marked as estimated.
  */
 export type TimeMode = 'good' | 'unknown' | 'estimating';
 
@@ -13,14 +13,14 @@ export type TimeMode = 'good' | 'unknown' | 'estimating';
 export const undatedMaxMs = 600_000;
 
 /**
- * A clock that is past every certain floor and behind our own newest sample: either it is behind, or it was ahead when
- * that sample was taken. NTP gets a minute to tell; then samples go out with the clock's time, marked as estimated.
+ * For a clock that is past every certain floor but behind our own newest sample: either it is behind now, or it was
+ * ahead then. NTP has a minute to correct it; then samples get the clock's time, marked as estimated.
  */
 export const doubtMs = 60_000;
-/** One that ran for so long without a step is believed, whatever our own samples say. */
+/** A clock that ran this long without a step is trusted, even against our own samples. */
 export const stableMs = 600_000;
 
-/** A sample's own wall time is kept while it is this close to what the monotonic clock says. */
+/** A sample keeps its own wall time if it is this close to the time by the monotonic clock. */
 const stepToleranceMs = 1000;
 
 export interface TimeSources {
@@ -36,7 +36,7 @@ export interface UndatedSample {
   sample: Sample;
 }
 
-/** Where the estimates of one boot begin: they go on with its monotonic clock. */
+/** The start of one boot's estimates, which continue with its monotonic clock. */
 interface Anchor {
   monotonicMs: number;
   ts: number;
@@ -47,7 +47,7 @@ export class Timekeeper {
   readonly #sources: TimeSources;
   /** Release day and certificate: no right clock is earlier. */
   #certainMs: number;
-  /** Our own newest sample, which a clock may have dated that was ahead. */
+  /** The time of our own newest sample; the clock may have been ahead then. */
   readonly #newestTs: number;
   readonly #anchors = new Map<string, Anchor>();
   #unknownSinceMs: number | undefined;
@@ -70,12 +70,12 @@ export class Timekeeper {
     return this.#mode;
   }
 
-  /** No right clock can be earlier than this moment, from now on. */
+  /** Raises the earliest time that a right clock can have. */
   raiseFloor(wallMs: number): void {
     this.#certainMs = Math.max(this.#certainMs, wallMs);
   }
 
-  /** Looks at the clock again; true where the mode changed. To be called every second: it notices steps. */
+  /** Checks the clock; true if the mode changed. Must be called every second, to notice steps. */
   check(): boolean {
     const before = this.#mode;
     this.#noticeStep();
@@ -84,8 +84,8 @@ export class Timekeeper {
   }
 
   /**
-   * Gives a sample its time: its own where the clock was right when it was taken, the one that follows from
-   * the monotonic clock where it has been set since, and else an estimate that says so.
+   * Dates a sample: with its own time if the clock was right then, by the monotonic clock if it has been set since,
+   * and else with an estimate that is marked as such.
    */
   date({ bootId, sample }: UndatedSample): PublishedSample {
     const { device, values, quality } = sample;
@@ -102,7 +102,7 @@ export class Timekeeper {
     return Math.abs(derivedMs - sample.wallMs) < stepToleranceMs ? sample.wallMs : derivedMs;
   }
 
-  /** The clock's time where it can be right; else from the floor on, as the monotonic clock of that boot went. */
+  /** The clock's time if it can be right; else a time from the floor on, by that boot's monotonic clock. */
   #estimate(bootId: string, sample: Sample): number {
     const isOfThisBoot = bootId === this.bootId;
     if (isOfThisBoot && this.#sources.clock.wallMs() >= this.#certainMs) return this.#derive(sample);

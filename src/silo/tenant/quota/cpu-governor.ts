@@ -1,42 +1,43 @@
-/** The share is a mean over ten seconds: only after as long does it tell of what was changed. */
+/** The share is a mean over ten seconds: it shows the effect of a change only after this time. */
 export const windowMs = 10_000;
-/** Below this part of the share for a window there is surely room: it loosens. */
+/** Below this part of the share for a whole window, the governor loosens. */
 const comfort = 0.8;
-/** One sample in a hundred passes whatever happens, so that no device falls silent. */
+/** At least one sample in a hundred passes, so that no device falls silent. */
 const admitMin = 0.01;
-/** By so much more is let in at a time. */
+/** Factor by which one step admits more. */
 const loosening = 1.5;
-/** Aimed at below the share, so that one step is usually enough. */
+/** The target as part of the share: below it, so that one step is usually enough. */
 const aim = 0.9;
 
-/** Between comfort and the limit nothing tells whether there is room for more: after this long it is tried. */
+/** Between `comfort` and the limit, only a trial shows whether there is room: the first comes after this time. */
 const pauseMinMs = 3 * windowMs;
-/** Each try that failed doubles the pause before the next one, up to this. One that stands as long was right. */
+/** Each failed trial doubles the pause before the next, up to this. A trial that lasts this long has succeeded. */
 const pauseMaxMs = 600_000;
-/** What a try in thinning aims at, and by how much it lets in more at least: so it is hardly over if it fails. */
+/** Target of a trial while thinning: close to the share, so that a failed trial exceeds it only a little. */
 const trialAim = 0.97;
+/** Factor by which a trial admits more at least. */
 const trialStep = 1.05;
 
-/** Tries to loosen between comfort and the limit. */
+/** Trials to loosen between `comfort` and the limit. */
 interface Trial {
-  /** Before the next one. */
+  /** Pause before the next trial. */
   pauseMs: number;
-  /** Since when the last one stands; undefined: it failed. */
-  standsSinceMs: number | undefined;
+  /** Since when the last trial has held; undefined: it failed. */
+  heldSinceMs: number | undefined;
 }
 
-/** What a silo gives up so that its isolate keeps to its share of the CPU, by stages. */
+/** The levels by which a silo reduces its work to stay within its share of the CPU. */
 export type CpuLevel =
   | { at: 'free'; trial?: Trial }
   /** Only live batches are sent. `quietSinceMs`: since when the share is well below its limit. */
   | { at: 'backlog-waits'; sinceMs: number; quietSinceMs: number | undefined; trial?: Trial }
-  /** And of the samples that come, only this share is taken. */
+  /** The backlog waits, and only the share `admit` of the samples is accepted. */
   | { at: 'thinning'; sinceMs: number; admit: number; trial?: Trial };
 
 /**
- * The next stage after a measurement: at the limit the backlog waits; what is still at it a window later
- * takes fewer samples, by as much as is needed; well below it for a window, it loosens the same way back.
- * In between it tries to, a step at a time and ever more rarely while that fails. Times are monotonic ms.
+ * The next level after a measurement. At the limit the backlog waits; if a window later the share is still at the
+ * limit, as many samples are dropped as needed. Well below the limit for a window, it loosens in reverse order. In
+ * between it makes trials, one step at a time, more rarely while they fail. Times are monotonic ms.
  */
 export function govern(level: CpuLevel, cpuShare: number, cpuShareMax: number, nowMs: number): CpuLevel {
   const isOver = cpuShare >= cpuShareMax;
@@ -78,19 +79,19 @@ function isTrialDue({ sinceMs, trial }: { sinceMs: number; trial?: Trial }, nowM
 }
 
 function tried(before: Trial | undefined, nowMs: number): { trial: Trial } {
-  const pauseMs = before === undefined || hasStood(before, nowMs) ? pauseMinMs : before.pauseMs;
-  return { trial: { pauseMs, standsSinceMs: nowMs } };
+  const pauseMs = before === undefined || hasHeld(before, nowMs) ? pauseMinMs : before.pauseMs;
+  return { trial: { pauseMs, heldSinceMs: nowMs } };
 }
 
-/** After it had to tighten: a try that still stood has failed, unless it stood for long. */
+/** After tightening: a current trial has failed, unless it held for `pauseMaxMs`. */
 function failed(before: Trial | undefined, nowMs: number): { trial?: Trial } {
-  if (before === undefined || hasStood(before, nowMs)) return {};
-  if (before.standsSinceMs === undefined) return { trial: before };
-  return { trial: { pauseMs: Math.min(pauseMaxMs, 2 * before.pauseMs), standsSinceMs: undefined } };
+  if (before === undefined || hasHeld(before, nowMs)) return {};
+  if (before.heldSinceMs === undefined) return { trial: before };
+  return { trial: { pauseMs: Math.min(pauseMaxMs, 2 * before.pauseMs), heldSinceMs: undefined } };
 }
 
-function hasStood({ standsSinceMs }: Trial, nowMs: number): boolean {
-  return standsSinceMs !== undefined && nowMs - standsSinceMs > pauseMaxMs;
+function hasHeld({ heldSinceMs }: Trial, nowMs: number): boolean {
+  return heldSinceMs !== undefined && nowMs - heldSinceMs > pauseMaxMs;
 }
 
 function lessOf(admit: number, cpuShare: number, cpuShareMax: number): number {

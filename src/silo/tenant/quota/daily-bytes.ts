@@ -3,31 +3,31 @@ import type { Reach, SentCount } from '../../../spool/spool.ts';
 const dayMs = 86_400_000;
 
 /**
- * The backlog may take half of the day's allowance at once; of the other half as much as of the day has
- * passed. So live batches find half of it left whatever an outage has piled up, and who needs no more than
- * the allowance over a whole day gets it to the end.
+ * The backlog may use half of the day's bytes at once, and of the other half the share of the day that has passed. So
+ * live batches have half of the bytes even after an outage, and a silo whose live batches need no more than the quota
+ * over a whole day can send until its end.
  */
 const backlogShare = 0.5;
 
 /**
- * Events and checkpoints are needed most when something is held back, and are small: they go on for a tenth
- * more. Without a bound, a silo that drops all day long would report itself into a telephone bill.
+ * Events and checkpoints are needed most when batches wait, and are small: they may use a tenth more. Without this
+ * limit, a silo that drops samples all day would exceed its data plan by reports.
  */
 const evidenceShare = 0.1;
 
-/** Past so many bytes sent the backlog waits; `passed`: share of the day, 0 to 1. */
+/** Bytes sent at which the backlog waits; `passed`: share of the day, 0 to 1. */
 export function backlogBytesMax(bytesMax: number, passed: number): number {
   return bytesMax * Math.max(backlogShare, passed);
 }
 
-/** What may be sent on one UTC day. Pure but for its count. */
+/** The quota of bytes sent per UTC day. Pure but for its count. */
 export class DailyBytes {
   readonly #bytesMax: number;
   #count: SentCount | undefined;
-  /** Share of the day that has passed, as far as a good clock says. */
+  /** Share of the day that has passed by a good clock. */
   #passed = 0;
 
-  /** `count` as it was kept; undefined where nothing was counted before. */
+  /** `count`: the stored count; undefined if there is none. */
   constructor(bytesMax: number, count: SentCount | undefined) {
     this.#bytesMax = bytesMax;
     this.#count = count;
@@ -39,9 +39,9 @@ export class DailyBytes {
   }
 
   /**
-   * Looks at the clock. Only one that is known good begins a new day, and only a later one: a box that
-   * starts in 1970 goes on counting where it was. Where a good clock says an earlier day than the count's,
-   * the count was begun by a clock that was ahead, and goes over to the day that it is.
+   * Checks the clock. Only a good clock begins a new day, and only a later one: a box that starts in 1970 goes on with
+   * its count. If a good clock shows an earlier day than the count's, the clock was ahead when the count began; the
+   * count moves to the present day.
    */
   turn(wallMs: number, isClockGood: boolean): void {
     const day = Math.floor(wallMs / dayMs);
@@ -56,12 +56,12 @@ export class DailyBytes {
     this.#count = { day, bytes: before + bytes };
   }
 
-  /** Whether events and checkpoints may still go. */
+  /** Whether events and checkpoints may still be sent. */
   takesEvidence(): boolean {
     return this.count.bytes < this.#bytesMax * (1 + evidenceShare);
   }
 
-  /** Which batches may go now. */
+  /** Which batches may be sent now. */
   reach(): Reach | 'none' {
     const { bytes } = this.count;
     if (bytes >= this.#bytesMax) return 'none';

@@ -1,7 +1,7 @@
 import type { QuotaName, QuotaStatus } from '../../../status/status.ts';
 import type { SiloOptions } from '../../options.ts';
 
-/** A quota was reached or is clear again, as its event and its audit entry tell it. */
+/** A quota was reached or is clear again, as reported by its event and its audit entry. */
 export interface QuotaEdge {
   quota: QuotaName;
   limit: number;
@@ -9,14 +9,14 @@ export interface QuotaEdge {
 }
 
 /**
- * A quota that held nothing back for this long is clear again. So one that is hovered at makes one pair of
- * events in ten seconds at most, and devices that are polled every few seconds don't make one with each poll.
+ * A quota that has limited nothing for this long is clear again. So use near the limit makes at most one pair of
+ * events in ten seconds, and devices that are polled every few seconds do not make one with each poll.
  */
 export const holdMsMin = 10_000;
 /**
- * One that is reached again this soon after it was cleared is held for twice as long, up to this long: who
- * hovers for days makes 150 pairs a day, where ten seconds alone would have pushed everything else out of
- * the audit log in a few weeks.
+ * A quota that is reached again soon after it was cleared stays reached for twice as long, up to this long: use near
+ * the limit for days makes 150 pairs a day, where ten seconds alone would push all other entries out of the audit log
+ * in a few weeks.
  */
 export const holdMsMax = 600_000;
 
@@ -24,15 +24,15 @@ interface Entry {
   limit: number;
   used: number;
   state: QuotaStatus['state'];
-  /** It holds something back for as long as this is true. */
+  /** True for as long as the quota limits something. */
   stands: boolean;
-  /** When it last held something back; monotonic ms, as all times here. */
+  /** When the quota last limited something; monotonic ms, as all times here. */
   heldAtMs: number;
   clearedAtMs: number;
   holdMs: number;
 }
 
-/** Every quota that is set, and spool bytes, which always are. */
+/** Every quota that is set, and `spool-bytes`, which is always set. */
 export function limitsOf({ quota, spool }: SiloOptions): Partial<Record<QuotaName, number>> {
   const { samplesPerSecond, uplinkBytesPerDay, busShare, cpuShare } = quota;
   return {
@@ -52,7 +52,7 @@ export class QuotaEdges {
     for (const [quota, limit] of Object.entries(limits)) this.limit(quota as QuotaName, limit);
   }
 
-  /** Sets a limit anew; its use and state go on. */
+  /** Changes a limit; use and state are kept. */
   limit(quota: QuotaName, limit: number): void {
     const entry = this.#entries.get(quota);
     if (entry !== undefined) entry.limit = limit;
@@ -64,13 +64,13 @@ export class QuotaEdges {
     if (entry !== undefined) entry.used = used;
   }
 
-  /** It holds something back, or gives something up, now. */
+  /** The quota limits something, or causes a loss, now. */
   hold(quota: QuotaName, nowMs: number): void {
     const entry = this.#entries.get(quota);
     if (entry !== undefined) entry.heldAtMs = nowMs;
   }
 
-  /** It holds something back from now on, or does not any more. */
+  /** The quota limits something from now on, or no longer does. */
   stand(quota: QuotaName, stands: boolean): void {
     const entry = this.#entries.get(quota);
     if (entry !== undefined) entry.stands = stands;

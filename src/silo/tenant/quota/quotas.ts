@@ -22,23 +22,23 @@ export interface QuotasDependencies {
   journal: Journal;
   timekeeper: Timekeeper;
   losses: LossCount;
-  /** So many readings are dropped for good: as many more may follow. */
+  /** This number of readings is dropped for good: as many more may follow. */
   settled: (readings: number) => void;
 }
 
 /**
- * A kill or a power cut makes the day's count forget less than this share of the allowance, mostly much less,
- * since deliveries take the count along. It costs a hundred commits a day.
+ * A kill or a power cut loses less than this share of the quota from the day's count, mostly much less, since each
+ * delivery also stores the count. It costs a hundred commits a day.
  */
 const forgottenShareMax = 0.01;
-/** Measurements come once a second; a gateway that is silent for so long has stopped to measure. */
+/** Measurements come once a second; after this long without one, the gateway has stopped measuring. */
 const usageStaleMs = 30_000;
-/** A disk that takes no event for now is asked again; both edges of each quota are worth keeping. */
+/** Edges that wait for a failing disk: both edges of each quota. */
 const untoldMax = 10;
 
 /**
- * Holds a silo to its quotas: what is let in, what may go out, and what is told of it. Samples over a quota
- * are dropped and counted, batches over it wait on disk.
+ * Enforces a silo's quotas: which samples are admitted, which batches may be sent, and what is reported. Samples over a
+ * quota are dropped and counted; batches over it wait on disk.
  */
 export class Quotas {
   readonly #deps: QuotasDependencies;
@@ -65,7 +65,7 @@ export class Quotas {
     this.#droppedBatches = deps.spool.status().dropped;
   }
 
-  /** Those of the samples that may come in; the others are dropped here. */
+  /** Returns the admitted samples; drops and counts the others. */
   admit(samples: readonly Sample[]): readonly Sample[] {
     const { edges, clock } = this.#deps;
     const nowMs = clock.monotonicMs();
@@ -92,7 +92,7 @@ export class Quotas {
     return this.#day?.takesEvidence() ?? true;
   }
 
-  /** So many bytes go out. */
+  /** Counts bytes that are sent. */
   sent(bytes: number): void {
     if (this.#day === undefined) return;
     this.#turnDay();
@@ -102,7 +102,7 @@ export class Quotas {
     this.#keep(count, forgotten < forgottenShareMax * this.#bytesPerDay ? 'along' : 'now');
   }
 
-  /** A batch found no room in the spool. */
+  /** The spool had no room for a batch. */
   refused(): void {
     if (!this.#deps.spool.isShortOfDisk) this.#deps.edges.hold('spool-bytes', this.#deps.clock.monotonicMs());
   }
@@ -117,7 +117,7 @@ export class Quotas {
     if (this.#level.at !== before.at) logger.info('share of CPU', { level: this.#level.at, cpuShare });
   }
 
-  /** Once a second: brings the book up to date, and tells what was reached or is clear again. */
+  /** Once a second: updates all quotas, and reports those that were reached or are clear again. */
   tick(): void {
     const { edges, clock, spool } = this.#deps;
     const nowMs = clock.monotonicMs();
@@ -153,7 +153,7 @@ export class Quotas {
     settled(samples.reduce((sum, sample) => sum + readingsOf(sample), 0));
   }
 
-  /** Where the disk refuses, the count goes on in memory, and is tried again a step later. */
+  /** Stores the day's count; if the disk fails, the count goes on in memory and the next step tries again. */
   #keep(count: SentCount, when: 'along' | 'now'): void {
     const { spool, logger } = this.#deps;
     if (when === 'now') this.#saved = count;
@@ -170,7 +170,7 @@ export class Quotas {
       try {
         spool.note({ kind: 'quota', ...edge });
       } catch (error) {
-        logger.error('a quota is not told of yet', { ...edge, reason: describeError(error) });
+        logger.error('a quota event is not stored yet', { ...edge, reason: describeError(error) });
         return;
       }
       journal.record('quota', edge);

@@ -1,7 +1,7 @@
-/** The use that is shown is a mean over so many seconds: devices that are polled every few seconds make it jump. */
+/** The rate is a mean over this many seconds: devices that are polled every few seconds would make it jump. */
 const meanSeconds = 10;
 
-/** How many samples a second come, admitted or not. */
+/** Measures how many samples a second arrive, admitted or not. */
 export class RateMeter {
   #second = 0;
   #seconds: number[] = [];

@@ -10,15 +10,15 @@ export interface Sorted {
   refused: { reason: RefusalReason; samples: readonly Sample[] }[];
 }
 
-/** Which samples a silo's quotas let in. Pure but for what it counts. */
+/** Decides which samples a silo's quotas admit. Pure but for its counts. */
 export class Admission {
   readonly #rate: TokenBucket | undefined;
-  /** What each device has saved up towards its next sample, 0 to 1; the configuration bounds the devices. */
+  /** Each device's fraction of its next admitted sample, 0 to 1; the configuration bounds the devices. */
   readonly #savings = new Map<string, number>();
 
   constructor(samplesPerSecond: number | undefined, nowMs: number) {
     if (samplesPerSecond === undefined) return;
-    // One second's worth at once.
+    // The burst is one second's worth.
     this.#rate = new TokenBucket({ perSecond: samplesPerSecond, burst: samplesPerSecond }, nowMs);
   }
 
@@ -36,7 +36,7 @@ export class Admission {
     };
   }
 
-  /** Evenly by device: a flood of one must not silence the others. */
+  /** Drops samples evenly per device: a flood from one device must not silence the others. */
   #thin(samples: readonly Sample[], share: number): { admitted: readonly Sample[]; refused: Sample[] } {
     if (share >= 1) {
       this.#savings.clear();

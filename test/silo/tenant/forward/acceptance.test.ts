@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Acceptance, type BatchCounts } from '../../../../src/silo/tenant/forward/acceptance.ts';
 
-/** What happens in a second: so many batches are stored, accepted, set aside. */
+/** The batches that are stored, accepted and set aside within a second. */
 interface Second {
   stored: number;
   accepted: number;
@@ -29,23 +29,23 @@ const stored = { stored: 1, accepted: 0, aside: 0 };
 const nothing = { stored: 0, accepted: 0, aside: 0 };
 const delivered = { stored: 1, accepted: 1, aside: 0 };
 
-describe('how long no batch was accepted', () => {
-  it('is not at all while each is, or there are none', () => {
+describe('time without an accepted batch', () => {
+  it('is null while every batch is accepted, or there are none', () => {
     assert.deepEqual(play([nothing, delivered, delivered, nothing]), [null, null, null, null]);
   });
 
-  it('counts from the first that was stored, and ends with the first that is accepted', () => {
+  it('counts from the first stored batch, and ends with the first accepted one', () => {
     assert.deepEqual(play([nothing, stored, stored, nothing]), [null, 0, 1000, 2000]);
     assert.deepEqual(play([stored, stored, delivered, { ...nothing, accepted: 2 }]), [0, 1000, 0, null]);
   });
 
-  it('goes on where batches are set aside and none is accepted, though none waits', () => {
+  it('goes on while batches are set aside and none is accepted, even if none waits', () => {
     const setAside = { stored: 1, accepted: 0, aside: 1 };
     assert.deepEqual(play([setAside, setAside, nothing]), [0, 1000, 2000]);
     assert.deepEqual(play([setAside, delivered]), [0, null]);
   });
 
-  it('is a backlog that came from before, from when it is looked at', () => {
+  it('counts an earlier backlog from the first call', () => {
     const acceptance = new Acceptance({ seq: 900, waiting: 0, accepted: 0 });
     const counts = { seq: 900, waiting: 500, accepted: 0 };
     assert.equal(acceptance.unacceptedMs(counts, 5000), 0);
@@ -53,7 +53,7 @@ describe('how long no batch was accepted', () => {
     assert.equal(acceptance.unacceptedMs({ ...counts, waiting: 400, accepted: 100 }, 9500), 500);
   });
 
-  it('is the time since the last acceptance, or since there was one to make, whatever comes', () => {
+  it('matches a model over random sequences', () => {
     const second = fc.record({ stored: fc.nat(2), accepted: fc.nat(2), aside: fc.nat(1) });
     fc.assert(
       fc.property(fc.array(second, { maxLength: 60 }), (seconds) => {

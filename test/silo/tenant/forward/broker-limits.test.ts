@@ -27,7 +27,7 @@ function allOf(live: LiveSilo): Set<unknown> {
   return new Set(Array.from({ length: live.fed }, (_, index) => index + 1));
 }
 
-describe('a broker’s limit of size', () => {
+describe('a broker’s size limit', () => {
   let authority: Authority;
   let site: Site;
   let folder: string;
@@ -58,7 +58,7 @@ describe('a broker’s limit of size', () => {
     }
   }
 
-  describe('on MQTT 3.1.1, where it acknowledges what it throws away', () => {
+  describe('on MQTT 3.1.1, where the broker acknowledges batches that it discards', () => {
     let broker: ScriptedBroker;
     let bytesMax: number;
     let arrived: TelemetryBatch[];
@@ -93,7 +93,7 @@ describe('a broker’s limit of size', () => {
       if (topic.endsWith('/canary')) peer.send(publish(topic, rest));
     }
 
-    it('accepts nothing that did not arrive, makes smaller batches, and says so', async () => {
+    it('counts no discarded batch as accepted, makes smaller batches, and reports it', async () => {
       bytesMax = 5000;
       await using live = await start(broker.url, '3.1.1');
       await feed(live, 120, 40);
@@ -117,7 +117,7 @@ describe('a broker’s limit of size', () => {
       );
     });
 
-    it('accepts nothing where no batch is small enough', async () => {
+    it('counts nothing as accepted if no batch is small enough', async () => {
       bytesMax = 200;
       await using live = await start(broker.url, '3.1.1');
       await feed(live, 40, 20);
@@ -135,7 +135,7 @@ describe('a broker’s limit of size', () => {
       assert.equal(warnings.length, 1, JSON.stringify(warnings));
     });
 
-    it('loses nothing where the limit is lowered and raised under load', async () => {
+    it('loses nothing while the limit is lowered and raised under load', async () => {
       await using live = await start(broker.url, '3.1.1', 40);
       await feed(live, 60, 40);
       await live.reached(({ uplink }) => (uplink?.batches.accepted ?? 0) >= 2, 'the first are accepted');
@@ -153,7 +153,7 @@ describe('a broker’s limit of size', () => {
       assert.equal(live.status.uplink!.reason, null);
     });
 
-    it('gets what it keeps, meta and checkpoint, once it takes their size', async () => {
+    it('gets the retained meta and checkpoint once it accepts their size', async () => {
       bytesMax = 400;
       await using live = await start(broker.url, '3.1.1', 40);
       await feed(live, 1, 1);
@@ -205,7 +205,7 @@ describe('a broker’s limit of size', () => {
     });
   }
 
-  it('of 350 bytes for a while keeps the backlog, and it goes when the limit is lifted', async () => {
+  it('of 350 bytes for a while keeps the backlog, which is sent when the limit rises', async () => {
     await using broker = await Mosquitto.start({ authority, config: ['max_packet_size 350'] });
     await using live = await start(broker.url, '5');
     await feed(live, 40, 40);

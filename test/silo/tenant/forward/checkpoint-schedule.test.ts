@@ -71,22 +71,22 @@ describe('the schedule of checkpoints', () => {
     });
   }
 
-  it('signs once a minute where batches are large enough', () => {
+  it('signs once a minute if batches are large enough', () => {
     const { signed } = sign({ everyS: 1, bytes: 2000, seconds: hour });
     assert.equal(signed.length, 60);
   });
 
-  it('signs after 500 batches, however small', () => {
+  it('signs after 500 batches of any size', () => {
     const { signed } = sign({ everyS: 1, count: 100, bytes: 1, seconds: 60 });
     const steps = signed.slice(1).map(({ seq }, index) => seq - signed[index]!.seq);
     assert.deepEqual(new Set(steps), new Set([500]));
   });
 
-  it('goes on once a minute while nothing can be sent, as that costs no link', () => {
+  it('signs once a minute while nothing can be sent, since that costs no bytes', () => {
     assert.equal(sign({ everyS: 60, bytes: 600, seconds: hour, isOnline: false }).signed.length, 60);
   });
 
-  it('takes the time that the configuration gives it', () => {
+  it('uses the configured times', () => {
     const options = { everyMs: 60_000, shareMax: 0.1 };
     assert.equal(sign({ everyS: 60, bytes: 600, seconds: hour, options }).signed.length, 60);
     const whole = { everyMs: 3_600_000, shareMax: 1 };

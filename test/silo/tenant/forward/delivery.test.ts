@@ -5,7 +5,7 @@ import { Delivery, strikesMax } from '../../../../src/silo/tenant/forward/delive
 const never = (): number => 0.5;
 
 describe('delivery', () => {
-  it('acknowledges what was accepted and releases what was not answered', () => {
+  it('acknowledges accepted batches and releases unanswered ones', () => {
     const delivery = new Delivery(never);
     assert.equal(delivery.decide('a/1', 'accepted', 0, false), 'ack');
     assert.equal(delivery.decide('a/2', 'unsettled', 0, false), 'release');
@@ -20,7 +20,7 @@ describe('delivery', () => {
     assert.equal(delivery.decide('a/1', 'refused', 99, false), 'reject');
   });
 
-  it('never rejects where nothing passes, however often it is refused', () => {
+  it('never rejects a batch while no batch is accepted', () => {
     const delivery = new Delivery(never);
     let nowMs = 0;
     for (let round = 0; round < 1000; round += 1) {
@@ -30,7 +30,7 @@ describe('delivery', () => {
     assert.ok(delivery.pausedUntilMs - nowMs <= 60_000);
   });
 
-  it('pauses longer and longer while nothing passes, and not at all after a success', () => {
+  it('pauses longer and longer while no batch is accepted, and not at all after a success', () => {
     const delivery = new Delivery(never);
     const pauses: number[] = [];
     for (let round = 0; round < 9; round += 1) {
@@ -66,7 +66,7 @@ describe('delivery', () => {
     assert.equal(delivery.window(100), 100);
   });
 
-  it('rejects at once what can never pass', () => {
+  it('rejects an impossible batch at once', () => {
     assert.equal(new Delivery(never).decide('a/1', 'impossible', 0, false), 'reject');
   });
 });

@@ -45,7 +45,7 @@ async function turns(count: number): Promise<void> {
 }
 
 describe('event forwarder', () => {
-  it('sends events in their order, though a later one is signed sooner', async () => {
+  it('sends events in order even if a later one is signed sooner', async () => {
     let ahead = 30;
     const { forwarder, sent, settled } = rig(async () => {
       ahead -= 10;
@@ -59,7 +59,7 @@ describe('event forwarder', () => {
     forwarder.close();
   });
 
-  it('sends none where signing fails, and gives them all back', async () => {
+  it('releases all leases when signing fails', async () => {
     const { forwarder, sent, settled, released } = rig(() => Promise.reject(new Error('no key')));
     forwarder.pump();
     await turns(10);
@@ -67,7 +67,7 @@ describe('event forwarder', () => {
     forwarder.close();
   });
 
-  it('lets go of what was noted, and gives the rest back where noting fails', async () => {
+  it('deletes noted events, and releases the rest when noting fails', async () => {
     const { forwarder, settled, released } = rig(
       () => Promise.resolve('signature'),
       (id) => {

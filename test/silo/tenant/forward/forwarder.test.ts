@@ -37,7 +37,7 @@ function answering(answer: (seq: number) => PublishOutcome): { uplink: Uplink; s
 }
 
 describe('forwarder', () => {
-  it('empties the spool, and keeps the backlog to its rate while live batches go at once', async (t) => {
+  it('empties the spool, limits the backlog to its rate, and sends live batches at once', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
@@ -91,7 +91,7 @@ describe('forwarder', () => {
     forwarder.close();
   });
 
-  it('sends live batches while the backlog has to wait, nothing where nothing may go, and all of it later', async (t) => {
+  it('sends only what the quotas allow: live batches, nothing, and later everything', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
@@ -118,7 +118,7 @@ describe('forwarder', () => {
     forwarder.close();
   });
 
-  it('stops within the window, after the batch that used up what may be sent', async (t) => {
+  it('stops after the batch that uses up the quota, even within the window', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
@@ -159,7 +159,7 @@ describe('forwarder', () => {
   });
 
   for (const order of ['fifo', 'live-first'] as const) {
-    it(`keeps the order where what may go changes twice within one pass, ${order}`, async (t) => {
+    it(`keeps the order if the quotas’ answer changes twice within one pass, ${order}`, async (t) => {
       const clock = new FakeClock();
       const spool = await openTestSpool(temporaryDirectory(t));
       t.after(() => spool.close());
@@ -183,12 +183,12 @@ describe('forwarder', () => {
     });
   }
 
-  it('asks again where the border moved back while the pass held batches, with no rate to wait for', async (t) => {
+  it('asks again if the quotas’ answer changed back within a pass that blocked batches', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
     for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
-    // All of the pass is held, and what may go is the same as before when the pass is over.
+    // The whole pass is blocked, and after it the quotas' answer is the same as before.
     const answers: Reach[] = ['all', 'live', 'live', 'live', 'live', 'all'];
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
     const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
@@ -227,7 +227,7 @@ describe('forwarder', () => {
     forwarder.close();
   });
 
-  it('keeps what is too large out of the way of the others, and sends it when the limit is lifted', async (t) => {
+  it('lets other batches pass those that are too large, and sends these when the limit rises', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
@@ -267,7 +267,7 @@ describe('forwarder', () => {
     forwarder.close();
   });
 
-  it('takes a batch for too large that ends session after session while smaller ones pass', async (t) => {
+  it('treats a batch as too large if it ends several sessions while smaller ones are accepted', async (t) => {
     const clock = new FakeClock();
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
@@ -312,7 +312,7 @@ describe('forwarder', () => {
       },
     };
 
-    it('settles a batch when both are accepted, and keeps one of which one half is not', async (t) => {
+    it('settles a batch when both are accepted, and keeps it if one is not', async (t) => {
       const clock = new FakeClock();
       const spool = await openTestSpool(temporaryDirectory(t));
       t.after(() => spool.close());

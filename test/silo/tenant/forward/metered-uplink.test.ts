@@ -9,7 +9,7 @@ const options = { protocol: '5' } as UplinkOptions;
 const request = { channel: 'event' as const, payload: Buffer.alloc(1000), contentType: 'application/json' };
 
 describe('a metered uplink', () => {
-  it('counts a packet before it goes, and takes one back that was too large to go', async () => {
+  it('counts a packet before it is sent, and uncounts one that was too large', async () => {
     const counted: number[] = [];
     let outcome: PublishOutcome = { kind: 'accepted' };
     let countedBefore = -1;
@@ -38,7 +38,7 @@ describe('a metered uplink', () => {
 });
 
 describe('a gated uplink', () => {
-  it('is ready when the uplink is and its gate is open, and publishes as the uplink does', async () => {
+  it('is ready when the uplink is and isOpen returns true, and publishes as the uplink does', async () => {
     const inner = { ready: true, publish: async () => ({ kind: 'accepted' }) };
     let isOpen = true;
     const uplink = gated(inner as unknown as Sender, () => isOpen);

@@ -7,7 +7,7 @@ import { FakeClock } from '../../../support/fake-clock.ts';
 const hourMs = 3_600_000;
 const ref = (seq: number): { epoch: string; seq: number } => ({ epoch: 'a', seq });
 
-describe('batches that are larger than the broker takes', () => {
+describe('batches above the broker’s size limit', () => {
   let clock: FakeClock;
   let oversize: Oversize;
   let released: number[];
@@ -43,12 +43,12 @@ describe('batches that are larger than the broker takes', () => {
     assert.equal(clock.timers, 0);
   });
 
-  it('do not wait where the limit was lifted while they were on their way', () => {
+  it('do not wait if the limit rose while they were in flight', () => {
     oversize.hold('a/1', ref(1), 900);
     assert.deepEqual([released, reports], [[1], []]);
   });
 
-  it('are given up when they were too large for a day, and said to be', () => {
+  it('are given up and reported after a day above the limit', () => {
     oversize.hold('a/1', ref(1), 1500);
     clock.advance(12 * hourMs);
     oversize.hold('a/2', ref(2), 1500);
@@ -64,7 +64,7 @@ describe('batches that are larger than the broker takes', () => {
     assert.deepEqual(reports, ['reached 1000', 'cleared 1000']);
   });
 
-  it('are not given up for time in which there was no broker', () => {
+  it('are not given up for time without a session', () => {
     oversize.hold('a/1', ref(1), 1500);
     clock.advance(hourMs);
     oversize.sessionLost();

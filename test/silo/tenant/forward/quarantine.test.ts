@@ -25,7 +25,7 @@ describe('quarantined batches', () => {
   });
   after(() => site[Symbol.asyncDispose]());
 
-  it('are sent once more when a person asks for it, and the audit log says who', async () => {
+  it('are sent again on request, and the audit log names who asked', async () => {
     let refuses = true;
     const arrived: string[] = [];
     await using broker = await ScriptedBroker.start(authority, (packet, peer) => {
@@ -58,7 +58,7 @@ describe('quarantined batches', () => {
     );
   });
 
-  it('are sent once more by themselves when the broker takes larger packets', async () => {
+  it('are sent again automatically when the broker accepts larger packets', async () => {
     const clock = new LeapingClock(20);
     await using broker = await Mosquitto.start({ authority, config: ['max_packet_size 350'] });
     await using live = await LiveSilo.start(site.folder, clock, {
@@ -104,7 +104,7 @@ describe('quarantined batches', () => {
     assert.deepEqual([live.status.spool!.rejected, live.status.spool!.quarantined], [0, 1]);
   });
 
-  it('are asked for by a command', async () => {
+  it('are sent again by the command spool retry', async () => {
     const url = 'mqtts://127.0.0.1:1';
     await site.configure(
       `silos:\n${siloEntry('north', url)}${siloEntry('west', url)}buses: []\ndevices: []\n`,

@@ -6,7 +6,7 @@ import { Batcher } from '../../../../src/silo/tenant/ingest/batcher.ts';
 const sample = (bytes: number): { json: string; ts: number } => ({ json: 'x'.repeat(bytes), ts: 0 });
 
 describe('batcher', () => {
-  it('is due one linger after its first sample, whatever comes later', () => {
+  it('is due one linger after the first sample of a batch, regardless of later ones', () => {
     const batcher = new Batcher({ lingerMs: 1000, samplesMax: 10, bytesMax: 1000 });
     assert.equal(batcher.dueAtMs, undefined);
     batcher.add(sample(1), 500);

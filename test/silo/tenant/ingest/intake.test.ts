@@ -54,7 +54,7 @@ async function openRig(
 }
 
 describe('intake', () => {
-  it('stores a batch once, and gives its credit back, where whoever hears of it throws', async (t) => {
+  it('stores a batch once, and returns its credit, even if the listener throws', async (t) => {
     let faults = 0;
     const rig = await openRig(t, {
       stored: () => {
@@ -69,7 +69,7 @@ describe('intake', () => {
     assert.equal(rig.credit(), 2);
   });
 
-  it('tells of what the disk took before it took no more, and of the rest when it does', async (t) => {
+  it('reports what was stored before the disk failed, and the rest when it recovers', async (t) => {
     const told: number[] = [];
     const rig = await openRig(t, { stored: (samples) => told.push(samples) });
     const enqueue = rig.spool.enqueue.bind(rig.spool);
@@ -91,7 +91,7 @@ describe('intake', () => {
     assert.equal(rig.spool.status().seq, 2);
   });
 
-  it('closes a batch before it has more values than a backend takes', async (t) => {
+  it('closes a batch before it exceeds the values that a backend accepts', async (t) => {
     const rig = await openRig(t, {}, { lingerMs: 1000, samplesMax: 10_000, bytesMax: 8e6 });
     const wide = (): Sample => ({
       ...rig.sample(),

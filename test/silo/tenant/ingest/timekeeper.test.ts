@@ -22,11 +22,11 @@ describe('the clock', () => {
     floorMs,
   };
 
-  it('is good when the kernel says that it is synchronized, whatever the floor', () => {
+  it('is good when the kernel reports it synchronized, with any floor', () => {
     assert.equal(judgeClock({ ...evidence, synchronized: true, wallMs: 0, monotonicMs: 0 }), 'good');
   });
 
-  it('is never good below the floor by itself', () => {
+  it('is never good below the floor if not synchronized', () => {
     assert.equal(judgeClock({ ...evidence, wallMs: floorMs - 1, setFromHardware: true }), 'unknown');
   });
 
@@ -79,7 +79,7 @@ describe('timekeeper', () => {
     });
   });
 
-  it('waits for a good clock, but not for ever', () => {
+  it('waits for a good clock, but only for a limited time', () => {
     const { clock, keeper, take } = start(0);
     clock.advance(undatedMaxMs - 1);
     keeper.check();
@@ -90,7 +90,7 @@ describe('timekeeper', () => {
     assert.equal(keeper.date({ bootId: 'this', sample: take() }).clock, 'estimated');
   });
 
-  it("keeps a live sample's own time, and mends it where the clock was set in between", () => {
+  it("keeps a live sample's own time, and corrects it if the clock was set in between", () => {
     const { clock, keeper, take } = start(today);
     const sample = take();
     clock.advance(40);
@@ -132,7 +132,7 @@ describe('a clock behind our own newest sample', () => {
   };
 
   for (const setFromHardware of [false, true]) {
-    it(`is waited with for a minute, then dates with a mark, and is believed after ten (hardware: ${setFromHardware})`, () => {
+    it(`dates nothing for a minute, then with a mark, and is trusted after ten (hardware: ${setFromHardware})`, () => {
       const { clock, keeper, take, pass } = start(today, { setFromHardware });
       assert.equal(keeper.mode, 'unknown');
       const early = take();
@@ -147,11 +147,11 @@ describe('a clock behind our own newest sample', () => {
     });
   }
 
-  it('is believed at once where NTP vouches for it', () => {
+  it('is trusted at once if NTP has set it', () => {
     assert.equal(start(today, { synchronized: true }).keeper.mode, 'good');
   });
 
-  it('is doubted anew after each step', () => {
+  it('is doubted again after each step', () => {
     const { clock, keeper, pass } = start(today);
     pass(stableMs - 5000);
     clock.setWall(clock.wallMs() + 7_200_000);
@@ -161,15 +161,15 @@ describe('a clock behind our own newest sample', () => {
     assert.equal(keeper.mode, 'good');
   });
 
-  it('dates what was held in another boot with the time of its own clock where that can be right', () => {
+  it('dates undated samples of another boot by that boot’s clock if it can be right', () => {
     const { keeper, take } = start(today);
     const sample = { ...take(), wallMs: today - 3_600_000 };
     assert.equal(keeper.date({ bootId: 'other', sample }).ts, today - 3_600_000);
   });
 });
 
-describe('an estimate by a clock that can not be right', () => {
-  it('goes on as the monotonic clock does, boot by boot, over any number of samples', () => {
+describe('an estimate by a clock that cannot be right', () => {
+  it('follows the monotonic clock of each boot, over any number of samples', () => {
     const clock = new FakeClock(0, 5000);
     const sources = { clock, bootId: 'this', synchronized: () => false, setFromHardware: true };
     const keeper = new Timekeeper(sources, floorMs, today);

@@ -31,17 +31,17 @@ class Isolate {
   }
 }
 
-describe('share of the CPU', () => {
-  it('is nothing to act on while it is under the limit', () => {
+describe('CPU governor', () => {
+  it('does nothing while the share is under the limit', () => {
     for (const level of levels(Array<number>(100).fill(0.199))) assert.deepEqual(level, { at: 'free' });
   });
 
-  it('has the backlog wait at the limit, and samples dropped no sooner than a window later', () => {
+  it('makes the backlog wait at the limit, and drops samples no sooner than a window later', () => {
     const seen = levels([0.1, 0.2, ...Array<number>(10).fill(0.4)]).map(({ at }) => at);
     assert.deepEqual(seen, ['free', ...Array<string>(10).fill('backlog-waits'), 'thinning']);
   });
 
-  it('drops no sample where it was enough that the backlog waits', () => {
+  it('drops no sample if it is enough that the backlog waits', () => {
     const isolate = new Isolate();
     isolate.run(60, 0.1, 0.6);
     for (let minute = 0; minute < 30; minute += 1) {
@@ -50,7 +50,7 @@ describe('share of the CPU', () => {
     }
   });
 
-  it('lets the backlog go again when it was well below for a window, and not before', () => {
+  it('releases the backlog after a whole window well below the limit, and not before', () => {
     const waiting: CpuLevel = { at: 'backlog-waits', sinceMs: 0, quietSinceMs: undefined };
     const quiet = Array<number>(11).fill(0.1);
     assert.deepEqual(levels(quiet, waiting).at(-1), { at: 'free' });
@@ -59,7 +59,7 @@ describe('share of the CPU', () => {
   });
 
   for (const times of [1.2, 2, 5, 20, 60]) {
-    it(`keeps a demand of ${times} times the share to it, and takes nearly all of it`, () => {
+    it(`limits a demand of ${times} times the share, and uses nearly the whole share`, () => {
       const isolate = new Isolate();
       isolate.run(180, max * times, 0.3);
       for (let second = 0; second < 600; second += 1) {
@@ -70,7 +70,7 @@ describe('share of the CPU', () => {
     });
   }
 
-  it('takes everything again, backlog last, when the demand is over', () => {
+  it('admits everything again, backlog last, when the demand is over', () => {
     const isolate = new Isolate();
     isolate.run(300, max * 8, 0.1);
     const seen: string[] = [];
@@ -81,13 +81,13 @@ describe('share of the CPU', () => {
     assert.deepEqual(seen, ['thinning', 'backlog-waits', 'free']);
   });
 
-  it('lets one sample in a hundred pass whatever happens', () => {
+  it('always admits one sample in a hundred', () => {
     let level: CpuLevel = { at: 'thinning', sinceMs: 0, admit: 0.02 };
     for (let at = 0; at < 100 * windowMs; at += 1000) level = govern(level, 50, max, at);
     assert.ok(level.at === 'thinning' && level.admit === 0.01);
   });
 
-  it('lets the backlog go after a spike, though the live load alone is near the limit', () => {
+  it('releases the backlog after a spike, although the live load alone is near the limit', () => {
     const isolate = new Isolate();
     isolate.run(60, max * 0.8, 0);
     isolate.run(20, max * 3, 0);
@@ -99,7 +99,7 @@ describe('share of the CPU', () => {
     }
   });
 
-  it('tries ever more rarely where there is no room for the backlog, and drops no sample for it', () => {
+  it('makes trials more rarely while there is no room for the backlog, and drops no sample for them', () => {
     const isolate = new Isolate();
     const freeSeconds = [0, 1, 2, 3].map(() => {
       let free = 0;
@@ -117,7 +117,7 @@ describe('share of the CPU', () => {
     assert.ok(freeSeconds[3]! <= 10 && freeSeconds[3]! < freeSeconds[0]!, freeSeconds.join(', '));
   });
 
-  it('takes every sample again where most of the use is not for samples, and near the limit', () => {
+  it('admits every sample again if most of the use, near the limit, is not for samples', () => {
     const isolate = new Isolate();
     const base = max * 0.85;
     isolate.run(30, max * 4, 0, base);
@@ -126,12 +126,12 @@ describe('share of the CPU', () => {
     assert.equal(isolate.level.at, 'free');
   });
 
-  it('begins anew with short pauses after a try that stood', () => {
+  it('restarts with short pauses after a successful trial', () => {
     const failedOften: CpuLevel = {
       at: 'backlog-waits',
       sinceMs: 0,
       quietSinceMs: undefined,
-      trial: { pauseMs: 600_000, standsSinceMs: undefined },
+      trial: { pauseMs: 600_000, heldSinceMs: undefined },
     };
     const near = 0.18;
     const tried = govern(failedOften, near, max, 600_000);

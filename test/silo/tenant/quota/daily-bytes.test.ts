@@ -13,8 +13,8 @@ function dailyBytes(spent = 0, hour = 0): DailyBytes {
   return day;
 }
 
-describe('the day’s allowance', () => {
-  it('is used up when so many bytes were sent, and there again on the next UTC day', () => {
+describe('daily bytes', () => {
+  it('are used up when the quota is sent, and available again on the next UTC day', () => {
     const day = new DailyBytes(1000, undefined);
     day.turn(at(23.9), true);
     day.spend(999);
@@ -28,7 +28,7 @@ describe('the day’s allowance', () => {
     assert.deepEqual(day.count, { day: today + 1, bytes: 0 });
   });
 
-  it('gives the backlog half at once, and of the other half as much as of the day has passed', () => {
+  it('give the backlog half at once, and of the other half the share of the day that has passed', () => {
     for (const [hour, spent, reach] of [
       [0, 499, 'all'],
       [0, 500, 'live'],
@@ -44,14 +44,14 @@ describe('the day’s allowance', () => {
     }
   });
 
-  it('lets evidence go on for a tenth more, and no further', () => {
+  it('allow a tenth more for events and checkpoints, and no further', () => {
     assert.equal(dailyBytes(1000).takesEvidence(), true);
     assert.equal(dailyBytes(1099).takesEvidence(), true);
     assert.equal(dailyBytes(1100).takesEvidence(), false);
     assert.equal(new DailyBytes(1000, undefined).takesEvidence(), true);
   });
 
-  it('lasts a live stream all day that needs no more than it, whatever an outage has piled up', () => {
+  it('last all day for a live stream within the quota, even after an outage', () => {
     const day = new DailyBytes(1_000_000, { day: today, bytes: 0 });
     let minutes = 0;
     for (let minute = 0; minute < 1440; minute += 1) {
@@ -64,13 +64,13 @@ describe('the day’s allowance', () => {
     assert.ok(day.count.bytes > 990_000, 'the backlog gets what is left');
   });
 
-  it('goes on after a restart where it was', () => {
+  it('continue their count after a restart', () => {
     const day = dailyBytes(1000, 12);
     assert.equal(day.reach(), 'none');
     assert.deepEqual(day.count, { day: today, bytes: 1000 });
   });
 
-  it('is not given anew by a clock that is known to be wrong, be it behind or ahead', () => {
+  it('are not renewed by a clock known to be wrong, behind or ahead', () => {
     for (const wrong of [0, 5 * 86_400_000, at(48), at(10_000)]) {
       const day = new DailyBytes(1000, { day: today, bytes: 1000 });
       day.turn(wrong, false);
@@ -81,13 +81,13 @@ describe('the day’s allowance', () => {
     }
   });
 
-  it('gives the backlog no more than half while the time of day is not known', () => {
+  it('give the backlog no more than half while the time of day is unknown', () => {
     const day = new DailyBytes(1000, { day: today, bytes: 500 });
     day.turn(at(23), false);
     assert.equal(day.reach(), 'live');
   });
 
-  it('is not given anew by a clock that is set back, and not withheld after one that was years ahead', () => {
+  it('are not renewed by a clock that is set back, and not withheld after a clock that was years ahead', () => {
     const day = new DailyBytes(1000, { day: today + 1500, bytes: 1000 });
     day.turn(at(12), true);
     assert.deepEqual(day.count, { day: today, bytes: 1000 });
@@ -95,7 +95,7 @@ describe('the day’s allowance', () => {
     assert.deepEqual(day.count, { day: today + 1, bytes: 0 });
   });
 
-  it('begins by a good clock where it was begun in 1970', () => {
+  it('begin with a good clock after a count begun in 1970', () => {
     const day = new DailyBytes(1000, undefined);
     day.turn(60_000, false);
     day.spend(400);

@@ -47,7 +47,7 @@ async function setUp(t: TestContext) {
 }
 
 describe('bytes sent a day', () => {
-  it('are counted over kills and stops: no life gets a fresh allowance', async (t) => {
+  it('are counted over kills and stops: no run gets a fresh quota', async (t) => {
     const { heard, start } = await setUp(t);
     const noon = nextNoon();
     let usedBefore = 0;
@@ -69,9 +69,9 @@ describe('bytes sent a day', () => {
     }
 
     let silo = await start(noon);
-    // Not all at once: what overflows the live lane is backlog, and waits sooner.
+    // Not all at once: batches that overflow the live lease are backlog, and wait sooner.
     for (let round = 0; silo.quota(name)!.state === 'clear'; round += 1) {
-      assert.ok(round < 20, 'the allowance does not end');
+      assert.ok(round < 20, 'the quota does not end');
       const { published } = silo.status!.samples;
       silo.feed(15, noise());
       await silo.shows('sent, or at the limit', ({ samples, quotas }) => {
@@ -100,7 +100,7 @@ describe('bytes sent a day', () => {
     silo.feed(5, noise());
     const { spool } = await silo.shows('they wait on disk', ({ samples }) => samples.stored >= 5);
     assert.ok(spool!.batches >= 5);
-    assert.equal(heard.batches.length, sent, 'a batch was sent after the end of the allowance');
+    assert.equal(heard.batches.length, sent, 'a batch was sent after the quota was used up');
     await silo.kill();
 
     silo = await start(noon + dayMs);
@@ -111,7 +111,7 @@ describe('bytes sent a day', () => {
     await silo.stop();
   });
 
-  it('leave half of the allowance to live batches, whatever the backlog', async (t) => {
+  it('leave half of the quota to live batches, with any backlog', async (t) => {
     const { broker, heard, start } = await setUp(t);
     const night = nextNoon() - dayMs / 2 + 600_000;
     let silo = await start(night);

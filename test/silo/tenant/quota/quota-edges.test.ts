@@ -10,78 +10,78 @@ import {
 const rate = 'samples-per-second';
 
 /** Lets seconds pass; `isHeld` says in which of them the quota holds something back. */
-function live(book: QuotaEdges, seconds: number, isHeld: (second: number) => boolean): QuotaEdge[] {
+function live(edges: QuotaEdges, seconds: number, isHeld: (second: number) => boolean): QuotaEdge[] {
   return Array.from({ length: seconds }, (_, second) => {
-    if (isHeld(second)) book.hold(rate, second * 1000);
-    return book.review(second * 1000);
+    if (isHeld(second)) edges.hold(rate, second * 1000);
+    return edges.review(second * 1000);
   }).flat();
 }
 
-describe('quota book', () => {
-  it('lists what is set, with use and state, and nothing else', () => {
-    const book = new QuotaEdges({ [rate]: 10, 'spool-bytes': 1000 });
-    book.use('spool-bytes', 400);
-    book.use('cpu-share', 0.5);
-    book.hold('cpu-share', 1);
-    book.stand('bus-share', true);
-    assert.deepEqual(book.review(1), []);
-    assert.deepEqual(book.status(), [
+describe('quota edges', () => {
+  it('lists only quotas that are set, with use and state', () => {
+    const edges = new QuotaEdges({ [rate]: 10, 'spool-bytes': 1000 });
+    edges.use('spool-bytes', 400);
+    edges.use('cpu-share', 0.5);
+    edges.hold('cpu-share', 1);
+    edges.stand('bus-share', true);
+    assert.deepEqual(edges.review(1), []);
+    assert.deepEqual(edges.status(), [
       { quota: rate, limit: 10, used: 0, state: 'clear' },
       { quota: 'spool-bytes', limit: 1000, used: 400, state: 'clear' },
     ]);
   });
 
-  it('tells once that a quota is reached, and that it is clear when nothing was held back for ten seconds', () => {
-    const book = new QuotaEdges({ [rate]: 10 });
-    book.hold(rate, 500);
-    assert.deepEqual(book.review(1000), [{ quota: rate, limit: 10, state: 'reached' }]);
-    assert.equal(book.status()[0]!.state, 'reached');
-    book.hold(rate, 1500);
-    assert.deepEqual(book.review(2000), []);
-    assert.deepEqual(book.review(1500 + holdMsMin - 1), []);
-    assert.deepEqual(book.review(1500 + holdMsMin), [{ quota: rate, limit: 10, state: 'cleared' }]);
-    assert.deepEqual(book.review(1500 + 2 * holdMsMin), []);
-    assert.equal(book.status()[0]!.state, 'clear');
+  it('reports once that a quota is reached, and that it is clear after ten seconds without effect', () => {
+    const edges = new QuotaEdges({ [rate]: 10 });
+    edges.hold(rate, 500);
+    assert.deepEqual(edges.review(1000), [{ quota: rate, limit: 10, state: 'reached' }]);
+    assert.equal(edges.status()[0]!.state, 'reached');
+    edges.hold(rate, 1500);
+    assert.deepEqual(edges.review(2000), []);
+    assert.deepEqual(edges.review(1500 + holdMsMin - 1), []);
+    assert.deepEqual(edges.review(1500 + holdMsMin), [{ quota: rate, limit: 10, state: 'cleared' }]);
+    assert.deepEqual(edges.review(1500 + 2 * holdMsMin), []);
+    assert.equal(edges.status()[0]!.state, 'clear');
   });
 
-  it('misses nothing that was over again before anybody looked', () => {
-    const book = new QuotaEdges({ [rate]: 10 });
-    book.stand(rate, true);
-    book.stand(rate, false);
-    assert.deepEqual(book.review(1000), []);
-    book.hold(rate, 1001);
-    assert.equal(book.review(2000).length, 1);
+  it('misses nothing that began and ended between two reviews', () => {
+    const edges = new QuotaEdges({ [rate]: 10 });
+    edges.stand(rate, true);
+    edges.stand(rate, false);
+    assert.deepEqual(edges.review(1000), []);
+    edges.hold(rate, 1001);
+    assert.equal(edges.review(2000).length, 1);
   });
 
-  it('stays reached for as long as something stands, and takes a new limit', () => {
-    const book = new QuotaEdges({});
-    book.limit('bus-share', 0.2);
-    book.stand('bus-share', true);
-    assert.equal(book.review(0).length, 1);
-    for (let at = 0; at <= 3_600_000; at += 1000) assert.deepEqual(book.review(at), []);
-    book.limit('bus-share', 0.3);
-    book.stand('bus-share', false);
-    assert.deepEqual(book.review(3_600_000 + holdMsMin), [
+  it('stays reached for as long as the quota stands, and accepts a new limit', () => {
+    const edges = new QuotaEdges({});
+    edges.limit('bus-share', 0.2);
+    edges.stand('bus-share', true);
+    assert.equal(edges.review(0).length, 1);
+    for (let at = 0; at <= 3_600_000; at += 1000) assert.deepEqual(edges.review(at), []);
+    edges.limit('bus-share', 0.3);
+    edges.stand('bus-share', false);
+    assert.deepEqual(edges.review(3_600_000 + holdMsMin), [
       { quota: 'bus-share', limit: 0.3, state: 'cleared' },
     ]);
   });
 
   for (const period of [2, 9, 11, 12, 21, 60, 300, 599]) {
-    it(`makes few events where something is held back every ${period} s for a day`, () => {
-      const book = new QuotaEdges({ [rate]: 10 });
-      const edges = live(book, 86_400, (second) => second % period === 0);
-      assert.ok(edges.length >= 1 && edges.length <= 2 * 150, `${edges.length} edges`);
-      edges.forEach((edge, index) => assert.equal(edge.state, index % 2 === 0 ? 'reached' : 'cleared'));
+    it(`makes few events if a quota limits something every ${period} s for a day`, () => {
+      const edges = new QuotaEdges({ [rate]: 10 });
+      const seen = live(edges, 86_400, (second) => second % period === 0);
+      assert.ok(seen.length >= 1 && seen.length <= 2 * 150, `${seen.length} seen`);
+      seen.forEach((edge, index) => assert.equal(edge.state, index % 2 === 0 ? 'reached' : 'cleared'));
     });
   }
 
-  it('is as quick as at first after a quiet time', () => {
-    const book = new QuotaEdges({ [rate]: 10 });
-    live(book, 3600, (second) => second % 11 === 0);
-    assert.equal(book.review(3_600_000 + holdMsMax)[0]?.state, 'cleared');
+  it('clears as quickly as at first after a quiet time', () => {
+    const edges = new QuotaEdges({ [rate]: 10 });
+    live(edges, 3600, (second) => second % 11 === 0);
+    assert.equal(edges.review(3_600_000 + holdMsMax)[0]?.state, 'cleared');
     const later = 3_600_000 + 3 * holdMsMax;
-    book.hold(rate, later);
-    assert.equal(book.review(later)[0]?.state, 'reached');
-    assert.equal(book.review(later + holdMsMin)[0]?.state, 'cleared');
+    edges.hold(rate, later);
+    assert.equal(edges.review(later)[0]?.state, 'reached');
+    assert.equal(edges.review(later + holdMsMin)[0]?.state, 'cleared');
   });
 });

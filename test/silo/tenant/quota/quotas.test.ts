@@ -40,7 +40,7 @@ function quotaOf(rig: SiloRig, quota: QuotaName): QuotaStatus {
   return rig.status.quotas.find((each) => each.quota === quota)!;
 }
 
-/** The edges that events tell of, and those that the audit log has. */
+/** The edges in events, and those in the audit log. */
 function edgesOf(events: readonly StreamEvent[], entries: readonly AuditEntry[]): [string[], string[]] {
   const show = (all: readonly { kind: string }[]): string[] =>
     all
@@ -51,7 +51,7 @@ function edgesOf(events: readonly StreamEvent[], entries: readonly AuditEntry[])
 }
 
 describe('a silo at its quota', () => {
-  it('of samples a second drops what is over it, and tells how much and why', async (t) => {
+  it('of samples a second drops the excess, and reports how much and why', async (t) => {
     const rig = await start(t, { quota: { samplesPerSecond: 10 } });
     await rig.pass(5, () => rig.feed(30));
     assert.deepEqual(quotaOf(rig, 'samples-per-second'), {
@@ -78,7 +78,7 @@ describe('a silo at its quota', () => {
     assert.equal(offTheBox.filter((kind) => kind === 'quota').length, 2);
   });
 
-  it('of CPU lets the backlog wait, then drops a part of what comes, and takes all again', async (t) => {
+  it('of CPU makes the backlog wait, then drops a part of the samples, and later admits all again', async (t) => {
     const rig = await start(t, { quota: { cpuShare: 0.25 } });
     const measure = (cpuShare: number): Promise<void> =>
       rig.silo.handle({
@@ -116,7 +116,7 @@ describe('a silo at its quota', () => {
     assert.deepEqual([...new Set(losses.map(({ reason }) => reason))], ['cpu-quota']);
   });
 
-  it('of CPU is not held to a measurement that does not come any more', async (t) => {
+  it('of CPU ignores the last measurement once measurements stop', async (t) => {
     const rig = await start(t, { quota: { cpuShare: 0.1 } });
     const usage = { cpuShare: 1, memoryBytes: 0, memoryBytesMax: 1 };
     await rig.pass(20, () => rig.silo.handle({ type: 'usage', usage }));
@@ -128,7 +128,7 @@ describe('a silo at its quota', () => {
     await rig.stop();
   });
 
-  it('that the gateway keeps for it notes that, with its limit', async (t) => {
+  it('that the gateway enforces notes the quota with its limit', async (t) => {
     const rig = await start(t, { quota: { busShare: 0.2 } });
     assert.deepEqual(quotaOf(rig, 'bus-share'), { quota: 'bus-share', limit: 0.2, used: 0, state: 'clear' });
     await rig.silo.handle({ type: 'quota', quota: 'bus-share', limit: 0.2, state: 'reached' });
@@ -142,7 +142,7 @@ describe('a silo at its quota', () => {
   });
 
   for (const whenFull of ['drop-oldest', 'drop-newest'] as const) {
-    it(`of spool bytes says so, under ${whenFull}`, async (t) => {
+    it(`of spool bytes reports it, under ${whenFull}`, async (t) => {
       const rig = await start(t, { spool: { bytesMax: 1_000_000, whenFull } });
       const { limit, state } = quotaOf(rig, 'spool-bytes');
       assert.deepEqual([limit, state], [1_000_000, 'clear']);
@@ -165,7 +165,7 @@ describe('a silo at its quota', () => {
 });
 
 describe('the count of a day', () => {
-  it('goes on through a start in 1970, a restart, and begins anew only by a clock that is good', async (t) => {
+  it('continues over a start in 1970 and a restart, and restarts only by a good clock', async (t) => {
     const directory = temporaryDirectory(t);
     const noon = nextNoon();
     const clock = new FakeClock(noon);
@@ -206,7 +206,7 @@ describe('the count of a day', () => {
     life.close();
   });
 
-  it('goes on in memory where the disk does not take it', async (t) => {
+  it('continues in memory while the disk fails', async (t) => {
     const spool = await openTestSpool(temporaryDirectory(t));
     t.after(() => spool.close());
     const clock = new FakeClock(nextNoon());
@@ -236,7 +236,7 @@ describe('the count of a day', () => {
   });
 });
 
-describe('what people do to the gateway', () => {
+describe('acts on the gateway', () => {
   const refused = { by: 'mallory', method: 'reload', reason: 'may not' };
   const configuration = {
     configSha256: 'cd'.repeat(32),
@@ -245,7 +245,7 @@ describe('what people do to the gateway', () => {
     by: 'alice',
   };
 
-  it('is in the audit log, and cannot fill it', async (t) => {
+  it('are in the audit log, and cannot fill it', async (t) => {
     const rig = await start(t);
     await rig.silo.handle({ type: 'record', act: { kind: 'configuration', details: configuration } });
     for (let time = 0; time < 500; time += 1) {
@@ -268,7 +268,7 @@ describe('what people do to the gateway', () => {
     assert.equal(offTheBox.length, 61);
   });
 
-  it('is in the log of a silo without an identity too, and what was not told is told at its end', async (t) => {
+  it('are in the log of a silo without an identity too, and the counted ones follow at its stop', async (t) => {
     const site = await siteOf(t);
     rmSync(site.path('north.crt'));
     const rig = await SiloRig.start(site.folder, { quota: { cpuShare: 0.5 } });
@@ -290,7 +290,7 @@ describe('what people do to the gateway', () => {
     assert.deepEqual(rig.audit(), []);
   });
 
-  it('says which wall is around it', async (t) => {
+  it('show the isolation of a silo', async (t) => {
     const rig = await start(t, { isolation: { kind: 'process' } });
     assert.equal(rig.status.isolation, 'process');
     await rig.stop();

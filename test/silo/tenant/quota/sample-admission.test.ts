@@ -14,7 +14,7 @@ function samplesOf(device: string, count: number): Sample[] {
 }
 
 describe('rate meter', () => {
-  it('shows a mean over ten seconds, of what there is of them', () => {
+  it('shows a mean over up to ten seconds', () => {
     const meter = new RateMeter();
     assert.equal(meter.perSecond, 0);
     meter.count(4);
@@ -29,19 +29,19 @@ describe('rate meter', () => {
 });
 
 describe('admission', () => {
-  it('takes everything where nothing limits it', () => {
+  it('admits everything without a quota', () => {
     const samples = samplesOf('a', 1000);
     assert.deepEqual(new Admission(undefined, 0).sort(samples, 1, 0), { admitted: samples, refused: [] });
   });
 
-  it('keeps the first of what is over the rate, and says why the others go', () => {
+  it('admits samples up to the rate, and gives the reason for the others', () => {
     const samples = samplesOf('a', 30);
     const { admitted, refused } = new Admission(10, 0).sort(samples, 1, 0);
     assert.deepEqual(admitted, samples.slice(0, 10));
     assert.deepEqual(refused, [{ reason: 'quota', samples: samples.slice(10) }]);
   });
 
-  it('thins each device by its own, so that one which floods silences no other', () => {
+  it('thins each device separately, so that a flood from one silences no other', () => {
     const admission = new Admission(undefined, 0);
     const passed: Record<string, number> = { flood: 0, meter: 0 };
     for (let second = 0; second < 1000; second += 1) {
@@ -51,7 +51,7 @@ describe('admission', () => {
     assert.ok(Math.abs(passed['flood']! - 5000) <= 1 && Math.abs(passed['meter']! - 100) <= 1);
   });
 
-  it('drops nothing twice: what is thinned out is not held against the rate', () => {
+  it('does not count thinned samples against the rate', () => {
     const samples = samplesOf('a', 40);
     const { admitted, refused } = new Admission(10, 0).sort(samples, 0.5, 0);
     assert.equal(admitted.length, 10);
