@@ -48,7 +48,7 @@ export interface ConsumerCounts {
  * other batches is compared with what came. The command `consume` calls it, through deliveries.ts.
  *
  * Invariants
- *  1. A message is acknowledged only after its rows, its evidence and the state are written.
+ *  1. A message is acknowledged only after its rows, its evidence and the state are written, or it is set aside.
  *  2. `(tenant, gateway, epoch, seq)` drops duplicates: a batch makes rows once, however often it comes.
  *  3. Tenant and gateway come from the topic, which the broker holds to the certificate; a payload that names
  *     others is refused.

@@ -67,7 +67,7 @@ interface Delivery {
  * connection and its few messages in flight, so a tenant that sends faster than its turns come must not hold them:
  * beyond a part of them, its messages are set aside in the state file, acknowledged, and taken from there in its own turns.
  * With one tenant alone, or nowhere to set messages aside, the broker is kept waiting instead; so it is while rows
- * find no way out (a database that is away), whatever tenants send: what is set aside has an end, and is not written.
+ * find no way out (a database that is away), for anything that tenants send: what is set aside has an end, and is not written.
  * A gateway of which too much is refused is slowed, and waits aside meanwhile.
  */
 export class Deliveries {

@@ -6,7 +6,7 @@ import type { Arrival } from './arrival.ts';
 export interface ParkedLimits {
   /** Messages that wait for their turn. */
   waitingBytesMax: number;
-  /** Room beyond that for those that came while nobody's turns moved on: four times what is in memory then. */
+  /** Room beyond that for those that came while no tenant's turns moved on: four times what is in memory then. */
   heldBytesMax: number;
   /** Refused messages, of one gateway and of the whole tenant. */
   refusedBytesMax: number;
@@ -77,7 +77,7 @@ export class ParkedMessages {
     return this.#statements.waiting.all();
   }
 
-  /** False where the tenant has no room for it; `wasHeld`: it came while nobody's turns moved on. */
+  /** False if the tenant has no room for it; `wasHeld`: it came while no tenant's turns moved on. */
   keepWaiting(origin: Origin, arrival: Arrival, at: number, wasHeld = false): boolean {
     const bytes = sizeOf(arrival);
     const bytesMax = this.#limits.waitingBytesMax + (wasHeld ? this.#limits.heldBytesMax : 0);

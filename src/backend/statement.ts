@@ -28,7 +28,7 @@ export function verifyCheckpoint(
 }
 
 /**
- * An event, and who signed it: nobody where it brings no proof or `vouchFor` is not given. Undefined where
+ * An event, and who signed it: no one if it brings no proof or `vouchFor` is not given. Undefined where
  * its kind is unknown. A proof that is not good, or about something else, refuses the event.
  */
 export async function verifyEvent(

@@ -18,7 +18,8 @@ import type { Message, Session } from './session.ts';
  *  1. `accepted` means that the broker acknowledged the message and that this can be believed: on MQTT 5 by its reason
  *     code, on MQTT 3.1.1 by a canary that left later and came back (canary.ts). No other outcome proves delivery.
  *  2. `publish` never rejects, and every call gets exactly one outcome, over lost sessions and `stop` too.
- *  3. No packet is sent that is larger than the broker takes, as announced or as found out (size-limit.ts).
+ *  3. No packet is sent over the limit that the broker announced, and none over a limit that was found out, until that
+ *     is due to be tried again (size-limit.ts).
  *  4. The status names the fault of the last attempt until a session works (connection-state.ts).
  *
  * The silo's forwarder, its event forwarder and its checkpointer call it (src/silo/tenant).

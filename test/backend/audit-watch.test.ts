@@ -172,14 +172,14 @@ describe('the backend, which saw a gateway’s audit log', () => {
     assert.deepEqual(rig.found(), []);
   });
 
-  it('takes no word of an entry that nobody signed', async () => {
+  it('ignores an unsigned entry', async () => {
     await rig.take(rig.live());
     removeAll();
     await rig.take(rig.live(), false);
     assert.deepEqual(rig.found(), []);
   });
 
-  it('outlives entries that are none', async () => {
+  it('survives malformed entries', async () => {
     await rig.take(rig.live());
     const entries = [
       {},

@@ -245,7 +245,7 @@ describe('the nodes that a consumer may connect to', () => {
     }
   });
 
-  it('are held to verified TLS with forward secrecy, whatever the environment says', async () => {
+  it('are held to verified TLS with forward secrecy, for any environment variables', async () => {
     const named = { commonName: 'cluster.example', server: { dnsNames: ['cluster.example'] } };
     const own = await authority.issue(named);
     const nameless = await authority.issue({ commonName: 'cluster.example', server: {} });

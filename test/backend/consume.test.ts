@@ -406,7 +406,7 @@ describe('merestone consume, with a real Mosquitto', () => {
     silent.close();
   });
 
-  it('ends quietly when nobody reads its rows any more', async () => {
+  it('ends quietly when its output is closed', async () => {
     const stream = freshStream(acme, 50);
     const running = consume();
     await running.connected();

@@ -480,7 +480,7 @@ describe('the consumer', () => {
     });
   }
 
-  it('writes every row once and proves the chain, whatever the order and however often', async () => {
+  it('writes every row once and proves the chain, for any order and repetition', async () => {
     const stream = new SealedStream(acme).appendMany(25);
     const jws = new Map<number, string>();
     for (const seq of [5, 10, 15, 20, 25]) jws.set(seq, await checkpoint(stream, seq));

@@ -16,7 +16,7 @@ class Bench {
   /** The same as acknowledged. */
   readonly acknowledged: string[] = [];
   readonly overrun: string[] = [];
-  /** Gateways that were told of, as they have to wait. */
+  /** Gateways that were reported, as they have to wait. */
   readonly slowed: string[] = [];
   isRefused: (tenant: string, word: string) => boolean = () => false;
   readonly over = new AbortController();
@@ -152,7 +152,7 @@ describe('deliveries', () => {
     await bench.end();
   });
 
-  it('that have no room aside are let go and told, and cost nobody else', async () => {
+  it('are dropped and reported if there is no room to set them aside, at no cost to other tenants', async () => {
     const bench = new Bench();
     bench.offer('quiet', 0);
     await bench.until(() => bench.taken.length === 1);

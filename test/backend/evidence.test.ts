@@ -337,7 +337,7 @@ describe('evidence', () => {
     assert.ok(Math.max(writing, reading) < 200e6, `${writing} and ${reading} bytes`);
   });
 
-  it('has so much room for each gateway a day, and says what it had none for', async () => {
+  it('has limited room for each gateway a day, and counts what did not fit', async () => {
     const stream = new SealedStream(acme).appendMany(3);
     for (let n = 0; n < 2000; n++) await take('event', Buffer.alloc(16_000, 'x'));
     for (const seq of [1, 2, 3]) await take('checkpoint', await checkpoint(signers.acme, stream, seq));

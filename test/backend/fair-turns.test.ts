@@ -16,7 +16,7 @@ function serve(turns: FairTurns, costOf: (name: string) => number, turnsMax = In
 }
 
 describe('fair turns', () => {
-  it('go to who came late and with little, before the rest of a flood', () => {
+  it('go to a late tenant with few messages before the rest of a flood', () => {
     const turns = new FairTurns();
     turns.add('flood', 10_000);
     serve(turns, () => 5, 100);
@@ -36,7 +36,7 @@ describe('fair turns', () => {
     assert.ok(slow >= 4 && slow <= 6, String(slow));
   });
 
-  it('give no credit for a rest: who was away does not hold everybody up when it is back', () => {
+  it('give no credit for a pause: a tenant that returns does not delay the others', () => {
     const turns = new FairTurns();
     turns.add('steady', 1000);
     serve(turns, () => 10, 500);
@@ -45,7 +45,7 @@ describe('fair turns', () => {
     assert.equal(served.filter((name) => name === 'steady').length, 50);
   });
 
-  it('are not had twice by who always leaves with nothing waiting', () => {
+  it('give no second share to a tenant that always leaves with nothing waiting', () => {
     const turns = new FairTurns();
     turns.add('steady', 1000);
     let dodger = 0;
@@ -58,7 +58,7 @@ describe('fair turns', () => {
     assert.ok(dodger >= 45 && dodger <= 55, String(dodger));
   });
 
-  it('serve each at most one turn later than its share, whatever comes when', () => {
+  it('serve each tenant at most one turn later than its share, for any order of arrival', () => {
     const costs = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 5 });
     fc.assert(
       fc.property(costs, (costOf) => {
@@ -75,7 +75,7 @@ describe('fair turns', () => {
     );
   });
 
-  it('remember nobody who is even', () => {
+  it('forget a tenant once it is even', () => {
     const turns = new FairTurns();
     for (let n = 0; n < 1000; n++) {
       turns.add(`n${n}`);

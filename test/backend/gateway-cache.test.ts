@@ -28,7 +28,7 @@ describe('gateways in memory', () => {
     }
   });
 
-  it('of a tenant of many light ones take room from nobody else', () => {
+  it('of a tenant of many light ones take no room from other tenants', () => {
     const released: string[] = [];
     const cache = new GatewayCache<string>({ gatewaysMax: 100, weightMax: 1e9 }, (name) =>
       released.push(name),

@@ -18,7 +18,7 @@ const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 
 const epochOf = (n: number): string => `01JD3W5V2K${String(n).padStart(16, '0')}`;
 
-describe('whatever a gateway sends', () => {
+describe('a bad message of a gateway', () => {
   const folder = temporaryDirectory({ after });
 
   it('is a finding against it, kept aside, and the next message is taken', async () => {
@@ -38,7 +38,7 @@ describe('whatever a gateway sends', () => {
     assert.equal([...bench.store.parked.refused()].length, 4);
   });
 
-  it('is its own, also where it meets a fault of ours that nobody thought of', async () => {
+  it('is blamed on its gateway, also if it meets an unforeseen fault of ours', async () => {
     const faults: unknown[] = [
       new RangeError('Invalid string length'),
       new TypeError('undefined is not a function'),
@@ -129,7 +129,7 @@ describe('whatever a gateway sends', () => {
   });
 
   for (const channel of channels) {
-    it(`is nothing that the consumer fails of on ${channel}, whatever bytes`, async () => {
+    it(`does not end the consumer on ${channel}, for any bytes`, async () => {
       const bench = new ConsumerBench();
       for (let n = 0; n < 300; n++) {
         await bench.take(channel, randomBytesFrom(n, n % 60), acme);

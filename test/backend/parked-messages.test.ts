@@ -38,7 +38,7 @@ describe('messages set aside', () => {
     store.close();
   });
 
-  it('have so much room for each tenant, and again when they were taken', () => {
+  it('have limited room for each tenant, which is free again when they were taken', () => {
     const { parked: aside } = new StateStore(':memory:', asideLimits);
     let kept = 0;
     while (kept < 100 && aside.keepWaiting(acme, arrival(100_000), 1)) kept++;
@@ -50,7 +50,7 @@ describe('messages set aside', () => {
     assert.ok(aside.keepWaiting(acme, arrival(100_000), 1));
   });
 
-  it('that were refused have so much room for each gateway and tenant, counted over a restart', () => {
+  it('that were refused have limited room for each gateway and tenant, counted over a restart', () => {
     const file = join(folder, 'refused.state');
     let store = new StateStore(file, asideLimits);
     const fill = (origin: typeof acme): number => {

@@ -22,7 +22,7 @@ import { until } from '../support/until.ts';
 const page = join(import.meta.dirname, '../../docs/backend.md');
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 
-/** The page's example, as somebody would run it who has Debian's packages. */
+/** The page's example, run with Debian's packages. */
 class Example {
   readonly rows: Row[] = [];
   readonly notices: Document[] = [];

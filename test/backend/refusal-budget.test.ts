@@ -25,14 +25,14 @@ describe('a budget for refused messages', () => {
     assert.ok(used >= 1000 && used <= 3500, `${used} ms of 100 s`);
   });
 
-  it('slows who mixes nonsense into what is good by how much nonsense it is', () => {
+  it('slows a gateway that mixes bad messages with good ones by the share of bad ones', () => {
     const half = usedBy(new RefusalBudget(), 5, 100_000, (n) => n % 2 === 0);
     assert.ok(half >= 1000 && half <= 10_000, `${half} ms of 100 s`);
     const few = usedBy(new RefusalBudget(), 0.1, 20_000, (n) => n % 1000 === 0);
     assert.ok(few > 19_000, `one in a thousand: ${few} ms of 20 s`);
   });
 
-  it('never makes a gateway wait that sends nothing bad, whatever its siblings and neighbours send', () => {
+  it('never makes a gateway wait that sends nothing bad, for any traffic of other gateways', () => {
     const budget = new RefusalBudget();
     for (let nowMs = 0; nowMs < 10_000; nowMs += 10) {
       budget.charge(acme, 10, true, nowMs);

@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 const acme = { tenant: 'acme', gateway: 'acme_gw-0001' };
 const beta = { tenant: 'beta', gateway: 'beta_gw-0001' };
 
-/** Batches of a later version, each of so many bytes. */
+/** Batches of a later version, each of this many bytes. */
 function newer(seq: number, bytes: number): Buffer {
   const batch = JSON.parse(new SealedStream(acme).appendMany(1).payload(1).toString()) as object;
   return Buffer.from(JSON.stringify({ ...batch, v: 2, seq }).padEnd(bytes));

@@ -8,7 +8,7 @@ const range = fc
   .map(([from, length]): SeqRange => [from, from + length]);
 
 describe('SeqSet', () => {
-  it('is a set, whatever is added in whatever order', () => {
+  it('is a set, for any members in any order', () => {
     fc.assert(
       fc.property(fc.array(range, { maxLength: 30 }), range, (added, [from, to]) => {
         const set = new SeqSet();

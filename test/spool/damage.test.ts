@@ -204,7 +204,7 @@ describe('a damaged spool', () => {
     assert.equal(spool.enqueue([testSample(6)])?.seq, 1);
   });
 
-  it('starts anew beside a file that is no database at all', async (t) => {
+  it('begins a new file beside one that is not a database', async (t) => {
     const directory = directoryInMemory(t);
     writeFileSync(join(directory, database), 'not a database, and never was one');
     const spool = await openTestSpool(directory);

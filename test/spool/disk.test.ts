@@ -104,7 +104,7 @@ describe('a spool in a folder', () => {
     again.close();
   });
 
-  it('that is deleted under it writes itself anew, whole', async (t) => {
+  it('that is deleted in use is written again, whole', async (t) => {
     const parent = temporaryDirectory(t);
     const directory = join(parent, 'spool');
     let spool = await openTestSpool(directory);
@@ -134,7 +134,7 @@ describe('a spool in a folder', () => {
     assert.equal(drain(spool).delivered.size, 2);
   });
 
-  it('where another process has it open is held, and free when that one is killed', async (t) => {
+  it('is locked while another process has it open, and free when that one is killed', async (t) => {
     const directory = join(temporaryDirectory(t), 'spool');
     const child = spawn(process.execPath, [writer, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = once(child, 'close');

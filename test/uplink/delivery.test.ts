@@ -121,13 +121,13 @@ describe('uplink to a real Mosquitto', () => {
       assert.ok(canaries.length < 100, `${canaries.length} canaries`);
     });
 
-    it('keeps a batch that nobody subscribes to, unless the broker’s rules count as a subscriber', async () => {
+    it('keeps a batch without a subscriber, unless the broker’s rules count as a subscriber', async () => {
       await using keeps = new Rig({ url: broker.url, ca: broker.caFile }, gateway);
       await keeps.ready();
       assert.deepEqual(await keeps.batch('x'), { kind: 'no-subscribers' });
       assert.match(keeps.uplink.status().reason!, /nobody subscribes to t\/acme\/acme_gw-0001\/telemetry/);
       assert.equal(keeps.uplink.status().batches.noSubscribers, 1);
-      // A retained message waits on the broker for whoever comes.
+      // A retained message waits on the broker for later subscribers.
       const meta = await keeps.uplink.publish({ channel: 'meta', payload: Buffer.from('{}'), retain: true });
       assert.deepEqual(meta, { kind: 'accepted' });
       await keeps.uplink.stop(2000);

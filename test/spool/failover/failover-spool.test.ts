@@ -300,7 +300,7 @@ describe('storage on a disk that fails', () => {
     assert.deepEqual(timesOf(deliver(rig)), upTo(7));
   });
 
-  it('signs the chain of what is in memory, which anybody can walk', async (t) => {
+  it('signs the chain of what is in memory, which can be verified', async (t) => {
     const rig = await openRig(t, temporaryDirectory(t));
     breakDisk(rig.spool(), full);
     for (const ts of upTo(4)) rig.storage.enqueue([testSample(ts)]);
@@ -335,7 +335,7 @@ describe('storage on a disk that fails', () => {
 
 type Step = { kind: 'enqueue' | 'send' | 'answer' | 'lose' | 'break' | 'mend' | 'wait' };
 
-describe('storage, whatever happens to its disk and its session', () => {
+describe('storage under any faults of its disk and its session', () => {
   it('delivers each sample once, in numbers without a hole, or counts it as lost', async (t) => {
     const kinds: Step['kind'][] = ['enqueue', 'enqueue', 'send', 'answer', 'lose', 'break', 'mend', 'wait'];
     const steps = fc.array(fc.record({ kind: fc.constantFrom(...kinds) }), { maxLength: 60 });
