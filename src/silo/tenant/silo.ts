@@ -25,7 +25,7 @@ const identityCheckTicks = 10;
 /** How often the audit log is signed if it has grown. */
 const journalSignTicks = 60;
 
-/** A silo's process whose gateway was killed needs up to 5 s to store what it has and take leave. */
+/** A silo's process whose gateway was killed needs up to 5 s to store its samples and stop. */
 const lockedTimeoutMs = 8000;
 const lockedRetryMs = 100;
 

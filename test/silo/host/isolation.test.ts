@@ -10,7 +10,7 @@ import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
 import { type IsolatedSilo, type IsolationKind, isolatedSilos } from '../../support/isolations.ts';
 
-function birthOf(name: string, memoryMbMax = 64): StartMessage {
+function startMessageOf(name: string, memoryMbMax = 64): StartMessage {
   return { options: siloOptions(name, { memoryMbMax }), devices: [], configSha256: '00'.repeat(32) };
 }
 
@@ -24,7 +24,7 @@ for (const kind of Object.keys(isolatedSilos) as IsolationKind[]) {
       const { log = [], opened = [], ...quota } = more;
       const isolated = await isolatedSilos[kind]('rogue');
       opened.push(isolated);
-      const startMessage = birthOf(fault);
+      const startMessage = startMessageOf(fault);
       const options = { ...startMessage.options, quota };
       const host = new SiloHost({ ...startMessage, options }, new SampleQueue(Date.now), {
         clock: systemClock,
@@ -180,7 +180,7 @@ describe('a silo that allocates more memory at once than its limit', () => {
     const isolated = await isolatedSilos.process('rogue');
     test.after(() => isolated[Symbol.asyncDispose]());
     const dependencies = { clock: systemClock, logger: silentLogger, openIsolate: isolated.open };
-    const host = new SiloHost(birthOf('huge-array'), new SampleQueue(Date.now), dependencies);
+    const host = new SiloHost(startMessageOf('huge-array'), new SampleQueue(Date.now), dependencies);
     test.after(() => host.stop(2000));
     host.start();
     await until(() => host.status().restarts > 0, 'its end');

@@ -18,7 +18,7 @@ const startMessage = { options: siloOptions('north'), devices: [], configSha256:
 const here = '{"type":"here"}\n';
 const status = `${JSON.stringify({ type: 'status', status: siloStatus('north') })}\n`;
 const otherUid = 61_201;
-const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
+const needsRoot = process.getuid!() === 0 ? false : 'only root can act as another user';
 
 interface Peer {
   isolate: Isolate;

@@ -15,7 +15,7 @@ import { SiloProcess } from '../../support/isolations.ts';
 
 /** A user id that no user of this machine has: a server for it refuses this test's connections. */
 const otherUid = 61_201;
-const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
+const needsRoot = process.getuid!() === 0 ? false : 'only root can act as another user';
 const startMessage = { options: siloOptions('mute'), devices: [], configSha256: '00'.repeat(32) };
 
 interface PeerSocket {
@@ -81,7 +81,7 @@ describe('refused connections to a silo', () => {
     });
     test.after(() => crowd.kill('SIGKILL'));
     await until(() => refused(silo) > 0, 'they are there');
-    // As the supervisor does it: while there are too many at the door, one asks again.
+    // As the supervisor does it: while too many connections wait, it connects again.
     const heard = new HeardIsolate();
     await until(async () => {
       const isolate = connectProcess(silo.socket, { clock: systemClock }, heard);

@@ -14,9 +14,9 @@ import { siloOptions } from '../../support/silo-options.ts';
 import { until } from '../../support/until.ts';
 import { SiloProcess } from '../../support/isolations.ts';
 
-/** Of nobody: no user of this machine has it. */
+/** A user id that no user of this machine has. */
 const otherUid = 61_201;
-const needsRoot = process.getuid!() === 0 ? false : 'only root can be somebody else';
+const needsRoot = process.getuid!() === 0 ? false : 'only root can act as another user';
 
 function hostAt(test: TestContext, socket: string, open?: OpenIsolate): SiloHost {
   const spool = { ...siloOptions('sane').spool, directory: join(dirname(socket), 'state') };
@@ -43,7 +43,7 @@ describe('a silo that is a process of its own', () => {
       tries += 1;
       return connectProcess(silo.socket, { clock }, listener);
     });
-    await until(() => host.status().state === 'restarting', 'nobody there');
+    await until(() => host.status().state === 'restarting', 'no silo process');
     assert.match(host.status().reason!, /ENOENT.*silo\.sock/);
     await until(() => tries >= 4, 'several tries');
     assert.equal(host.status().restarts, 0);
@@ -85,7 +85,7 @@ describe('a silo that is a process of its own', () => {
     assert.match(host.status().reason!, /crashed: hung: no sign of life for 3 s/);
     await until(
       () => host.status().reason?.startsWith('hung: no sign of life for 2 s') === true,
-      'a mute door',
+      'a mute process',
     );
     assert.equal(host.status().restarts, 1);
     process.kill(silo.pid, 'SIGCONT');
@@ -141,7 +141,7 @@ describe('a silo that is a process of its own', () => {
     const good = hostAt(test, silo.socket);
     await runs(good);
     await good.stop(2000);
-    // The folder is now root's, and the process still the stranger's.
+    // The folder is now root's, and the process still the other user's.
     spawnSync('chown', ['0:0', silo.folder]);
     const host = hostAt(test, silo.socket);
     await until(() => host.status().state === 'restarting', 'it is refused');
@@ -155,7 +155,7 @@ describe('a silo that is a process of its own', () => {
       () => /others may put a socket there/.test(host.status().reason ?? ''),
       'the folder is refused',
     );
-    assert.equal(host.status().usage, null, 'something was told to whoever it was');
+    assert.equal(host.status().usage, null, 'a message went to an unknown peer');
   });
 
   it('started by the gateway, has nothing of its environment and ends with it', async (test) => {
