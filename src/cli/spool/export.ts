@@ -1,12 +1,10 @@
-import { atRest } from '../../spool/offline/offline-spool.ts';
-import { exportedRuns, payloads } from '../../spool/offline/batch-export.ts';
 import { plainJsonText } from '../../base/plain-text.ts';
 import type { Command } from '../command.ts';
 import { print, remark } from '../output.ts';
 import {
-  dependenciesOf,
   folderOption,
   keysOption,
+  openSpool,
   recordAct,
   siloOption,
   spoolPlaces,
@@ -20,15 +18,13 @@ const command: Command<PlaceArguments> = {
     yargs.positional('folder', folderOption).options({ silo: siloOption, keys: keysOption }),
   handler: async (args) => {
     for (const place of spoolPlaces(args)) {
-      await atRest(place, await dependenciesOf(place), async (spoolFile) => {
-        const runs = exportedRuns(spoolFile);
-        for (const run of runs) recordAct(place.directory, spoolFile.origin, 'export', run);
-        for (const payload of payloads(spoolFile)) await print(shown(payload));
-        const batches = runs.reduce((sum, run) => sum + run.batches, 0);
-        remark(
-          `${batches} batches of tenant ${spoolFile.origin.tenant}, gateway ${spoolFile.origin.gateway}`,
-        );
-      });
+      using spool = (await openSpool(place)).spool;
+      const { tenant, gateway } = spool.origin;
+      const runs = spool.exportedRuns();
+      for (const run of runs) recordAct(place.directory, spool.origin, 'export', run);
+      for (const payload of spool.payloads()) await print(shown(payload));
+      const batches = runs.reduce((sum, run) => sum + run.batches, 0);
+      remark(`${batches} batches of tenant ${tenant}, gateway ${gateway}`);
     }
   },
 };

@@ -1,14 +1,12 @@
 import { plainDocument } from '../../base/plain-text.ts';
-import { atRest } from '../../spool/offline/offline-spool.ts';
 import { rewrapAuditKey } from '../../audit/audit-key.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
-import { rekey } from '../../spool/key-change.ts';
 import type { Command } from '../command.ts';
 import { print, printJson } from '../output.ts';
 import {
-  dependenciesOf,
   folderOption,
   keysOption,
+  openSpool,
   siloOption,
   spoolPlaces,
   type PlaceArguments,
@@ -23,13 +21,12 @@ const command: Command<PlaceArguments> = {
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) {
-      const deps = await dependenciesOf(place);
-      const keys = await atRest(place, deps, async (spoolFile) => {
-        await rekey(spoolFile, deps.keys);
-        await rewrapAuditKey(auditDirectory(place.directory), deps.keys);
-        return spoolFile.keyring.all.length;
-      });
-      spools.push({ directory: place.directory, keyEncryptionKey: deps.keys.keyId, dataKeys: keys });
+      const opened = await openSpool(place);
+      const { keys } = opened;
+      using spool = opened.spool;
+      const dataKeys = await spool.rekey(keys);
+      await rewrapAuditKey(auditDirectory(place.directory), keys);
+      spools.push({ directory: place.directory, keyEncryptionKey: keys.keyId, dataKeys });
     }
     if (args.json) return printJson({ spools });
     for (const { directory, keyEncryptionKey, dataKeys } of plainDocument(spools)) {

@@ -1,7 +1,7 @@
 import { MerestoneError } from '../../base/error.ts';
 import { ownerOf } from '../../base/state-folder.ts';
 import { plain } from '../../base/plain-text.ts';
-import { claimAtRest } from '../../spool/offline/offline-spool.ts';
+import { OfflineSpool } from '../../spool/offline/offline-spool.ts';
 import { destroyAuditKey } from '../../audit/audit-key.ts';
 import { auditDirectory } from '../../audit/audit-segment.ts';
 import { countOf } from '../../base/ranges.ts';
@@ -24,7 +24,7 @@ const command: Command<PlaceArguments & { yes: boolean }> = {
         hint: `name the folder of one: ${[place!, ...more].map(({ directory }) => directory).join(', ')}`,
       });
     }
-    const claim = claimAtRest(place);
+    const claim = OfflineSpool.claim(place);
     const { tenant, gateway } = claim ?? ownerOf(place.directory);
     const batches = claim === undefined ? 0 : countOf(claim.waiting);
     const samples = claim?.samplesWaiting ?? 0;

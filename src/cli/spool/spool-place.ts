@@ -10,10 +10,12 @@ import { auditDirectory } from '../../audit/audit-segment.ts';
 import type { AuditDetails, AuditKind } from '../../audit/audit-entry.ts';
 import { AuditLog } from '../../audit/audit-log.ts';
 import {
-  type AtRestDependencies,
-  type AtRestOptions,
+  OfflineSpool,
+  type OfflineSpoolDependencies,
+  type OfflineSpoolOptions,
   requireSpool,
 } from '../../spool/offline/offline-spool.ts';
+import type { KeyWrapper } from '../../spool/sealing/keyring.ts';
 import { filesOf } from '../../spool/storage/layout.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { loadConfig } from '../../config/load-config.ts';
@@ -40,7 +42,7 @@ export const keysOption = {
 export const siloOption = { type: 'string', requiresArg: true, describe: 'only of this silo' } as const;
 
 /** The place of a spool: one per tenant and gateway that a silo has had. */
-export interface SpoolPlace extends AtRestOptions {
+export interface SpoolPlace extends OfflineSpoolOptions {
   silo: string | undefined;
   /** Folder of its key-encryption key's file, if that is not the spool's. */
   keys?: string;
@@ -146,8 +148,14 @@ function statOf(path: string): { uid: number } | undefined {
   }
 }
 
+/** Throws as `OfflineSpool.open` does. `keys` are what opened it. */
+export async function openSpool(place: SpoolPlace): Promise<{ spool: OfflineSpool; keys: KeyWrapper }> {
+  const dependencies = await dependenciesOf(place);
+  return { spool: await OfflineSpool.open(place, dependencies), keys: dependencies.keys };
+}
+
 /** Never makes a key: an existing spool was sealed with one. */
-export async function dependenciesOf({ directory, silo, ...place }: SpoolPlace): Promise<AtRestDependencies> {
+async function dependenciesOf({ directory, silo, ...place }: SpoolPlace): Promise<OfflineSpoolDependencies> {
   const keys = await loadKeyWrapper(place.keys ?? directory, {
     ...(silo === undefined ? {} : { silo }),
     ...(place.keys === undefined ? {} : { former: directory }),

@@ -1,7 +1,7 @@
 import { MerestoneError } from '../../base/error.ts';
 import { plainDocument } from '../../base/plain-text.ts';
 import { formatBytes } from '../../base/quantity.ts';
-import { atRest, claimAtRest } from '../../spool/offline/offline-spool.ts';
+import { OfflineSpool } from '../../spool/offline/offline-spool.ts';
 import { keptFiles } from '../../spool/storage/layout.ts';
 import type { Ledger } from '../../spool/state/ledger.ts';
 import { countOf } from '../../base/ranges.ts';
@@ -9,9 +9,9 @@ import { spoolBytes } from '../../spool/storage/layout.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import {
-  dependenciesOf,
   folderOption,
   keysOption,
+  openSpool,
   siloOption,
   spoolPlaces,
   type PlaceArguments,
@@ -58,11 +58,11 @@ export default command;
 
 async function statsOf(place: SpoolPlace): Promise<SpoolStats> {
   try {
-    const ledger = await atRest(place, await dependenciesOf(place), (spoolFile) => spoolFile.ledger);
-    return present(place, ledger, true);
+    using spool = (await openSpool(place)).spool;
+    return present(place, spool.ledger, true);
   } catch (error) {
     if (!(error instanceof MerestoneError) || error.code !== 'KeyUnavailable') throw error;
-    const claim = claimAtRest(place);
+    const claim = OfflineSpool.claim(place);
     if (claim === undefined) throw error;
     return present(place, claim, false);
   }

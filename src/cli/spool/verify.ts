@@ -1,13 +1,12 @@
 import { ExitCode } from '../../base/exit-code.ts';
 import { plainDocument } from '../../base/plain-text.ts';
-import { atRest } from '../../spool/offline/offline-spool.ts';
-import { type SpoolVerificationResult, verify } from '../../spool/offline/spool-verification.ts';
+import type { SpoolVerificationResult } from '../../spool/offline/spool-verification.ts';
 import type { Command } from '../command.ts';
 import { print, printJson, styler } from '../output.ts';
 import {
-  dependenciesOf,
   folderOption,
   keysOption,
+  openSpool,
   siloOption,
   spoolPlaces,
   type PlaceArguments,
@@ -21,8 +20,8 @@ const command: Command<PlaceArguments> = {
   handler: async (args) => {
     const spools = [];
     for (const place of spoolPlaces(args)) {
-      const result = await atRest(place, await dependenciesOf(place), verify);
-      spools.push({ silo: place.silo ?? null, directory: place.directory, ...result });
+      using spool = (await openSpool(place)).spool;
+      spools.push({ silo: place.silo ?? null, directory: place.directory, ...spool.verify() });
     }
     const good = spools.every((spool) => spool.good);
     if (!good) process.exitCode = ExitCode.Io;

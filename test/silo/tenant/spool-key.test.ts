@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { loadKeyWrapper } from '../../../src/identity/key-encryption-key.ts';
-import { atRest } from '../../../src/spool/offline/offline-spool.ts';
-import { verify, type SpoolVerificationResult } from '../../../src/spool/offline/spool-verification.ts';
+import { OfflineSpool } from '../../../src/spool/offline/offline-spool.ts';
+import type { SpoolVerificationResult } from '../../../src/spool/offline/spool-verification.ts';
 import { createAuthority } from '../../../src/simulator/certificate-authority.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { SiloRig } from '../../support/silo-rig.ts';
@@ -29,7 +29,8 @@ async function newSite(t: TestContext): Promise<{ folder: string; spool: string;
 async function open(directory: string, keys: string): Promise<SpoolVerificationResult> {
   const wrapper = await loadKeyWrapper(keys, { credentialsDirectory: undefined, mayMake: false });
   const deps = { keys: wrapper, clock: new FakeClock(), logger: silentLogger };
-  return atRest({ directory, bytesMax: 4_000_000 }, deps, verify);
+  using spool = await OfflineSpool.open({ directory, bytesMax: 4_000_000 }, deps);
+  return spool.verify();
 }
 
 function copyOf(from: string, to: string): string {
