@@ -406,7 +406,7 @@ describe('HTTP', () => {
     }
     assert.equal(statSync(socket, { throwIfNoEntry: false }), undefined);
     writeFileSync(socket, 'precious');
-    await assert.rejects(start(), { code: 'Io', message: /something else stands/ });
+    await assert.rejects(start(), { code: 'Io', message: /something else than a socket/ });
     rmSync(folder, { recursive: true });
   });
 
