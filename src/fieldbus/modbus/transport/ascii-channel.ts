@@ -4,6 +4,7 @@ import { MerestoneError } from '../../../base/error.ts';
 import type { BusKinds } from '../../options.ts';
 import { explainRefusal } from '../../port/serial-channel.ts';
 import type { OpenChannel } from '../../port/port.ts';
+import { AsciiFramer } from './ascii-framer.ts';
 import { frameChannel, type FrameTransport } from './frame-channel.ts';
 
 interface AsciiPort extends FrameTransport {
@@ -31,6 +32,13 @@ export function asciiChannel(line: BusKinds['modbus-ascii']): OpenChannel {
       throw await explainRefusal(error, path, '/proc');
     });
     const serial = transport._client;
+    // modbus-serial keeps bytes without limit, and throws at a frame that is none: it sees whole frames only.
+    const listeners = serial.listeners('data') as ((frame: Buffer) => void)[];
+    const framer = new AsciiFramer();
+    serial.removeAllListeners('data');
+    serial.on('data', (bytes: Buffer) => {
+      for (const frame of framer.push(bytes)) for (const take of listeners) take(frame);
+    });
     serial.on('close', (error: Error | null) =>
       events.ended(error === null ? 'the line is gone' : `the line is gone: ${error.message}`),
     );

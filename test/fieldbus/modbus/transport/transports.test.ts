@@ -6,6 +6,7 @@ import { SerialPort } from 'serialport';
 import { systemClock } from '../../../../src/base/clock.ts';
 import type { Outcome } from '../../../../src/fieldbus/modbus/modbus-client.ts';
 import { openBus } from '../../../../src/fieldbus/modbus/modbus-endpoint.ts';
+import { AsciiFramer } from '../../../../src/fieldbus/modbus/transport/ascii-framer.ts';
 import { frameChannel } from '../../../../src/fieldbus/modbus/transport/frame-channel.ts';
 import type { ModbusBusOptions } from '../../../../src/fieldbus/options.ts';
 import { openPtyPair } from '../../../../src/simulator/pty.ts';
@@ -70,8 +71,13 @@ function framed(body: Buffer, transactionId: number, length = body.length): Buff
   return Buffer.concat([header, body]);
 }
 
-/** A Modbus ASCII unit behind a PTY. */
-async function asciiUnit(t: TestContext, name: string, answer: Answer): Promise<Unit> {
+/** A Modbus ASCII unit behind a PTY; `noise` is what it says, in latin1, before its nth answer. */
+async function asciiUnit(
+  t: TestContext,
+  name: string,
+  answer: Answer,
+  noise = (_nth: number): string => '',
+): Promise<Unit> {
   const pair = await openPtyPair(folder, name);
   t.after(() => pair.close());
   const line = { baudRate: 19_200, dataBits: 8, parity: 'none', stopBits: 1 } as const;
@@ -87,6 +93,8 @@ async function asciiUnit(t: TestContext, name: string, answer: Answer): Promise<
       const request = Buffer.from(text.slice(text.indexOf(':') + 1, end), 'hex');
       text = text.slice(end + 2);
       requests += 1;
+      const before = Buffer.from(noise(requests), 'latin1');
+      if (before.length > 0) inOrder(0, () => serial.write(before));
       for (const { body, afterMs = 0 } of answer(soundAnswer(request), requests)) {
         inOrder(afterMs, () => serial.write(asciiFrame(body)));
       }
@@ -215,5 +223,55 @@ describe('a frame channel', () => {
       else assert.throws(() => channel.write(frame), { code: 'Internal' });
     }
     assert.deepEqual(sent, [1, 2, 3, 4, 17, 43]);
+  });
+});
+
+/** What is no frame of Modbus ASCII, though it has a colon, or an end, or both. */
+const noFrames = [
+  ':\r\n',
+  'Boot:\r\n',
+  'login: \r\n',
+  'a:b\r\n',
+  ':\nxx\r\n',
+  ':0\r\n',
+  ':00\r\n',
+  ':0103\r\n',
+  ':010302\r\r\n',
+  ':zzzzzzzzzzzz\r\n',
+  `:${'00'.repeat(256)}\r\n`,
+  ':'.repeat(600),
+  '\r\n'.repeat(300),
+  `:${'0'.repeat(40_000)}`,
+];
+
+describe('other bytes on a Modbus ASCII line', () => {
+  it('cost nothing but the answers that they are in', async (t) => {
+    const noise = (nth: number): string => noFrames[nth - 1] ?? '';
+    const { bus, requests } = await asciiUnit(t, 'noise', (body) => [{ body }], noise);
+    const asked = [...noFrames.map((_, index) => 100 + index), 900];
+    const outcomes = await readEach(bus, asked);
+    assert.equal(requests(), asked.length);
+    assert.ok(assertNoneIsWrong(asked, outcomes) >= 1);
+    assert.equal(outcomes.at(-1)?.kind, 'data');
+  });
+
+  it('give nothing that is no whole frame, however they are cut', () => {
+    const framer = new AsciiFramer();
+    for (const text of noFrames) {
+      for (const byte of Buffer.from(text, 'latin1')) assert.deepEqual(framer.push(Uint8Array.of(byte)), []);
+    }
+    const frame = asciiFrame(Buffer.from([1, 3, 2, 0, 100]));
+    assert.deepEqual(framer.push(Buffer.from(`${frame}:\r\n:01${frame}`)), [
+      Buffer.from(frame),
+      Buffer.from(frame),
+    ]);
+  });
+
+  it('give the longest frame, and none that is longer', () => {
+    const framer = new AsciiFramer();
+    const longest = Buffer.from(`:${'0A'.repeat(255)}\r\n`);
+    assert.deepEqual(framer.push(longest), [longest]);
+    assert.deepEqual(framer.push(Buffer.from(`:${'0A'.repeat(256)}\r\n`)), []);
+    assert.deepEqual(framer.push(longest), [longest]);
   });
 });
