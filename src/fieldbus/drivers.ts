@@ -3,7 +3,10 @@ import { modbusDriver } from './modbus/modbus-driver.ts';
 import type { BusOptions, DeviceOptions } from './options.ts';
 import { serialDriver } from './serial/serial-driver.ts';
 
-/** Every bus protocol: a new one is a folder with its driver, and a line here. */
+/**
+ * Every bus protocol. A new one is a folder with its driver, a line here, its kinds in options.ts, and its schemas in
+ * src/config: CONTRIBUTING.md lists them.
+ */
 export const drivers: readonly Driver[] = [modbusDriver, serialDriver];
 
 /** The device without the places in the configuration file that it comes from: a line added above changes nothing. */

@@ -22,7 +22,7 @@ import type { Message, Session } from './session.ts';
  *     is due to be tried again (size-limit.ts).
  *  4. The status names the fault of the last attempt until a session works (connection-state.ts).
  *
- * The silo's forwarder, its event forwarder and its checkpointer call it (src/silo/tenant).
+ * The silo's forwarder, its event forwarder and its chain signer call it (src/silo/tenant).
  */
 export type { UplinkCredentials } from './tls-connect.ts';
 
