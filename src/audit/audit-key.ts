@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { makeDirectory } from '../base/make-directory.ts';
 import { overwrite } from '../base/overwrite-file.ts';
-import { syncDirectory } from '../base/sync-directory.ts';
+import { syncPath } from '../base/sync-path.ts';
 import type { KeyWrapper } from '../identity/key-encryption-key.ts';
 import type { Origin } from '../messages/topic.ts';
 import { auditIo } from './audit-segment.ts';
@@ -72,7 +72,7 @@ export function destroyAuditKey(directory: string): string[] {
     overwrite(file);
     rmSync(file);
   }
-  if (doomed.length > 0) syncDirectory(directory);
+  if (doomed.length > 0) syncPath(directory);
   return doomed;
 }
 
@@ -126,7 +126,7 @@ function write(directory: string, { kek, jwe }: WrappedKey): void {
   writeFileSync(temporary, `${JSON.stringify({ kek, jwe })}\n`, { mode: 0o600, flush: true });
   if (existsSync(path)) linkSync(path, formerPath(directory));
   renameSync(temporary, path);
-  syncDirectory(directory);
+  syncPath(directory);
   wipeFormer(directory);
 }
 
@@ -137,7 +137,7 @@ function wipeFormer(directory: string): void {
     // After a crash before the rename, the two names are one file.
     if (inodeOf(former) !== inodeOf(keyPath(directory))) overwrite(former);
     rmSync(former);
-    syncDirectory(directory);
+    syncPath(directory);
   });
 }
 

@@ -12,7 +12,7 @@ import {
 import type { Clock } from '../base/clock.ts';
 import { MerestoneError } from '../base/error.ts';
 import { makeDirectory } from '../base/make-directory.ts';
-import { syncDirectory } from '../base/sync-directory.ts';
+import { syncPath } from '../base/sync-path.ts';
 import type { Signer } from '../identity/signer.ts';
 import { chainStart } from '../messages/hash-chain.ts';
 import type { Origin } from '../messages/topic.ts';
@@ -190,7 +190,7 @@ export class AuditLog {
     try {
       writeFileSync(temporary, `${line}\n`, { mode: 0o600, flush: true });
       renameSync(temporary, path);
-      syncDirectory(this.#directory);
+      syncPath(this.#directory);
       for (const each of surplus) rmSync(each.path);
     } catch (error) {
       throw auditIo('cannot begin a segment', path, error);

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, existsSync, linkSync, realpathSync, renameSync, r
 import { statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MerestoneError } from '../base/error.ts';
-import { syncDirectory } from '../base/sync-directory.ts';
+import { syncPath } from '../base/sync-path.ts';
 
 /**
  * Replaces a file atomically: a reader, or a power cut, finds either the old or the new file, complete. Owner and
@@ -24,7 +24,7 @@ export function replaceFile(named: string, text: string, newMode: number): strin
     }
     chmodSync(temporary, before === undefined ? newMode : before.mode & 0o777);
     renameSync(temporary, path);
-    syncDirectory(dirname(path));
+    syncPath(dirname(path));
     return before === undefined ? [] : [path];
   } catch (error) {
     rmSync(temporary, { force: true });

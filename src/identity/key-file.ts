@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describeError, MerestoneError } from '../base/error.ts';
 import { makeDirectory } from '../base/make-directory.ts';
 import { overwrite } from '../base/overwrite-file.ts';
-import { syncDirectory } from '../base/sync-directory.ts';
+import { syncPath } from '../base/sync-path.ts';
 import { parsePem } from './pem.ts';
 
 /** Path of the file with a silo's key-encryption keys. */
@@ -45,7 +45,7 @@ export function moveKeyFile(former: string, directory: string, withNewKey: boole
   attempt(leftover(former), 'cannot be overwritten', () => {
     overwrite(leftover(former));
     rmSync(leftover(former));
-    syncDirectory(former);
+    syncPath(former);
   });
 }
 
@@ -102,7 +102,7 @@ function publish(directory: string, keys: readonly KeyObject[]): void {
     const temporary = writeTemporary(path, keys);
     try {
       linkSync(temporary, path);
-      syncDirectory(directory);
+      syncPath(directory);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     } finally {
@@ -115,7 +115,7 @@ function replace(directory: string, keys: readonly KeyObject[]): void {
   const path = keyFileIn(directory);
   attempt(path, 'cannot be changed', () => {
     renameSync(writeTemporary(path, keys), path);
-    syncDirectory(directory);
+    syncPath(directory);
   });
 }
 

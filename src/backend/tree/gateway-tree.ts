@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { syncPath } from '../../base/sync-path.ts';
 import { monthsIn, rawLines, repairEnd } from '../evidence-file.ts';
 import type { Origin } from '../../messages/topic.ts';
 import { appendRecord, type HeadSigner } from './head-signer.ts';
@@ -65,7 +66,7 @@ export class GatewayTree {
     if (this.edge.size === this.#signedSize) return;
     const path = join(this.#folder, month);
     // What is signed must outlast a power cut.
-    flush(path);
+    syncPath(path);
     appendRecord(join(this.#folder, headsName), `${this.#signer.sign(this.#origin, this.edge)}\n`);
     this.#signedSize = this.edge.size;
     this.#writeMark({ month, bytes: sizeOf(path) });
@@ -96,13 +97,4 @@ function readMark(path: string): Mark | undefined {
 
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-}
-
-function flush(path: string): void {
-  const file = openSync(path, 'r');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

@@ -1,7 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { keptFiles, filesOf, walOf } from '../storage/layout.ts';
 import { overwrite } from '../../base/overwrite-file.ts';
-import { flush } from '../storage/disk.ts';
+import { syncPath } from '../../base/sync-path.ts';
 import type { Ledger } from '../state/ledger.ts';
 import { holdLock } from '../storage/lock.ts';
 import { encodeMark, readMark } from '../state/high-water-mark.ts';
@@ -36,7 +36,7 @@ export function shred(
         mode: 0o600,
       });
     }
-    flush(directory);
+    syncPath(directory);
     return doomed;
   } finally {
     lock.release();

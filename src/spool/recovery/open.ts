@@ -3,7 +3,7 @@ import { MerestoneError } from '../../base/error.ts';
 import { SpoolFile, ledgerBehindMax } from '../state/spool-file.ts';
 import type { SpoolDependencies } from '../spool-dependencies.ts';
 import { keptFiles, filesOf, setAside, setAsideWal, type SpoolFiles, walOf } from '../storage/layout.ts';
-import { flush } from '../storage/disk.ts';
+import { syncPath } from '../../base/sync-path.ts';
 import { type DataKey, Keyring, unwrapKey } from '../sealing/keyring.ts';
 import {
   advance,
@@ -84,7 +84,7 @@ async function rebuild({ files, quota, deps, mark }: Opening, aside: string | un
   spoolFile.close();
   renameSync(building.database, files.database);
   rmSync(files.building, { recursive: true });
-  flush(files.directory);
+  syncPath(files.directory);
   const salvaged = countOf(waiting);
   deps.logger.warn('spool: begun anew with what was sound', { batches: salvaged, quarantined });
 }

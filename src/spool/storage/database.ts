@@ -4,7 +4,8 @@ import { asSpoolError } from './disk-error.ts';
 import type { SpoolFiles } from './layout.ts';
 import { overwrite } from '../../base/overwrite-file.ts';
 import { keepPrivate } from '../../base/private-file.ts';
-import { allocate, flush, inodeOf, roomToGrow, sizeOf } from './disk.ts';
+import { syncPath } from '../../base/sync-path.ts';
+import { allocate, inodeOf, roomToGrow, sizeOf } from './disk.ts';
 import { type Quota, walFrameBytes, walHeaderBytes } from './page-budget.ts';
 import { Reserve } from './reserve.ts';
 import {
@@ -101,8 +102,8 @@ export class SpoolDatabase {
     this.#attempt(() => {
       keepPrivate(this.files.database);
       this.#database.exec(`VACUUM INTO '${this.files.database.replaceAll("'", "''")}'`);
-      flush(this.files.database);
-      flush(this.files.directory);
+      syncPath(this.files.database);
+      syncPath(this.files.directory);
       this.#database.close();
       [this.#database, this.#statements] = connect(this.files.database, this.#quota);
       this.#durability = 'flushed';

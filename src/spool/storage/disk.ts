@@ -50,13 +50,3 @@ function cutBack(descriptor: number, bytes: number): void {
     // The disk takes nothing at all.
   }
 }
-
-/** Sees a file or a folder safely onto the medium. */
-export function flush(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
