@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { silentLogger } from '../../../../src/base/logger.ts';
-import { Forwarder } from '../../../../src/silo/tenant/forward/forwarder.ts';
+import { Forwarder, type ForwarderDependencies } from '../../../../src/silo/tenant/forward/forwarder.ts';
 import { JsonEncoder } from '../../../../src/uplink/encoders/json-encoder.ts';
 import type { Reach } from '../../../../src/spool/spool.ts';
 import type { OutgoingBatch } from '../../../../src/uplink/encoders/encoder.ts';
@@ -36,6 +36,20 @@ function answering(answer: (seq: number) => PublishOutcome): { uplink: Uplink; s
   return { uplink: { publish, ready: true } as unknown as Uplink, sent };
 }
 
+/** Everything is allowed, and nobody asks what was delivered, unless the test says so. */
+function newForwarder(
+  dependencies: Partial<ForwarderDependencies> & Pick<ForwarderDependencies, 'clock' | 'spool' | 'uplink'>,
+): Forwarder {
+  return new Forwarder({
+    logger: silentLogger,
+    encoder,
+    options,
+    reach: () => 'all',
+    delivered: () => {},
+    ...dependencies,
+  });
+}
+
 describe('forwarder', () => {
   it('empties the spool, limits the backlog to its rate, and sends live batches at once', async (t) => {
     const clock = new FakeClock();
@@ -43,15 +57,11 @@ describe('forwarder', () => {
     t.after(() => spool.close());
     for (let ts = 1; ts <= 40; ts += 1) spool.enqueue([testSample(ts, 1000)]);
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const forwarder = new Forwarder({
+    const forwarder = newForwarder({
       clock,
-      logger: silentLogger,
       spool,
       uplink,
-      encoder,
       options: { ...options, backlogBytesPerSecond: 1000 },
-      reach: () => 'all',
-      delivered: () => {},
     });
     forwarder.sessionReady(100);
     await clock.advanceAsync(3000);
@@ -77,8 +87,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 3; ts += 1) spool.enqueue([testSample(ts, 10)]);
     const refusal: PublishOutcome = { kind: 'refused', reasonCode: 0x97, reason: 'quota exceeded' };
     const { uplink } = answering((seq) => (seq === 2 ? refusal : { kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
-    const forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
+    const forwarder = newForwarder({ clock, spool, uplink });
     forwarder.sessionReady(100);
     for (let round = 0; round < 40; round += 1) {
       await clock.advanceAsync(10_000);
@@ -98,8 +107,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 5; ts += 1) spool.enqueue([testSample(ts)]);
     let reach: Reach | 'none' = 'live';
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
-    const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
+    const forwarder = newForwarder({ clock, spool, uplink, reach: () => reach });
     forwarder.sessionReady(100);
     await clock.advanceAsync(10_000);
     assert.deepEqual(sent, []);
@@ -125,8 +133,7 @@ describe('forwarder', () => {
     for (let ts = 1; ts <= 50; ts += 1) spool.enqueue([testSample(ts)]);
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
     const reach = (): Reach | 'none' => (sent.length < 3 ? 'all' : sent.length < 5 ? 'live' : 'none');
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
-    const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+    const forwarder = newForwarder({ clock, spool, uplink, reach });
     forwarder.sessionReady(100);
     await clock.advanceAsync(5000);
     assert.deepEqual(sent, [1, 2, 3]);
@@ -146,8 +153,7 @@ describe('forwarder', () => {
     let reach: Reach = 'live';
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
     const fifo: UplinkOptions = { ...options, order: 'fifo' };
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options: fifo };
-    const forwarder = new Forwarder({ ...dependencies, reach: () => reach, delivered: () => {} });
+    const forwarder = newForwarder({ clock, spool, uplink, options: fifo, reach: () => reach });
     forwarder.sessionReady(100);
     spool.enqueue([testSample(2)]);
     await clock.advanceAsync(5000);
@@ -166,16 +172,8 @@ describe('forwarder', () => {
       for (let ts = 1; ts <= 4; ts += 1) spool.enqueue([testSample(ts)]);
       const answers: Reach[] = ['all', 'all', 'live'];
       const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-      const dependencies = {
-        clock,
-        logger: silentLogger,
-        spool,
-        uplink,
-        encoder,
-        options: { ...options, order },
-      };
       const reach = (): Reach => answers.shift() ?? 'all';
-      const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+      const forwarder = newForwarder({ clock, spool, uplink, options: { ...options, order }, reach });
       forwarder.sessionReady(100);
       await clock.advanceAsync(5000);
       assert.deepEqual(sent, [1, 2, 3, 4]);
@@ -191,9 +189,8 @@ describe('forwarder', () => {
     // The whole pass is blocked, and after it the quotas' answer is the same as before.
     const answers: Reach[] = ['all', 'live', 'live', 'live', 'live', 'all'];
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
     const reach = (): Reach => answers.shift() ?? 'all';
-    const forwarder = new Forwarder({ ...dependencies, reach, delivered: () => {} });
+    const forwarder = newForwarder({ clock, spool, uplink, reach });
     forwarder.sessionReady(100);
     await clock.advanceAsync(10_000);
     assert.deepEqual(sent, [1, 2, 3, 4]);
@@ -206,15 +203,11 @@ describe('forwarder', () => {
     t.after(() => spool.close());
     for (let ts = 1; ts <= 10; ts += 1) spool.enqueue([testSample(ts, 1000)]);
     const { uplink, sent } = answering(() => ({ kind: 'accepted' }));
-    const forwarder = new Forwarder({
+    const forwarder = newForwarder({
       clock,
-      logger: silentLogger,
       spool,
       uplink,
-      encoder,
       options: { ...options, order: 'fifo', backlogBytesPerSecond: 1000 },
-      reach: () => 'all',
-      delivered: () => {},
     });
     forwarder.sessionReady(100);
     for (let ts = 11; ts <= 13; ts += 1) spool.enqueue([testSample(ts, 1000)]);
@@ -239,16 +232,7 @@ describe('forwarder', () => {
       return payload.length > bytesMax ? { kind: 'too-large', bytesMax } : { kind: 'accepted' };
     };
     const uplink = { publish, ready: true } as unknown as Uplink;
-    const forwarder = new Forwarder({
-      clock,
-      logger: silentLogger,
-      spool,
-      uplink,
-      encoder,
-      options: { ...options, order: 'fifo' },
-      reach: () => 'all',
-      delivered: () => {},
-    });
+    const forwarder = newForwarder({ clock, spool, uplink, options: { ...options, order: 'fifo' } });
     forwarder.limitSize(bytesMax);
     forwarder.sessionReady(4);
     await clock.advanceAsync(5000);
@@ -284,8 +268,7 @@ describe('forwarder', () => {
       forwarder.limitSize(4000);
     };
     const uplink = { publish, tooLarge, ready: true } as unknown as Uplink;
-    const dependencies = { clock, logger: silentLogger, spool, uplink, encoder, options };
-    const forwarder: Forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
+    const forwarder: Forwarder = newForwarder({ clock, spool, uplink });
     forwarder.sessionReady(100);
     for (let round = 0; round < 60; round += 1) {
       await clock.advanceAsync(10_000);
@@ -326,14 +309,11 @@ describe('forwarder', () => {
       };
       const uplink = { publish, ready: true } as unknown as Uplink;
       const delivered: number[] = [];
-      const forwarder = new Forwarder({
+      const forwarder = newForwarder({
         clock,
-        logger: silentLogger,
         spool,
         uplink,
         encoder: twofold,
-        options,
-        reach: () => 'all',
         delivered: (samples) => delivered.push(samples),
       });
       forwarder.sessionReady(100);
@@ -365,8 +345,7 @@ describe('forwarder', () => {
         return { kind: 'accepted' };
       };
       const uplink = { publish, ready: true } as unknown as Uplink;
-      const dependencies = { clock, logger: silentLogger, spool, uplink, encoder: twofold, options };
-      const forwarder = new Forwarder({ ...dependencies, reach: () => 'all', delivered: () => {} });
+      const forwarder = newForwarder({ clock, spool, uplink, encoder: twofold });
       forwarder.sessionReady(7);
       await clock.advanceAsync(60_000);
       assert.equal(spool.status().batches, 0);
